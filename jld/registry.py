@@ -1,0 +1,145 @@
+"""Names of the parts a config can ask for, and how a config becomes objects.
+
+A registry maps a `type` name to a class. The constructor's signature is the schema of the config section:
+`build` creates nested sections first and passes them as objects, so classes never see a config.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jld.errors import ConfigError, suggestion
+
+
+class Registry:
+    """Names of one kind of part (backbones, losses, ...)."""
+
+    instances: list[Registry] = []
+
+    def __init__(self, kind: str):
+        self.kind = kind
+        self._classes: dict[str, type] = {}
+        self._primary: dict[type, str] = {}
+        Registry.instances.append(self)
+
+    def register(self, cls: type | None = None, *, name: str | None = None, aliases: tuple[str, ...] = ()):
+        """Class decorator, bare or with a name and aliases.
+
+        Raises:
+            ConfigError: the name is taken by another class in any registry.
+        """
+        if cls is None:
+            return lambda decorated: self.register(decorated, name=name, aliases=aliases)
+        for key in (name or cls.__name__, *aliases):
+            owner = lookup(key)
+            if owner is not None and _identity(owner[1]) != _identity(cls):
+                raise ConfigError(f"the name {key!r} is already registered for {owner[1]} ({owner[0].kind}).")
+            self._classes[key] = cls
+        self._primary[cls] = name or cls.__name__
+        return cls
+
+    def get(self, name: str) -> type:
+        """The class called `name`.
+
+        Raises:
+            ConfigError: unknown name; says the nearest one.
+        """
+        if name not in self._classes:
+            raise ConfigError(f"unknown {self.kind} {name!r}: {suggestion(name, self._classes)}")
+        return self._classes[name]
+
+    def names(self) -> list[str]:
+        """All names, aliases included, sorted."""
+        return sorted(self._classes)
+
+    def classes(self) -> dict[str, type]:
+        """{primary name: class}, sorted by name, without aliases."""
+        return {name: cls for cls, name in sorted(self._primary.items(), key=lambda item: item[1])}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._classes
+
+
+def _identity(cls: type) -> tuple[str, str]:
+    # A project file imported twice re-registers a class that is the same to the user.
+    return cls.__module__, cls.__qualname__
+
+
+DETECTORS = Registry("detector")
+BACKBONES = Registry("backbone")
+NECKS = Registry("neck")
+HEADS = Registry("head")
+LOSSES = Registry("loss")
+ASSIGNERS = Registry("assigner")
+CODERS = Registry("box coder")
+PRIORS = Registry("prior generator")
+DATASETS = Registry("dataset")
+TRANSFORMS = Registry("transform")
+EVALUATORS = Registry("evaluator")
+OPTIMIZERS = Registry("optimizer")
+SCHEDULERS = Registry("scheduler")
+TEACHERS = Registry("teacher")
+REGIONS = Registry("region")
+TERMS = Registry("distillation term")
+HOOKS = Registry("hook")
+
+
+def lookup(name: str) -> tuple[Registry, type] | None:
+    """(registry, class) of a name over all registries, or None."""
+    for registry in Registry.instances:
+        if name in registry:
+            return registry, registry.get(name)
+    return None
+
+
+def find(name: str) -> type:
+    """The class called `name` in any registry.
+
+    Raises:
+        ConfigError: unknown name; says the nearest one.
+    """
+    found = lookup(name)
+    if found is None:
+        known = [key for registry in Registry.instances for key in registry.names()]
+        raise ConfigError(f"unknown type {name!r}: {suggestion(name, known)}")
+    return found[1]
+
+
+def build(cfg: Any, *, path: str = "", **extra: Any) -> Any:
+    """Makes objects of a config section, nested sections first.
+
+    Args:
+        cfg: a mapping with `type`, a list of them, or anything else, which is returned as it is (with typed
+            sections inside it built).
+        path: key path of the section, for error messages.
+        extra: further keyword arguments for the outermost class (objects that no config can hold).
+    Raises:
+        ConfigError: unknown type, or keywords that its constructor does not take.
+    """
+    if isinstance(cfg, Mapping):
+        values = {key: build(value, path=f"{path}.{key}".strip(".")) for key, value in cfg.items() if key != "type"}
+        if "type" not in cfg:
+            return values
+        return _construct(find(cfg["type"]), cfg["type"], {**values, **extra}, path)
+    if isinstance(cfg, list | tuple):
+        return type(cfg)(build(item, path=f"{path}.{index}") for index, item in enumerate(cfg))
+    return cfg
+
+
+def _construct(cls: Callable, name: str, values: dict[str, Any], path: str) -> Any:
+    known = inspect.signature(cls).parameters
+    for key in values:
+        if key not in known:
+            where = f" at {path}" if path else ""
+            raise ConfigError(f"{name}{where} takes no argument {key!r}: {suggestion(key, known)}")
+    missing = [
+        key for key, parameter in known.items()
+        if parameter.default is parameter.empty and key not in values
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
+    if missing:
+        where = f" at {path}" if path else ""
+        raise ConfigError(f"{name}{where} needs {', '.join(missing)}.")
+    return cls(**values)
