@@ -1,0 +1,9 @@
+"""Distillation by composition: a teacher, regions, and terms that read student and teacher traces."""
+
+import jld.assign
+import jld.distill.terms  # noqa: F401  registers the terms
+from jld.distill.context import StepContext
+from jld.distill.distiller import Distiller, build_distiller
+from jld.distill.teachers import FrozenTeacher, InputStatistics
+
+__all__ = ["Distiller", "FrozenTeacher", "InputStatistics", "StepContext", "build_distiller"]

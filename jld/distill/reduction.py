@@ -1,0 +1,76 @@
+"""How a distillation term turns one number per prior into one scalar.
+
+The released implementations differ here, and the choice decides how the loss scales with the batch, so it
+is a named option of every term instead of a hidden constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from jld.errors import ConfigError, suggestion
+from jld.toolchain import jittor as jt
+
+
+def _sum(values, mask, priors):
+    return values.sum()
+
+
+def _per_image(values, mask, priors):
+    return values.sum() / values.shape[0]
+
+
+def _mean(values, mask, priors):
+    return values.sum() / mask.sum().maximum(1.0)
+
+
+def _per_level_mean(values, mask, priors):
+    # One pass over [N, P] per level would build five graphs; a [P, L] membership product builds one.
+    membership = level_membership(priors)  # [P, L]
+    sums = jt.matmul(values.sum(0, keepdims=True), membership)  # [1, L]
+    counts = jt.matmul(mask.sum(0, keepdims=True), membership)
+    return (sums / counts.maximum(1.0)).sum()
+
+
+REDUCTIONS: dict[str, Callable] = {
+    "sum": _sum,
+    "per_image": _per_image,
+    "mean": _mean,
+    "per_level_mean": _per_level_mean,
+}
+
+
+def reduce_over_region(values, mask, priors, reduction: str):
+    """Scalar of per-prior values.
+
+    Args:
+        values: [N, P] weighted values, 0 outside the region.
+        mask: [N, P] 1 inside the region.
+        priors: Priors, for the level boundaries.
+        reduction: `sum` (grows with the batch: the released localization terms), `per_image` (sum divided by
+            N: independent of the batch size), `mean` (divided by the number of priors in the region of the
+            batch), `per_level_mean` (that per level, then added: the released classification term and both
+            rotated ones).
+    Returns:
+        Scalar Var that carries gradient; 0 where the region is empty.
+    """
+    return REDUCTIONS[reduction](values, mask, priors)
+
+
+def check_reduction(reduction: str) -> str:
+    """`reduction` itself.
+
+    Raises:
+        ConfigError: not one of REDUCTIONS.
+    """
+    if reduction not in REDUCTIONS:
+        raise ConfigError(f"unknown reduction {reduction!r}: {suggestion(reduction, REDUCTIONS)}")
+    return reduction
+
+
+def level_membership(priors):
+    """[P, L] float32, 1 where prior p belongs to level l."""
+    lengths = [section.stop - section.start for section in priors.level_slices]
+    columns = [jt.full((length,), index, "int32") for index, length in enumerate(lengths)]
+    level_index = jt.concat(columns)  # [P]
+    return (level_index.unsqueeze(1) == jt.arange(len(lengths)).unsqueeze(0)).float32()

@@ -1,0 +1,39 @@
+"""Installation of jld. Everything the quick start and the tests need comes from the package index."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).resolve().parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "jld" / "__init__.py").read_text()).group(1)
+ON_X86_LINUX = "; platform_machine == 'x86_64' and sys_platform == 'linux'"
+
+setup(
+    name="jld",
+    version=VERSION,
+    description="Distillation of object detectors in Jittor: localization distillation and its family",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["jld", "jld.*"]),
+    package_data={"jld": ["py.typed", "evaluation/*.json"]},
+    # numpy 1.26 has no wheels above 3.12; shapely 2.2 and matplotlib 3.11 none below 3.11.
+    python_requires=">=3.11,<3.13",
+    install_requires=[
+        "jittor>=1.3.11,<2",
+        "numpy>=1.26,<2",  # Jittor 1.3 reads NumPy 1's C structures
+        "opencv-python-headless>=4.8,<4.12",  # 4.12 asks for numpy 2
+        "pycocotools>=2.0.8",
+        "pyyaml>=6",
+        "shapely>=2",
+        "matplotlib>=3.8",
+        "safetensors>=0.4",
+        "tensorboardX>=2.6",
+        "tqdm>=4.60",
+        # The library behind Jittor's CPU convolutions, which Jittor itself would download from a web server.
+        "onednn-cpu-gomp==2022.2.1" + ON_X86_LINUX,
+        "onednn-devel-cpu-gomp==2022.2.1" + ON_X86_LINUX,
+    ],
+    extras_require={"test": ["pytest>=8", "ruff>=0.6"]},
+)
