@@ -1,0 +1,16 @@
+"""The one switch that lets box arithmetic run on NumPy arrays and on Jittor Vars."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import numpy as np
+
+
+def array_module(array) -> ModuleType:
+    """`numpy` for an ndarray, else `jittor`; both offer the names box arithmetic needs (maximum, exp, stack...)."""
+    if isinstance(array, np.ndarray):
+        return np
+    from jld.toolchain import jittor  # imported late: data and evaluation use boxes without Jittor
+
+    return jittor

@@ -1,0 +1,80 @@
+"""Anchors against the golden numbers; order, masks and caching of priors."""
+
+import numpy as np
+import pytest
+
+from jld.boxes.priors import AnchorGenerator
+from jld.errors import ConfigError
+from tests.golden_cases import case, fill
+
+
+def level_sizes(anchors, counts):
+    """(height, width) of every level, read off the distinct anchor corners of one-anchor-per-cell priors."""
+    parts = np.split(anchors, np.cumsum(counts)[:-1])
+    return [(len(np.unique(part[:, 1])), len(np.unique(part[:, 0]))) for part in parts]
+
+
+def test_anchors_equal_golden():
+    meta, arrays = case("h_assigners")
+    counts = arrays["in/num_level_anchors"]
+    expected = arrays["out/anchors"]
+    sizes = level_sizes(expected, counts)
+    # One square anchor of side 8 strides per cell.
+    strides = [int((part[0, 2] - part[0, 0]) / 8) for part in np.split(expected, np.cumsum(counts)[:-1])]
+    priors = AnchorGenerator(strides).priors(sizes)
+    np.testing.assert_array_equal(priors.boxes.numpy(), expected)
+    assert [s.stop - s.start for s in priors.level_slices] == counts.tolist()
+
+    nine = AnchorGenerator(strides, octave_base_scale=4, scales_per_octave=3, ratios=(0.5, 1.0, 2.0))
+    for stride, base in zip(strides, arrays["out/base_anchors9"], strict=True):
+        np.testing.assert_allclose(nine.base_anchors(stride), base, rtol=1e-5, atol=1e-5)
+    boxes = nine.priors(sizes).boxes.numpy()
+    sampled = meta["sampled"]["out/anchors9"]
+    assert list(boxes.shape) == sampled["shape"]
+    index = fill.sample_index(boxes.size, sampled["k"])
+    np.testing.assert_allclose(boxes.ravel()[index], arrays["out/anchors9/sample"], rtol=1e-5, atol=1e-4)
+    assert np.linalg.norm(boxes.astype(np.float64)) == pytest.approx(float(arrays["out/anchors9/norm"]), rel=1e-6)
+
+
+def test_order_centers_and_strides():
+    generator = AnchorGenerator((8, 16), octave_base_scale=2, ratios=(1.0, 4.0), center_offset=0.5)
+    priors = generator.priors([(2, 3), (1, 2)])
+    assert len(priors) == 16 and priors.num_per_cell == 2
+    centers = priors.centers.numpy()
+    np.testing.assert_allclose(centers[:8:2], [[4, 4], [12, 4], [20, 4], [4, 12]])
+    np.testing.assert_allclose(centers[12:], [[8, 8], [8, 8], [24, 8], [24, 8]])
+    np.testing.assert_allclose(priors.boxes.numpy()[1], [4 - 4, 4 - 16, 4 + 4, 4 + 16])
+    np.testing.assert_allclose(priors.strides.numpy(), [8] * 12 + [16] * 4)
+
+
+def test_same_sizes_share_one_object():
+    generator = AnchorGenerator((8,))
+    assert generator.priors([(2, 3)]) is generator.priors([[2, 3]])
+    assert generator.priors([(2, 3)]) is not generator.priors([(3, 2)])
+
+
+def test_valid_mask_marks_the_cells_of_each_image():
+    priors = AnchorGenerator((8, 16), ratios=(1.0, 2.0)).priors([(3, 4), (2, 2)])
+    mask = priors.valid_mask(np.array([[24, 32], [9, 16]])).numpy()
+    assert mask[0].all()
+    fine = mask[1, priors.level_slices[0]].reshape(3, 4, 2)
+    coarse = mask[1, priors.level_slices[1]].reshape(2, 2, 2)
+    assert fine[:2, :2].all() and fine.sum() == 2 * 2 * 2
+    assert coarse[0, 0].all() and coarse.sum() == 2
+
+
+def test_valid_mask_equals_golden():
+    _, arrays = case("h_gfl_full")
+    anchors = arrays["out/tgt/anchors"]
+    sides = (anchors[:, 2] - anchors[:, 0]).astype(int)  # 8 strides of its level
+    strides, counts = np.unique(sides, return_counts=True)
+    priors = AnchorGenerator((strides // 8).tolist()).priors(level_sizes(anchors, counts))
+    pads = np.stack([arrays[f"in/pad_shape/{i}"][:2] for i in range(len(arrays["out/tgt/valid"]))])
+    np.testing.assert_array_equal(priors.valid_mask(pads).numpy() > 0, arrays["out/tgt/valid"])
+
+
+def test_errors_name_the_cure():
+    with pytest.raises(ConfigError, match="at least one stride"):
+        AnchorGenerator(())
+    with pytest.raises(ConfigError, match="2 feature levels but 1 strides"):
+        AnchorGenerator((8,)).priors([(1, 1), (1, 1)])
