@@ -31,9 +31,10 @@ setup(
         "safetensors>=0.4",
         "tensorboardX>=2.6",
         "tqdm>=4.60",
-        # The library behind Jittor's CPU convolutions, which Jittor itself would download from a web server.
-        "onednn-cpu-gomp==2022.2.1" + ON_X86_LINUX,
-        "onednn-devel-cpu-gomp==2022.2.1" + ON_X86_LINUX,
+        # The library behind Jittor's CPU convolutions, which Jittor itself would download from a web server;
+        # 2022.2.1 was measured against it and is not faster (docs/performance.md).
+        "onednn-cpu-gomp==2021.4.0" + ON_X86_LINUX,
+        "onednn-devel-cpu-gomp==2021.4.0" + ON_X86_LINUX,
     ],
     extras_require={"test": ["pytest>=8", "ruff>=0.6"]},
 )

@@ -115,7 +115,7 @@ def check_onednn() -> Finding:
         return Finding("oneDNN", True, f"in Jittor's cache ({linked})")
     return Finding(
         "oneDNN", True, "not found: CPU convolutions run on slow generated loops",
-        "pip install " + " ".join(f"{name}==2022.2.1" for name in ONEDNN_PACKAGES),
+        "pip install " + " ".join(f"{name}==2021.4.0" for name in ONEDNN_PACKAGES),
     )
 
 

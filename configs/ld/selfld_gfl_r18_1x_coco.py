@@ -1,0 +1,25 @@
+"""Self-LD on GFL: R-18 from R-18, main region only, 1x, COCO. The teacher is the same architecture, trained
+normally beforehand and frozen (self-LD of the paper).
+
+Command: python tools/run_net.py --config-file=configs/ld/selfld_gfl_r18_1x_coco.py --task=train
+Published: val AP 36.1, AP50 52.9, AP75 38.5 (README table of HikariTJU/LD; mini-batch 6).
+Measured with jld: not measured. Memory, time: not measured.
+Differs: no config was released for this row; settings as the light-weight rows.
+"""
+
+_base_ = [
+    "../_base_/models/gfl_r50_fpn.py",
+    "../_base_/datasets/coco_detection.py",
+    "../_base_/schedules/schedule_1x.py",
+    "../_base_/distill/main_ld.py",
+]
+
+model = dict(
+    backbone=dict(depth=18, pretrained="torchvision://resnet18"), neck=dict(in_channels=[64, 128, 256, 512])
+)
+distill = dict(
+    teacher=dict(config="configs/gfl/gfl_r18_1x_coco.py", checkpoint="weights/gfl_r18_1x_coco.pth")
+)
+dataset = dict(train=dict(batch_size=6))
+optimizer = dict(lr=0.00375)  # 6 images a step: 6/16 of 0.01
+published = dict(row="ld-coco-self-r18")
