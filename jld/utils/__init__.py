@@ -1,0 +1,1 @@
+"""Small helpers, one topic per file; nothing here imports the rest of jld."""
