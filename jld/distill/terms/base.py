@@ -5,6 +5,7 @@ from __future__ import annotations
 from jld.distill.context import StepContext
 from jld.distill.reduction import check_reduction, reduce_over_region
 from jld.errors import ConfigError, suggestion
+from jld.losses.kl import check_temperature
 
 
 def _uniform(context: StepContext, region_weights):
@@ -31,13 +32,13 @@ class RegionTerm:
     Args:
         region: name of the region.
         weight: factor of the scalar; a term of weight 0 is removed before training.
-        temperature: softens both sides; > 0.
+        temperature: softens both sides; 1 or more.
         weighting: per-prior weight inside the region: `uniform` 1, `iou` the region's own soft weight,
             `max_score` the student's highest class score.
         reduction: see `reduce_over_region`.
         name: key in the loss dict, must contain "loss"; by default made of the kind and the region.
     Raises:
-        ConfigError: unknown weighting or reduction, temperature <= 0, name without "loss".
+        ConfigError: unknown weighting or reduction, temperature below 1, name without "loss".
     """
 
     kind = ""
@@ -46,11 +47,9 @@ class RegionTerm:
     def __init__(self, region: str, weight: float, temperature: float, weighting: str, reduction: str, name: str | None):
         if weighting not in WEIGHTINGS:
             raise ConfigError(f"unknown weighting {weighting!r}: {suggestion(weighting, WEIGHTINGS)}")
-        if temperature <= 0:
-            raise ConfigError(f"{type(self).__name__}: temperature is {temperature}, it must be above 0.")
         self.region = region
         self.weight = float(weight)
-        self.temperature = float(temperature)
+        self.temperature = float(check_temperature(temperature))
         self.weighting = weighting
         self.reduction = check_reduction(reduction)
         self.name = name or f"loss_{self.kind}" + ("" if region == "main" else f"_{region}")
@@ -59,7 +58,10 @@ class RegionTerm:
 
     def __call__(self, context: StepContext):
         """Scalar Var, `weight` not yet applied."""
-        region_weights = context.region(self.region)  # [N, P]
+        return self.reduce(context, context.region(self.region))
+
+    def reduce(self, context: StepContext, region_weights):
+        """Scalar Var of the divergence under [N, P] region weights."""
         weights = WEIGHTINGS[self.weighting](context, region_weights)
         mask = (region_weights > 0).float32()
         values = weights * self.divergence(context)
