@@ -1,0 +1,60 @@
+"""Pure loss functions and the thin registered classes a config names.
+
+Functions return one value per element, unreduced; `reduction.reduce_loss` turns them into a scalar. Nothing here
+knows heads, configs or teachers.
+"""
+
+from jld.losses.cross_entropy import CrossEntropyLoss, binary_cross_entropy_with_logits, cross_entropy
+from jld.losses.distribution import DistributionFocalLoss, distribution_focal
+from jld.losses.focal import FocalLoss, QualityFocalLoss, quality_focal, quality_focal_probs, sigmoid_focal
+from jld.losses.imitation import IMLoss, feature_imitation
+from jld.losses.iou import (
+    BoundedIoULoss,
+    CIoULoss,
+    DIoULoss,
+    GIoULoss,
+    IoULoss,
+    bounded_iou_loss,
+    ciou_loss,
+    diou_loss,
+    giou_loss,
+    iou_loss,
+)
+from jld.losses.kl import KnowledgeDistillationKLDivLoss, kl_divergence
+from jld.losses.reduction import WeightedLoss, reduce_loss
+from jld.losses.regression import L1Loss, MSELoss, SmoothL1Loss, l1, smooth_l1, squared_error
+
+__all__ = [
+    "BoundedIoULoss",
+    "CIoULoss",
+    "CrossEntropyLoss",
+    "DIoULoss",
+    "DistributionFocalLoss",
+    "FocalLoss",
+    "GIoULoss",
+    "IMLoss",
+    "IoULoss",
+    "KnowledgeDistillationKLDivLoss",
+    "L1Loss",
+    "MSELoss",
+    "QualityFocalLoss",
+    "SmoothL1Loss",
+    "WeightedLoss",
+    "binary_cross_entropy_with_logits",
+    "bounded_iou_loss",
+    "ciou_loss",
+    "cross_entropy",
+    "diou_loss",
+    "distribution_focal",
+    "feature_imitation",
+    "giou_loss",
+    "iou_loss",
+    "kl_divergence",
+    "l1",
+    "quality_focal",
+    "quality_focal_probs",
+    "reduce_loss",
+    "sigmoid_focal",
+    "smooth_l1",
+    "squared_error",
+]

@@ -1,0 +1,49 @@
+"""Cross entropy for sigmoid and softmax classifiers, and for centerness."""
+
+from __future__ import annotations
+
+from jld.losses.reduction import WeightedLoss
+from jld.registry import LOSSES
+from jld.toolchain import jittor as jt
+
+
+def binary_cross_entropy_with_logits(logits, targets):
+    """Cross entropy between sigmoid(logits) and soft targets, finite for every finite logit.
+
+    Args:
+        logits: [...] before the sigmoid.
+        targets: [...] in [0, 1], of a shape that broadcasts with `logits`.
+    Returns:
+        [...] in nats; the gradient is sigmoid(logits) - targets.
+    """
+    # max(z, 0) written through |z|: both parts then agree on the side of the kink at 0, and the gradient there is 1/2.
+    magnitude = jt.abs(logits)
+    return 0.5 * (logits + magnitude) - logits * targets + jt.log(1.0 + jt.exp(-magnitude))
+
+
+def cross_entropy(logits, labels):
+    """Softmax cross entropy with hard labels.
+
+    Args:
+        logits: [..., C].
+        labels: [...] integers in [0, C); a label outside gives 0, which is how ignored rows are written.
+    Returns:
+        [...] in nats.
+    """
+    one_hot = labels.unsqueeze(-1) == jt.arange(logits.shape[-1])
+    return -(jt.nn.log_softmax(logits, dim=-1) * one_hot).sum(-1)
+
+
+@LOSSES.register
+class CrossEntropyLoss(WeightedLoss):
+    """Cross entropy: binary on soft targets with `use_sigmoid`, else softmax with hard labels."""
+
+    def __init__(self, use_sigmoid: bool = False, loss_weight: float = 1.0, reduction: str = "mean"):
+        """
+        Args:
+            use_sigmoid: True for [...] logits with [...] targets (centerness), False for [..., C] with labels.
+            loss_weight: factor of the reduced loss.
+            reduction: see `reduce_loss`.
+        """
+        super().__init__(loss_weight, reduction)
+        self.element_loss = binary_cross_entropy_with_logits if use_sigmoid else cross_entropy

@@ -1,0 +1,69 @@
+"""The soft-target loss of knowledge distillation, shared by classification and localization distillation."""
+
+from __future__ import annotations
+
+from jld.errors import ConfigError
+from jld.losses.reduction import WeightedLoss
+from jld.registry import LOSSES
+from jld.toolchain import jittor as jt
+
+
+def kl_divergence(student_logits, teacher_logits, temperature: float):
+    """KL divergence from the teacher's to the student's distribution, both softened by a temperature.
+
+    Args:
+        student_logits: [..., B] before the softmax.
+        teacher_logits: [..., B]; no gradient flows into it.
+        temperature: both sides are divided by it and the result is multiplied by its square, so that the gradient
+            keeps its size.
+    Returns:
+        [...] mean over the B entries (not the sum), in nats; zero where both rows agree.
+    Raises:
+        ConfigError: temperature below 1.
+        ValueError: the two last axes differ in length.
+    Source: arXiv:2102.12252, localization distillation loss; the mean over bins is the released code's.
+    """
+    check_temperature(temperature)
+    if student_logits.shape[-1] != teacher_logits.shape[-1]:
+        raise ValueError(
+            f"student rows have {student_logits.shape[-1]} entries and teacher rows {teacher_logits.shape[-1]}: "
+            "both need the same number of bins or classes."
+        )
+    log_student = jt.nn.log_softmax(student_logits / temperature, dim=-1)
+    log_teacher = jt.nn.log_softmax(teacher_logits.detach() / temperature, dim=-1)
+    return (jt.exp(log_teacher) * (log_teacher - log_student)).mean(-1) * (temperature * temperature)
+
+
+def check_temperature(temperature: float) -> float:
+    """`temperature` itself.
+
+    Raises:
+        ConfigError: below 1.
+    """
+    if temperature < 1:
+        raise ConfigError(
+            f"temperature {temperature} is below 1: distillation softens distributions, use 1 or more."
+        )
+    return temperature
+
+
+@LOSSES.register
+class KnowledgeDistillationKLDivLoss(WeightedLoss):
+    """KL divergence between softened distributions, averaged over their entries.
+
+    Source: arXiv:2102.12252.
+    """
+
+    def __init__(self, T: float = 10, loss_weight: float = 1.0, reduction: str = "mean"):  # noqa: N803
+        """
+        Args:
+            T: temperature (the name that published configs use).
+            loss_weight: factor of the reduced loss.
+            reduction: see `reduce_loss`.
+        """
+        super().__init__(loss_weight, reduction)
+        self.temperature = check_temperature(T)
+
+    def element_loss(self, pred, target):
+        """[...] from student logits [..., B] and teacher logits [..., B]."""
+        return kl_divergence(pred, target, self.temperature)

@@ -1,0 +1,74 @@
+"""From one loss value per element to one number: weights, reductions and the divisor of the average."""
+
+from __future__ import annotations
+
+from jld.errors import ConfigError, suggestion
+
+REDUCTIONS = ("none", "mean", "sum")
+
+
+def reduce_loss(loss, weight=None, reduction: str = "mean", avg_factor=None):
+    """Weights element losses and reduces them.
+
+    Args:
+        loss: [...] one value per element.
+        weight: [...] factor per element; missing trailing axes are broadcast, so one weight per row serves a loss
+            with several values per row. None is 1 everywhere.
+        reduction: `none`, `mean` (over all elements, whatever their weight) or `sum`.
+        avg_factor: number or scalar Var that replaces the element count as divisor of `mean`.
+    Returns:
+        Scalar Var, or [...] for `none`.
+    Raises:
+        ConfigError: unknown reduction, or `avg_factor` given with `sum`.
+    Source: mmDetection's `weight_reduce_loss`.
+    """
+    check_reduction(reduction)
+    if weight is not None:
+        while weight.ndim < loss.ndim:
+            weight = weight.unsqueeze(-1)
+        loss = loss * weight
+    if reduction == "none":
+        return loss
+    if avg_factor is not None:
+        if reduction == "sum":
+            raise ConfigError(
+                "avg_factor divides a mean, it has no meaning with reduction 'sum': use 'mean'."
+            )
+        return loss.sum() / avg_factor
+    return loss.mean() if reduction == "mean" else loss.sum()
+
+
+def check_reduction(reduction: str) -> str:
+    """`reduction` itself.
+
+    Raises:
+        ConfigError: not one of REDUCTIONS.
+    """
+    if reduction not in REDUCTIONS:
+        raise ConfigError(f"unknown loss reduction {reduction!r}: {suggestion(reduction, REDUCTIONS)}")
+    return reduction
+
+
+class WeightedLoss:
+    """Base of the registered losses: element loss, reduction, constant factor.
+
+    Subclasses implement `element_loss(pred, target)` and add their own constants to the constructor.
+    """
+
+    def __init__(self, loss_weight: float = 1.0, reduction: str = "mean"):
+        """
+        Args:
+            loss_weight: factor of the reduced loss.
+            reduction: see `reduce_loss`.
+        """
+        self.loss_weight = float(loss_weight)
+        self.reduction = check_reduction(reduction)
+
+    def element_loss(self, pred, target):
+        """[...] unreduced, unweighted loss."""
+        raise NotImplementedError
+
+    def __call__(self, pred, target, weight=None, avg_factor=None):
+        """Scalar loss; see `reduce_loss` for `weight` and `avg_factor`."""
+        loss = reduce_loss(self.element_loss(pred, target), weight, self.reduction, avg_factor)
+        return loss * self.loss_weight
