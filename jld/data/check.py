@@ -1,0 +1,80 @@
+"""Everything that is wrong with a dataset, found before training starts and without decoding images."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jld.data.images import BrokenImageError, read_size
+from jld.data.problems import Problem, error, raise_errors, warning
+
+HEADERS_READ = 200
+
+
+def check_dataset(dataset: Any, headers_read: int = HEADERS_READ) -> list[Problem]:
+    """All findings about a dataset: those of reading its annotations, missing images, sizes that do not agree.
+
+    Args:
+        dataset: a dataset of `jld.data`; build it with `strict=False` to see annotation errors here as well.
+        headers_read: of how many images, spread evenly, the header is compared with the annotated size.
+    Returns:
+        Errors first, then warnings, each in the order of the files.
+    """
+    problems = list(dataset.problems)
+    if not dataset.has_files:
+        return problems
+    files = list(dict.fromkeys(dataset.image_file(index) for index in range(_distinct(dataset))))
+    missing = _missing_files(files)
+    problems += [error("image file does not exist.", file) for file in files if file in missing]
+    problems += _header_problems(dataset, missing, headers_read)
+    return sorted(problems, key=lambda problem: problem.severity != "error")
+
+
+def require_sound(dataset: Any, name: str) -> list[Problem]:
+    """Checks a dataset and returns its warnings.
+
+    Raises:
+        DataError: there is an error; lists the first ones and how many there are.
+    """
+    problems = check_dataset(dataset)
+    raise_errors(problems, name)
+    return problems
+
+
+def _distinct(dataset: Any) -> int:
+    return len(dataset) // getattr(dataset, "times", 1)
+
+
+def _missing_files(files: list[str]) -> set[str]:
+    # One listing per folder is much faster than one question per file, on network disks above all.
+    present: dict[str, set[str]] = {}
+    missing = set()
+    for file in files:
+        folder, name = os.path.split(file)
+        if folder not in present:
+            present[folder] = set(os.listdir(folder or ".")) if Path(folder or ".").is_dir() else set()
+        if name not in present[folder]:
+            missing.add(file)
+    return missing
+
+
+def _header_problems(dataset: Any, missing: set[str], headers_read: int) -> list[Problem]:
+    table = getattr(dataset, "table", None)
+    count = _distinct(dataset)
+    problems = []
+    for index in np.unique(np.linspace(0, count - 1, min(headers_read, count)).astype(int)):
+        file = dataset.image_file(int(index))
+        if file in missing:
+            continue
+        try:
+            height, width = read_size(file)
+        except BrokenImageError as problem:
+            problems.append(warning(f"is passed over in training, {problem.reason}.", file))
+            continue
+        if table is not None and (height, width) != tuple(table.sizes[index]):
+            said = f"{table.sizes[index][1]}x{table.sizes[index][0]}"
+            problems.append(warning(f"is {width}x{height} px, but its annotation says {said} (width x height).", file))
+    return problems

@@ -1,0 +1,198 @@
+"""What every dataset of boxes shares: a table of annotations, samples made from it, ground truth for evaluation.
+
+A dataset class only fills the table (`coco.py`, `voc.py`) or replaces the reading of pixels (`drawn.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from jld.data.images import read_image
+from jld.data.problems import Problem
+from jld.data.transforms import Compose, Sample, finish_sample, new_sample
+from jld.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True)
+class AnnotationTable:
+    """All annotations of M images as flat arrays over T boxes; box rows of image i are offsets[i]:offsets[i + 1].
+
+    boxes [T, 4] float64 xyxy in original px, labels [T] int64 0-based, areas [T] px squared, is_crowd [T],
+    is_difficult [T], is_usable [T] bool (False: evaluation sees the box, training drops it).
+    """
+
+    image_ids: tuple
+    image_files: tuple[str, ...]
+    sizes: np.ndarray  # [M, 2] (height, width)
+    offsets: np.ndarray  # [M + 1]
+    boxes: np.ndarray
+    labels: np.ndarray
+    areas: np.ndarray
+    is_crowd: np.ndarray
+    is_difficult: np.ndarray
+    is_usable: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def rows(self, index: int) -> slice:
+        """Rows of the boxes of one image."""
+        return slice(int(self.offsets[index]), int(self.offsets[index + 1]))
+
+    def select(self, keep: np.ndarray) -> AnnotationTable:
+        """The table of the images where `keep` [M] is True."""
+        kept = np.flatnonzero(keep)
+        rows = np.repeat(keep, np.diff(self.offsets))
+        counts = np.diff(self.offsets)[kept]
+        columns = {field.name: getattr(self, field.name)[rows] for field in fields(self)[4:]}
+        return AnnotationTable(
+            image_ids=tuple(self.image_ids[index] for index in kept),
+            image_files=tuple(self.image_files[index] for index in kept),
+            sizes=self.sizes[kept],
+            offsets=np.concatenate([[0], np.cumsum(counts)]),
+            **columns,
+        )
+
+
+def usable_boxes(boxes: np.ndarray, areas: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Which boxes training keeps: at least 1 px wide and high, some area, and some of it inside the image.
+
+    Args:
+        boxes: [T, 4] xyxy px.
+        areas: [T] px squared.
+        sizes: [T, 2] (height, width) of the image each box belongs to.
+    Returns:
+        [T] bool.
+    """
+    x1, y1, x2, y2 = boxes.T
+    inside_width = np.minimum(x2, sizes[:, 1]) - np.maximum(x1, 0)
+    inside_height = np.minimum(y2, sizes[:, 0]) - np.maximum(y1, 0)
+    return (x2 - x1 >= 1) & (y2 - y1 >= 1) & (areas > 0) & (inside_width > 0) & (inside_height > 0)
+
+
+class DetectionDataset:
+    """Images with boxes; `get` makes a sample, `ground_truth` says what evaluation compares with.
+
+    Attributes:
+        classes: names, in the order of the labels.
+        default_evaluator: registered name of the evaluator that suits the annotations.
+        has_files: whether `image_file` names a file on disk.
+        problems: what was found wrong while the annotations were read.
+        times: how often one epoch visits each image; `ground_truth` and `image_ids` hold each image once.
+    """
+
+    default_evaluator: str | None = "CocoEvaluator"
+    has_files = True
+
+    def __init__(
+        self,
+        table: AnnotationTable,
+        classes: Sequence[str],
+        transforms: Iterable[Callable] | Compose | None = None,
+        problems: Sequence[Problem] = (),
+        *,
+        times: int = 1,
+    ):
+        if times < 1:
+            raise ConfigError(f"{type(self).__name__}.times is {times}, but must be at least 1.")
+        self.table = table
+        self.classes = tuple(classes)
+        self.transforms = transforms if isinstance(transforms, Compose) else Compose(transforms)
+        self.problems = list(problems)
+        self.times = times
+
+    def __len__(self) -> int:
+        return len(self.table) * self.times
+
+    @property
+    def image_ids(self) -> list:
+        """Identifiers of the images, each once."""
+        return list(self.table.image_ids)
+
+    def image_sizes(self) -> np.ndarray:
+        """[len(self), 2] (height, width) of every index, from the annotations."""
+        return np.tile(self.table.sizes, (self.times, 1))
+
+    def image_file(self, index: int) -> str:
+        """Path of the image behind an index."""
+        return self.table.image_files[index % len(self.table)]
+
+    def read_image(self, index: int) -> np.ndarray:
+        """[H, W, 3] uint8 BGR pixels behind an index.
+
+        Raises:
+            BrokenImageError: the file cannot be read.
+        """
+        return read_image(self.image_file(index))
+
+    def get(self, index: int, rng: np.random.Generator) -> Sample:
+        """One training or test sample; equal generators give equal samples.
+
+        Returns:
+            dict: image [3, H, W] float32; boxes [n, 4] float32 xyxy px of that image, labels [n] int64,
+            boxes_ignore [k, 4] (crowds and difficult objects), img_id, img_file, ori_shape, img_shape (before
+            padding), pad_shape, all (height, width), scale_factor [4], flip.
+        Raises:
+            BrokenImageError: the image file cannot be read.
+        """
+        row = index % len(self.table)
+        rows = self.table.rows(row)
+        boxes, usable = self.table.boxes[rows].astype(np.float32), self.table.is_usable[rows]
+        ignored = self.table.is_crowd[rows] | self.table.is_difficult[rows]
+        sample = new_sample(
+            self.read_image(index),
+            boxes=boxes[usable & ~ignored],
+            labels=self.table.labels[rows][usable & ~ignored],
+            boxes_ignore=boxes[usable & ignored],
+            img_id=self.table.image_ids[row],
+            img_file=self.image_file(index),
+        )
+        return finish_sample(self.transforms(sample, rng))
+
+    def ground_truth(self) -> list[dict[str, Any]]:
+        """Per image, each once: what evaluation compares with, in original pixels.
+
+        Returns:
+            dicts with img_id, img_file, width, height, boxes [n, 4] float64 xyxy, labels [n], is_crowd [n],
+            is_difficult [n], areas [n]. Boxes that training drops are included.
+        """
+        return [self._truth(index) for index in range(len(self.table))]
+
+    def _truth(self, index: int) -> dict[str, Any]:
+        table, rows = self.table, self.table.rows(index)
+        height, width = table.sizes[index]
+        return {
+            "img_id": table.image_ids[index],
+            "img_file": table.image_files[index],
+            "width": int(width),
+            "height": int(height),
+            "boxes": table.boxes[rows],
+            "labels": table.labels[rows],
+            "is_crowd": table.is_crowd[rows],
+            "is_difficult": table.is_difficult[rows],
+            "areas": table.areas[rows],
+        }
+
+
+def drop_images(table: AnnotationTable, name: str, *, min_size: int, filter_empty_gt: bool) -> AnnotationTable:
+    """Leaves out images without any annotation and images smaller than `min_size` px; neither if not filtering.
+
+    Raises:
+        DataError: no image is left.
+    """
+    if filter_empty_gt:
+        has_boxes = np.diff(table.offsets) > 0
+        keep = has_boxes & (table.sizes.min(axis=1, initial=1 << 30) >= min_size)
+        if len(table) and not keep.any():
+            raise DataError(
+                f"{name}: none of its {len(table)} images has an object of the wanted classes and sides of at least "
+                f"{min_size} px; set filter_empty_gt=False to keep images without objects."
+            )
+        table = table.select(keep)
+    if not len(table):
+        raise DataError(f"{name} holds no image.")
+    return table

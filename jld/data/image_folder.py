@@ -1,0 +1,101 @@
+"""Images without labels, for inference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jld.data.coco import class_names
+from jld.data.images import list_images, read_image, read_size
+from jld.data.transforms import Compose, Sample, finish_sample, new_sample
+from jld.errors import ConfigError, DataError
+from jld.registry import DATASETS
+
+
+@DATASETS.register
+class ImageFolder:
+    """Image files of a folder or of a list; samples carry no boxes.
+
+    Args:
+        images_dir: folder, searched with its subfolders; with `images_file`, what its lines are relative to.
+        images_file: text file with one image path per line.
+        transforms: built transforms, in order.
+        classes: names that the detector's labels stand for, where they are known.
+    Raises:
+        ConfigError: neither folder nor list is given.
+        DataError: the folder or list does not exist or holds no image.
+    """
+
+    default_evaluator = None
+    has_files = True
+
+    def __init__(
+        self,
+        images_dir: str | None = None,
+        images_file: str | None = None,
+        transforms: Iterable[Callable] | None = None,
+        classes: str | Sequence[str] | None = None,
+    ):
+        if images_dir is None and images_file is None:
+            raise ConfigError("ImageFolder needs images_dir or images_file.")
+        folder = Path(images_dir or "")
+        self.image_files = _listed(folder, Path(images_file)) if images_file else _found(folder)
+        self.image_ids = [_identifier(path, folder if images_dir else None) for path in self.image_files]
+        self.transforms = transforms if isinstance(transforms, Compose) else Compose(transforms)
+        self.classes = class_names(classes) or ()
+        self.problems: list = []
+
+    def __len__(self) -> int:
+        return len(self.image_files)
+
+    def image_file(self, index: int) -> str:
+        """Path of the image behind an index."""
+        return str(self.image_files[index])
+
+    def image_sizes(self) -> np.ndarray:
+        """[len(self), 2] (height, width) from the image headers."""
+        return np.array([read_size(path) for path in self.image_files], np.int64)
+
+    def get(self, index: int, rng: np.random.Generator) -> Sample:
+        """A sample as `DetectionDataset.get` gives it, with empty boxes.
+
+        Raises:
+            BrokenImageError: the image file cannot be read.
+        """
+        path = self.image_file(index)
+        sample = new_sample(read_image(path), img_id=self.image_ids[index], img_file=path)
+        return finish_sample(self.transforms(sample, rng))
+
+    def ground_truth(self) -> list[dict[str, Any]]:
+        """There is none.
+
+        Raises:
+            DataError: always.
+        """
+        raise DataError("ImageFolder has no labels to evaluate with: use COCODataset or VOCDataset for evaluation.")
+
+
+def _found(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise DataError(f"images_dir {folder} is no folder.")
+    files = list_images(folder)
+    if not files:
+        raise DataError(f"images_dir {folder} holds no image file.")
+    return files
+
+
+def _listed(folder: Path, images_file: Path) -> list[Path]:
+    if not images_file.is_file():
+        raise DataError(f"images_file {images_file} does not exist.")
+    lines = [line.strip() for line in images_file.read_text("utf-8").splitlines()]
+    files = [folder / line for line in lines if line]
+    if not files:
+        raise DataError(f"images_file {images_file} is empty.")
+    return files
+
+
+def _identifier(path: Path, folder: Path | None) -> str:
+    return str(path.relative_to(folder)) if folder and path.is_relative_to(folder) else str(path)

@@ -1,0 +1,219 @@
+"""Datasets in the PASCAL VOC layout: JPEGImages/, Annotations/*.xml and ImageSets/Main/<set>.txt below a root."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from jld.data.classes import VOC_CLASSES
+from jld.data.coco import BORDER_TOLERANCE, class_names
+from jld.data.dataset import AnnotationTable, DetectionDataset, drop_images, usable_boxes
+from jld.data.images import IMAGE_SUFFIXES, BrokenImageError, read_size
+from jld.data.problems import Problem, error, raise_errors, warning
+from jld.data.voc_xml import XmlAnnotation, XmlObject, read_voc_xml
+from jld.errors import ConfigError, DataError, suggestion
+from jld.registry import DATASETS
+
+
+@DATASETS.register
+class VOCDataset(DetectionDataset):
+    """Images and boxes from PASCAL VOC folders.
+
+    Difficult objects become `boxes_ignore` in training and are marked for evaluation.
+
+    Args:
+        root: folder such as `VOCdevkit/VOC2007`, or a list of them.
+        image_set: name of the list in `ImageSets/Main`, for all roots, or one name per root.
+        transforms: built transforms, in order.
+        classes: names in the order of the labels: a list, one name, or a text file with a name per line.
+            Default: the 20 VOC names.
+        filter_empty_gt: leave out images without any object of these classes, and images with a side below
+            `min_size`. False keeps every image: for evaluation, and to train on images without objects.
+        min_size: px, see above.
+        times: how often one epoch visits each image (3 in the published VOC schedules).
+        one_based: True reads coordinates as VOC wrote them: cut to integers, and 1 subtracted from all four sides.
+            False takes them as they are, for annotation tools that count from 0.
+        unknown_classes: "error", or "ignore" to pass over objects of other names.
+        strict: False collects errors in `problems` instead of raising them; what they touch is dropped.
+    Raises:
+        DataError: annotations cannot be used; lists every reason with file and line.
+    Source: box reading as mmDetection 2; without `one_based=False` its boxes are reproduced exactly.
+    Differs: an unknown class name is an error (`unknown_classes="ignore"` passes over it), and boxes without area
+        are not trained on.
+    """
+
+    default_evaluator = "VocEvaluator"
+
+    def __init__(
+        self,
+        root: str | Sequence[str],
+        image_set: str | Sequence[str] = "trainval",
+        transforms: Iterable[Callable] | None = None,
+        classes: str | Sequence[str] | None = None,
+        *,
+        filter_empty_gt: bool = True,
+        min_size: int = 32,
+        times: int = 1,
+        one_based: bool = True,
+        unknown_classes: str = "error",
+        strict: bool = True,
+    ):
+        if unknown_classes not in ("error", "ignore"):
+            hint = suggestion(unknown_classes, ("error", "ignore"))
+            raise ConfigError(f"VOCDataset knows no unknown_classes {unknown_classes!r}: {hint}")
+        names = class_names(classes) or VOC_CLASSES
+        reader = _FolderReader(names, one_based=one_based, ignore_unknown=unknown_classes == "ignore")
+        for folder, set_name in _pair_sets(root, image_set):
+            reader.read_set(folder, set_name)
+        title = f"VOC data in {', '.join(map(str, dict.fromkeys(reader.folders)))}"
+        if strict:
+            raise_errors(reader.problems, title)
+        table = drop_images(reader.table(), title, min_size=min_size, filter_empty_gt=filter_empty_gt)
+        super().__init__(table, names, transforms, reader.problems, times=times)
+
+
+def _pair_sets(root: str | Sequence[str], image_set: str | Sequence[str]) -> list[tuple[Path, str]]:
+    roots = [root] if isinstance(root, str | Path) else list(root)
+    sets = [image_set] if isinstance(image_set, str) else list(image_set)
+    if len(sets) == 1:
+        sets = sets * len(roots)
+    elif len(roots) == 1:
+        roots = roots * len(sets)
+    if not roots or len(roots) != len(sets):
+        raise ConfigError(f"VOCDataset got {len(roots)} roots and {len(sets)} image sets: give one set, or one per root.")
+    return [(Path(folder), name) for folder, name in zip(roots, sets, strict=True)]
+
+
+@dataclass
+class _FolderReader:
+    """Reads image sets one after the other and collects images, boxes and problems."""
+
+    classes: tuple[str, ...]
+    one_based: bool
+    ignore_unknown: bool
+    folders: list[Path] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    images: list[tuple[str, str, tuple[int, int]]] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+    boxes: list[tuple[float, float, float, float]] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    difficult: list[bool] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+
+    def read_set(self, folder: Path, set_name: str) -> None:
+        self.folders.append(folder)
+        files = _files_by_stem(folder / "JPEGImages")
+        for image_id in _image_ids(folder, set_name):
+            xml = folder / "Annotations" / f"{image_id}.xml"
+            image_file = files.get(image_id, folder / "JPEGImages" / f"{image_id}.jpg")
+            try:
+                annotation = read_voc_xml(xml)
+                size = (annotation.height, annotation.width) if annotation.height and annotation.width else None
+                size = size or read_size(image_file)
+            except BrokenImageError as problem:
+                self.problems.append(error(f"gives no image size, and {problem}", xml))
+            except DataError as problem:
+                self.problems.append(error(str(problem)))
+            else:
+                self._add(image_id, image_file, size, annotation, xml)
+
+    def _add(
+        self, image_id: str, image_file: Path, size: tuple[int, int], annotation: XmlAnnotation, xml: Path
+    ) -> None:
+        if image_id in self.seen:
+            # Two roots may number their images alike; identifiers must still tell them apart.
+            image_id = f"{xml.parent.parent.name}/{image_id}"
+        if image_id in self.seen:
+            self.problems.append(error("image is listed twice; use `times` to visit images more often.", xml))
+            return
+        self.seen.add(image_id)
+        before = len(self.boxes)
+        for item in annotation.objects:
+            box = self._box_of(item, size, xml)
+            if box is not None:
+                self.boxes.append(box)
+                self.labels.append(self.classes.index(item.name))
+                self.difficult.append(item.is_difficult)
+        self.images.append((image_id, str(image_file), size))
+        self.counts.append(len(self.boxes) - before)
+
+    def _box_of(self, item: XmlObject, size: tuple[int, int], xml: Path) -> tuple[float, ...] | None:
+        if item.name not in self.classes:
+            if not self.ignore_unknown:
+                hint = suggestion(item.name, self.classes)
+                line = item.lines.get("name", item.line)
+                self.problems.append(error(f"class {item.name!r} is not in classes: {hint}", xml, line))
+            return None
+        try:
+            box = item.box()
+        except ValueError as problem:
+            self.problems.append(error(f"object {item.name!r} {problem}.", xml, item.line))
+            return None
+        finding = _finding(box, size, self.one_based)
+        if finding:
+            make, text = finding
+            sides = ", ".join(f"{value:g}" for value in box)
+            self.problems.append(make(f"{item.name} box ({sides}) {text}.", xml, item.lines.get("xmin", item.line)))
+            if make is error:
+                return None
+        return tuple(float(int(value) - 1) for value in box) if self.one_based else box
+
+    def table(self) -> AnnotationTable:
+        boxes = np.array(self.boxes, np.float64).reshape(-1, 4)
+        areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+        sizes = np.array([size for _, _, size in self.images], np.int64).reshape(-1, 2)
+        counts = np.array(self.counts, np.int64)
+        return AnnotationTable(
+            image_ids=tuple(image_id for image_id, _, _ in self.images),
+            image_files=tuple(file for _, file, _ in self.images),
+            sizes=sizes,
+            offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            boxes=boxes,
+            labels=np.array(self.labels, np.int64),
+            areas=areas,
+            is_crowd=np.zeros(len(boxes), bool),
+            is_difficult=np.array(self.difficult, bool),
+            is_usable=usable_boxes(boxes, areas, np.repeat(sizes, counts, axis=0)),
+        )
+
+
+def _image_ids(folder: Path, set_name: str) -> list[str]:
+    path = folder / "ImageSets" / "Main" / f"{set_name}.txt"
+    if not path.is_file():
+        known = [candidate.stem for candidate in path.parent.glob("*.txt")]
+        raise DataError(f"image set {path} does not exist: {suggestion(set_name, known)}")
+    # Class-wise lists of VOC have a second column; the identifier is the first one.
+    ids = [line.split()[0] for line in path.read_text("utf-8").splitlines() if line.strip()]
+    if not ids:
+        raise DataError(f"image set {path} is empty.")
+    return ids
+
+
+def _files_by_stem(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        return {}
+    return {path.stem: path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES}
+
+
+def _finding(
+    box: tuple[float, ...], size: tuple[int, int], one_based: bool
+) -> tuple[Callable[..., Problem], str] | None:
+    if not all(math.isfinite(value) for value in box):
+        return error, "is not finite"
+    shift = 1 if one_based else 0
+    x1, y1, x2, y2 = (value - shift for value in box)
+    height, width = size
+    place = f"its image of {width}x{height} px"
+    if x2 < x1 or y2 < y1:
+        return error, "has xmax below xmin or ymax below ymin"
+    if x1 >= width or y1 >= height or x2 < 0 or y2 < 0:
+        return error, f"lies outside {place}"
+    if x2 - x1 < 1 or y2 - y1 < 1:
+        return warning, "is less than 1 px wide or high and is not trained on"
+    if min(x1, y1) < -BORDER_TOLERANCE or x2 > width + BORDER_TOLERANCE or y2 > height + BORDER_TOLERANCE:
+        return warning, f"reaches beyond {place} and is clipped"
+    return None
