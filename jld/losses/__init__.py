@@ -1,7 +1,7 @@
 """Pure loss functions and the thin registered classes a config names.
 
-Functions return one value per element, unreduced; `reduction.reduce_loss` turns them into a scalar. Nothing here
-knows heads, configs or teachers.
+Functions return one value per element, unreduced; `reduction.reduce_loss` turns them into a scalar. Nothing
+here knows heads, configs or teachers.
 """
 
 from jld.losses.cross_entropy import CrossEntropyLoss, binary_cross_entropy_with_logits, cross_entropy

@@ -16,7 +16,7 @@ def binary_cross_entropy_with_logits(logits, targets):
     Returns:
         [...] in nats; the gradient is sigmoid(logits) - targets.
     """
-    # max(z, 0) written through |z|: both parts then agree on the side of the kink at 0, and the gradient there is 1/2.
+    # max(z, 0) written through |z|: both parts then agree on the side of the kink, and the slope at 0 is 1/2.
     magnitude = jt.abs(logits)
     return 0.5 * (logits + magnitude) - logits * targets + jt.log(1.0 + jt.exp(-magnitude))
 
@@ -39,11 +39,10 @@ class CrossEntropyLoss(WeightedLoss):
     """Cross entropy: binary on soft targets with `use_sigmoid`, else softmax with hard labels."""
 
     def __init__(self, use_sigmoid: bool = False, loss_weight: float = 1.0, reduction: str = "mean"):
-        """
-        Args:
-            use_sigmoid: True for [...] logits with [...] targets (centerness), False for [..., C] with labels.
-            loss_weight: factor of the reduced loss.
-            reduction: see `reduce_loss`.
+        """Args:
+        use_sigmoid: True: [...] logits with [...] targets (centerness); False: [..., C] with labels.
+        loss_weight: factor of the reduced loss.
+        reduction: see `reduce_loss`.
         """
         super().__init__(loss_weight, reduction)
         self.element_loss = binary_cross_entropy_with_logits if use_sigmoid else cross_entropy

@@ -1,7 +1,7 @@
-"""Classification losses of dense detectors: focal loss and quality focal loss, dense over all priors and classes.
+"""Classification losses of dense detectors: focal loss and quality focal loss, over all priors and classes.
 
-A label equal to the number of classes means background. Positives are not gathered: the one-hot comparison fuses
-into the loss kernel, and shapes stay the same from step to step.
+A label equal to the number of classes means background. Positives are not gathered: the one-hot comparison
+fuses into the loss kernel, and shapes stay the same from step to step.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def quality_focal(cls_logits, labels, scores, beta: float = 2.0):
         cls_logits: [..., C].
         labels: [...] integers in [0, C]; C is background.
         scores: [...] target quality in [0, 1], read where `labels` is an object class.
-        beta: exponent of the modulating factor |target - probability|, through which the gradient flows as well.
+        beta: exponent of the modulating factor |target - probability|; the gradient flows through it as well.
     Returns:
         [...] summed over the classes.
     Source: arXiv:2006.04388, equation 5.
@@ -96,8 +96,7 @@ class FocalLoss(WeightedLoss):
         loss_weight: float = 1.0,
         reduction: str = "mean",
     ):
-        """
-        Args:
+        """Args:
             use_sigmoid: must be True, kept because configs of other frameworks state it.
             gamma: exponent of the modulating factor.
             alpha: weight of the positive class.
@@ -128,12 +127,11 @@ class QualityFocalLoss(WeightedLoss):
     def __init__(
         self, use_sigmoid: bool = True, beta: float = 2.0, loss_weight: float = 1.0, reduction: str = "mean"
     ):
-        """
-        Args:
-            use_sigmoid: True when the head predicts logits, False when it predicts probabilities (GFLv2).
-            beta: exponent of the modulating factor.
-            loss_weight: factor of the reduced loss.
-            reduction: see `reduce_loss`.
+        """Args:
+        use_sigmoid: True when the head predicts logits, False when it predicts probabilities (GFLv2).
+        beta: exponent of the modulating factor.
+        loss_weight: factor of the reduced loss.
+        reduction: see `reduce_loss`.
         """
         super().__init__(loss_weight, reduction)
         self.beta = beta

@@ -147,12 +147,11 @@ class IoULoss(WeightedLoss):
     def __init__(
         self, linear: bool = False, eps: float = 1e-6, loss_weight: float = 1.0, reduction: str = "mean"
     ):
-        """
-        Args:
-            linear: 1 - IoU instead of the logarithm.
-            eps: floor of the IoU.
-            loss_weight: factor of the reduced loss.
-            reduction: see `reduce_loss`.
+        """Args:
+        linear: 1 - IoU instead of the logarithm.
+        eps: floor of the IoU.
+        loss_weight: factor of the reduced loss.
+        reduction: see `reduce_loss`.
         """
         super().__init__(loss_weight, reduction)
         self.linear, self.eps = linear, eps
@@ -164,11 +163,10 @@ class IoULoss(WeightedLoss):
 
 class _EpsLoss(WeightedLoss):
     def __init__(self, eps: float = 1e-6, loss_weight: float = 1.0, reduction: str = "mean"):
-        """
-        Args:
-            eps: guard of the divisions.
-            loss_weight: factor of the reduced loss.
-            reduction: see `reduce_loss`.
+        """Args:
+        eps: guard of the divisions.
+        loss_weight: factor of the reduced loss.
+        reduction: see `reduce_loss`.
         """
         super().__init__(loss_weight, reduction)
         self.eps = eps
@@ -220,12 +218,11 @@ class BoundedIoULoss(WeightedLoss):
     def __init__(
         self, beta: float = 0.2, eps: float = 1e-3, loss_weight: float = 1.0, reduction: str = "mean"
     ):
-        """
-        Args:
-            beta: width of the quadratic part.
-            eps: added to the divisors.
-            loss_weight: factor of the reduced loss.
-            reduction: see `reduce_loss`.
+        """Args:
+        beta: width of the quadratic part.
+        eps: added to the divisors.
+        loss_weight: factor of the reduced loss.
+        reduction: see `reduce_loss`.
         """
         super().__init__(loss_weight, reduction)
         self.beta, self.eps = beta, eps

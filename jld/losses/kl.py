@@ -14,8 +14,8 @@ def kl_divergence(student_logits, teacher_logits, temperature: float):
     Args:
         student_logits: [..., B] before the softmax.
         teacher_logits: [..., B]; no gradient flows into it.
-        temperature: both sides are divided by it and the result is multiplied by its square, so that the gradient
-            keeps its size.
+        temperature: both sides are divided by it and the result is multiplied by its square, so that the
+            gradient keeps its size.
     Returns:
         [...] mean over the B entries (not the sum), in nats; zero where both rows agree.
     Raises:
@@ -26,8 +26,8 @@ def kl_divergence(student_logits, teacher_logits, temperature: float):
     check_temperature(temperature)
     if student_logits.shape[-1] != teacher_logits.shape[-1]:
         raise ValueError(
-            f"student rows have {student_logits.shape[-1]} entries and teacher rows {teacher_logits.shape[-1]}: "
-            "both need the same number of bins or classes."
+            f"student rows have {student_logits.shape[-1]} entries and teacher rows "
+            f"{teacher_logits.shape[-1]}: both need the same number of bins or classes."
         )
     log_student = jt.nn.log_softmax(student_logits / temperature, dim=-1)
     log_teacher = jt.nn.log_softmax(teacher_logits.detach() / temperature, dim=-1)
@@ -54,12 +54,11 @@ class KnowledgeDistillationKLDivLoss(WeightedLoss):
     Source: arXiv:2102.12252.
     """
 
-    def __init__(self, T: float = 10, loss_weight: float = 1.0, reduction: str = "mean"):  # noqa: N803
-        """
-        Args:
-            T: temperature (the name that published configs use).
-            loss_weight: factor of the reduced loss.
-            reduction: see `reduce_loss`.
+    def __init__(self, T: float = 10, loss_weight: float = 1.0, reduction: str = "mean"):
+        """Args:
+        T: temperature (the name that published configs use).
+        loss_weight: factor of the reduced loss.
+        reduction: see `reduce_loss`.
         """
         super().__init__(loss_weight, reduction)
         self.temperature = check_temperature(T)

@@ -12,8 +12,8 @@ def reduce_loss(loss, weight=None, reduction: str = "mean", avg_factor=None):
 
     Args:
         loss: [...] one value per element.
-        weight: [...] factor per element; missing trailing axes are broadcast, so one weight per row serves a loss
-            with several values per row. None is 1 everywhere.
+        weight: [...] factor per element; missing trailing axes are broadcast, so one weight per row serves a
+            loss with several values per row. None is 1 everywhere.
         reduction: `none`, `mean` (over all elements, whatever their weight) or `sum`.
         avg_factor: number or scalar Var that replaces the element count as divisor of `mean`.
     Returns:
@@ -56,10 +56,9 @@ class WeightedLoss:
     """
 
     def __init__(self, loss_weight: float = 1.0, reduction: str = "mean"):
-        """
-        Args:
-            loss_weight: factor of the reduced loss.
-            reduction: see `reduce_loss`.
+        """Args:
+        loss_weight: factor of the reduced loss.
+        reduction: see `reduce_loss`.
         """
         self.loss_weight = float(loss_weight)
         self.reduction = check_reduction(reduction)

@@ -60,8 +60,7 @@ class SmoothL1Loss(WeightedLoss):
     """
 
     def __init__(self, beta: float = 1.0, loss_weight: float = 1.0, reduction: str = "mean"):
-        """
-        Args:
+        """Args:
             beta: > 0, width of the quadratic part.
             loss_weight: factor of the reduced loss.
             reduction: see `reduce_loss`.

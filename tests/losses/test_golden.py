@@ -98,7 +98,7 @@ def test_values_and_gradients(tag):
 
 
 def differentiable_rows(pred, target):
-    """Rows of box pairs away from the kinks of min, max and abs, where every framework picks a slope of its own."""
+    """Rows of box pairs away from the kinks of min, max and abs, where frameworks pick different slopes."""
     smooth = np.ones(len(pred), bool)
     for low, high in ((0, 2), (1, 3)):
         for mine in (low, high):
