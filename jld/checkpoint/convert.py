@@ -1,0 +1,187 @@
+"""Lay a file's state over a model: rename, drop, check every shape, and say what happened."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+import jld
+from jld.checkpoint.export import write_weights
+from jld.checkpoint.names import detect_origin, map_name
+from jld.checkpoint.names.jdet import POINTWISE_KERNELS
+from jld.checkpoint.reader import Checkpoint, read_checkpoint
+from jld.checkpoint.report import Report, Shape, require_complete
+
+_SUPPORT = re.compile(r"(^|\.)integral(_\w+)?\.project$")
+_SUPPORT_TOLERANCE = 1e-4  # float32 rounding of linspace in either framework
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """What a conversion needs beyond names and shapes.
+
+    Attributes:
+        supports: name such as `bbox_head.integral.project` -> values the model integrates over; a file that
+            states others was trained for another head. A support that is not listed here is compared with
+            0, 1, 2, ... only if it is called `integral.project` and nothing is listed at all.
+        only: keep names with this prefix (`backbone.`) and drop the rest.
+    """
+
+    supports: Mapping[str, np.ndarray] = field(default_factory=dict)
+    only: str = ""
+
+
+def convert_state(
+    state: Mapping[str, np.ndarray],
+    target_shapes: Mapping[str, Shape],
+    origin: str | None = None,
+    options: ConvertOptions | None = None,
+) -> tuple[dict[str, np.ndarray], Report]:
+    """The part of a file's state that fits a model, in the model's names, and the report.
+
+    Args:
+        state: names to arrays as `read_checkpoint` gives them.
+        target_shapes: our parameter and buffer names -> shapes; constants such as supports are not listed.
+        origin: family of the names; None detects it.
+        options: see `ConvertOptions`.
+    Returns:
+        (converted, report): floats have become float32, shapes are the model's.
+    Raises:
+        CheckpointError: the origin is not known.
+    """
+    options = options or ConvertOptions()
+    targets = {
+        name: tuple(int(size) for size in shape)
+        for name, shape in target_shapes.items()
+        if name.startswith(options.only)
+    }
+    report = Report(origin or detect_origin(state), model_shapes=targets)
+    converted: dict[str, np.ndarray] = {}
+    for source_name, values in state.items():
+        mapped = map_name(source_name, report.origin)
+        if mapped.name is None:
+            report.dropped[source_name] = mapped.reason
+        elif not mapped.name.startswith(options.only):
+            report.dropped[source_name] = f"only {options.only}* is wanted"
+        elif _SUPPORT.search(mapped.name) and mapped.name not in targets:
+            _check_support(mapped.name, values, options, report)
+        else:
+            _place(mapped.name, values, targets, converted, report)
+    report.loaded = sorted(converted)
+    report.missing = sorted(set(targets) - set(converted) - set(report.shape_mismatch))
+    return converted, report
+
+
+def _place(
+    name: str,
+    values: np.ndarray,
+    targets: Mapping[str, Shape],
+    converted: dict[str, np.ndarray],
+    report: Report,
+) -> None:
+    report.file_shapes[name] = values.shape
+    if name not in targets:
+        report.unexpected.append(name)
+        return
+    fitted, note = fit(name, values, targets[name])
+    if fitted is None:
+        report.shape_mismatch[name] = (values.shape, targets[name])
+        return
+    if note:
+        report.adapted[name] = note
+    is_float = fitted.dtype.kind == "f"
+    converted[name] = fitted.astype(np.float32, copy=False) if is_float else fitted
+
+
+def fit(name: str, values: np.ndarray, shape: Shape) -> tuple[np.ndarray | None, str]:
+    """The values in a shape that means the same, and what was done; (None, "") if there is none.
+
+    Args:
+        name: our name, which tells prediction kernels from others.
+        shape: the model's shape.
+    """
+    if values.shape == shape:
+        return values, ""
+    if {values.shape, shape} == {(), (1,)}:  # Jittor has no arrays without axes
+        return values.reshape(shape), "scalar stored with or without an axis"
+    is_pointwise = values.ndim == 4 and values.shape[2:] == (1, 1) and shape[2:] == (3, 3)
+    if is_pointwise and values.shape[:2] == shape[:2] and re.search(POINTWISE_KERNELS, name):
+        return embed_pointwise(values), "1x1 kernel put into the centre of a 3x3 one"
+    return None, ""
+
+
+def embed_pointwise(kernel: np.ndarray) -> np.ndarray:
+    """[O, I, 3, 3] the kernel that computes the same as an [O, I, 1, 1] one when the border is padded."""
+    wide = np.zeros((*kernel.shape[:2], 3, 3), kernel.dtype)
+    wide[:, :, 1, 1] = kernel[:, :, 0, 0]
+    return wide
+
+
+def _check_support(name: str, values: np.ndarray, options: ConvertOptions, report: Report) -> None:
+    expected = options.supports.get(name)
+    starts_at_zero = values.ndim == 1 and values.size > 0 and values[0] == 0
+    if expected is None and not options.supports and name.endswith("integral.project") and starts_at_zero:
+        expected = np.arange(values.size)
+    if expected is None:
+        report.dropped[name] = "support of a distribution, which our head computes (not compared)"
+        return
+    expected = np.asarray(expected, np.float64).reshape(-1)
+    actual = np.asarray(values, np.float64).reshape(-1)
+    if actual.shape == expected.shape and np.allclose(actual, expected, rtol=0, atol=_SUPPORT_TOLERANCE):
+        report.dropped[name] = "support of a distribution, equal to the one our head computes"
+        return
+    report.support_mismatch[name] = (
+        f"{name} in the file is {_span(actual)}, the model integrates over {_span(expected)}"
+    )
+
+
+def _span(values: np.ndarray) -> str:
+    return f"{values.size} bins from {values[0]:g} to {values[-1]:g}" if values.size else "empty"
+
+
+def convert_file(
+    source: str | Path,
+    destination: str | Path,
+    target_shapes: Mapping[str, Shape] | None = None,
+    layout: str = "jld",
+    strict: bool = True,
+) -> Report:
+    """Read a checkpoint, convert its names, write it, and return the report.
+
+    Args:
+        source: any checkpoint `read_checkpoint` reads.
+        destination: `.safetensors`, `.pth` or `.pt`.
+        target_shapes: names and shapes of the model; None takes the file's own, so that nothing can mismatch
+            (JDet's 1x1 prediction kernels still become 3x3).
+        layout: "jld" or "mmdet".
+        strict: refuse a file that fits the model only in part.
+    Raises:
+        CheckpointError: the source cannot be read, does not fit, or the destination cannot be written.
+    """
+    checkpoint = read_checkpoint(source)
+    shapes = _own_shapes(checkpoint) if target_shapes is None else target_shapes
+    converted, report = convert_state(checkpoint.state, shapes, checkpoint.origin)
+    if target_shapes is not None:
+        require_complete(report, "the model", source, strict)
+    classes = checkpoint.classes
+    meta = {"jld_version": jld.__version__} | ({"classes": list(classes)} if classes else {})
+    write_weights(destination, converted, meta, layout)
+    return report
+
+
+def _own_shapes(checkpoint: Checkpoint) -> dict[str, Shape]:
+    """The shapes the converted file will have when no model says otherwise."""
+    shapes = {}
+    for source_name, values in checkpoint.state.items():
+        name = map_name(source_name, checkpoint.origin).name
+        if name is None or _SUPPORT.search(name):
+            continue
+        is_pointwise = values.ndim == 4 and values.shape[2:] == (1, 1) and re.search(POINTWISE_KERNELS, name)
+        shapes[name] = (
+            (*values.shape[:2], 3, 3) if is_pointwise and checkpoint.origin == "jdet" else values.shape
+        )
+    return shapes

@@ -1,0 +1,107 @@
+"""Our weights in mmDetection's and mmRotate's layout, as safetensors or as a PyTorch `.pth`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from jld.checkpoint.safetensors_files import write_safetensors
+from jld.checkpoint.torch_writer import write_torch
+from jld.errors import CheckpointError, suggestion
+
+LAYOUTS = ("jld", "mmdet")
+_ANCHORS_PER_CELL = 9
+_ROTATED_SIDES = 5
+_DELTA_SPAN, _ANGLE_SPAN = (-2.0, 2.0), (-5.0, 2.0)  # rotated localization distillation's supports
+
+
+def to_mmdet(
+    state: Mapping[str, np.ndarray], supports: Mapping[str, np.ndarray] | None = None
+) -> dict[str, np.ndarray]:
+    """The state with everything mmDetection or mmRotate expects beside our parameters.
+
+    Batch normalisation gets its counter (int64, zero), scales lose their axis, and a head that predicts
+    distributions gets the support it integrates over.
+
+    Args:
+        state: our names to arrays.
+        supports: name -> support; None derives it from the width of the box layer: 0, 1, 2, ... for four
+            sides, the rotated release's two supports for five.
+    """
+    result = {}
+    for name, values in state.items():
+        is_scale = name.endswith(".scale") and values.shape == (1,)
+        result[name] = values.reshape(()) if is_scale else np.asarray(values)
+        if name.endswith(".running_var"):
+            result[f"{name.removesuffix('running_var')}num_batches_tracked"] = np.zeros((), np.int64)
+    return result | dict(_supports_of(state) if supports is None else supports)
+
+
+def _supports_of(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The constants of the distribution head, or none for a plain one."""
+    for layer in ("gfl_reg", "atss_reg", "conv_reg"):
+        kernel = state.get(f"bbox_head.{layer}.weight")
+        if kernel is not None:
+            num_bins = _num_bins(kernel.shape[0], layer)
+            return (
+                {"bbox_head.integral.project": np.arange(num_bins, dtype=np.float32)} if num_bins > 1 else {}
+            )
+    kernel = state.get("bbox_head.retina_reg.weight")
+    num_bins = 1 if kernel is None else kernel.shape[0] // (_ANCHORS_PER_CELL * _ROTATED_SIDES)
+    if num_bins < 2:
+        return {}
+    return {
+        "bbox_head.integral.project": np.linspace(*_DELTA_SPAN, num_bins, dtype=np.float32),
+        "bbox_head.integral_angle.project": np.linspace(*_ANGLE_SPAN, num_bins, dtype=np.float32),
+    }
+
+
+def _num_bins(width: int, layer: str) -> int:
+    per_side = width // 4
+    # A RetinaNet with distributions calls its layers atss_* and has nine anchors per cell.
+    is_nine = layer == "atss_reg" and per_side % _ANCHORS_PER_CELL == 0
+    return per_side // _ANCHORS_PER_CELL if is_nine else per_side
+
+
+def write_weights(
+    path: str | Path, state: Mapping[str, np.ndarray], meta: Mapping | None = None, layout: str = "jld"
+) -> None:
+    """Write weights; the suffix says how: `.safetensors`, or `.pth` / `.pt` for PyTorch.
+
+    Args:
+        state: our names to arrays.
+        meta: plain data; text in a safetensors file, kept as it is in a `.pth`.
+        layout: "jld" for our names, "mmdet" to add what mmDetection and mmRotate expect.
+    Raises:
+        CheckpointError: unknown suffix or layout, or the disk is full.
+    """
+    path = Path(path)
+    if layout not in LAYOUTS:
+        raise CheckpointError(f"Unknown layout {layout!r}: {suggestion(layout, LAYOUTS)}")
+    arrays = to_mmdet(state) if layout == "mmdet" else dict(state)
+    if path.suffix == ".safetensors":
+        write_safetensors(path, arrays, text_metadata(meta or {}))
+    elif path.suffix in (".pth", ".pt"):
+        write_torch(path, arrays, meta)
+    else:
+        raise CheckpointError(
+            f"{path}: weights are written as .safetensors, .pth or .pt, not as {path.suffix!r}."
+        )
+
+
+def text_metadata(meta: Mapping) -> dict[str, str]:
+    """The metadata as text: strings as they are, everything else as JSON.
+
+    Raises:
+        CheckpointError: a value has no JSON form.
+    """
+    try:
+        return {
+            str(key): value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            for key, value in meta.items()
+        }
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"Metadata must be text, numbers, lists and dictionaries ({error}).") from error

@@ -1,0 +1,78 @@
+"""What the low-level readers raise, the budget they spend, and how a user hears of it."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from jld.errors import CheckpointError
+
+MEGABYTE = 1 << 20
+# What damaged input makes the standard library raise; everything else is a bug of ours and stays visible.
+_DAMAGE = (
+    ValueError,
+    KeyError,
+    IndexError,
+    EOFError,
+    OverflowError,
+    MemoryError,
+    NotImplementedError,
+    RuntimeError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+class MalformedError(Exception):
+    """A file breaks its format; the message is a phrase that completes "Cannot read checkpoint X: "."""
+
+
+class Budget:
+    """Bytes that reading one file may unfold to.
+
+    A checkpoint is mostly arrays stored once, so what it unfolds to is near its size. Tied weights, shared
+    storages and compression give a small factor; a bomb gives a huge one.
+
+    Args:
+        file_size: bytes on disk.
+        factor: how many times its own size a file may unfold to.
+        floor: bytes that are always allowed, so that tiny files with expanded tensors can be read.
+    """
+
+    def __init__(self, file_size: int, factor: int = 64, floor: int = 64 * MEGABYTE) -> None:
+        self.limit = floor + factor * file_size
+        self.spent = 0
+
+    def spend(self, num_bytes: int, what: str) -> None:
+        """Count bytes about to be allocated.
+
+        Raises:
+            MalformedError: the file would unfold to more than the limit.
+        """
+        self.spent += num_bytes
+        if self.spent > self.limit:
+            megabytes = self.limit // MEGABYTE
+            raise MalformedError(
+                f"it unfolds to more than {megabytes} MB at {what}, which no honest file of its size does"
+            )
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong with a file's content into one sentence that names the file."""
+    try:
+        yield
+    except MalformedError as error:
+        raise CheckpointError(f"Cannot read checkpoint {path}: {error}.") from error
+    except CheckpointError:
+        raise
+    except OSError as error:
+        raise CheckpointError(f"Cannot read checkpoint {path}: {error.strerror or error}.") from error
+    except _DAMAGE as error:
+        detail = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        raise CheckpointError(f"Cannot read checkpoint {path}: it is damaged ({detail}).") from error

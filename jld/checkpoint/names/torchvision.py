@@ -1,0 +1,26 @@
+"""Backbone-only ResNet files (torchvision, Caffe and Detectron conversions) and torchvision's detectors."""
+
+from __future__ import annotations
+
+from jld.checkpoint.names.rules import Mapped, Rules, State, apply_rules, has_prefix
+
+DROPS: Rules = (
+    (r"^fc\.", "ImageNet classifier"),
+    (r"^(rpn|roi_heads|head|backbone\.fpn)\.", "torchvision's own neck or head, built unlike ours"),
+)
+RENAMES: Rules = (
+    (r"^backbone\.body\.", "backbone."),
+    (r"^(conv1|bn1|layer\d+)\.", r"backbone.\1."),
+)
+
+
+def detect(state: State) -> float:
+    """How surely the names are a bare ResNet's or those of a torchvision detector, 0 to 1."""
+    if has_prefix(state, "backbone.body."):
+        return 0.9
+    return 0.6 if "conv1.weight" in state and "layer1.0.conv1.weight" in state else 0.0
+
+
+def map_name(name: str) -> Mapped:
+    """Our spelling of a name, or why it is dropped."""
+    return apply_rules(name, DROPS, RENAMES)

@@ -1,0 +1,69 @@
+"""Turn a checkpoint into the file others download: weights only, named by its content."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jld
+from jld.checkpoint.export import text_metadata
+from jld.checkpoint.names import map_name
+from jld.checkpoint.reader import Checkpoint, read_checkpoint
+from jld.checkpoint.safetensors_files import write_safetensors
+from jld.errors import CheckpointError
+
+HASH_DIGITS = 8
+
+
+def publish_model(
+    source: str | Path,
+    destination: str | Path,
+    classes: Sequence[str] | None = None,
+    config: str | None = None,
+    metrics: Mapping | None = None,
+) -> Path:
+    """Write the student's weights as `<stem>-<hash>.safetensors` and return that path.
+
+    Optimizer, scheduler, random state and any teacher are left out. The hash is the first eight hex digits of
+    the file's SHA-256; publishing the same weights twice gives the same name.
+
+    Args:
+        source: any checkpoint `read_checkpoint` reads.
+        destination: path whose folder and stem the result takes, such as `published/ld_gfl_r18.safetensors`.
+        classes: class names; None takes those in the source.
+        config: text of the resolved config; None takes that in the source.
+        metrics: such as {"AP": 0.365}; None takes those in the source.
+    Raises:
+        CheckpointError: the source cannot be read or the destination cannot be written.
+    """
+    checkpoint = read_checkpoint(source)
+    destination = Path(destination)
+    state = {}
+    for name, values in checkpoint.state.items():
+        mapped = map_name(name, checkpoint.origin)
+        if mapped.name is not None:
+            state[mapped.name] = values
+    if not state:
+        raise CheckpointError(f"{source} holds no weights of a student to publish.")
+    meta = _metadata(checkpoint, classes, config, metrics)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=destination.parent) as folder:
+        draft = Path(folder) / "draft.safetensors"
+        write_safetensors(draft, state, text_metadata(meta))
+        with draft.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        stem = destination.name.removesuffix(".safetensors")
+        return draft.replace(destination.parent / f"{stem}-{digest[:HASH_DIGITS]}.safetensors")
+
+
+def _metadata(
+    checkpoint: Checkpoint, classes: Sequence[str] | None, config: str | None, metrics: Mapping | None
+) -> dict:
+    found = {
+        "classes": list(classes or checkpoint.classes or ()),
+        "config": config or checkpoint.meta.get("config"),
+        "metrics": dict(metrics) if metrics else checkpoint.meta.get("metrics"),
+    }
+    return {"jld_version": jld.__version__} | {key: value for key, value in found.items() if value}

@@ -1,0 +1,56 @@
+"""Convert a checkpoint: any file jld reads, to .safetensors or .pth.
+
+Without --config every name is translated and nothing is compared; with it the shapes of that model decide,
+and a file that does not fit is refused. --to mmdet writes a file mmDetection and mmRotate can load.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from jld.checkpoint import convert_file
+from jld.errors import JldError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line, convert, print the report; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("source", metavar="SRC", help="a .pth, .pkl or .safetensors file")
+    parser.add_argument("destination", metavar="DST", help="the file to write: .safetensors, .pth or .pt")
+    parser.add_argument("--config", metavar="FILE", help="config of the model the weights are for")
+    parser.add_argument(
+        "--to", choices=("jld", "mmdet"), default="jld", help="layout of the names (default: jld)"
+    )
+    parser.add_argument(
+        "--partial", action="store_true", help="accept a file that fits the model only in part"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        shapes = model_shapes(options.config) if options.config else None
+        report = convert_file(
+            options.source, options.destination, shapes, options.to, strict=not options.partial
+        )
+    except JldError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(report.text())
+    print(f"wrote {options.destination}")
+    return 0
+
+
+def model_shapes(config: str) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the model a config describes; only this needs Jittor."""
+    from jld.apis import init_detector
+
+    model = init_detector(config)
+    return {name: tuple(values.shape) for name, values in model.state_dict().items()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
