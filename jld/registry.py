@@ -14,12 +14,18 @@ from jld.errors import ConfigError, suggestion
 
 
 class Registry:
-    """Names of one kind of part (backbones, losses, ...)."""
+    """Names of one kind of part (backbones, losses, ...).
+
+    Args:
+        kind: what its members are, for messages.
+        supplied: constructor arguments that the builder hands over because no config can hold them.
+    """
 
     instances: list[Registry] = []
 
-    def __init__(self, kind: str):
+    def __init__(self, kind: str, supplied: tuple[str, ...] = ()):
         self.kind = kind
+        self.supplied = supplied
         self._classes: dict[str, type] = {}
         self._primary: dict[type, str] = {}
         Registry.instances.append(self)
@@ -78,12 +84,13 @@ PRIORS = Registry("prior generator")
 DATASETS = Registry("dataset")
 TRANSFORMS = Registry("transform")
 EVALUATORS = Registry("evaluator")
-OPTIMIZERS = Registry("optimizer")
+OPTIMIZERS = Registry("optimizer", supplied=("params",))
 SCHEDULERS = Registry("scheduler")
 TEACHERS = Registry("teacher")
 REGIONS = Registry("region")
 TERMS = Registry("distillation term")
 HOOKS = Registry("hook")
+SUPPRESSORS = Registry("non-maximum suppression")
 
 
 def lookup(name: str) -> tuple[Registry, type] | None:

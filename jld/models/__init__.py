@@ -1,0 +1,47 @@
+"""Detectors and their parts. Importing the package registers every part a model config can name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jld.losses
+import jld.ops.nms  # noqa: F401 (the imports register what heads are configured with)
+from jld.boxes.coders import DeltaBoxCoder
+from jld.boxes.priors import AnchorGenerator, Priors
+from jld.errors import ConfigError
+from jld.models.backbones import ResNet
+from jld.models.detectors import GFL, SingleStageDetector
+from jld.models.heads import GFLHead
+from jld.models.layers import fold_batch_norm
+from jld.models.necks import FPN
+from jld.models.pretrained import assign_state, load_weights
+from jld.models.targets import Targets
+from jld.models.trace import Trace
+from jld.registry import DETECTORS, build
+
+__all__ = [
+    "FPN", "GFL", "AnchorGenerator", "DeltaBoxCoder", "GFLHead", "Priors", "ResNet", "SingleStageDetector", "Targets",
+    "Trace", "assign_state", "build_detector", "fold_batch_norm", "load_weights",
+]
+
+
+def build_detector(config: Mapping[str, Any], *, pretrained: bool = False) -> Any:
+    """The detector of a config's `model` section.
+
+    Args:
+        config: a whole config (with `model`) or the section itself.
+        pretrained: also read the ImageNet weights the backbone names; not wanted where a checkpoint follows.
+    Raises:
+        ConfigError: no detector in the config, unknown parts or arguments.
+        CheckpointError: pretrained weights are missing or do not fit.
+    """
+    section = config.get("model", config)
+    name = section.get("type")
+    if name is None:
+        raise ConfigError("the config has no model.type; name a detector: " + ", ".join(DETECTORS.names()) + ".")
+    DETECTORS.get(name)
+    detector = build(section, path="model")
+    if pretrained:
+        detector.load_pretrained()
+    return detector

@@ -1,0 +1,5 @@
+"""Backbones: images in, one feature map per stage out. Importing the package registers them."""
+
+from jld.models.backbones.resnet import ResNet
+
+__all__ = ["ResNet"]

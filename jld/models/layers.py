@@ -1,0 +1,196 @@
+"""Small layers shared by backbones, necks and heads, and the initial values of their parameters.
+
+Parameter names follow the public PyTorch checkpoints (`conv.weight`, `gn.weight`, `scale`, `running_mean`).
+"""
+
+from __future__ import annotations
+
+import math
+
+from jld.toolchain import jittor as jt
+from jld.utils.distributed import mean_over_ranks
+
+nn = jt.nn
+
+
+class BatchNorm(jt.Module):
+    """Batch normalisation whose statistics can be frozen while its weight and bias go on learning.
+
+    Jittor's own layer ties both to eval mode, which stops every gradient; detectors are trained with fixed
+    statistics and a learning affine part.
+    """
+
+    def __init__(self, num_features: int, *, fixed_statistics: bool = True, eps: float = 1e-5, momentum: float = 0.1):
+        """
+        Args:
+            num_features: D, channels of the input.
+            fixed_statistics: always normalise by the running statistics and never update them. When false, training
+                mode normalises by the batch (over all ranks) and updates them.
+            eps: added to the variance.
+            momentum: share of the new batch in the running statistics.
+        """
+        self.fixed_statistics = fixed_statistics
+        self.eps, self.momentum = eps, momentum
+        self.weight = jt.ones((num_features,))
+        self.bias = jt.zeros((num_features,))
+        self.running_mean = jt.zeros((num_features,)).stop_grad()
+        self.running_var = jt.ones((num_features,)).stop_grad()
+
+    def execute(self, x: jt.Var) -> jt.Var:
+        """Normalised [N, D, H, W]."""
+        if self.fixed_statistics or not self.is_training():
+            scale, shift = self.scale_and_shift(self.running_mean, self.running_var)
+        else:
+            mean, var = self._batch_statistics(x)
+            scale, shift = self.scale_and_shift(mean, var)
+        return x * scale.broadcast(x, [0, 2, 3]) + shift.broadcast(x, [0, 2, 3])
+
+    def scale_and_shift(self, mean: jt.Var, var: jt.Var) -> tuple[jt.Var, jt.Var]:
+        """(scale, shift), both [D], such that the layer is x * scale + shift."""
+        scale = self.weight / jt.sqrt(var + self.eps)
+        return scale, self.bias - mean * scale
+
+    def _batch_statistics(self, x: jt.Var) -> tuple[jt.Var, jt.Var]:
+        mean, square = x.mean([0, 2, 3]), (x * x).mean([0, 2, 3])
+        mean, square = mean_over_ranks(mean), mean_over_ranks(square)
+        var = (square - mean * mean).maximum(0.0)
+        for running, new in ((self.running_mean, mean), (self.running_var, var)):
+            # Detached, else the running value would keep the graph of every past step alive.
+            running.update(running + (new.detach() - running) * self.momentum)
+        return mean, var
+
+
+class GroupNorm(jt.Module):
+    """Group normalisation, with the statistics folded into one scale and shift per channel.
+
+    One multiply-add over the map instead of Jittor's broadcast over groups: 24 ms instead of 35 ms forward and
+    backward on a [1, 256, 80, 100] map (one CPU core).
+    """
+
+    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5):
+        if num_channels % num_groups:
+            raise ValueError(f"{num_channels} channels do not divide into {num_groups} groups.")
+        self.num_groups, self.eps = num_groups, eps
+        self.weight = jt.ones((num_channels,))
+        self.bias = jt.zeros((num_channels,))
+
+    def execute(self, x: jt.Var) -> jt.Var:
+        """Normalised [N, D, H, W]."""
+        n, channels = x.shape[:2]
+        groups = x.reshape((n, self.num_groups, -1))  # [N, groups, D / groups * H * W]
+        mean = groups.mean(2)
+        var = ((groups * groups).mean(2) - mean * mean).maximum(0.0)
+        inverse = 1.0 / jt.sqrt(var + self.eps)
+        scale = self._per_channel(inverse, channels) * self.weight.broadcast((n, channels), [0])
+        shift = self.bias.broadcast((n, channels), [0]) - self._per_channel(mean, channels) * scale
+        return x * scale.broadcast(x, [2, 3]) + shift.broadcast(x, [2, 3])
+
+    def _per_channel(self, per_group: jt.Var, channels: int) -> jt.Var:
+        shape = (per_group.shape[0], self.num_groups, channels // self.num_groups)
+        return per_group.broadcast(shape, [2]).reshape((shape[0], channels))
+
+
+class ConvModule(jt.Module):
+    """Convolution, optional group normalisation, optional ReLU; parameters `conv.*` and `gn.*`."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, *,
+        stride: int = 1, padding: int = 0, num_norm_groups: int | None = None, relu: bool = False,
+    ):
+        """
+        Args:
+            num_norm_groups: groups of the normalisation; None: no normalisation and a convolution with bias.
+        """
+        self.conv = nn.Conv(
+            in_channels, out_channels, kernel_size, stride=stride, padding=padding, bias=num_norm_groups is None
+        )
+        self.gn = None if num_norm_groups is None else GroupNorm(num_norm_groups, out_channels)
+        self.relu = relu
+
+    def execute(self, x: jt.Var) -> jt.Var:
+        """[N, D, H, W] to [N, D', H', W']."""
+        x = self.conv(x)
+        if self.gn is not None:
+            x = self.gn(x)
+        return nn.relu(x) if self.relu else x
+
+
+class Scale(jt.Module):
+    """One learnable factor, parameter `scale`."""
+
+    def __init__(self, value: float = 1.0):
+        self.scale = jt.array(float(value))
+
+    def execute(self, x: jt.Var) -> jt.Var:
+        """`x` times the factor."""
+        return x * self.scale.broadcast(x)
+
+
+class Identity(jt.Module):
+    """Takes the place of a normalisation that was folded into the convolution before it."""
+
+    def execute(self, x: jt.Var) -> jt.Var:
+        """`x` itself."""
+        return x
+
+
+def init_normal(conv: jt.Module, std: float = 0.01, bias: float = 0.0) -> None:
+    """Weight from N(0, std), bias constant."""
+    conv.weight = jt.randn(*conv.weight.shape) * std
+    if conv.bias is not None:
+        conv.bias = jt.full(conv.bias.shape, bias)
+
+
+def init_xavier_uniform(conv: jt.Module) -> None:
+    """Weight uniform in +-sqrt(6 / (fan_in + fan_out)), bias zero."""
+    out_channels, in_channels, height, width = conv.weight.shape
+    bound = math.sqrt(6.0 / ((in_channels + out_channels) * height * width))
+    conv.weight = (jt.rand(*conv.weight.shape) * 2.0 - 1.0) * bound
+    if conv.bias is not None:
+        conv.bias = jt.zeros(conv.bias.shape)
+
+
+def init_kaiming_normal(conv: jt.Module) -> None:
+    """Weight from N(0, 2 / fan_out), as residual networks want it; bias zero."""
+    out_channels, _, height, width = conv.weight.shape
+    conv.weight = jt.randn(*conv.weight.shape) * math.sqrt(2.0 / (out_channels * height * width))
+    if conv.bias is not None:
+        conv.bias = jt.zeros(conv.bias.shape)
+
+
+def prior_probability_bias(probability: float) -> float:
+    """The logit of a probability: the initial bias that makes every class score start there."""
+    return -math.log((1.0 - probability) / probability)
+
+
+def fold_batch_norm(model: jt.Module) -> jt.Module:
+    """Merges every fixed normalisation into the convolution before it, in place; for models that no longer train.
+
+    Pairs are found by name: `bn{i}` follows `conv{i}` in the same module, and a BatchNorm follows the convolution
+    before it in a Sequential. Parameter names change, so weights must be loaded before.
+
+    Returns:
+        `model`, with the same outputs up to rounding.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Sequential):
+            parts = list(module.layers.items())
+            for (_, conv), (name, norm) in zip(parts, parts[1:], strict=False):
+                if isinstance(norm, BatchNorm):
+                    _merge(conv, norm)
+                    module.layers[name] = Identity()
+            continue
+        for name, norm in list(vars(module).items()):
+            if isinstance(norm, BatchNorm) and name.startswith("bn"):
+                _merge(getattr(module, name.replace("bn", "conv")), norm)
+                setattr(module, name, Identity())
+    return model
+
+
+def _merge(conv: jt.Module, norm: BatchNorm) -> None:
+    scale, shift = norm.scale_and_shift(norm.running_mean, norm.running_var)
+    if conv.bias is not None:
+        shift = shift + conv.bias * scale
+    # Evaluated now and detached: the folded model owns plain values, not a graph over the old parameters.
+    conv.weight = jt.array((conv.weight * scale.broadcast(conv.weight, [1, 2, 3])).numpy()).stop_grad()
+    conv.bias = jt.array(shift.numpy()).stop_grad()

@@ -1,0 +1,45 @@
+"""Ground truth of one batch on the device, padded to one number of boxes per image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jld.toolchain import jittor as jt
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Ground truth of N images with G box slots each; an image without objects has a mask of zeros.
+
+    Attributes:
+        boxes: [N, G, 4] corners in px of the network input, zero where padded.
+        labels: [N, G] int32 in [0, C), 0 where padded.
+        mask: [N, G] float32, 1 for real boxes.
+        boxes_ignore: [N, Gi, 4] boxes that are neither objects nor background (crowds, difficult ones).
+        ignore_mask: [N, Gi] float32, 1 for real ones.
+        pad_shapes: NumPy [N, 2] height, width in px of every image, padded on its own.
+    """
+
+    boxes: jt.Var
+    labels: jt.Var
+    mask: jt.Var
+    boxes_ignore: jt.Var
+    ignore_mask: jt.Var
+    pad_shapes: np.ndarray
+
+    @classmethod
+    def from_batch(cls, batch: Mapping[str, Any]) -> Targets:
+        """The targets of a collated batch dict (NumPy)."""
+        floats = {
+            name: jt.array(np.ascontiguousarray(batch[key], np.float32)).stop_grad()
+            for name, key in (
+                ("boxes", "boxes"), ("mask", "box_mask"),
+                ("boxes_ignore", "boxes_ignore"), ("ignore_mask", "ignore_mask"),
+            )
+        }
+        labels = jt.array(np.ascontiguousarray(batch["labels"], np.int32)).stop_grad()
+        return cls(labels=labels, pad_shapes=np.asarray(batch["pad_shapes"], np.float32), **floats)

@@ -1,0 +1,100 @@
+"""GFL from image to detections against the numbers of mmDetection."""
+
+import numpy as np
+import pytest
+
+from jld.boxes.overlaps import pairwise_overlaps
+from jld.models.layers import fold_batch_norm
+from jld.toolchain import jittor as jt
+from tests.golden_cases import case
+from tests.models.golden_models import assert_sampled, batch_of, build_model, generated
+
+FULL = "h_gfl_full"
+
+
+@pytest.fixture(scope="module")
+def golden():
+    return case(FULL)
+
+
+@pytest.fixture(scope="module")
+def model(golden):
+    return build_model(golden[0])
+
+
+@pytest.fixture(scope="module")
+def trace(golden, model):
+    with jt.no_grad():
+        return model(generated(golden[0], "img"))
+
+
+def test_backbone_and_neck_equal_golden(golden, model, trace):
+    meta, arrays = golden
+    with jt.no_grad():
+        maps = model.backbone(generated(meta, "img"))
+    for level, x in enumerate(maps):
+        assert_sampled(meta, arrays, f"out/backbone/{level}", x.numpy(), 1e-4)
+    for level, x in enumerate(trace.features):
+        assert_sampled(meta, arrays, f"out/fpn/{level}", x.numpy(), 1e-4)
+
+
+def test_predictions_equal_golden(golden, trace):
+    _, arrays = golden
+    for key, name in (("cls_logits", "cls_score"), ("box_logits", "bbox_pred")):
+        values = trace.predictions[key].numpy()
+        values = values.reshape(*values.shape[:2], -1)
+        for level, rows in enumerate(trace.priors.level_slices):
+            expected = arrays[f"out/{name}/{level}"]
+            expected = expected.reshape(*expected.shape[:2], -1).transpose(0, 2, 1)
+            np.testing.assert_allclose(values[:, rows], expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_array_equal(trace.priors.boxes.numpy(), arrays["out/tgt/anchors"])
+
+
+def test_candidates_equal_golden(golden, model, trace):
+    _, arrays = golden
+    scores, boxes = (var.numpy() for var in model.bbox_head.dense_detections(trace))
+    batch = batch_of(arrays, len(scores))
+    for image in range(len(scores)):
+        found = model.bbox_head.postprocess.select(scores[image], boxes[image], trace.priors, batch["img_shapes"][image])
+        np.testing.assert_allclose(found[0], arrays[f"out/pre_nms/labels/{image}"][:, :-1], atol=1e-4)
+        np.testing.assert_allclose(found[1], arrays[f"out/pre_nms/boxes/{image}"], rtol=1e-4, atol=1e-2)
+
+
+def assert_detections_match(found, expected_boxes, expected_labels):
+    """98 % of the expected boxes have a partner: IoU above 0.99, same label, score within 1e-3."""
+    assert abs(len(found["boxes"]) - len(expected_boxes)) <= 0.02 * len(expected_boxes)
+    assert (np.diff(found["scores"]) <= 0).all()
+    iou = pairwise_overlaps(expected_boxes[:, :4], found["boxes"])
+    fits = (iou > 0.99) & (expected_labels[:, None] == found["labels"]) & (
+        np.abs(expected_boxes[:, 4:] - found["scores"]) < 1e-3
+    )
+    assert fits.any(axis=1).mean() >= 0.98
+
+
+def test_detections_equal_golden(golden, model, trace):
+    meta, arrays = golden
+    count = meta["generated"]["img"]["shape"][0]
+    batch = batch_of(arrays, count)
+    original = {**batch, "scale_factors": np.stack([arrays[f"in/scale_factor/{i}"] for i in range(count)])}
+    for key, shapes in (("det", batch), ("det_rescale", original)):
+        for image, found in enumerate(model.detect(trace, shapes)):
+            assert found["img_id"] == image
+            assert_detections_match(found, arrays[f"out/{key}/boxes/{image}"], arrays[f"out/{key}/labels/{image}"])
+
+
+def test_detections_with_other_settings_equal_golden(golden, trace):
+    meta, arrays = golden
+    few = build_model({**meta, "test_cfg": meta["det_pre60_cfg"]})
+    for image, found in enumerate(few.detect(trace, batch_of(arrays, meta["generated"]["img"]["shape"][0]))):
+        assert_detections_match(found, arrays[f"out/det_pre60/boxes/{image}"], arrays[f"out/det_pre60/labels/{image}"])
+
+
+def test_folded_model_gives_the_same_predictions(golden, trace):
+    meta, _ = golden
+    folded = fold_batch_norm(build_model(meta).eval())
+    assert not any("bn" in name or "downsample.1" in name for name in folded.state_dict())
+    with jt.no_grad():
+        predictions = folded(generated(meta, "img")).predictions
+    for key, values in trace.predictions.items():
+        expected = values.numpy()
+        np.testing.assert_allclose(predictions[key].numpy(), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
