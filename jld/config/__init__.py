@@ -1,0 +1,31 @@
+"""Experiment configs: load, inherit, override, validate, dump; builds no objects and needs no Jittor."""
+
+from jld.config.config import Config, MissingKeyError, config_file, to_plain
+from jld.config.dump import dump_config, dump_text
+from jld.config.imports import import_parts
+from jld.config.loader import load_config
+from jld.config.overrides import apply_overrides, parse_value
+from jld.config.prepare import prepare_config
+from jld.config.schema import LOADER_KEYS, TOP_LEVEL, Key, describe_schema, fill_defaults
+from jld.config.validate import check_config, validate_config
+
+__all__ = [
+    "LOADER_KEYS",
+    "TOP_LEVEL",
+    "Config",
+    "Key",
+    "MissingKeyError",
+    "apply_overrides",
+    "check_config",
+    "config_file",
+    "describe_schema",
+    "dump_config",
+    "dump_text",
+    "fill_defaults",
+    "import_parts",
+    "load_config",
+    "parse_value",
+    "prepare_config",
+    "to_plain",
+    "validate_config",
+]

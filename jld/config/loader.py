@@ -1,0 +1,145 @@
+"""Reads config files: Python or YAML, joined along `_base_`.
+
+A `.py` config is run from its source in a namespace of its own, never imported: its file name may be
+anything, and nothing is left in `sys.modules` or `sys.path`. Knows no keys but `_base_`, `_cover_`, `name`,
+`work_dir` and `imports`; whether the rest can be run is `validate`'s question.
+"""
+
+from __future__ import annotations
+
+import traceback
+import types
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jld.config.config import Config
+from jld.config.imports import is_path
+from jld.config.yaml_text import parse_yaml
+from jld.errors import ConfigError, nearest
+
+BASE, COVER = "_base_", "_cover_"
+
+
+def load_config(path: str | Path) -> Config:
+    """The config in a file, with its bases merged in.
+
+    Later bases win over earlier ones and the file wins over all. Dicts merge key by key, everything else is
+    replaced; `_cover_=True` in a dict replaces the inherited dict, whichever base that came from. Names that
+    start with an underscore are the file's own helpers and are left out, and so are imported modules,
+    functions and classes. `name` defaults to the file's stem, `work_dir` to `work_dirs/{name}`.
+
+    Args:
+        path: a `.py`, `.yaml` or `.yml` file.
+    Raises:
+        ConfigError: a file is missing (says who includes it), does not parse or run (says the line), or the
+            bases go in a circle (says the chain).
+    """
+    path = Path(path)
+    values = _strip_covers(_load_merged(path, ()))
+    values.setdefault("name", path.stem)
+    values.setdefault("work_dir", f"work_dirs/{values['name']}")
+    return Config(values, file=path)
+
+
+def merge(base: Any, child: Any) -> Any:
+    """`child` on top of `base`; `_cover_` marks stay in, so that they also act on bases merged later."""
+    both = isinstance(base, Mapping) and isinstance(child, Mapping)
+    if not both or child.get(COVER):
+        return child
+    merged = {key: merge(base[key], value) if key in base else value for key, value in child.items()}
+    return {**base, **merged}
+
+
+def _strip_covers(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _strip_covers(item) for key, item in value.items() if key != COVER}
+    if type(value) in (list, tuple):
+        return type(value)(_strip_covers(item) for item in value)
+    return value
+
+
+def _load_merged(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
+    chain = [*including, path]
+    if path.resolve() in (file.resolve() for file in including):
+        raise ConfigError(
+            f"{BASE} goes in a circle: {' -> '.join(map(str, chain))}; remove one of these lines."
+        )
+    own = _read(path, including)
+    bases = own.pop(BASE, [])
+    bases = [bases] if isinstance(bases, str) else bases
+    if not isinstance(bases, list | tuple) or not all(isinstance(base, str) for base in bases):
+        raise ConfigError(f"{path}: {BASE} must be a file name or a list of file names, got {bases!r}.")
+    own = {key: value for key, value in own.items() if not str(key).startswith("_") or key == COVER}
+    if isinstance(own.get("imports"), list | tuple):
+        own["imports"] = [_locate_import(entry, path.parent) for entry in own["imports"]]
+    merged: dict[str, Any] = {}
+    for base in bases:
+        merged = merge(merged, _load_merged(path.parent / base, tuple(chain)))
+    return merge(merged, own)
+
+
+def _locate_import(entry: Any, folder: Path) -> Any:
+    """A file named relative to the config becomes one that the dumped config can find as well."""
+    if not isinstance(entry, str) or not is_path(entry) or not (folder / entry).exists():
+        return entry
+    found = (folder / entry).resolve()
+    return str(found.relative_to(Path.cwd())) if found.is_relative_to(Path.cwd()) else str(found)
+
+
+def _read(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
+    readers: dict[str, Callable] = {".py": _read_python, ".yaml": _read_yaml, ".yml": _read_yaml}
+    included = f" (named in {BASE} of {including[-1]})" if including else ""
+    if path.suffix not in readers:
+        raise ConfigError(f"config file {path}{included} must end in .py, .yaml or .yml.")
+    if not path.is_file():
+        raise ConfigError(f"config file {path} does not exist{included}{_similar_file(path)}")
+    try:
+        return readers[path.suffix](path)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not a UTF-8 text file ({error.reason} at byte {error.start}).") from error
+
+
+def _similar_file(path: Path) -> str:
+    names = [file.name for file in path.parent.glob("*") if file.is_file()] if path.parent.is_dir() else []
+    match = nearest(path.name, names)
+    return f"; did you mean {path.parent / match}?" if match else "."
+
+
+def _read_python(path: Path) -> dict[str, Any]:
+    namespace: dict[str, Any] = {"__file__": str(path), "__name__": "config"}
+    try:
+        code = compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
+    except SyntaxError as error:
+        line = f", line {error.lineno}" if error.lineno else ""
+        raise ConfigError(f"{path}{line}: {error.msg}.") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}.") from error  # null bytes
+    try:
+        exec(code, namespace)
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+        raise ConfigError(f"{path}, line {lines[-1]}: {type(error).__name__}: {error}.") from error
+    return {key: value for key, value in namespace.items() if not _is_code(value)}
+
+
+def _is_code(value: Any) -> bool:
+    return isinstance(value, types.ModuleType | types.FunctionType | types.BuiltinFunctionType | type)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = parse_yaml(path.read_text(encoding="utf-8-sig"))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = "" if mark is None else f", line {mark.line + 1}"
+        raise ConfigError(f"{path}{line}: {error.problem or error}.") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: {error}.") from error
+    values = {} if values is None else values
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: the file must hold `key: value` lines, got a {type(values).__name__}.")
+    return values

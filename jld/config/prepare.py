@@ -1,0 +1,33 @@
+"""From a file name and the command line's overrides to a config that can be run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from jld.config.config import Config
+from jld.config.imports import import_parts
+from jld.config.loader import load_config
+from jld.config.overrides import apply_overrides
+from jld.config.schema import fill_defaults
+from jld.config.validate import check_config
+from jld.errors import ConfigError
+
+
+def prepare_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
+    """Loads, overrides, imports what the config asks for, checks, and fills the defaults.
+
+    jld's own parts must be registered by the caller; this layer knows none of them.
+
+    Raises:
+        ConfigError: see `load_config`, `apply_overrides`, `import_parts` and `check_config`.
+    """
+    config = apply_overrides(load_config(path), overrides)
+    imports = config.get("imports")
+    if not isinstance(imports, list | tuple | None) or not all(
+        isinstance(entry, str) for entry in imports or ()
+    ):
+        raise ConfigError(f"{path}: imports: must be a list of module or file names, got {imports!r}.")
+    import_parts(imports)
+    check_config(config)
+    return fill_defaults(config)

@@ -1,0 +1,225 @@
+"""Which keys a config may have: one table for validation, defaults and documentation.
+
+Sections with a `type` are not listed here: the constructor of the class they name is their schema.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from jld import registry as reg
+from jld.config.annotations import describe
+from jld.config.config import Config, config_file
+from jld.registry import Registry
+
+REQUIRED = object()
+DEFAULT_TEACHER = "FrozenTeacher"
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of a section that has no constructor.
+
+    Attributes:
+        name: the key.
+        kind: annotation of its value.
+        default: value where the key is absent, or REQUIRED.
+        meaning: one line for the documentation.
+        registry: where the `type` of its section is looked up; None for any registry.
+        minimum: smallest number allowed, or None.
+    """
+
+    name: str
+    kind: Any
+    default: Any
+    meaning: str
+    registry: Registry | None = None
+    minimum: float | None = None
+
+    def describe(self) -> tuple[str, str, str, str]:
+        """(key, type, default, meaning) as texts."""
+        default = "required" if self.default is REQUIRED else repr(self.default)
+        return self.name, describe(self.kind), default, self.meaning
+
+
+Section = dict | None
+Count = int | None
+
+TOP_LEVEL: tuple[Key, ...] = (
+    Key("model", dict, REQUIRED, "the detector to train or run", reg.DETECTORS),
+    Key("dataset", Section, {}, "train, val and test dataset, each optional"),
+    Key("optimizer", Section, None, "how gradients move the weights; needed for training", reg.OPTIMIZERS),
+    Key("scheduler", Section, None, "learning rate over time; None keeps the optimizer's", reg.SCHEDULERS),
+    Key(
+        "logger", Section, None, "where losses and metrics are written; None is text and log.jsonl", reg.HOOKS
+    ),
+    Key("max_epoch", Count, None, "length of training in epochs; set either this or max_iter", minimum=1),
+    Key("max_iter", Count, None, "length of training in steps", minimum=1),
+    Key(
+        "eval_interval", Count, 1, "epochs between evaluations on dataset.val; None or 0 is never", minimum=0
+    ),
+    Key("checkpoint_interval", Count, 1, "epochs between checkpoints; None or 0 is never", minimum=0),
+    Key("log_interval", Count, 50, "steps between log lines; None or 0 is never", minimum=0),
+    Key("work_dir", str, "work_dirs/{name}", "folder of everything a run writes"),
+    Key("name", str, "the file's stem", "name of the run, used in work_dir and result files"),
+    Key("pretrained_weights", str | None, None, "weights of the whole model to start from"),
+    Key("resume_path", str | None, None, "training state to continue from; None starts afresh"),
+    Key(
+        "parameter_groups_generator",
+        Section,
+        None,
+        "splits parameters into groups with settings of their own",
+    ),
+    Key(
+        "flip_test",
+        list[Literal["H", "V", "HV"]] | None,
+        None,
+        "flips whose detections are merged in when testing",
+    ),
+    Key(
+        "merge_nms_threshold_type",
+        Literal[0, 1, 2],
+        0,
+        "NMS thresholds when merging crops: 0 is 0.1, else per class",
+    ),
+    Key("distill", Section, None, "teacher and terms; None is the plain student"),
+    Key("seed", int, 0, "start of every random number; equal seeds give equal runs", minimum=0),
+    Key(
+        "imports",
+        list[str] | None,
+        None,
+        "Python modules or files imported first, to register parts of their own",
+    ),
+    Key("ema", Section, None, "averaged weights beside the trained ones; None is off"),
+    Key("accumulate_steps", int, 1, "batches whose gradients are added before a step", minimum=1),
+    Key(
+        "auto_scale_lr", Section, None, "dict(base_batch_size=...): scales lr by the batch size; None is off"
+    ),
+    Key("published", Section, None, "the published table row this config claims: paper, table, row, scores"),
+    Key("amp", bool, False, "half precision where it is safe"),
+)
+
+DATASET_KEYS: tuple[Key, ...] = tuple(
+    Key(split, Section, None, meaning, reg.DATASETS)
+    for split, meaning in (
+        ("train", "what is learned from"),
+        ("val", "what is evaluated during and after training"),
+        ("test", "what results are written for"),
+    )
+)
+
+LOADER_KEYS: tuple[Key, ...] = (
+    Key("batch_size", int, 1, "images in a batch, over all processes together", minimum=1),
+    Key("num_workers", int, 0, "processes that read images; 0 reads in the main process", minimum=0),
+    Key("shuffle", bool, False, "another order in every epoch"),
+    Key("drop_last", bool, False, "leave out an incomplete last batch"),
+    Key(
+        "group_by_aspect_ratio",
+        bool,
+        False,
+        "batches of only upright or only wide images, which saves padding",
+    ),
+    Key(
+        "evaluator",
+        str | dict | None,
+        None,
+        "protocol of the metrics; None is the dataset's own",
+        reg.EVALUATORS,
+    ),
+)
+
+DISTILL_KEYS: tuple[Key, ...] = (
+    Key(
+        "teacher",
+        Section,
+        None,
+        f"dict(config, checkpoint, ...); its type is {DEFAULT_TEACHER} by default",
+        reg.TEACHERS,
+    ),
+    Key(
+        "terms",
+        list | None,
+        None,
+        "list of dict(type=..., ...): the losses that compare student and teacher",
+        reg.TERMS,
+    ),
+    Key("regions", Section, None, "regions redefined for this run, {name: dict(type=..., ...)}", reg.REGIONS),
+)
+
+# Which registry an argument's section belongs to, by the argument's name; the first match counts.
+_PLACES: tuple[tuple[re.Pattern, Registry | None], ...] = tuple(
+    (re.compile(pattern), registry)
+    for pattern, registry in (
+        (r"model|detector|student", reg.DETECTORS),
+        (r"backbone", reg.BACKBONES),
+        (r"neck", reg.NECKS),
+        (r"(\w+_)?head", reg.HEADS),
+        (r"loss_weights?", None),
+        (r"loss(_\w+)?|\w+_loss", reg.LOSSES),
+        (r"(\w+_)?assigner", reg.ASSIGNERS),
+        (r"(\w+_)?coder", reg.CODERS),
+        (r"priors?|(anchor|prior)_generator", reg.PRIORS),
+        (r"datasets?", reg.DATASETS),
+        (r"transforms", reg.TRANSFORMS),
+        (r"evaluators?", reg.EVALUATORS),
+        (r"optimizer", reg.OPTIMIZERS),
+        (r"scheduler", reg.SCHEDULERS),
+        (r"teacher", reg.TEACHERS),
+        (r"regions?", reg.REGIONS),
+        (r"terms", reg.TERMS),
+        (r"hooks", reg.HOOKS),
+    )
+)
+
+
+def registry_at(argument: str) -> Registry | None:
+    """The registry that an argument of this name takes its section from; None where any will do."""
+    return next((registry for pattern, registry in _PLACES if pattern.fullmatch(str(argument))), None)
+
+
+def fill_defaults(config: Mapping[str, Any]) -> Config:
+    """A copy of a valid config in which every key of the schema is there.
+
+    Below this point no default is written a second time: readers use `config.seed`, not `config.get(...)`.
+    """
+    filled = Config(config, file=config_file(config))
+    filled.setdefault("name", "run")
+    filled.setdefault("work_dir", f"work_dirs/{filled['name']}")
+    _fill(filled, TOP_LEVEL)
+    filled["dataset"] = filled["dataset"] or {}
+    _fill(filled["dataset"], DATASET_KEYS)
+    if filled["distill"] is not None:
+        _fill(filled["distill"], DISTILL_KEYS)
+        if filled["distill"]["teacher"] is not None:
+            filled["distill"]["teacher"].setdefault("type", DEFAULT_TEACHER)
+    return filled
+
+
+def _fill(section: Config, keys: Iterable[Key]) -> None:
+    for key in keys:
+        if key.default is not REQUIRED:
+            section.setdefault(key.name, copy.deepcopy(key.default))
+
+
+def describe_schema() -> str:
+    """The schema as Markdown tables, for the documentation and for `--help`."""
+    tables = (
+        ("Top level", TOP_LEVEL),
+        ("`dataset`", DATASET_KEYS),
+        ("In each dataset, beside its constructor's arguments", LOADER_KEYS),
+        ("`distill`", DISTILL_KEYS),
+    )
+    return "\n\n".join(f"### {title}\n\n{_table(keys)}" for title, keys in tables) + "\n"
+
+
+def _table(keys: Iterable[Key]) -> str:
+    rows = [("key", "type", "default", "meaning"), ("---",) * 4]
+    rows += [
+        (f"`{name}`", kind, f"`{default}`", meaning)
+        for name, kind, default, meaning in map(Key.describe, keys)
+    ]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)

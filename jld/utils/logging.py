@@ -1,0 +1,75 @@
+"""The logger "jld": one line per message, from rank 0 only, on the screen and in the run's text log."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+from jld.utils.distributed import is_main
+
+NAME = "jld"
+_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+_said: set[str] = set()
+
+
+def get_logger(topic: str = "") -> logging.Logger:
+    """The logger of jld or of one of its topics, `jld.<topic>`.
+
+    Until `set_up_logging` is called it behaves as any library's: the program that uses jld decides.
+    """
+    return logging.getLogger(f"{NAME}.{topic}" if topic else NAME)
+
+
+def set_up_logging(file: str | Path | None = None, level: int | str = logging.INFO) -> logging.Logger:
+    """Sends messages to stderr and, when given, to the end of `file`; for programs, not for the library.
+
+    Ranks other than 0 keep errors only and write no file. Calling it again replaces what it set before.
+
+    Args:
+        file: text log; missing folders are made.
+        level: of rank 0.
+    """
+    logger = get_logger()
+    close_logging()
+    main = is_main()
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if file is not None and main:
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(file, encoding="utf-8"))
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter(_FORMAT, "%Y-%m-%d %H:%M:%S"))
+        logger.addHandler(handler)
+    logger.setLevel(level if main else logging.ERROR)
+    # The root logger may print as well (pytest, notebooks): say everything once.
+    logger.propagate = False
+    return logger
+
+
+def close_logging() -> None:
+    """Undoes `set_up_logging`: closes its files and leaves messages to the surrounding program."""
+    logger = get_logger()
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+    logger.setLevel(logging.NOTSET)
+    logger.propagate = True
+
+
+def warn_once(message: str, key: str | None = None) -> None:
+    """Warns the first time in this process.
+
+    Args:
+        message: one sentence.
+        key: what counts as the same warning; the message itself by default.
+    """
+    key = message if key is None else key
+    if key not in _said:
+        _said.add(key)
+        if is_main():
+            get_logger().warning(message)
+
+
+def forget_warnings() -> None:
+    """Lets `warn_once` say everything again, for a second run in the same process."""
+    _said.clear()

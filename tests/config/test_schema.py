@@ -1,0 +1,77 @@
+import pytest
+
+from jld import registry as reg
+from jld.config import TOP_LEVEL, Config, describe_schema, fill_defaults
+from jld.config.annotations import fits
+from jld.config.schema import DATASET_KEYS, DISTILL_KEYS, LOADER_KEYS, REQUIRED, registry_at
+
+EXPECTED = """
+    model dataset optimizer scheduler logger max_epoch max_iter eval_interval checkpoint_interval
+    log_interval work_dir name pretrained_weights resume_path parameter_groups_generator flip_test
+    merge_nms_threshold_type distill seed imports ema accumulate_steps auto_scale_lr published amp
+"""
+
+
+def test_the_top_level_keys():
+    assert {key.name for key in TOP_LEVEL} == set(EXPECTED.split())
+
+
+@pytest.mark.parametrize("keys", [TOP_LEVEL, DATASET_KEYS, LOADER_KEYS, DISTILL_KEYS])
+def test_tables_are_consistent(keys):
+    names = [key.name for key in keys]
+    assert len(names) == len(set(names))
+    for key in keys:
+        assert key.default is REQUIRED or fits(key.default, key.kind), key.name
+        assert key.meaning and not key.meaning.endswith(".")
+
+
+def test_the_description_shows_every_key():
+    text = describe_schema()
+    for key in (*TOP_LEVEL, *DATASET_KEYS, *LOADER_KEYS, *DISTILL_KEYS):
+        assert f"| `{key.name}` |" in text and key.meaning in text
+    assert "| `seed` | int | `0` |" in text
+
+
+def test_defaults_fill_what_is_missing_and_nothing_else():
+    given = Config(
+        {"model": {"type": "X"}, "log_interval": 7, "max_iter": None, "name": "run", "work_dir": "out"}
+    )
+    filled = fill_defaults(given)
+    assert filled.log_interval == 7 and filled.work_dir == "out" and filled.accumulate_steps == 1
+    assert filled.dataset == {"train": None, "val": None, "test": None}
+    assert filled.distill is None and filled.seed == 0
+    assert set(filled) == set(EXPECTED.split())
+    assert "seed" not in given
+
+
+def test_the_teacher_is_frozen_by_default():
+    filled = fill_defaults({"distill": {"teacher": {"config": "a.py"}}})
+    assert filled.distill.teacher == {"config": "a.py", "type": "FrozenTeacher"}
+    assert filled.distill.regions is None
+    own = fill_defaults({"distill": {"teacher": {"type": "SelfTeacher"}}})
+    assert own.distill.teacher.type == "SelfTeacher"
+
+
+def test_defaults_are_not_shared_between_configs():
+    first, second = fill_defaults({}), fill_defaults({})
+    first.dataset.train = {"type": "X"}
+    assert second.dataset.train is None
+
+
+@pytest.mark.parametrize(
+    ("argument", "registry"),
+    [
+        ("backbone", reg.BACKBONES),
+        ("bbox_head", reg.HEADS),
+        ("loss_cls", reg.LOSSES),
+        ("loss_weight", None),
+        ("initial_assigner", reg.ASSIGNERS),
+        ("bbox_coder", reg.CODERS),
+        ("priors", reg.PRIORS),
+        ("transforms", reg.TRANSFORMS),
+        ("num_heads", None),
+        ("nms", None),
+    ],
+)
+def test_places(argument, registry):
+    assert registry_at(argument) is registry

@@ -1,0 +1,70 @@
+import logging
+
+import pytest
+
+from jld.utils.logging import close_logging, forget_warnings, get_logger, set_up_logging, warn_once
+
+
+@pytest.fixture(autouse=True)
+def clean_logger(monkeypatch):
+    for name in ("OMPI_COMM_WORLD_RANK", "PMI_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    forget_warnings()
+    yield
+    close_logging()
+    forget_warnings()
+
+
+def test_messages_go_to_the_screen_and_the_file(tmp_path, capsys):
+    file = tmp_path / "logs" / "train.txt"
+    set_up_logging(file)
+    get_logger().info("first")
+    get_logger("data").warning("second")
+    get_logger().debug("hidden")
+    close_logging()
+    lines = file.read_text().splitlines()
+    assert [line.split(" ", 2)[2] for line in lines] == ["INFO first", "WARNING second"]
+    assert capsys.readouterr().err.splitlines() == lines
+
+
+def test_setting_up_again_replaces_and_appends(tmp_path, capsys):
+    file = tmp_path / "train.txt"
+    for text in ("a", "b"):
+        set_up_logging(file)
+        get_logger().info(text)
+    close_logging()
+    assert len(file.read_text().splitlines()) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+def test_other_ranks_keep_errors_only_and_write_no_file(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "1")
+    set_up_logging(tmp_path / "train.txt", "DEBUG")
+    get_logger().info("hidden")
+    warn_once("hidden too")
+    get_logger().error("shown")
+    assert "hidden" not in (text := capsys.readouterr().err) and "shown" in text
+    assert not (tmp_path / "train.txt").exists()
+
+
+def test_a_library_user_keeps_control(caplog):
+    with caplog.at_level(logging.INFO):
+        get_logger("x").info("through the root logger")
+    assert caplog.messages == ["through the root logger"]
+    assert get_logger().handlers == [] and get_logger("x").name == "jld.x"
+
+
+def test_warn_once(caplog):
+    for _ in range(2):
+        warn_once("same")
+    warn_once("other words", key="k")
+    warn_once("yet other words", key="k")
+    assert caplog.messages == ["same", "other words"]
+    forget_warnings()
+    warn_once("same")
+    assert caplog.messages[-1] == "same" and len(caplog.messages) == 3
+
+
+def test_percent_signs_are_text(caplog):
+    warn_once("100 %d done")
+    assert caplog.messages == ["100 %d done"]

@@ -1,0 +1,69 @@
+"""Lists everything a config can name: kind, name, first docstring line and source.
+
+Usage: python tools/list.py [kind or part of a name ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import pkgutil
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import jld
+from jld.registry import Registry
+
+
+def register_everything() -> None:
+    """Imports every package of jld; importing is what registers."""
+    for module in pkgutil.iter_modules(jld.__path__):
+        if module.ispkg:
+            importlib.import_module(f"jld.{module.name}")
+
+
+def describe_class(cls: type) -> tuple[str, str]:
+    """(first docstring line, text of the `Source:` line) of a class itself, empty where it has none."""
+    # Not inspect.getdoc alone: an inherited docstring describes another class.
+    doc = inspect.cleandoc(cls.__doc__) if cls.__doc__ else ""
+    source = re.search(r"^Source:\s*(.+)$", doc, re.MULTILINE)
+    return doc.split("\n", 1)[0], source.group(1) if source else ""
+
+
+def listing(wanted: list[str]) -> list[str]:
+    """Lines for the parts whose kind or name contains one of the `wanted` words; all when there is none."""
+    lines = []
+    for registry in Registry.instances:
+        found = [
+            (name, *describe_class(cls))
+            for name, cls in registry.classes().items()
+            if not wanted or any(word.lower() in f"{registry.kind} {name}".lower() for word in wanted)
+        ]
+        if found:
+            lines += ["", f"{registry.kind}"]
+            width = max(len(name) for name, *_ in found)
+        for name, summary, source in found:
+            lines.append(f"  {name:<{width}}  {summary}")
+            if source:
+                lines.append(f"  {'':<{width}}  Source: {source}")
+    return lines[1:]
+
+
+def main() -> int:
+    """Prints the list; 1 when nothing matches."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("wanted", nargs="*", help="only parts whose kind or name contains one of these")
+    lines = []
+    wanted = parser.parse_args().wanted
+    register_everything()
+    lines = listing(wanted)
+    print("\n".join(lines) if lines else f"nothing is registered under {' '.join(wanted)!r}.")
+    return 0 if lines else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
