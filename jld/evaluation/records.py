@@ -1,0 +1,92 @@
+"""Pairs the detections of an evaluation with the ground truth of the same images, and checks both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jld.errors import DataError
+
+Metrics = dict[str, Any]
+
+
+def pair_by_image(detections: Sequence[dict], ground_truth: Sequence[dict], num_classes: int) -> list[dict]:
+    """One record per ground-truth image, in the order of the ground truth.
+
+    Args:
+        detections: per image `img_id`, `boxes` [K, 4] xyxy px, `scores` [K], `labels` [K] 0-based. Images
+            that are not in the list count as images without detections.
+        ground_truth: per image `img_id`, `boxes` [G, 4] xyxy px, `labels` [G], `is_crowd` [G],
+            `is_difficult` [G], `areas` [G] px squared.
+        num_classes: labels must lie in 0..num_classes-1.
+    Returns:
+        dicts with `img_id`, `boxes`, `scores`, `labels` of the detections and `gt_boxes`, `gt_labels`,
+        `gt_areas`, `gt_is_ignored` (crowd or difficult: neither a miss nor, when found, an error).
+    Raises:
+        DataError: an image occurs twice, detections of an image without ground-truth record, arrays of
+            different lengths, a label out of range, or a score that is not a number.
+    """
+    by_image = _index(detections, "detections")
+    known = _index(ground_truth, "ground truth")
+    for img_id in by_image:
+        if img_id not in known:
+            raise DataError(
+                f"the detections hold image {img_id!r}, which is not among the {len(known)} images of the "
+                "ground truth; evaluate on the split that was detected."
+            )
+    return [_record(entry, by_image.get(img_id), num_classes) for img_id, entry in known.items()]
+
+
+def _index(entries: Sequence[dict], what: str) -> dict[Any, dict]:
+    indexed = {}
+    for entry in entries:
+        if entry["img_id"] in indexed:
+            raise DataError(f"the {what} hold image {entry['img_id']!r} twice.")
+        indexed[entry["img_id"]] = entry
+    return indexed
+
+
+def _record(truth: dict, found: dict | None, num_classes: int) -> dict:
+    img_id = truth["img_id"]
+    found = found or {"boxes": (), "scores": (), "labels": ()}
+    record = {
+        "img_id": img_id,
+        "boxes": _boxes(found["boxes"], np.float32),
+        "scores": np.asarray(found["scores"], np.float32).reshape(-1),
+        "labels": np.asarray(found["labels"], np.int64).reshape(-1),
+        "gt_boxes": _boxes(truth["boxes"], np.float64),
+        "gt_labels": np.asarray(truth["labels"], np.int64).reshape(-1),
+        "gt_is_ignored": _flags(truth["is_crowd"]) | _flags(truth["is_difficult"]),
+        "gt_areas": np.asarray(truth["areas"], np.float64).reshape(-1),
+    }
+    _check(record, num_classes)
+    return record
+
+
+def _boxes(boxes: Any, dtype: type) -> np.ndarray:
+    return np.asarray(boxes, dtype).reshape(-1, 4)
+
+
+def _flags(flags: Any) -> np.ndarray:
+    return np.asarray(flags, bool).reshape(-1)
+
+
+def _check(record: dict, num_classes: int) -> None:
+    img_id = record["img_id"]
+    for names in (("boxes", "scores", "labels"), ("gt_boxes", "gt_labels", "gt_is_ignored", "gt_areas")):
+        lengths = {name: len(record[name]) for name in names}
+        if len(set(lengths.values())) > 1:
+            raise DataError(f"image {img_id!r} has arrays of different lengths: {lengths}.")
+    for name in ("labels", "gt_labels"):
+        wrong = record[name][(record[name] < 0) | (record[name] >= num_classes)]
+        if len(wrong):
+            raise DataError(
+                f"image {img_id!r} has {name} {wrong[0]}, outside 0..{num_classes - 1}: "
+                "the model and the dataset have different classes."
+            )
+    if not (np.isfinite(record["scores"]).all() and np.isfinite(record["boxes"]).all()):
+        raise DataError(
+            f"image {img_id!r} has detections that are not finite numbers: did the training diverge?"
+        )

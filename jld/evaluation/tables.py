@@ -1,0 +1,126 @@
+"""Metrics as text tables and json, beside published rows where there are any."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from jld.checkpoint import atomic_write
+from jld.evaluation.published import PublishedRow, published_row
+from jld.evaluation.records import Metrics
+
+NOT_METRICS = ("per_class", "protocol")
+COUNTS = ("num_gts", "num_detections")
+# More columns than this do not fit a terminal; further thresholds stay in the json.
+MAX_COLUMNS = 12
+BLANK = "-"
+
+
+def format_metrics(
+    metrics: Metrics, *, published: PublishedRow | str | None = None, per_class: bool = True
+) -> str:
+    """A text table in percent: overall scores, the published row and the difference to it, then each class.
+
+    Args:
+        metrics: what an evaluator returned (fractions; -1 is shown as "-").
+        published: a row or its id; its metrics that we did not compute are shown, too.
+        per_class: whether to list the classes.
+    Raises:
+        ConfigError: an unknown id.
+    """
+    row = published_row(published) if isinstance(published, str) else published
+    names = _metric_names(metrics, row)
+    ours = {name: _percent(metrics.get(name)) for name in names}
+    lines = [["measured", *(_number(ours[name]) for name in names)]]
+    if row is not None:
+        theirs = {name: row.metrics.get(name) for name in names}
+        lines.append(["published", *(_number(theirs[name]) for name in names)])
+        lines.append(["difference", *(_difference(ours[name], theirs[name]) for name in names)])
+    parts = [f"{metrics['protocol']} protocol, percent", _table(["", *names], lines)]
+    if row is not None:
+        parts.append(f"published: {row.id}: {row.describe()}" + (f"; {row.notes}" if row.notes else ""))
+    if per_class and metrics["per_class"]:
+        parts += ["", _class_table(metrics["per_class"])]
+    return "\n".join(parts)
+
+
+def format_runs(runs: Mapping[str, Metrics], *, names: Sequence[str] | None = None) -> str:
+    """One line per run (teacher, plain student, distilled student, ...), in percent.
+
+    Args:
+        runs: {name: metrics of that run}; all computed under one protocol.
+        names: metrics to show; default: all that the first run has, up to twelve.
+    Raises:
+        ValueError: the runs were scored under different protocols.
+    """
+    protocols = {metrics["protocol"] for metrics in runs.values()}
+    if len(protocols) > 1:
+        raise ValueError(
+            f"runs scored under different protocols do not compare: {', '.join(sorted(protocols))}."
+        )
+    names = list(names or _metric_names(next(iter(runs.values()), {}), None))
+    lines = [
+        [run, *(_number(_percent(metrics.get(name))) for name in names)] for run, metrics in runs.items()
+    ]
+    return _table(["", *names], lines)
+
+
+def metrics_to_json(metrics: Metrics) -> str:
+    """The metrics as indented json with plain numbers, fractions as they are; undefined values stay -1."""
+    return json.dumps(_plain(metrics), indent=2, ensure_ascii=False) + "\n"
+
+
+def write_metrics(metrics: Metrics, path: str | Path) -> Path:
+    """Writes `metrics_to_json` to a file; a reader sees all of it or none. Returns the path."""
+    path = Path(path)
+    atomic_write(path, lambda file: file.write(metrics_to_json(metrics).encode()))
+    return path
+
+
+def _metric_names(metrics: Metrics, row: PublishedRow | None) -> list[str]:
+    names = [name for name in metrics if name not in NOT_METRICS]
+    return (names + [name for name in (row.metrics if row else ()) if name not in names])[:MAX_COLUMNS]
+
+
+def _class_table(per_class: Mapping[str, Mapping[str, float]]) -> str:
+    columns = list(next(iter(per_class.values())))
+    lines = [
+        [name, *(str(row[key]) if key in COUNTS else _number(_percent(row[key])) for key in columns)]
+        for name, row in per_class.items()
+    ]
+    titles = {"num_gts": "boxes", "num_detections": "detections"}
+    return _table(["class", *(titles.get(key, key) for key in columns)], lines)
+
+
+def _table(header: list[str], lines: list[list[str]]) -> str:
+    widths = [max(len(line[column]) for line in [header, *lines]) for column in range(len(header))]
+    text = [
+        "  ".join(
+            [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:]))]
+        )
+        for line in [header, *lines]
+    ]
+    text.insert(1, "-" * len(text[0]))
+    return "\n".join(line.rstrip() for line in text)
+
+
+def _percent(fraction: float | None) -> float | None:
+    return None if fraction is None or fraction < 0 or math.isnan(fraction) else 100 * float(fraction)
+
+
+def _number(percent: float | None) -> str:
+    return BLANK if percent is None else f"{percent:.1f}"
+
+
+def _difference(ours: float | None, theirs: float | None) -> str:
+    return BLANK if ours is None or theirs is None else f"{ours - theirs:+.1f}"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    # numpy scalars have `item`; json knows neither them nor NaN.
+    value = value.item() if hasattr(value, "item") else value
+    return -1.0 if isinstance(value, float) and not math.isfinite(value) else value
