@@ -1,4 +1,4 @@
-"""Datasets, transforms and the loader: numpy and OpenCV only, so that worker processes start without Jittor."""
+"""Datasets, transforms and the loader: numpy and OpenCV only, so that workers start without Jittor."""
 
 from jld.data.check import check_dataset, require_sound
 from jld.data.coco import COCODataset

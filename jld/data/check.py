@@ -15,7 +15,7 @@ HEADERS_READ = 200
 
 
 def check_dataset(dataset: Any, headers_read: int = HEADERS_READ) -> list[Problem]:
-    """All findings about a dataset: those of reading its annotations, missing images, sizes that do not agree.
+    """All findings about a dataset: from its annotations, missing images, sizes that disagree.
 
     Args:
         dataset: a dataset of `jld.data`; build it with `strict=False` to see annotation errors here as well.
@@ -55,7 +55,9 @@ def _missing_files(files: list[str]) -> set[str]:
     for file in files:
         folder, name = os.path.split(file)
         if folder not in present:
-            present[folder] = set(os.listdir(folder or ".")) if Path(folder or ".").is_dir() else set()
+            present[folder] = (
+                {entry.name for entry in Path(folder).iterdir()} if Path(folder).is_dir() else set()
+            )
         if name not in present[folder]:
             missing.add(file)
     return missing
@@ -76,5 +78,7 @@ def _header_problems(dataset: Any, missing: set[str], headers_read: int) -> list
             continue
         if table is not None and (height, width) != tuple(table.sizes[index]):
             said = f"{table.sizes[index][1]}x{table.sizes[index][0]}"
-            problems.append(warning(f"is {width}x{height} px, but its annotation says {said} (width x height).", file))
+            problems.append(
+                warning(f"is {width}x{height} px, but its annotation says {said} (width x height).", file)
+            )
     return problems

@@ -22,8 +22,8 @@ BORDER_TOLERANCE = 1.0
 class COCODataset(DetectionDataset):
     """Images and boxes from a COCO json file.
 
-    Crowd boxes become `boxes_ignore`; boxes below 1 px, without area or outside the image are dropped in training
-    and kept for evaluation; categories that are not wanted are passed over.
+    Crowd boxes become `boxes_ignore`; boxes below 1 px, without area or outside the image are dropped in
+    training and kept for evaluation; categories that are not wanted are passed over.
 
     Args:
         root: folder that `file_name` in the json is relative to (alias: `images_dir`).
@@ -31,8 +31,8 @@ class COCODataset(DetectionDataset):
         transforms: built transforms, in order.
         classes: which categories, and in which order they are numbered: a list of names, one name, or a text
             file with a name per line. Default: all of the json, in its order.
-        filter_empty_gt: leave out images without any annotation of these classes, and images with a side below
-            `min_size`. False keeps every image: for evaluation, and to train on images without objects.
+        filter_empty_gt: leave out images without any annotation of these classes, and images with a side
+            below `min_size`. False keeps every image: for evaluation, and to train on images without objects.
         min_size: px, see above.
         times: how often one epoch visits each image.
         strict: False collects errors in `problems` instead of raising them; what they touch is dropped.
@@ -85,7 +85,9 @@ def class_names(classes: str | Sequence[str] | None) -> tuple[str, ...] | None:
         return None
     if isinstance(classes, str):
         path = Path(classes)
-        names = [line.strip() for line in path.read_text("utf-8").splitlines()] if path.is_file() else [classes]
+        names = (
+            [line.strip() for line in path.read_text("utf-8").splitlines()] if path.is_file() else [classes]
+        )
         classes = [name for name in names if name]
     if not classes or len(set(classes)) != len(classes):
         raise ConfigError(f"classes is {list(classes)!r}: give at least one name, and each name once.")
@@ -116,7 +118,9 @@ def read_coco_json(path: Path, *, needs_annotations: bool = True) -> dict[str, A
     try:
         content = json.loads(path.read_text("utf-8"))
     except json.JSONDecodeError as problem:
-        raise DataError(f"{path}:{problem.lineno}: no valid json, {problem.msg} at column {problem.colno}.") from None
+        raise DataError(
+            f"{path}:{problem.lineno}: no valid json, {problem.msg} at column {problem.colno}."
+        ) from None
     except UnicodeDecodeError:
         raise DataError(f"{path}: no valid json, the file is not UTF-8 text.") from None
     if not isinstance(content, dict):
@@ -138,7 +142,9 @@ def _choose_categories(
     except (TypeError, KeyError):
         raise DataError(f"{path}: every entry of 'categories' needs a name and an id.") from None
     unknown = [
-        error(f"has no category {name!r}: {suggestion(name, by_name)}", path) for name in names or () if name not in by_name
+        error(f"has no category {name!r}: {suggestion(name, by_name)}", path)
+        for name in names or ()
+        if name not in by_name
     ]
     raise_errors(unknown, str(path))
     names = names or tuple(by_name)
@@ -193,7 +199,8 @@ def _usable_images(images: list[dict], path: Path) -> tuple[list[dict], list[Pro
 def _numeric_rows(
     annotations: list[dict], position: dict, known_ids: set, path: Path, problems: list[Problem]
 ) -> dict[str, Any]:
-    # Columns of plain numbers are checked at once later; only what does not fit into a column is looked at here.
+    # Columns of plain numbers are checked at once later; only what does not fit into a column is looked at
+    # here.
     good, boxes = [], []
     for index, annotation in enumerate(annotations):
         reason = _reason_against(annotation, position, known_ids)
@@ -211,7 +218,9 @@ def _numeric_rows(
         "category": [annotation["category_id"] for annotation in good],
         "xywh": xywh,
         "boxes": np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1),
-        "area": np.array([a.get("area", area) for a, area in zip(good, default_areas, strict=True)], np.float64),
+        "area": np.array(
+            [a.get("area", area) for a, area in zip(good, default_areas, strict=True)], np.float64
+        ),
         "crowd": np.array([bool(annotation.get("iscrowd", 0)) for annotation in good], bool),
         "ignore": np.array([bool(annotation.get("ignore", 0)) for annotation in good], bool),
         "broken": np.zeros(len(good), bool),
@@ -223,7 +232,7 @@ def _reason_against(annotation: dict, position: dict, known_ids: set) -> str | N
         return f"belongs to image_id {annotation.get('image_id')}, which is not among the images."
     if annotation.get("category_id") not in known_ids:
         known = ", ".join(map(str, sorted(known_ids)[:8]))
-        return f"has category_id {annotation.get('category_id')}, which is not among the categories ({known}, ...)."
+        return f"has category_id {annotation.get('category_id')}; the categories have the ids {known}, ..."
     box = annotation.get("bbox")
     if not isinstance(box, list | tuple) or len(box) != 4:
         return f"has the bbox {box!r}, but needs [x, y, width, height]."
@@ -254,4 +263,6 @@ def _check_boxes(
             image = images[rows["image"][row]]
             box = [round(float(value), 2) for value in rows["xywh"][row]]
             place = f"image {image['file_name']}, {image['width']}x{image['height']} px"
-            problems.append(make(f"annotation {rows['id'][row]}: box {box} (x, y, w, h) {text} ({place}).", path))
+            problems.append(
+                make(f"annotation {rows['id'][row]}: box {box} (x, y, w, h) {text} ({place}).", path)
+            )

@@ -1,4 +1,4 @@
-"""What every dataset of boxes shares: a table of annotations, samples made from it, ground truth for evaluation.
+"""What every dataset of boxes shares: a table of annotations, samples made from it, ground truth.
 
 A dataset class only fills the table (`coco.py`, `voc.py`) or replaces the reading of pixels (`drawn.py`).
 """
@@ -19,10 +19,11 @@ from jld.errors import ConfigError, DataError
 
 @dataclass(frozen=True)
 class AnnotationTable:
-    """All annotations of M images as flat arrays over T boxes; box rows of image i are offsets[i]:offsets[i + 1].
+    """All annotations of M images as flat arrays over T boxes.
 
-    boxes [T, 4] float64 xyxy in original px, labels [T] int64 0-based, areas [T] px squared, is_crowd [T],
-    is_difficult [T], is_usable [T] bool (False: evaluation sees the box, training drops it).
+    Rows offsets[i] up to offsets[i + 1] belong to image i. boxes [T, 4] float64 xyxy in original px, labels
+    [T] int64 0-based, areas [T] px squared, is_crowd [T], is_difficult [T], is_usable [T] bool (False:
+    evaluation sees the box, training drops it).
     """
 
     image_ids: tuple
@@ -178,8 +179,10 @@ class DetectionDataset:
         }
 
 
-def drop_images(table: AnnotationTable, name: str, *, min_size: int, filter_empty_gt: bool) -> AnnotationTable:
-    """Leaves out images without any annotation and images smaller than `min_size` px; neither if not filtering.
+def drop_images(
+    table: AnnotationTable, name: str, *, min_size: int, filter_empty_gt: bool
+) -> AnnotationTable:
+    """Leaves out images without annotation and images smaller than `min_size` px, if it is to filter.
 
     Raises:
         DataError: no image is left.
@@ -189,8 +192,8 @@ def drop_images(table: AnnotationTable, name: str, *, min_size: int, filter_empt
         keep = has_boxes & (table.sizes.min(axis=1, initial=1 << 30) >= min_size)
         if len(table) and not keep.any():
             raise DataError(
-                f"{name}: none of its {len(table)} images has an object of the wanted classes and sides of at least "
-                f"{min_size} px; set filter_empty_gt=False to keep images without objects."
+                f"{name}: none of its {len(table)} images has an object of the wanted classes and sides of "
+                f"at least {min_size} px; set filter_empty_gt=False to keep images without objects."
             )
         table = table.select(keep)
     if not len(table):

@@ -1,8 +1,8 @@
 """A dataset that draws itself: figures with soft, faded and covered edges, for the quick start and for tests.
 
-Where an edge lies is meant to be a matter of judgement: every figure is blurred by a width of its own, some fade out
-towards one side, later figures and translucent bars cover earlier ones. The ground truth is always the extent of the
-whole figure with sharp edges.
+Where an edge lies is meant to be a matter of judgement: every figure is blurred by a width of its own, some
+fade out towards one side, later figures and translucent bars cover earlier ones. The ground truth is always
+the extent of the whole figure with sharp edges.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ EMPTY_SHARE, FADED_SHARE = 0.06, 0.35
 class DrawnDataset(DetectionDataset):
     """Drawn images of discs, rings, squares, triangles and crosses whose edges are hard to place.
 
-    Every image is a function of (seed, split, index); pictures and boxes are the same on every machine. About one
-    image in sixteen has no object.
+    Every image is a function of (seed, split, index); pictures and boxes are the same on every machine.
+    About one image in sixteen has no object.
 
     Args:
         split: "train", "val" or "test": different images.
@@ -91,12 +91,17 @@ class DrawnDataset(DetectionDataset):
         return image
 
     def to_coco(self, folder: str | Path) -> Path:
-        """Writes images and a COCO json file: `<folder>/<split>/*.png` and `<folder>/annotations/<split>.json`.
+        """Writes the dataset in COCO layout.
+
+        Images become `<folder>/<split>/*.png`, boxes `<folder>/annotations/<split>.json`.
 
         Returns:
             Path of the json file; `COCODataset(root=<folder>/<split>, anno_file=<json>)` reads it.
         """
-        images_dir, annotations = Path(folder) / self.split, Path(folder) / "annotations" / f"{self.split}.json"
+        images_dir, annotations = (
+            Path(folder) / self.split,
+            Path(folder) / "annotations" / f"{self.split}.json",
+        )
         images_dir.mkdir(parents=True, exist_ok=True)
         annotations.parent.mkdir(parents=True, exist_ok=True)
         for index in range(len(self.table)):
@@ -184,7 +189,9 @@ def _covered(first: tuple[float, ...], second: tuple[float, ...]) -> float:
     return max(width, 0) * max(height, 0) / min(areas)
 
 
-def _draw(figures: list[Figure], size: tuple[int, int], rng: np.random.Generator, softness: float) -> np.ndarray:
+def _draw(
+    figures: list[Figure], size: tuple[int, int], rng: np.random.Generator, softness: float
+) -> np.ndarray:
     height, width = size
     base = rng.integers(50, 206, 3).astype(np.float64)
     canvas = base + cloud(rng, height, width, 4, 45) + cloud(rng, height, width, 16, 18)
@@ -197,7 +204,7 @@ def _draw(figures: list[Figure], size: tuple[int, int], rng: np.random.Generator
 
 
 def _paint(canvas: np.ndarray, figure: Figure, rng: np.random.Generator, softness: float) -> None:
-    sigma = softness * min(0.6 + 2.6 * rng.random(), 0.22 * figure.half_axes[1] / max(softness, 0.1))
+    sigma = min(softness * (0.6 + 2.6 * rng.random()), 0.22 * figure.half_axes[1])
     order = int(2 * sigma * sigma + 0.5)
     x1, y1, x2, y2 = figure.box()
     margin = int(3 * sigma) + 2

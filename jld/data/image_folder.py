@@ -75,7 +75,9 @@ class ImageFolder:
         Raises:
             DataError: always.
         """
-        raise DataError("ImageFolder has no labels to evaluate with: use COCODataset or VOCDataset for evaluation.")
+        raise DataError(
+            "ImageFolder has no labels to evaluate with: use COCODataset or VOCDataset for evaluation."
+        )
 
 
 def _found(folder: Path) -> list[Path]:

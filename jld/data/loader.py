@@ -22,11 +22,13 @@ logger = logging.getLogger(__name__)
 class DataLoader:
     """Serves the batches of a dataset, epoch by epoch.
 
-    The order depends on (seed, epoch) alone and each sample's randomness on (seed, epoch, index) alone, whatever the
-    number of workers; a run that goes on at `epoch(epoch, start)` sees the same data as one that never stopped.
+    The order depends on (seed, epoch) alone and each sample's randomness on (seed, epoch, index) alone,
+    whatever the number of workers; a run that goes on at `epoch(epoch, start)` sees the same data as one
+    that never stopped.
 
-    A file that cannot be read does not end a run: it is named once in a warning. In training the next readable image
-    (index + 1, ...) takes its place; in evaluation it is left out and counts as an image without detections.
+    A file that cannot be read does not end a run: it is named once in a warning. In training the next
+    readable image (index + 1, ...) takes its place; in evaluation it is left out and counts as an image
+    without detections.
 
     Args:
         dataset: `len`, `get(index, rng)`, `image_sizes()` for grouping.
@@ -58,7 +60,9 @@ class DataLoader:
             raise ConfigError(f"num_workers is {num_workers}, but must not be negative.")
         self.on_broken = on_broken or ("replace" if shuffle else "skip")
         if self.on_broken not in ON_BROKEN:
-            raise ConfigError(f"DataLoader knows no on_broken {on_broken!r}: {suggestion(str(on_broken), ON_BROKEN)}")
+            raise ConfigError(
+                f"DataLoader knows no on_broken {on_broken!r}: {suggestion(str(on_broken), ON_BROKEN)}"
+            )
         self.dataset, self.num_workers = dataset, num_workers
         groups = _aspect_groups(dataset) if group_by_aspect_ratio else None
         self.plan = BatchPlan(len(dataset), batch_size, shuffle, drop_last, seed, groups)

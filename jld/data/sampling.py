@@ -19,13 +19,13 @@ class BatchPlan:
         shuffle: draw a new order every epoch.
         drop_last: leave out what does not fill a batch.
         seed: of the order.
-        groups: [num_images] integers; batches hold images of one group only. A group's last batch is filled with
-            images of the group drawn again, as mmDetection's group sampler does.
+        groups: [num_images] integers; batches hold images of one group only. A group's last batch is filled
+            with images of the group drawn again, as mmDetection's group sampler does.
         rank: which share of the batches, 0..world-1.
         world: number of ranks.
-        split_batches: True gives every rank an equal part of every batch (training; a short last batch is filled
-            up with the first images of the epoch), False deals whole batches out in turn (evaluation; nothing is
-            lost or repeated).
+        split_batches: True gives every rank an equal part of every batch (training; a short last batch is
+            filled up with the first images of the epoch), False deals whole batches out in turn (evaluation;
+            nothing is lost or repeated).
     """
 
     num_images: int
@@ -42,15 +42,17 @@ class BatchPlan:
         if self.batch_size < 1:
             raise ConfigError(f"batch_size is {self.batch_size}, but must be at least 1.")
         if self.groups is not None and not self.shuffle:
-            raise ConfigError("group_by_aspect_ratio needs shuffle=True: evaluation keeps the order of the images.")
+            raise ConfigError(
+                "group_by_aspect_ratio needs shuffle=True: evaluation keeps the order of the images."
+            )
         if self.split_batches and self.batch_size % self.world:
             raise ConfigError(
-                f"batch_size {self.batch_size} cannot be divided over {self.world} processes: make it a multiple of "
-                f"{self.world}."
+                f"batch_size {self.batch_size} cannot be divided over {self.world} processes: make it a "
+                f"multiple of {self.world}."
             )
         if self.drop_last and self.num_images < self.batch_size:
             raise DataError(
-                f"drop_last leaves no batch: {self.num_images} images are fewer than batch_size {self.batch_size}."
+                f"drop_last leaves no batch: {self.num_images} images for batch_size {self.batch_size}."
             )
 
     def epoch(self, epoch: int) -> list[np.ndarray]:
@@ -79,7 +81,9 @@ class BatchPlan:
                 order = np.concatenate([order, rng.choice(order, self.batch_size - rest)])
             batches += list(order.reshape(-1, self.batch_size))
         if not batches:
-            raise DataError(f"drop_last leaves no batch: no aspect-ratio group fills batch_size {self.batch_size}.")
+            raise DataError(
+                f"drop_last leaves no batch: no aspect-ratio group fills batch_size {self.batch_size}."
+            )
         return [batches[index] for index in rng.permutation(len(batches))]
 
     def _share(self, batch: np.ndarray, first: np.ndarray) -> np.ndarray:

@@ -1,8 +1,9 @@
 """Figures, textures and soft edges for drawn images.
 
-Pictures must be equal on every machine, so only exact arithmetic is used: integers, and elementwise float64 operations
-that IEEE 754 rounds correctly (sums, products, square roots; no sine, no exponential, no random normals). Blurring
-convolves whole numbers that stay far below 2**53, where the order of summation cannot matter.
+Pictures must be equal on every machine, so only exact arithmetic is used: integers, and elementwise float64
+operations that IEEE 754 rounds correctly (sums, products, square roots; no sine, no exponential, no random
+normals). Blurring convolves whole numbers that stay far below 2**53, where the order of summation cannot
+matter.
 """
 
 from __future__ import annotations
@@ -22,7 +23,12 @@ KERNEL_TOTAL = 4096
 _CORNERS = {
     "square": [(x, y) for x in (-ROOT_HALF, ROOT_HALF) for y in (-ROOT_HALF, ROOT_HALF)],
     "triangle": [(0.0, 1.0), (-ROOT_THREE_QUARTERS, -0.5), (ROOT_THREE_QUARTERS, -0.5)],
-    "cross": [(sx * x, sy * y) for x, y in ((1.0, CROSS_WIDTH), (CROSS_WIDTH, 1.0)) for sx in (-1, 1) for sy in (-1, 1)],
+    "cross": [
+        (sx * x, sy * y)
+        for x, y in ((1.0, CROSS_WIDTH), (CROSS_WIDTH, 1.0))
+        for sx in (-1, 1)
+        for sy in (-1, 1)
+    ],
 }
 
 
@@ -94,14 +100,16 @@ def _distance(kind: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 def binomial_kernel(order: int) -> np.ndarray:
     """[2 r + 1] whole numbers close to a Gaussian of variance order / 2, summing to about `KERNEL_TOTAL`."""
     scale = 4**order
-    row = [(math.comb(2 * order, index) * KERNEL_TOTAL + scale // 2) // scale for index in range(2 * order + 1)]
+    row = [
+        (math.comb(2 * order, index) * KERNEL_TOTAL + scale // 2) // scale for index in range(2 * order + 1)
+    ]
     kernel = np.array([weight for weight in row if weight > 0], np.float64)
     kernel.flags.writeable = False
     return kernel
 
 
 def blur(mask: np.ndarray, order: int) -> np.ndarray:
-    """Gaussian blur of a coverage mask [H, W] in 0..1, with variance order / 2 px squared; zero outside of it."""
+    """Gaussian blur of a mask [H, W] in 0..1, with variance order / 2 px squared; zero outside of it."""
     kernel = binomial_kernel(order)
     levels = np.floor(mask * 255 + 0.5)
     sums = cv2.sepFilter2D(levels, cv2.CV_64F, kernel, kernel, borderType=cv2.BORDER_CONSTANT)
@@ -109,7 +117,7 @@ def blur(mask: np.ndarray, order: int) -> np.ndarray:
 
 
 def cloud(rng: np.random.Generator, height: int, width: int, cells: int, amplitude: int) -> np.ndarray:
-    """[H, W, 3] smooth coloured noise in -amplitude..amplitude, from a grid of `cells` x `cells` random values."""
+    """[H, W, 3] smooth coloured noise in -amplitude..amplitude, from a grid of cells x cells values."""
     grid = rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8)
     smooth = cv2.resize(grid, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
     return (smooth - 127.5) * (amplitude / 127.5)

@@ -1,9 +1,9 @@
 """What happens to an image and its boxes between the file and the network.
 
-A transform is called with a sample and a random generator, changes the sample and returns it. Inside a pipeline
-the image is [H, W, 3] BGR (uint8 from the file, float32 after `Normalize`); the dataset turns it into
-[3, H, W] at the end. Every random decision comes from the generator, so equal generators give equal samples.
-Sizes are (height, width); boxes are xyxy in px of the current image, without any +1.
+A transform is called with a sample and a random generator, changes the sample and returns it. Inside a
+pipeline the image is [H, W, 3] BGR (uint8 from the file, float32 after `Normalize`); the dataset turns it
+into [3, H, W] at the end. Every random decision comes from the generator, so equal generators give equal
+samples. Sizes are (height, width); boxes are xyxy in px of the current image, without any +1.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ def finish_sample(sample: Sample) -> Sample:
 class Resize:
     """Scales image and boxes so that the image fits into (max_size, min_size).
 
-    The factor is min(max_size / long side, min_size / short side) and the new sides are int(side * factor + 0.5).
-    Boxes are multiplied by the exact ratio of the new to the old side and clipped to the image.
+    The factor is min(max_size / long side, min_size / short side) and the new sides are int(side * factor +
+    0.5). Boxes are multiplied by the exact ratio of the new to the old side and clipped to the image.
 
     Args:
         min_size: length or lengths of the short side, px.
@@ -102,8 +102,8 @@ class Resize:
         if multiscale_mode == "value":
             if {len(self.min_sizes), len(self.max_sizes)} - {1, longest}:
                 raise ConfigError(
-                    f"Resize cannot pair {len(self.min_sizes)} min_size with {len(self.max_sizes)} max_size: give "
-                    "lists of equal length, or one of them as a number."
+                    f"Resize cannot pair {len(self.min_sizes)} min_size with {len(self.max_sizes)} max_size: "
+                    "give lists of equal length, or one of them as a number."
                 )
             self.min_sizes = self.min_sizes * (longest // len(self.min_sizes))
             self.max_sizes = self.max_sizes * (longest // len(self.max_sizes))
@@ -156,7 +156,8 @@ class RandomFlip:
 
     Args:
         prob: probability of any flip, 0 to 1.
-        direction: "horizontal", "vertical", "diagonal" (both at once), or a list of them, which share `prob` equally.
+        direction: "horizontal", "vertical", "diagonal" (both at once), or a list of them, which share `prob`
+            equally.
     Raises:
         ConfigError: unknown direction, or a probability outside 0..1.
     """
@@ -255,15 +256,20 @@ class Pad:
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         height, width = sample["image"].shape[:2]
         if self.size is None:
-            new_height, new_width = (-(-side // self.size_divisor) * self.size_divisor for side in (height, width))
+            new_height, new_width = (
+                -(-side // self.size_divisor) * self.size_divisor for side in (height, width)
+            )
         else:
             new_height, new_width = self.size
         if new_height < height or new_width < width:
+            name = sample["img_file"] or "an image"
             raise DataError(
-                f"Pad(size={tuple(self.size)}) cannot hold {sample['img_file'] or 'an image'} of {height}x{width} px "
+                f"Pad(size={tuple(self.size)}) cannot hold {name} of {height}x{width} px "
                 "(height x width): put a Resize with smaller limits before it."
             )
         bottom, right = new_height - height, new_width - width
-        sample["image"] = cv2.copyMakeBorder(sample["image"], 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=0)
+        sample["image"] = cv2.copyMakeBorder(
+            sample["image"], 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=0
+        )
         sample["pad_shape"] = (new_height, new_width)
         return sample

@@ -1,4 +1,4 @@
-"""Datasets in the PASCAL VOC layout: JPEGImages/, Annotations/*.xml and ImageSets/Main/<set>.txt below a root."""
+"""Datasets in the PASCAL VOC layout: JPEGImages/, Annotations/*.xml, ImageSets/Main/<set>.txt in a root."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ class VOCDataset(DetectionDataset):
             `min_size`. False keeps every image: for evaluation, and to train on images without objects.
         min_size: px, see above.
         times: how often one epoch visits each image (3 in the published VOC schedules).
-        one_based: True reads coordinates as VOC wrote them: cut to integers, and 1 subtracted from all four sides.
-            False takes them as they are, for annotation tools that count from 0.
+        one_based: True reads coordinates as VOC wrote them: cut to integers, and 1 subtracted from all four
+            sides. False takes them as they are, for annotation tools that count from 0.
         unknown_classes: "error", or "ignore" to pass over objects of other names.
         strict: False collects errors in `problems` instead of raising them; what they touch is dropped.
     Raises:
         DataError: annotations cannot be used; lists every reason with file and line.
     Source: box reading as mmDetection 2; without `one_based=False` its boxes are reproduced exactly.
-    Differs: an unknown class name is an error (`unknown_classes="ignore"` passes over it), and boxes without area
-        are not trained on.
+    Differs: an unknown class name is an error (`unknown_classes="ignore"` passes over it), and boxes without
+        area are not trained on.
     """
 
     default_evaluator = "VocEvaluator"
@@ -84,7 +84,9 @@ def _pair_sets(root: str | Sequence[str], image_set: str | Sequence[str]) -> lis
     elif len(roots) == 1:
         roots = roots * len(sets)
     if not roots or len(roots) != len(sets):
-        raise ConfigError(f"VOCDataset got {len(roots)} roots and {len(sets)} image sets: give one set, or one per root.")
+        raise ConfigError(
+            f"VOCDataset got {len(roots)} roots and {len(sets)} image sets: give one set, or one per root."
+        )
     return [(Path(folder), name) for folder, name in zip(roots, sets, strict=True)]
 
 
@@ -112,7 +114,9 @@ class _FolderReader:
             image_file = files.get(image_id, folder / "JPEGImages" / f"{image_id}.jpg")
             try:
                 annotation = read_voc_xml(xml)
-                size = (annotation.height, annotation.width) if annotation.height and annotation.width else None
+                size = (
+                    (annotation.height, annotation.width) if annotation.height and annotation.width else None
+                )
                 size = size or read_size(image_file)
             except BrokenImageError as problem:
                 self.problems.append(error(f"gives no image size, and {problem}", xml))
@@ -157,7 +161,9 @@ class _FolderReader:
         if finding:
             make, text = finding
             sides = ", ".join(f"{value:g}" for value in box)
-            self.problems.append(make(f"{item.name} box ({sides}) {text}.", xml, item.lines.get("xmin", item.line)))
+            self.problems.append(
+                make(f"{item.name} box ({sides}) {text}.", xml, item.lines.get("xmin", item.line))
+            )
             if make is error:
                 return None
         return tuple(float(int(value) - 1) for value in box) if self.one_based else box

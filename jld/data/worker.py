@@ -1,9 +1,9 @@
 """Preparing batches, in this process or in worker processes.
 
 Workers are fresh Python processes that import `jld.data` and nothing else. Forked ones would inherit Jittor's
-and OpenMP's locks in whatever state they are; multiprocessing's "spawn" would run the user's main script again, and
-import Jittor with it. Here only sockets connect the two sides: a worker ends when its socket closes, whatever
-happened to the parent, and the parent notices a dead worker by the same sign.
+and OpenMP's locks in whatever state they are; multiprocessing's "spawn" would run the user's main script
+again, and import Jittor with it. Here only sockets connect the two sides: a worker ends when its socket
+closes, whatever happened to the parent, and the parent notices a dead worker by the same sign.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import sys
 import threading
 import traceback
 import weakref
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -63,7 +64,9 @@ def make_batch(
         else:
             if on_broken == "replace":
                 path, reason = broken[-1]
-                raise DataError(f"no image of the dataset can be read; the last one tried is {path}: {reason}.")
+                raise DataError(
+                    f"no image of the dataset can be read; the last one tried is {path}: {reason}."
+                )
     return (collate(samples) if samples else None), broken
 
 
@@ -123,7 +126,8 @@ def _serve(connection: socket.socket) -> None:
     try:
         dataset = pickle.loads(payload)
     except Exception:
-        failure = f"the dataset cannot be rebuilt in a data worker; num_workers=0 avoids it.\n{traceback.format_exc()}"
+        reason = traceback.format_exc()
+        failure = f"the dataset cannot be rebuilt in a data worker; num_workers=0 avoids it.\n{reason}"
     while True:
         ticket, epoch, indices = receive(connection)
         if failure is not None:
@@ -153,7 +157,9 @@ class WorkerPool:
         try:
             payload = pickle.dumps(dataset, protocol=5)
         except (pickle.PicklingError, AttributeError, TypeError) as problem:
-            raise DataError(f"the dataset cannot be sent to data workers ({problem}); set num_workers=0.") from None
+            raise DataError(
+                f"the dataset cannot be sent to data workers ({problem}); set num_workers=0."
+            ) from None
         self._answers: queue.Queue = queue.Queue()
         self._ready: dict[int, tuple[Any, Exception | None]] = {}
         self._wanted: dict[int, int] = {}
@@ -225,7 +231,7 @@ def _start_worker() -> tuple[subprocess.Popen, socket.socket]:
     ours, theirs = socket.socketpair()
     # One thread per worker: parallelism comes from the number of workers.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    environment["PYTHONPATH"] = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    environment["PYTHONPATH"] = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     with theirs:
         process = subprocess.Popen(
             [sys.executable, "-c", f"from jld.data.worker import main; main({theirs.fileno()})"],
@@ -237,7 +243,8 @@ def _start_worker() -> tuple[subprocess.Popen, socket.socket]:
 
 
 def _listen(process: subprocess.Popen, connection: socket.socket, answers: queue.Queue) -> None:
-    # One thread per worker keeps reading, so that a worker never waits for the training loop to take its batch.
+    # One thread per worker keeps reading, so that a worker never waits for the training loop to take its
+    # batch.
     try:
         while True:
             answers.put(receive(connection))
