@@ -1,0 +1,6 @@
+"""The library from Python: a detector from files, detections from images."""
+
+from jld.apis.inference import inference_detector, init_detector, use_device
+from jld.apis.registration import list_parts, register_parts
+
+__all__ = ["inference_detector", "init_detector", "list_parts", "register_parts", "use_device"]

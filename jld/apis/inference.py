@@ -1,0 +1,149 @@
+"""A detector from a config and a checkpoint, and its detections on images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jld.apis.registration import register_parts
+from jld.checkpoint import read_checkpoint
+from jld.config import Config, load_config
+from jld.data import Compose, collate
+from jld.data.classes import COCO_CLASSES, VOC_CLASSES
+from jld.data.coco import class_names
+from jld.data.images import read_image
+from jld.data.shapes import KINDS
+from jld.data.transforms import finish_sample, new_sample
+from jld.errors import ConfigError, DataError, suggestion
+from jld.models import build_detector
+from jld.models.pretrained import assign_state
+from jld.registry import build
+from jld.toolchain import jittor as jt
+
+DEVICES = ("auto", "cpu", "cuda")
+CONFIG_SUFFIXES = (".py", ".yaml", ".yml")
+DEFAULT_CLASSES = {"COCODataset": COCO_CLASSES, "VOCDataset": VOC_CLASSES, "DrawnDataset": KINDS}
+Image = str | Path | np.ndarray
+
+
+def init_detector(
+    config: str | Path | Mapping[str, Any], checkpoint: str | Path | None = None, *, device: str = "auto"
+) -> Any:
+    """A detector ready for `inference_detector`.
+
+    Args:
+        config: config file or dict; or a published checkpoint alone, which carries its config.
+        checkpoint: weights in any format `jld.checkpoint` reads; None keeps the initial ones (for tests), unless
+            `config` is a checkpoint.
+        device: "auto" (the GPU if there is one), "cpu" or "cuda"; it holds for the whole process.
+    Returns:
+        The detector in evaluation mode, with `config`, `classes` (names, maybe empty) and `pipeline` (the test
+        transforms) as attributes.
+    Raises:
+        ConfigError: unknown device, or a config without model or test transforms.
+        CheckpointError: unreadable weights, or weights of another model.
+    Example:
+        detector = init_detector("configs/gfl/gfl_r18_1x_coco.py", "weights.pth")
+        found = inference_detector(detector, "street.jpg")
+    """
+    use_device(device)
+    register_parts()
+    if isinstance(config, str | Path) and Path(config).suffix not in CONFIG_SUFFIXES:
+        config, checkpoint = None, config if checkpoint is None else checkpoint
+    loaded = None if checkpoint is None else read_checkpoint(checkpoint)
+    if config is None:
+        config = _config_inside(loaded.meta, checkpoint)
+    config = load_config(config) if isinstance(config, str | Path) else Config(config)
+    detector = build_detector(config, pretrained=loaded is None)
+    if loaded is not None:
+        assign_state(detector, loaded.state, what=str(checkpoint))
+    detector.eval()
+    detector.config = config
+    detector.classes = (loaded.classes if loaded else None) or _classes_of(config)
+    detector.pipeline = _test_pipeline(config)
+    return detector
+
+
+def inference_detector(detector: Any, images: Image | Sequence[Image], *, batch_size: int = 1) -> Any:
+    """Detections on one image or on several.
+
+    Args:
+        detector: from `init_detector`.
+        images: a path, an array uint8 [H, W, 3] BGR, or a list of them.
+        batch_size: images that go through the network together.
+    Returns:
+        dict with boxes [K, 4] xyxy in px of the image, scores [K] falling, labels [K] 0-based, img_id (the path,
+        or the number in the list); a list of them for a list.
+    Raises:
+        DataError: an image cannot be read or has another shape.
+    """
+    is_single = isinstance(images, str | Path | np.ndarray)
+    wanted = [images] if is_single else list(images)
+    found: list[dict] = []
+    for start in range(0, len(wanted), batch_size):
+        group = wanted[start : start + batch_size]
+        batch = collate([_sample(detector.pipeline, image, start + k) for k, image in enumerate(group)])
+        with jt.no_grad():
+            found += detector.detect(detector(jt.array(batch["images"])), batch)
+    return found[0] if is_single else found
+
+
+def use_device(device: str) -> None:
+    """Chooses where this process computes.
+
+    Raises:
+        ConfigError: unknown device, or "cuda" where Jittor found none.
+    """
+    if device not in DEVICES:
+        raise ConfigError(f"unknown device {device!r}: {suggestion(device, DEVICES)}")
+    if device == "cuda" and not jt.has_cuda:
+        raise ConfigError(
+            "device 'cuda' was asked for, but there is no usable GPU: run python tools/doctor.py."
+        )
+    jt.flags.use_cuda = int(bool(jt.has_cuda) and device != "cpu")
+
+
+def _config_inside(meta: Mapping[str, Any], checkpoint: Any) -> Config:
+    try:
+        content = json.loads(meta["config"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{checkpoint} does not carry its config: give the config file, too.") from error
+    return Config(content)
+
+
+def _classes_of(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Class names as far as the config tells them without its data being there."""
+    dataset = config.get("dataset") or {}
+    for split in ("test", "val", "train"):
+        section = dataset.get(split) or {}
+        classes = class_names(section.get("classes")) or DEFAULT_CLASSES.get(section.get("type"))
+        if classes:
+            return tuple(classes)
+    return ()
+
+
+def _test_pipeline(config: Mapping[str, Any]) -> Compose:
+    dataset = config.get("dataset") or {}
+    for split in ("test", "val"):
+        transforms = (dataset.get(split) or {}).get("transforms")
+        if transforms:
+            return Compose(build(transforms, path=f"dataset.{split}.transforms"))
+    raise ConfigError(
+        "the config has no dataset.test.transforms (or dataset.val.transforms) to prepare images with."
+    )
+
+
+def _sample(pipeline: Compose, image: Image, number: int) -> dict[str, Any]:
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise DataError(f"image {number} is {image.dtype} {image.shape}; uint8 [H, W, 3] BGR is needed.")
+        pixels, name = image, number
+    else:
+        pixels, name = read_image(str(image)), str(image)
+    sample = new_sample(pixels, img_id=name, img_file=str(name))
+    # Test transforms draw nothing, but every transform is handed a generator.
+    return finish_sample(pipeline(sample, np.random.default_rng(0)))

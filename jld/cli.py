@@ -1,0 +1,118 @@
+"""The command line: `python -m jld` and `tools/run_net.py`. It parses arguments and prints, nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from jld.errors import JldError
+
+FAILED = 2
+EPILOG = """examples:
+  %(prog)s --config-file=configs/gfl/gfl_r18_1x_coco.py --task=train
+  %(prog)s --config-file=configs/gfl/gfl_r18_1x_coco.py --task=val --checkpoint=weights.pth
+  %(prog)s --config-file=configs/gfl/gfl_r18_1x_coco.py --dry-run --opts dataset.train.batch_size=2 optimizer.lr=0.001
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code: 0, or 2 after a message about what to change."""
+    options = parser().parse_args(arguments)
+    try:
+        return run(options)
+    except JldError as error:
+        return fail(error, options.debug)
+    except RuntimeError as error:
+        # jld.toolchain cannot use jld.errors: it also runs where nothing else can be imported.
+        if type(error).__name__ != "ToolchainError":
+            raise
+        return fail(error, options.debug)
+    except KeyboardInterrupt:
+        print("stopped; the last checkpoint can be continued with --resume.", file=sys.stderr)
+        return 130
+
+
+def run(options: argparse.Namespace) -> int:
+    """What `main` does, with its errors."""
+    # Imported here: --help and a wrong flag should not wait for Jittor.
+    from jld.config import apply_overrides, load_config, prepare_config
+
+    if options.list:
+        from jld.apis import list_parts
+
+        print(list_parts())
+        return 0
+    if not options.config_file:
+        print("jld: --config-file is needed (or --list); see --help.", file=sys.stderr)
+        return FAILED
+    overrides = overrides_of(options)
+    # Loaded once before Jittor, so that a broken file is reported at once.
+    apply_overrides(load_config(options.config_file), overrides)
+    from jld.apis import register_parts, use_device
+    from jld.runner import Runner
+
+    register_parts()
+    config = prepare_config(options.config_file, overrides)
+    use_device("cpu" if options.no_cuda else "auto")
+    runner = Runner(
+        config,
+        checkpoint=options.checkpoint,
+        resume=options.resume,
+        save_dir=options.save_dir,
+        dry_run=options.dry_run,
+    )
+    runner.run(options.task)
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """All flags."""
+    made = argparse.ArgumentParser(
+        prog="run_net.py",
+        description="Train, score and show detectors and their distillation.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = made.add_argument
+    add("--config-file", default="", help="experiment config (.py, .yaml)")
+    add("--task", default="train", help="train, val, test or vis_test (default: train)")
+    add("--no_cuda", "--cpu", action="store_true", help="run on the CPU even where a GPU could be used")
+    add("--save_dir", help="folder for the pictures of vis_test")
+    add(
+        "--opts",
+        nargs="*",
+        default=[],
+        metavar="KEY=VALUE",
+        help="config keys to change, such as optimizer.lr=0.005",
+    )
+    add("--resume", action="store_true", help="go on from work_dir/checkpoints/last.pkl")
+    add("--seed", type=int, help="same as --opts seed=...")
+    add("--work_dir", "--work-dir", help="same as --opts work_dir=...")
+    add(
+        "--dry-run",
+        "--dry_run",
+        action="store_true",
+        help="a few steps on a few images, with the same config",
+    )
+    add("--checkpoint", help="weights for val, test and vis_test; default: the run's last checkpoint")
+    add("--list", action="store_true", help="list everything a config can name")
+    add("--debug", action="store_true", help="show the traceback of errors")
+    return made
+
+
+def overrides_of(options: argparse.Namespace) -> list[str]:
+    """The overrides of `--opts`, `--seed` and `--work_dir`; the last two win."""
+    named = {"seed": options.seed, "work_dir": options.work_dir}
+    return [*options.opts, *(f"{key}={value}" for key, value in named.items() if value is not None)]
+
+
+def fail(error: Exception, debug: bool) -> int:
+    """Prints an error as a sentence (or with its traceback) and returns the exit code."""
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    else:
+        print(f"jld: {error}", file=sys.stderr)
+    return FAILED

@@ -1,0 +1,239 @@
+"""What happens around the steps of a run: averaging, evaluation, logging, checkpoints.
+
+A hook has four moments: before_training, after_step, after_epoch, after_training. They run in the order of the
+list: weights are averaged before they are evaluated, evaluated before they are saved.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from jld.optim import WeightAverage
+from jld.registry import HOOKS
+from jld.runner.history import _to_float
+from jld.runner.logs import RunLogger
+from jld.runner.state import save_state
+from jld.utils.distributed import is_main, world_size
+
+
+class Hook:
+    """Base: does nothing at each moment. `loop` is the `TrainingLoop`."""
+
+    def before_training(self, loop: Any) -> None:
+        """Before the first step, after a resume."""
+
+    def after_step(self, loop: Any) -> None:
+        """After each optimizer step."""
+
+    def after_epoch(self, loop: Any) -> None:
+        """After each whole epoch."""
+
+    def after_training(self, loop: Any) -> None:
+        """After the last step."""
+
+
+@HOOKS.register
+class EMAHook(Hook):
+    """Keeps an exponential average of the weights, which is evaluated and saved beside them.
+
+    Args:
+        decay, warmup_iters: see `jld.optim.WeightAverage`.
+    """
+
+    def __init__(self, decay: float = 0.9998, warmup_iters: int = 2000):
+        self.decay = decay
+        self.warmup_iters = warmup_iters
+        self.average: WeightAverage | None = None
+
+    def attach(self, detector: Any) -> None:
+        """Starts the average at the detector's current weights."""
+        self.average = WeightAverage(dict(detector.named_parameters()), self.decay, self.warmup_iters)
+
+    def applied(self) -> Any:
+        """A context in which the detector has the averaged weights."""
+        return self.average.applied()
+
+    def after_step(self, loop: Any) -> None:
+        """See `Hook`."""
+        self.average.update()
+
+
+class LogHook(Hook):
+    """Writes a training record every `interval` steps and stops a run whose losses are not finite.
+
+    Args:
+        logger: see `RunLogger`.
+        interval: steps between records; 0 writes none, and losses are then looked at every 50 steps.
+    """
+
+    def __init__(self, logger: RunLogger, interval: int | None = 50):
+        self.logger = logger
+        self.interval = interval or 0
+        self._started = 0.0
+        self._images_before = 0
+
+    def before_training(self, loop: Any) -> None:
+        """See `Hook`."""
+        self.logger.start_bar(loop.total_steps, loop.iteration)
+        self._restart(loop)
+
+    def after_step(self, loop: Any) -> None:
+        """See `Hook`."""
+        self.logger.advance()
+        if loop.iteration % (self.interval or 50):
+            return
+        loop.history.fetch()
+        if self.interval:
+            self.logger.log(self._record(loop))
+        else:
+            loop.history.means()
+        self._restart(loop)
+
+    def after_training(self, loop: Any) -> None:
+        """See `Hook`."""
+        loop.history.fetch()
+
+    def _restart(self, loop: Any) -> None:
+        self._started = time.perf_counter() - loop.paused_seconds
+        self._images_before, self._first_step = loop.images_seen, loop.iteration
+
+    def _record(self, loop: Any) -> dict[str, Any]:
+        seconds = max(time.perf_counter() - loop.paused_seconds - self._started, 1e-9)
+        images = (loop.images_seen - self._images_before) * world_size()
+        steps = max(loop.iteration - self._first_step, 1)
+        eta = int((loop.total_steps - loop.iteration) * seconds / steps)
+        means = loop.history.means()
+        extra = loop.distiller.log_values() if loop.distiller is not None else {}
+        return {
+            "epoch": loop.epoch + 1,
+            "iter": loop.iteration,
+            "total_iter": loop.total_steps,
+            "lr": loop.optimizer.lr,
+            **means,
+            **{f"distill/{name}": _to_float(value) for name, value in extra.items()},
+            "images_per_second": images / seconds,
+            "eta": str(datetime.timedelta(seconds=eta)),
+        }
+
+
+class EvaluationHook(Hook):
+    """Evaluates every `interval` epochs and at the end; remembers the best.
+
+    Args:
+        evaluate: () -> Metrics; the first number in it decides which weights are best.
+        logger: receives `eval/...` records.
+        interval: epochs; 0 evaluates only at the end.
+        average: an `EMAHook` whose weights are evaluated instead, or None.
+    """
+
+    def __init__(
+        self,
+        evaluate: Callable[[], Mapping[str, Any]],
+        logger: RunLogger,
+        interval: int | None = 1,
+        average: EMAHook | None = None,
+    ):
+        self.evaluate = evaluate
+        self.logger = logger
+        self.interval = interval or 0
+        self.average = average
+
+    def after_epoch(self, loop: Any) -> None:
+        """See `Hook`."""
+        if self.interval and loop.epoch % self.interval == 0:
+            self._run(loop)
+
+    def after_training(self, loop: Any) -> None:
+        """See `Hook`."""
+        if loop.metrics_iteration != loop.iteration:
+            self._run(loop)
+
+    def _run(self, loop: Any) -> None:
+        loop.history.fetch()
+        if not is_main():
+            return
+        with loop.paused(), self.average.applied() if self.average else nullcontext():
+            metrics = self.evaluate()
+        loop.detector.train()
+        scores = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
+        loop.metrics, loop.metrics_iteration = dict(metrics), loop.iteration
+        name, value = next(iter(scores.items()))
+        if not loop.best or value > loop.best["value"]:
+            loop.best = {"name": name, "value": float(value), "iteration": loop.iteration}
+        self.logger.log(
+            {
+                "epoch": loop.epoch,
+                "iter": loop.iteration,
+                **{f"eval/{key}": score for key, score in scores.items()},
+            }
+        )
+
+
+class CheckpointHook(Hook):
+    """Saves last.pkl, epoch_K.pkl and best.pkl.
+
+    Args:
+        folder: where.
+        collect: loop -> training state (see `jld.runner.state.collect_state`).
+        interval: epochs; 0 saves only at the end.
+        every_iters: also save last.pkl every so many steps, for long epochs; None is never.
+        keep: how many epoch_K.pkl to keep, the newest; None keeps all.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        collect: Callable[[Any], dict],
+        interval: int | None = 1,
+        *,
+        every_iters: int | None = None,
+        keep: int | None = None,
+    ):
+        self.folder = folder
+        self.collect = collect
+        self.interval = interval or 0
+        self.every_iters = every_iters or 0
+        self.keep = keep
+        self._saved_at: tuple[int, int] | None = None
+
+    def after_step(self, loop: Any) -> None:
+        """See `Hook`."""
+        if self.every_iters and loop.iteration % self.every_iters == 0:
+            self._save(loop)
+
+    def after_epoch(self, loop: Any) -> None:
+        """See `Hook`."""
+        if self.interval and loop.epoch % self.interval == 0:
+            self._save(loop, f"epoch_{loop.epoch}.pkl")
+            self._remove_old()
+        self._save_best(loop)
+
+    def after_training(self, loop: Any) -> None:
+        """See `Hook`."""
+        if self._saved_at != (loop.iteration, loop.epoch):
+            self._save(loop)
+        self._save_best(loop)
+
+    def _save_best(self, loop: Any) -> None:
+        if loop.best.get("iteration") == loop.iteration:
+            self._save(loop, "best.pkl", and_last=False)
+
+    def _save(self, loop: Any, copy: str | None = None, *, and_last: bool = True) -> None:
+        # Weights after a step that was not finite must not replace good ones.
+        loop.history.fetch()
+        self._saved_at = (loop.iteration, loop.epoch) if and_last else self._saved_at
+        if is_main():
+            with loop.paused():
+                names = (["last.pkl"] if and_last else []) + ([copy] if copy else [])
+                save_state(self.collect(loop), [self.folder / name for name in names])
+
+    def _remove_old(self) -> None:
+        if self.keep and is_main():
+            saved = sorted(self.folder.glob("epoch_*.pkl"), key=lambda path: int(path.stem.split("_")[1]))
+            for path in saved[: -self.keep]:
+                path.unlink()

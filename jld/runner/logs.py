@@ -1,0 +1,146 @@
+"""Where a run's numbers go: log.jsonl, TensorBoard events and the terminal.
+
+`log.jsonl` holds one JSON object per line. Training lines have epoch, iter (finished steps), time, lr,
+total_loss, every loss, images_per_second and eta; evaluation lines have `eval/<metric>` keys.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from jld.errors import ConfigError, suggestion
+from jld.registry import HOOKS
+from jld.utils.distributed import is_main
+from jld.utils.logging import get_logger
+
+
+class JsonLines:
+    """Appends records to `log.jsonl`, each line complete on disk before the next."""
+
+    def __init__(self, work_dir: Path, keep_old: bool):
+        path = work_dir / "log.jsonl"
+        if path.exists() and not keep_old:
+            # Another run's lines must not mix with ours, and must not be lost.
+            number = next(k for k in range(1, 10**6) if not (work_dir / f"log.{k}.jsonl").exists())
+            path.rename(work_dir / f"log.{number}.jsonl")
+        self._file = path.open("a", encoding="utf-8")
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Writes one record; NaN and infinity become text, which JSON can hold."""
+        self._file.write(json.dumps({key: _jsonable(value) for key, value in record.items()}) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+class TensorBoard:
+    """Writes every number of a record as a scalar over iterations."""
+
+    def __init__(self, work_dir: Path, keep_old: bool):
+        # Imported here: the package costs a second and is not needed without it.
+        from tensorboardX import SummaryWriter
+
+        self._writer = SummaryWriter(str(work_dir / "tensorboard"))
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Writes one record."""
+        for key, value in record.items():
+            if isinstance(value, int | float) and key not in ("iter", "epoch"):
+                self._writer.add_scalar(key, value, record["iter"])
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Closes the event file."""
+        self._writer.close()
+
+
+SINKS = {"TextLogger": JsonLines, "TensorboardLogger": TensorBoard}
+
+
+@HOOKS.register
+class RunLogger:
+    """The log of a run; silent on every rank but the first.
+
+    Args:
+        loggers: any of "TextLogger" (log.jsonl) and "TensorboardLogger".
+    Raises:
+        ConfigError: unknown logger.
+    """
+
+    def __init__(self, loggers: Sequence[str] = ("TextLogger", "TensorboardLogger")):
+        for name in loggers:
+            if name not in SINKS:
+                raise ConfigError(f"logger.loggers holds {name!r}: {suggestion(name, SINKS)}")
+        self.loggers = tuple(loggers)
+        self._sinks: list[Any] = []
+        self._bar: Any = None
+        self._redirection = ExitStack()
+
+    def open(self, work_dir: Path, keep_old: bool = False) -> None:
+        """Creates the files in `work_dir`; `keep_old` continues an earlier log (resume)."""
+        if is_main():
+            work_dir.mkdir(parents=True, exist_ok=True)
+            self._sinks = [SINKS[name](work_dir, keep_old) for name in self.loggers]
+
+    def start_bar(self, total: int, done: int) -> None:
+        """A progress bar over iterations, on terminals only."""
+        if is_main() and sys.stderr.isatty():
+            from tqdm import tqdm
+            from tqdm.contrib.logging import logging_redirect_tqdm
+
+            # Log lines then appear above the bar instead of through it.
+            self._redirection.enter_context(logging_redirect_tqdm([get_logger()]))
+            self._bar = tqdm(total=total, initial=done, unit="it", dynamic_ncols=True)
+
+    def advance(self) -> None:
+        """Moves the bar by one iteration."""
+        if self._bar is not None:
+            self._bar.update()
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Writes a record with `iter` to every sink and shows it."""
+        if not is_main():
+            return
+        stamped = {"time": round(time.time(), 3), **record}
+        for sink in self._sinks:
+            sink.log(stamped)
+        if "total_loss" in record:
+            if self._bar is not None:
+                self._bar.set_postfix(loss=f"{record['total_loss']:.4f}", lr=f"{record['lr']:.2e}")
+            get_logger("run").info(training_line(record))
+
+    def close(self) -> None:
+        """Closes files and bar."""
+        for sink in self._sinks:
+            sink.close()
+        self._sinks = []
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+        self._redirection.close()
+
+
+def training_line(record: Mapping[str, Any]) -> str:
+    """A training record as one line of text."""
+    parts = [
+        f"{name} {value:.4f}" for name, value in record.items() if "loss" in name and name != "total_loss"
+    ]
+    return (
+        f"epoch {record['epoch']} iter {record['iter']}/{record['total_iter']} lr {record['lr']:.3e} "
+        f"loss {record['total_loss']:.4f} ({', '.join(parts)}) "
+        f"{record['images_per_second']:.2f} images/s eta {record['eta']}"
+    )
+
+
+def _jsonable(value: Any) -> Any:
+    value = value.item() if hasattr(value, "item") else value
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

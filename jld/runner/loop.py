@@ -1,0 +1,174 @@
+"""The training loop: batches in, steps out. Everything that is not a step is a hook.
+
+One step is the four lines in `TrainingLoop.losses_of`; a detector knows nothing of the distiller.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from jld.models.targets import Targets
+from jld.optim import Optimizer, Progress, Schedule
+from jld.runner.history import LossHistory, sum_up, total_loss
+from jld.toolchain import jittor as jt
+from jld.utils.distributed import rank
+
+
+class TrainingLoop:
+    """Trains a detector for a number of epochs or iterations.
+
+    An iteration is one optimizer step; it takes `accumulate_steps` batches, whose losses are averaged.
+
+    Args:
+        detector: the student.
+        loader: `len`, and `epoch(epoch, start)` giving batch dicts in an order that follows from the epoch.
+        optimizer, schedule: see `jld.optim`; schedule None keeps the optimizer's learning rate.
+        distiller: adds losses from a teacher, or None.
+        max_epoch, max_iter: the end; exactly one is given.
+        accumulate_steps: batches per step.
+        seed: every random draw of a step follows from this and the iteration.
+        hooks: called in this order at each of the four moments.
+        history: where the losses go.
+    Attributes:
+        epoch: finished epochs.
+        iteration: finished steps.
+        batch_index: batches of the current epoch that are done.
+        metrics: of the latest evaluation, with `metrics_iteration`; empty before the first.
+        best: {"name", "value", "iteration"} of the best evaluation; empty before the first.
+        paused_seconds: time spent outside training (evaluation, checkpoints).
+    """
+
+    def __init__(
+        self,
+        detector: Any,
+        loader: Any,
+        optimizer: Optimizer,
+        schedule: Schedule | None = None,
+        *,
+        distiller: Any = None,
+        max_epoch: int | None = None,
+        max_iter: int | None = None,
+        accumulate_steps: int = 1,
+        seed: int = 0,
+        hooks: Sequence[Any] = (),
+        history: LossHistory | None = None,
+    ):
+        if (max_epoch is None) == (max_iter is None):
+            raise ValueError("TrainingLoop needs max_epoch or max_iter, one of the two.")
+        self.detector, self.loader, self.optimizer, self.schedule = detector, loader, optimizer, schedule
+        self.distiller = distiller
+        self.max_epoch, self.max_iter = max_epoch, max_iter
+        self.accumulate_steps = accumulate_steps
+        self.seed = seed
+        self.hooks = list(hooks)
+        self.history = history or LossHistory()
+        self.epoch = self.iteration = self.batch_index = 0
+        self.images_seen = 0
+        self.metrics: dict[str, Any] = {}
+        self.metrics_iteration = -1
+        self.best: dict[str, Any] = {}
+        self.paused_seconds = 0.0
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of one epoch; the last one may take fewer batches."""
+        return -(-len(self.loader) // self.accumulate_steps)
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole training."""
+        return self.max_iter if self.max_iter is not None else self.max_epoch * self.steps_per_epoch
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the end is reached."""
+        if self.max_iter is not None:
+            return self.iteration >= self.max_iter
+        return self.epoch >= self.max_epoch
+
+    @property
+    def progress(self) -> Progress:
+        """The position, as schedules read it."""
+        return Progress(self.iteration, self.epoch, by_epoch=self.max_iter is None)
+
+    def run(self) -> None:
+        """Trains from the current position to the end.
+
+        Raises:
+            TrainingError: a loss is not finite.
+        """
+        self._call("before_training")
+        while not self.is_finished:
+            self._run_epoch()
+        self._call("after_training")
+
+    def _run_epoch(self) -> None:
+        self.detector.train()
+        batches = iter(self.loader.epoch(self.epoch, start=self.batch_index))
+        while group := list(islice(batches, self.accumulate_steps)):
+            self._step(group)
+            self._call("after_step")
+            if self.max_iter is not None and self.iteration >= self.max_iter:
+                return
+        self.epoch += 1
+        self.batch_index = 0
+        self._call("after_epoch")
+
+    def _step(self, batches: list[dict]) -> None:
+        seed_step(self.seed, self.iteration)
+        if self.schedule is not None:
+            self.optimizer.lr = self.schedule.lr(self.optimizer.base_lr, self.progress)
+        self.iteration += 1
+        for batch in batches:
+            losses = sum_up(self.losses_of(batch))
+            total = total_loss(losses)
+            self.optimizer.backward(total / len(batches) if len(batches) > 1 else total)
+            values = {"total_loss": total, **losses}
+            # Detached: a held loss would keep the graph of its step in memory.
+            self.history.add(
+                self.iteration, {name: value.detach() for name, value in values.items()}, batch["img_files"]
+            )
+            self.images_seen += len(batch["img_files"])
+            del losses, total, values
+            # Launches the work without waiting for it, so that the graph never spans two batches.
+            jt.sync_all()
+        self.optimizer.step()
+        jt.sync_all()
+        self.batch_index += len(batches)
+
+    def losses_of(self, batch: dict) -> dict[str, Any]:
+        """{name: scalar Var} of one batch: the detector's losses, then the distiller's."""
+        images, targets = jt.array(batch["images"]), Targets.from_batch(batch)
+        trace = self.detector(images)
+        assignment = self.detector.assign(trace, targets)
+        losses = dict(self.detector.losses(trace, assignment, targets))
+        if self.distiller is not None:
+            losses.update(self.distiller(trace, assignment, targets, images))
+        return losses
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Keeps the time of a `with` block out of the training speed."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.paused_seconds += time.perf_counter() - start
+
+    def _call(self, moment: str) -> None:
+        for hook in self.hooks:
+            getattr(hook, moment)(self)
+
+
+def seed_step(seed: int, iteration: int) -> None:
+    """Makes Jittor's random numbers of a step a function of (seed, iteration, rank).
+
+    Jittor's generator cannot be saved; seeding each step lets a resumed run draw what it would have drawn.
+    """
+    jt.set_seed(int(np.random.SeedSequence([seed, iteration, rank()]).generate_state(1)[0] >> 1))

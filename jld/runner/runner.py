@@ -1,0 +1,267 @@
+"""A config becomes a run: the four tasks, put together from the parts beside this file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from jld.config import Config, config_file, dump_config
+from jld.distill import InputStatistics, build_distiller
+from jld.errors import ConfigError, suggestion
+from jld.models import assign_state, build_detector, load_weights
+from jld.registry import build
+from jld.runner import parts, tasks
+from jld.runner.history import LossHistory
+from jld.runner.hooks import CheckpointHook, EMAHook, EvaluationHook, LogHook
+from jld.runner.logs import RunLogger
+from jld.runner.loop import TrainingLoop
+from jld.runner.state import LAST, collect_state, evaluation_arrays, resume
+from jld.utils.environment import write_environment
+from jld.utils.logging import get_logger, set_up_logging
+from jld.utils.seeds import set_seed
+
+TASKS = ("train", "val", "test", "vis_test")
+DRY_RUN_BATCHES = 3
+DRY_RUN_IMAGES = 4
+
+
+class Runner:
+    """Runs one task of one config.
+
+    Args:
+        config: checked and complete (`jld.config.prepare_config`).
+        checkpoint: weights for val, test and vis_test; default: the run's last checkpoint.
+        resume: go on from `work_dir/checkpoints/last.pkl`; a `resume_path` in the config asks for the same.
+        save_dir: where vis_test draws; default: `work_dir/results/drawn`.
+        dry_run: a few steps on a few images of the same config, in `work_dir/dry_run`.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        checkpoint: str | None = None,
+        resume: bool = False,
+        save_dir: str | None = None,
+        dry_run: bool = False,
+    ):
+        self.config = shortened(config) if dry_run else config
+        self.checkpoint = checkpoint
+        self.resume = resume
+        self.dry_run = dry_run
+        self.work_dir = Path(self.config.work_dir)
+        self.save_dir = Path(save_dir) if save_dir else self.work_dir / "results" / "drawn"
+        self.log = get_logger("run")
+
+    def run(self, task: str) -> Any:
+        """Runs a task by name; the result is that of the method of the same name.
+
+        Raises:
+            ConfigError: unknown task, or the config lacks the dataset it needs.
+        """
+        if task not in TASKS:
+            raise ConfigError(f"unknown task {task!r}: {suggestion(task, TASKS)}")
+        set_up_logging(self.work_dir / "log.txt")
+        set_seed(self.config.seed)
+        return getattr(self, task)()
+
+    def train(self) -> dict[str, Any]:
+        """Trains, evaluating and saving on the way; returns the metrics of the last evaluation (empty without val)."""
+        datasets = self._datasets("train", "val", needed=("train",))
+        config_path = dump_config(self.config, self.work_dir / "config.py")
+        write_environment(self.work_dir / "env.json")
+        detector = self._new_detector(datasets["train"])
+        distiller = build_distiller(
+            self.config.distill, detector, statistics=InputStatistics.from_config(self.config)
+        )
+        if distiller is not None:
+            self.log.info("distillation:\n%s", distiller.describe(detector))
+        optimizer, said = parts.build_optimizer(self.config, parts.trainable_parameters(detector, distiller))
+        if said:
+            self.log.info(said)
+        loop = TrainingLoop(
+            detector,
+            parts.build_loader(
+                self.config.dataset.train, datasets["train"], self.config.seed, is_training=True
+            ),
+            optimizer,
+            parts.build_schedule(self.config),
+            distiller=distiller,
+            max_epoch=self.config.max_epoch,
+            max_iter=self.config.max_iter,
+            accumulate_steps=self.config.accumulate_steps,
+            seed=self.config.seed,
+            history=LossHistory(str(config_path)),
+        )
+        return self._train(loop, datasets)
+
+    def _train(self, loop: TrainingLoop, datasets: Mapping[str, Any]) -> dict[str, Any]:
+        average = self._average(loop.detector)
+        resumed = self._resume(loop, average)
+        logger = build(self.config.logger) or RunLogger()
+        logger.open(self.work_dir, keep_old=resumed)
+        loop.hooks = self._hooks(loop, datasets, logger, average)
+        self.log.info("training for %d iterations, results in %s", loop.total_steps, self.work_dir)
+        try:
+            loop.run()
+        finally:
+            logger.close()
+            loop.loader.close()
+        if loop.metrics:
+            self.log.info("%s", tasks.metrics_table(loop.metrics, self.config.published))
+        return loop.metrics
+
+    def val(self) -> dict[str, Any]:
+        """Scores the checkpoint on dataset.val, prints the table, writes results/; returns the metrics."""
+        dataset = self._datasets("val", needed=("val",))["val"]
+        detector, checkpoint = self._trained_detector(dataset)
+        metrics, detections = self._evaluate(detector, dataset, "val")
+        about = {"config": str(config_file(self.config) or ""), "checkpoint": str(checkpoint), "split": "val"}
+        written = tasks.write_results(self.work_dir / "results", dataset, detections, metrics, about)
+        self.log.info("%s\ndetections in %s", tasks.metrics_table(metrics, self.config.published), written)
+        return metrics
+
+    def test(self) -> Path:
+        """Writes the detections on dataset.test in the format its benchmark takes; returns the file."""
+        dataset = self._datasets("test", needed=("test",))["test"]
+        detector, _ = self._trained_detector(dataset)
+        detections = tasks.predict(detector, self._loader("test", dataset))
+        written = tasks.write_results(self.work_dir / "results" / "test", dataset, detections, None, {})
+        self.log.info("results of %d images in %s", len(detections), written)
+        return written
+
+    def vis_test(self) -> list[Path]:
+        """Draws the detections on dataset.test into `save_dir`; returns the pictures."""
+        dataset = self._datasets("test", needed=("test",))["test"]
+        detector, _ = self._trained_detector(dataset)
+        detections = tasks.predict(detector, self._loader("test", dataset))
+        written = tasks.draw_detections(detections, dataset, self.save_dir, classes=dataset.classes)
+        self.log.info("%d pictures in %s", len(written), self.save_dir)
+        return written
+
+    # Parts of the tasks.
+
+    def _datasets(self, *splits: str, needed: tuple[str, ...]) -> dict[str, Any]:
+        for split in needed:
+            if self.config.dataset[split] is None:
+                raise ConfigError(f"this task needs dataset.{split}, which the config does not have.")
+        datasets, warnings = parts.build_datasets(self.config.dataset, splits)
+        for text in warnings:
+            self.log.warning(text)
+        if self.dry_run:
+            counts = dict.fromkeys(splits, DRY_RUN_IMAGES)
+            train = self.config.dataset.train or {}
+            counts["train"] = DRY_RUN_BATCHES * train.get("batch_size", 1) * self.config.accumulate_steps
+            datasets = {split: parts.DatasetSlice(each, counts[split]) for split, each in datasets.items()}
+        return datasets
+
+    def _new_detector(self, dataset: Any) -> Any:
+        weights = self.config.pretrained_weights
+        detector = build_detector(self.config, pretrained=weights is None)
+        if weights is not None:
+            load_weights(detector, weights, what="pretrained_weights")
+            self.log.info("weights of %s", weights)
+        check_classes(detector, dataset)
+        return detector
+
+    def _trained_detector(self, dataset: Any) -> tuple[Any, Path]:
+        path = self._checkpoint()
+        detector = build_detector(self.config, pretrained=False)
+        check_classes(detector, dataset)
+        arrays, meta, kind = evaluation_arrays(path, use_average=self.config.ema is not None)
+        assign_state(detector, arrays, what=str(path))
+        epoch = f" of epoch {meta['epoch']}" if "epoch" in meta else ""
+        self.log.info("%s%s of %s", kind, epoch, path)
+        return detector, path
+
+    def _checkpoint(self) -> Path:
+        last = self.work_dir / "checkpoints" / LAST
+        given = self.checkpoint or self.config.resume_path or (str(last) if last.is_file() else None)
+        given = given or self.config.pretrained_weights
+        if given is None:
+            raise ConfigError(
+                f"there are no weights to run: {last} does not exist; train first or give --checkpoint."
+            )
+        return Path(given)
+
+    def _average(self, detector: Any) -> EMAHook | None:
+        if self.config.ema is None:
+            return None
+        average = build({"type": "EMAHook", **self.config.ema}, path="ema")
+        average.attach(detector)
+        return average
+
+    def _resume(self, loop: TrainingLoop, average: EMAHook | None) -> bool:
+        if not self.resume and self.config.resume_path is None:
+            return False
+        path = Path(self.config.resume_path or self.work_dir / "checkpoints" / LAST)
+        if self.config.resume_path is None and not path.exists():
+            self.log.warning("there is no %s to resume: starting from the beginning.", path)
+            return False
+        self.log.info("%s", resume(loop, path, average))
+        return True
+
+    def _hooks(
+        self, loop: TrainingLoop, datasets: Mapping[str, Any], logger: RunLogger, average: Any
+    ) -> list[Any]:
+        config = self.config
+        hooks: list[Any] = [average] if average is not None else []
+        hooks.append(LogHook(logger, config.log_interval))
+        if "val" in datasets:
+            evaluate: Callable[[], dict] = lambda: self._evaluate(loop.detector, datasets["val"], "val")[0]  # noqa: E731
+            hooks.append(EvaluationHook(evaluate, logger, config.eval_interval, average))
+        collect = partial(collect_state, config=config, classes=datasets["train"].classes, average=average)
+        hooks.append(
+            CheckpointHook(
+                self.work_dir / "checkpoints",
+                collect,
+                config.checkpoint_interval,
+                every_iters=config.get("checkpoint_iters"),
+                keep=config.get("keep_checkpoints"),
+            )
+        )
+        return hooks
+
+    def _loader(self, split: str, dataset: Any) -> Any:
+        return parts.build_loader(self.config.dataset[split], dataset, self.config.seed, is_training=False)
+
+    def _evaluate(self, detector: Any, dataset: Any, split: str) -> tuple[dict[str, Any], list[dict]]:
+        evaluator = parts.build_evaluator(self.config.dataset[split], dataset)
+        loader = self._loader(split, dataset)
+        try:
+            return tasks.evaluate(detector, loader, evaluator)
+        finally:
+            loader.close()
+
+
+def shortened(config: Config) -> Config:
+    """The same config for a smoke run: one epoch, a line per step, a folder of its own."""
+    return Config(
+        {
+            **config,
+            "max_epoch": 1,
+            "max_iter": None,
+            "log_interval": 1,
+            "eval_interval": 1,
+            "checkpoint_interval": 1,
+            "resume_path": None,
+            "work_dir": str(Path(config["work_dir"]) / "dry_run"),
+        },
+        file=config_file(config),
+    )
+
+
+def check_classes(detector: Any, dataset: Any) -> None:
+    """Stops when the detector predicts another number of classes than the dataset has.
+
+    Raises:
+        ConfigError: see above.
+    """
+    ours, theirs = getattr(detector, "num_classes", None), len(dataset.classes)
+    if ours is not None and theirs and ours != theirs:
+        raise ConfigError(
+            f"model.bbox_head.num_classes is {ours}, but the dataset has {theirs} classes "
+            f"({', '.join(dataset.classes[:5])}{', ...' if theirs > 5 else ''}): set one to the other."
+        )
