@@ -6,24 +6,14 @@ Usage: python tools/list.py [kind or part of a name ...]
 from __future__ import annotations
 
 import argparse
-import importlib
 import inspect
-import pkgutil
 import re
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import jld
 from jld.registry import Registry
-
-
-def register_everything() -> None:
-    """Imports every package of jld; importing is what registers."""
-    for module in pkgutil.iter_modules(jld.__path__):
-        if module.ispkg:
-            importlib.import_module(f"jld.{module.name}")
 
 
 def describe_class(cls: type) -> tuple[str, str]:
@@ -47,7 +37,7 @@ def listing(wanted: list[str]) -> list[str]:
             lines += ["", f"{registry.kind}"]
             width = max(len(name) for name, *_ in found)
         for name, summary, source in found:
-            lines.append(f"  {name:<{width}}  {summary}")
+            lines.append(f"  {name:<{width}}  {summary}".rstrip())
             if source:
                 lines.append(f"  {'':<{width}}  Source: {source}")
     return lines[1:]
@@ -57,9 +47,11 @@ def main() -> int:
     """Prints the list; 1 when nothing matches."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("wanted", nargs="*", help="only parts whose kind or name contains one of these")
-    lines = []
     wanted = parser.parse_args().wanted
-    register_everything()
+    # Imported here: --help should not wait for Jittor.
+    from jld.apis import register_parts
+
+    register_parts()
     lines = listing(wanted)
     print("\n".join(lines) if lines else f"nothing is registered under {' '.join(wanted)!r}.")
     return 0 if lines else 1

@@ -17,7 +17,6 @@ from jld.config.config import Config, config_file
 from jld.registry import Registry
 
 REQUIRED = object()
-DEFAULT_TEACHER = "FrozenTeacher"
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,7 @@ class Key:
         meaning: one line for the documentation.
         registry: where the `type` of its section is looked up; None for any registry.
         minimum: smallest number allowed, or None.
+        default_type: the `type` of its section where none is written.
     """
 
     name: str
@@ -39,77 +39,60 @@ class Key:
     meaning: str
     registry: Registry | None = None
     minimum: float | None = None
+    default_type: str | None = None
+
+    def typed(self, section: Any) -> Any:
+        """The section with its default `type` written out; anything else as it is."""
+        fills = self.default_type is not None and isinstance(section, Mapping)
+        return {"type": self.default_type, **section} if fills else section
 
     def describe(self) -> tuple[str, str, str, str]:
         """(key, type, default, meaning) as texts."""
         default = "required" if self.default is REQUIRED else repr(self.default)
-        return self.name, describe(self.kind), default, self.meaning
+        meaning = (
+            f"{self.meaning}; type {self.default_type} by default" if self.default_type else self.meaning
+        )
+        return self.name, describe(self.kind), default, meaning
 
 
 Section = dict | None
 Count = int | None
+Flips = list[Literal["H", "V", "HV"]]
 
 TOP_LEVEL: tuple[Key, ...] = (
     Key("model", dict, REQUIRED, "the detector to train or run", reg.DETECTORS),
     Key("dataset", Section, {}, "train, val and test dataset, each optional"),
     Key("optimizer", Section, None, "how gradients move the weights; needed for training", reg.OPTIMIZERS),
     Key("scheduler", Section, None, "learning rate over time; None keeps the optimizer's", reg.SCHEDULERS),
-    Key(
-        "logger", Section, None, "where losses and metrics are written; None is text and log.jsonl", reg.HOOKS
-    ),
+    Key("logger", Section, None, "where losses and metrics go; None is RunLogger's default", reg.HOOKS),
     Key("max_epoch", Count, None, "length of training in epochs; set either this or max_iter", minimum=1),
     Key("max_iter", Count, None, "length of training in steps", minimum=1),
-    Key(
-        "eval_interval", Count, 1, "epochs between evaluations on dataset.val; None or 0 is never", minimum=0
-    ),
-    Key("checkpoint_interval", Count, 1, "epochs between checkpoints; None or 0 is never", minimum=0),
+    Key("eval_interval", Count, 1, "epochs between evaluations; None or 0: only at the end", minimum=0),
+    Key("checkpoint_interval", Count, 1, "epochs between checkpoints; None or 0: only at the end", minimum=0),
+    Key("checkpoint_iters", Count, None, "steps between further checkpoints within an epoch", minimum=1),
+    Key("keep_checkpoints", Count, None, "how many epochs' checkpoints stay; None keeps all", minimum=1),
     Key("log_interval", Count, 50, "steps between log lines; None or 0 is never", minimum=0),
     Key("work_dir", str, "work_dirs/{name}", "folder of everything a run writes"),
     Key("name", str, "the file's stem", "name of the run, used in work_dir and result files"),
     Key("pretrained_weights", str | None, None, "weights of the whole model to start from"),
     Key("resume_path", str | None, None, "training state to continue from; None starts afresh"),
-    Key(
-        "parameter_groups_generator",
-        Section,
-        None,
-        "splits parameters into groups with settings of their own",
-    ),
-    Key(
-        "flip_test",
-        list[Literal["H", "V", "HV"]] | None,
-        None,
-        "flips whose detections are merged in when testing",
-    ),
-    Key(
-        "merge_nms_threshold_type",
-        Literal[0, 1, 2],
-        0,
-        "NMS thresholds when merging crops: 0 is 0.1, else per class",
-    ),
+    Key("parameter_groups_generator", Section, None, "splits parameters into groups of their own settings"),
+    Key("flip_test", Flips | None, None, "flips whose detections are merged in when testing"),
+    Key("merge_nms_threshold_type", Literal[0, 1, 2], 0, "NMS when merging crops: 0 is 0.1, else per class"),
     Key("distill", Section, None, "teacher and terms; None is the plain student"),
     Key("seed", int, 0, "start of every random number; equal seeds give equal runs", minimum=0),
-    Key(
-        "imports",
-        list[str] | None,
-        None,
-        "Python modules or files imported first, to register parts of their own",
-    ),
-    Key("ema", Section, None, "averaged weights beside the trained ones; None is off"),
+    Key("imports", list[str] | None, None, "modules or files imported first, to register their parts"),
+    Key("ema", Section, None, "averaged weights; None is off", reg.HOOKS, default_type="EMAHook"),
     Key("accumulate_steps", int, 1, "batches whose gradients are added before a step", minimum=1),
-    Key(
-        "auto_scale_lr", Section, None, "dict(base_batch_size=...): scales lr by the batch size; None is off"
-    ),
-    Key("published", Section, None, "the published table row this config claims: paper, table, row, scores"),
+    Key("auto_scale_lr", Section, None, "lr follows the images per step; None is off"),
+    Key("published", Section, None, "the published table row this config claims, such as dict(row=...)"),
     Key("amp", bool, False, "half precision where it is safe"),
 )
 
-DATASET_KEYS: tuple[Key, ...] = tuple(
-    Key(split, Section, None, meaning, reg.DATASETS)
-    for split, meaning in (
-        ("train", "what is learned from"),
-        ("val", "what is evaluated during and after training"),
-        ("test", "what results are written for"),
-    )
+DATASET_KEYS: tuple[Key, ...] = (
+    Key("train", Section, None, "what is learned from", reg.DATASETS),
+    Key("val", Section, None, "what is evaluated during and after training", reg.DATASETS),
+    Key("test", Section, None, "what results are written for", reg.DATASETS),
 )
 
 LOADER_KEYS: tuple[Key, ...] = (
@@ -117,37 +100,18 @@ LOADER_KEYS: tuple[Key, ...] = (
     Key("num_workers", int, 0, "processes that read images; 0 reads in the main process", minimum=0),
     Key("shuffle", bool, False, "another order in every epoch"),
     Key("drop_last", bool, False, "leave out an incomplete last batch"),
-    Key(
-        "group_by_aspect_ratio",
-        bool,
-        False,
-        "batches of only upright or only wide images, which saves padding",
-    ),
-    Key(
-        "evaluator",
-        str | dict | None,
-        None,
-        "protocol of the metrics; None is the dataset's own",
-        reg.EVALUATORS,
-    ),
+    Key("group_by_aspect_ratio", bool, False, "batches all upright or all wide, which saves padding"),
+    Key("evaluator", str | dict | None, None, "the metrics; None is the dataset's own", reg.EVALUATORS),
 )
 
 DISTILL_KEYS: tuple[Key, ...] = (
-    Key(
-        "teacher",
-        Section,
-        None,
-        f"dict(config, checkpoint, ...); its type is {DEFAULT_TEACHER} by default",
-        reg.TEACHERS,
-    ),
-    Key(
-        "terms",
-        list | None,
-        None,
-        "list of dict(type=..., ...): the losses that compare student and teacher",
-        reg.TERMS,
-    ),
-    Key("regions", Section, None, "regions redefined for this run, {name: dict(type=..., ...)}", reg.REGIONS),
+    Key("teacher", Section, None, "dict(config, checkpoint)", reg.TEACHERS, default_type="FrozenTeacher"),
+    Key("terms", list | None, None, "the losses that compare student and teacher", reg.TERMS),
+    Key("regions", Section, None, "regions redefined for this run, {name: dict(type=...)}", reg.REGIONS),
+)
+
+AUTO_SCALE_KEYS: tuple[Key, ...] = (
+    Key("base_batch_size", int, 16, "images per step that the configured lr is meant for", minimum=1),
 )
 
 # Which registry an argument's section belongs to, by the argument's name; the first match counts.
@@ -191,18 +155,20 @@ def fill_defaults(config: Mapping[str, Any]) -> Config:
     filled.setdefault("work_dir", f"work_dirs/{filled['name']}")
     _fill(filled, TOP_LEVEL)
     filled["dataset"] = filled["dataset"] or {}
-    _fill(filled["dataset"], DATASET_KEYS)
-    if filled["distill"] is not None:
-        _fill(filled["distill"], DISTILL_KEYS)
-        if filled["distill"]["teacher"] is not None:
-            filled["distill"]["teacher"].setdefault("type", DEFAULT_TEACHER)
+    for name, keys in (
+        ("dataset", DATASET_KEYS),
+        ("distill", DISTILL_KEYS),
+        ("auto_scale_lr", AUTO_SCALE_KEYS),
+    ):
+        if filled[name] is not None:
+            _fill(filled[name], keys)
     return filled
 
 
 def _fill(section: Config, keys: Iterable[Key]) -> None:
     for key in keys:
         if key.default is not REQUIRED:
-            section.setdefault(key.name, copy.deepcopy(key.default))
+            section[key.name] = key.typed(section.get(key.name, copy.deepcopy(key.default)))
 
 
 def describe_schema() -> str:
@@ -212,6 +178,7 @@ def describe_schema() -> str:
         ("`dataset`", DATASET_KEYS),
         ("In each dataset, beside its constructor's arguments", LOADER_KEYS),
         ("`distill`", DISTILL_KEYS),
+        ("`auto_scale_lr`", AUTO_SCALE_KEYS),
     )
     return "\n\n".join(f"### {title}\n\n{_table(keys)}" for title, keys in tables) + "\n"
 

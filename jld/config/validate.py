@@ -14,8 +14,8 @@ from jld.config.annotations import admits_dict, constructor_parameters, describe
 from jld.config.config import config_file, join, walk
 from jld.config.dump import PLAIN_TYPES
 from jld.config.schema import (
+    AUTO_SCALE_KEYS,
     DATASET_KEYS,
-    DEFAULT_TEACHER,
     DISTILL_KEYS,
     LOADER_KEYS,
     REQUIRED,
@@ -27,7 +27,8 @@ from jld.errors import ConfigError, nearest, suggestion
 from jld.registry import DATASETS, EVALUATORS, REGIONS, TEACHERS, TERMS, Registry, lookup
 
 # Checked by methods of their own, or not meant to be built.
-_OWN_RULES = ("dataset", "distill", "published")
+_OWN_RULES = ("dataset", "distill", "auto_scale_lr", "published")
+_TEACHER = next(key for key in DISTILL_KEYS if key.name == "teacher")
 _LOADER = {key.name: key for key in LOADER_KEYS}
 
 
@@ -84,9 +85,11 @@ class _Checker:
     def check_top_level(self) -> None:
         self.check_keys(self.config, TOP_LEVEL, "")
         for key in TOP_LEVEL:
-            section = self.config.get(key.name)
+            section = key.typed(self.config.get(key.name))
             if key.name not in _OWN_RULES and (key.registry is not None or _is_section(section)):
                 self.check_section(section, key.name, key.registry)
+        if isinstance(self.config.get("auto_scale_lr"), Mapping):
+            self.check_keys(self.config["auto_scale_lr"], AUTO_SCALE_KEYS, "auto_scale_lr")
 
     def check_keys(self, section: Mapping, keys: Iterable[Key], path: str) -> None:
         known = {key.name: key for key in keys}
@@ -132,7 +135,7 @@ class _Checker:
         self.check_keys(distill, DISTILL_KEYS, "distill")
         teacher = distill.get("teacher")
         if isinstance(teacher, Mapping):
-            self.check_section({"type": DEFAULT_TEACHER, **teacher}, "distill.teacher", TEACHERS)
+            self.check_section(_TEACHER.typed(teacher), "distill.teacher", TEACHERS)
         elif teacher is None and distill.get("terms"):
             self.report("distill.teacher", "terms need a teacher: add dict(config=..., checkpoint=...).")
         if isinstance(distill.get("terms"), list | tuple):

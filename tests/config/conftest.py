@@ -87,6 +87,11 @@ class RunLogger:
         self.loggers = loggers
 
 
+class EMAHook:
+    def __init__(self, decay: float = 0.999, warmup_iters: int = 2000):
+        self.decay = decay
+
+
 class FrozenTeacher:
     def __init__(self, config, checkpoint: str | None = None):
         self.config = config
@@ -118,7 +123,7 @@ def toy_parts(monkeypatch):
         reg.EVALUATORS: [ToyEvaluator],
         reg.OPTIMIZERS: [SGD],
         reg.SCHEDULERS: [StepLR],
-        reg.HOOKS: [RunLogger],
+        reg.HOOKS: [RunLogger, EMAHook],
         reg.TEACHERS: [FrozenTeacher],
         reg.TERMS: [ToyTerm],
     }
@@ -164,6 +169,8 @@ VALID = """
     eval_interval = 1
     checkpoint_interval = 1
     log_interval = 50
+    ema = dict(decay=0.9998)
+    auto_scale_lr = dict(base_batch_size=16)
     flip_test = ["H", "V", "HV"]
     merge_nms_threshold_type = 1
     pretrained_weights = None

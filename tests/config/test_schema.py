@@ -3,12 +3,13 @@ import pytest
 from jld import registry as reg
 from jld.config import TOP_LEVEL, Config, describe_schema, fill_defaults
 from jld.config.annotations import fits
-from jld.config.schema import DATASET_KEYS, DISTILL_KEYS, LOADER_KEYS, REQUIRED, registry_at
+from jld.config.schema import AUTO_SCALE_KEYS, DATASET_KEYS, DISTILL_KEYS, LOADER_KEYS, REQUIRED, registry_at
 
 EXPECTED = """
     model dataset optimizer scheduler logger max_epoch max_iter eval_interval checkpoint_interval
-    log_interval work_dir name pretrained_weights resume_path parameter_groups_generator flip_test
-    merge_nms_threshold_type distill seed imports ema accumulate_steps auto_scale_lr published amp
+    checkpoint_iters keep_checkpoints log_interval work_dir name pretrained_weights resume_path
+    parameter_groups_generator flip_test merge_nms_threshold_type distill seed imports ema
+    accumulate_steps auto_scale_lr published amp
 """
 
 
@@ -16,7 +17,7 @@ def test_the_top_level_keys():
     assert {key.name for key in TOP_LEVEL} == set(EXPECTED.split())
 
 
-@pytest.mark.parametrize("keys", [TOP_LEVEL, DATASET_KEYS, LOADER_KEYS, DISTILL_KEYS])
+@pytest.mark.parametrize("keys", [TOP_LEVEL, DATASET_KEYS, LOADER_KEYS, DISTILL_KEYS, AUTO_SCALE_KEYS])
 def test_tables_are_consistent(keys):
     names = [key.name for key in keys]
     assert len(names) == len(set(names))
@@ -27,7 +28,7 @@ def test_tables_are_consistent(keys):
 
 def test_the_description_shows_every_key():
     text = describe_schema()
-    for key in (*TOP_LEVEL, *DATASET_KEYS, *LOADER_KEYS, *DISTILL_KEYS):
+    for key in (*TOP_LEVEL, *DATASET_KEYS, *LOADER_KEYS, *DISTILL_KEYS, *AUTO_SCALE_KEYS):
         assert f"| `{key.name}` |" in text and key.meaning in text
     assert "| `seed` | int | `0` |" in text
 
@@ -50,6 +51,12 @@ def test_the_teacher_is_frozen_by_default():
     assert filled.distill.regions is None
     own = fill_defaults({"distill": {"teacher": {"type": "SelfTeacher"}}})
     assert own.distill.teacher.type == "SelfTeacher"
+
+
+def test_the_average_and_the_scaling_have_defaults_too():
+    filled = fill_defaults({"ema": {"decay": 0.9}, "auto_scale_lr": {}})
+    assert filled.ema == {"type": "EMAHook", "decay": 0.9}
+    assert filled.auto_scale_lr == {"base_batch_size": 16}
 
 
 def test_defaults_are_not_shared_between_configs():

@@ -78,7 +78,13 @@ CASES = {
         "scheduler.milestone: StepLR takes no argument 'milestone': did you mean 'milestones'?"
     ),
     "logger.type=SGD": "logger: 'SGD' is an optimizer, but a hook belongs here: ",
-    "ema={type: Nothing}": "ema: unknown type 'Nothing': ",
+    "ema={type: Nothing}": "ema: unknown hook 'Nothing': ",
+    "ema.decya=0.9": "ema.decya: EMAHook takes no argument 'decya': did you mean 'decay'?",
+    "auto_scale_lr.base_batchsize=8": (
+        "auto_scale_lr.base_batchsize: unknown key: did you mean 'base_batch_size'?"
+    ),
+    "auto_scale_lr.base_batch_size=0": "auto_scale_lr.base_batch_size: must be at least 1, got 0.",
+    "parameter_groups_generator={type: Xyz}": "parameter_groups_generator: unknown type 'Xyz': ",
     "dataset.tran={}": "dataset.tran: unknown key: did you mean 'train'?",
     "dataset.train.type=ToyDatset": "dataset.train: unknown dataset 'ToyDatset': did you mean 'ToyDataset'?",
     "dataset.train.batchsize=2": (
