@@ -24,7 +24,7 @@ def test_one_box_found_with_iou_08():
     # 40 x 40 px is medium: 32^2 <= 1600 < 96^2.
     assert [metrics["APm"], metrics["ARm"]] == pytest.approx([0.7, 0.7])
     assert metrics["APs"] == metrics["APl"] == -1
-    assert metrics["per_class"]["a"] == {"AP": pytest.approx(0.7), "AP50": 1.0, "AP75": 1.0}
+    assert metrics["per_class"]["a"] == pytest.approx({"AP": 0.7, "AP50": 1.0, "AP75": 1.0})
     assert metrics["per_class"]["b"] == {"AP": -1, "AP50": -1, "AP75": -1}
     assert metrics["protocol"] == "COCO"
     assert set(STATISTICS) < set(metrics)

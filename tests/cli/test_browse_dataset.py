@@ -1,0 +1,54 @@
+"""tools/browse_dataset.py from the command line, on drawn data."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+from jld.visualization.canvas import class_color
+
+TOOL = Path(__file__).resolve().parents[2] / "tools" / "browse_dataset.py"
+CONFIG = """
+dataset = dict(
+    train=dict(
+        type="DrawnDataset", num_images=4, batch_size=2, shuffle=True,
+        transforms=[
+            dict(type="Resize", min_size=160, max_size=160),
+            dict(type="Normalize", mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0], to_rgb=True),
+            dict(type="Pad", size_divisor=32),
+        ],
+    )
+)
+"""
+
+
+def run(tmp_path, *arguments):
+    (tmp_path / "config.py").write_text(CONFIG)
+    return subprocess.run(
+        [sys.executable, str(TOOL), "config.py", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(("flags", "side"), [((), 160), (("--original",), 128)])
+def test_pictures_are_written(tmp_path, flags, side):
+    result = run(tmp_path, "train", "--save_dir", "out", "--num", "3", *flags)
+    assert result.returncode == 0, result.stderr
+    assert "3 of 4 images" in result.stdout
+    files = sorted((tmp_path / "out").iterdir())
+    assert [file.name for file in files] == ["000000.png", "000001.png", "000002.png"]
+    pictures = [cv2.imread(str(file)) for file in files]
+    assert {picture.shape for picture in pictures} == {(side, side, 3)}
+    colors = [class_color(label) for label in range(5)]
+    assert any((picture == color).all(-1).any() for picture in pictures for color in colors)
+
+
+def test_unknown_split(tmp_path):
+    result = run(tmp_path, "trian")
+    assert result.returncode == 1
+    assert result.stderr == "error: the config has no dataset.trian: did you mean 'train'?\n"
