@@ -1,0 +1,57 @@
+"""Scenes stored in golden files: grids, boxes and padded shapes, all read from the file."""
+
+import numpy as np
+import pytest
+
+from jld.boxes.priors import AnchorGenerator
+from tests.assign.scenes import make_targets
+from tests.golden_cases import case
+
+
+def _assigner_sets():
+    try:
+        _, arrays = case("h_assigners")
+    except pytest.skip.Exception:
+        return [pytest.param("", marks=pytest.mark.skip(reason="no golden case h_assigners"))]
+    return sorted(key.removeprefix("in/gt_bboxes/") for key in arrays if key.startswith("in/gt_bboxes/"))
+
+
+ASSIGNER_SETS = _assigner_sets()
+SCALE = 8  # anchor side / stride of the single-anchor generator
+
+
+def grid_of(arrays):
+    """(single-anchor generator, feature sizes, (height, width) they cover) behind `out/anchors`."""
+    sizes, strides, start = [], [], 0
+    for count in arrays["in/num_level_anchors"].tolist():
+        level = arrays["out/anchors"][start : start + count]
+        start += count
+        centers = (level[:, :2] + level[:, 2:]) / 2
+        sizes.append((len(np.unique(centers[:, 1])), len(np.unique(centers[:, 0]))))
+        strides.append(float(level[0, 2] - level[0, 0]) / SCALE)
+    pad_shape = (sizes[0][0] * strides[0], sizes[0][1] * strides[0])
+    return AnchorGenerator(strides, octave_base_scale=SCALE), sizes, pad_shape
+
+
+def head_scene(meta, arrays):
+    """(priors, targets, valid mask, number of classes) of a head case."""
+    config = dict(meta["head"]["anchor_generator"])
+    assert config.pop("type") == "AnchorGenerator"
+    generator = AnchorGenerator(**config)
+    images = sorted(
+        (key for key in arrays if key.startswith("in/pad_shape/")), key=lambda k: int(k.rsplit("/", 1)[1])
+    )
+    pads = np.stack([arrays[key][:2] for key in images])
+    height, width = pads.max(0)
+    sizes = [(int(np.ceil(height / s)), int(np.ceil(width / s))) for s in config["strides"]]
+    priors = generator.priors(sizes)
+    np.testing.assert_allclose(priors.boxes.numpy(), arrays["out/tgt/anchors"], atol=1e-4)
+    numbers = [key.rsplit("/", 1)[1] for key in images]
+    ignore = [arrays.get(f"in/gt_bboxes_ignore/{i}", np.zeros((0, 4))) for i in numbers]
+    targets = make_targets(
+        [arrays[f"in/gt_bboxes/{i}"] for i in numbers],
+        pads,
+        [arrays[f"in/gt_labels/{i}"] for i in numbers],
+        ignore,
+    )
+    return priors, targets, priors.valid_mask(targets.pad_shapes), meta["head"]["num_classes"]
