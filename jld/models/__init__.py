@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import jld.assign
 import jld.losses
 import jld.ops.nms  # noqa: F401 (the imports register what heads are configured with)
 from jld.boxes.coders import DeltaBoxCoder

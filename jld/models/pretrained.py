@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from jld.checkpoint import ConvertOptions, convert_state, read_checkpoint, require_complete
 from jld.errors import CheckpointError
 from jld.toolchain import jittor as jt
-
-# Names that published files hold and no model of ours has: the classifier of ImageNet networks, PyTorch's
-# batch counter, and constants.
-IGNORED_SUFFIXES = ("num_batches_tracked", "integral.project")
-IGNORED_PREFIXES = ("fc.", "head.fc.")
-
 
 def weights_folder() -> Path:
     """Where files for "torchvision://name" are looked for: $JLD_WEIGHTS, else ~/.cache/jld/weights."""
@@ -43,19 +39,19 @@ def find_pretrained(source: str) -> Path:
 
 
 def load_backbone_weights(backbone: jt.Module, source: str) -> None:
-    """Fills a backbone from a path or "scheme://name"; an ImageNet classifier and a `backbone.` prefix are dropped.
+    """Fills a backbone from a path or "scheme://name": a classifier's or a whole detector's file.
+
+    Offset convolutions that an ImageNet file cannot hold keep their initial zeros.
 
     Raises:
         CheckpointError: missing file, missing or misshapen parameters.
     """
-    from jld.checkpoint import read_checkpoint
-
     path = find_pretrained(source)
-    state = read_checkpoint(path).state
-    prefix = "backbone."
-    if any(name.startswith(prefix) for name in state):
-        state = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-    assign_state(backbone, state, what=str(path), optional=("conv_offset.",))
+    checkpoint = read_checkpoint(path)
+    own = {f"backbone.{name}": var for name, var in backbone.state_dict().items()}
+    if not any("conv_offset" in name for name in checkpoint.state):
+        own = {name: var for name, var in own.items() if "conv_offset" not in name}
+    _fill(own, checkpoint.state, checkpoint.origin, "the backbone", path, ConvertOptions(only="backbone."))
 
 
 def load_weights(model: jt.Module, path: str | Path, *, what: str = "checkpoint") -> None:
@@ -64,46 +60,27 @@ def load_weights(model: jt.Module, path: str | Path, *, what: str = "checkpoint"
     Args:
         what: how messages call the file, for example the config key that names it.
     Raises:
-        CheckpointError: unreadable file, missing or misshapen parameters.
+        CheckpointError: unreadable file, missing or misshapen parameters, parameters the model lacks.
     """
-    from jld.checkpoint import read_checkpoint
+    checkpoint = read_checkpoint(path)
+    _fill(model.state_dict(), checkpoint.state, checkpoint.origin, "the model", f"{what} {path}")
 
-    assign_state(model, read_checkpoint(path).state, what=f"{what} {path}")
 
-
-def assign_state(
-    model: jt.Module, state: dict[str, np.ndarray], *, what: str, optional: tuple[str, ...] = ()
-) -> None:
+def assign_state(model: jt.Module, state: Mapping[str, np.ndarray], *, what: str) -> None:
     """Copies arrays into the parameters of the same names, running statistics included.
 
     Args:
-        state: {parameter name: array}.
+        state: {parameter name: array}; names of other frameworks are recognised and translated.
         what: how messages call the source.
-        optional: parameters with one of these parts in their name may be missing.
     Raises:
         CheckpointError: a parameter is missing, has another shape, or a name is unknown to the model.
     """
-    own = model.state_dict()
-    unknown = [
-        name for name in state
-        if name not in own and not name.endswith(IGNORED_SUFFIXES) and not name.startswith(IGNORED_PREFIXES)
-    ]
-    missing = [name for name in own if name not in state and not any(part in name for part in optional)]
-    misshapen = [
-        f"{name} {tuple(np.shape(state[name]))} instead of {tuple(own[name].shape)}"
-        for name in own if name in state and not _same_shape(own[name], state[name])
-    ]
-    problems = [
-        f"{title}: {', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}"
-        for title, names in (("missing", missing), ("unknown", unknown), ("other shape", misshapen)) if names
-    ]
-    if problems:
-        raise CheckpointError(f"{what} does not fit the model; " + "; ".join(problems) + ".")
-    for name, var in own.items():
-        if name in state:
-            var.assign(jt.array(np.ascontiguousarray(state[name], np.float32).reshape(tuple(var.shape))))
+    _fill(model.state_dict(), state, None, "the model", what)
 
 
-def _same_shape(var: jt.Var, array: np.ndarray) -> bool:
-    # Jittor has no zero-dimensional Var: a PyTorch scalar arrives as [] and lives as [1].
-    return tuple(np.shape(array)) == tuple(var.shape) or (np.size(array) == 1 and tuple(var.shape) == (1,))
+def _fill(own: dict, state: Mapping, origin: str | None, model: str, what: object, options=None) -> None:
+    shapes = {name: tuple(var.shape) for name, var in own.items()}
+    converted, report = convert_state(state, shapes, origin, options)
+    require_complete(report, model, what)
+    for name, values in converted.items():
+        own[name].assign(jt.array(np.ascontiguousarray(values)))

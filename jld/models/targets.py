@@ -22,6 +22,7 @@ class Targets:
         boxes_ignore: [N, Gi, 4] boxes that are neither objects nor background (crowds, difficult ones).
         ignore_mask: [N, Gi] float32, 1 for real ones.
         pad_shapes: NumPy [N, 2] height, width in px of every image, padded on its own.
+        img_shapes: NumPy [N, 2] the same before padding; None where nobody needs it.
     """
 
     boxes: jt.Var
@@ -30,6 +31,7 @@ class Targets:
     boxes_ignore: jt.Var
     ignore_mask: jt.Var
     pad_shapes: np.ndarray
+    img_shapes: np.ndarray | None = None
 
     @classmethod
     def from_batch(cls, batch: Mapping[str, Any]) -> Targets:
@@ -42,4 +44,5 @@ class Targets:
             )
         }
         labels = jt.array(np.ascontiguousarray(batch["labels"], np.int32)).stop_grad()
-        return cls(labels=labels, pad_shapes=np.asarray(batch["pad_shapes"], np.float32), **floats)
+        shapes = {key: np.asarray(batch[key], np.float32) for key in ("pad_shapes", "img_shapes")}
+        return cls(labels=labels, **shapes, **floats)

@@ -106,7 +106,8 @@ class GFLHead(jt.Module):
 
     def assign(self, trace: Trace, targets: Targets) -> Any:
         """The Assignment of the trace's priors to the targets."""
-        return self.assigner(trace.priors, targets, trace.priors.valid_mask(targets.pad_shapes))
+        valid_mask = trace.priors.valid_mask(targets.pad_shapes)
+        return self.assigner(trace.priors, targets, valid_mask, self.num_classes)
 
     def losses(self, trace: Trace, assignment: Any, targets: Targets) -> dict[str, jt.Var]:
         """Task losses, dense over all priors and zero-weighted where they do not apply.

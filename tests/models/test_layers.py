@@ -1,0 +1,97 @@
+"""Normalisations against NumPy; folding; initial values."""
+
+import numpy as np
+import pytest
+
+from jld.models.layers import BatchNorm, GroupNorm, Identity, fold_batch_norm, prior_probability_bias
+from jld.ops.deform_conv import DeformConv
+from jld.toolchain import jittor as jt
+
+
+def group_norm(x, groups, weight, bias):
+    y = x.reshape(x.shape[0], groups, -1).astype(np.float64)
+    y = (y - y.mean(2, keepdims=True)) / np.sqrt(y.var(2, keepdims=True) + 1e-5)
+    return y.reshape(x.shape) * weight[:, None, None] + bias[:, None, None]
+
+
+def test_group_norm_values_and_gradients():
+    rng = np.random.default_rng(0)
+    x, factor = rng.standard_normal((2, 2, 6, 3, 5)).astype(np.float32) + 0.5
+    layer = GroupNorm(3, 6)
+    weight, bias = rng.standard_normal((2, 6)).astype(np.float32)
+    layer.weight, layer.bias = jt.array(weight), jt.array(bias)
+    var = jt.array(x)
+    y = layer(var)
+    np.testing.assert_allclose(y.numpy(), group_norm(x, 3, weight, bias), rtol=1e-4, atol=1e-5)
+    gradients = [g.numpy() for g in jt.grad((y * jt.array(factor)).sum(), [var, layer.weight, layer.bias])]
+    for array, gradient, place in ((x, gradients[0], "x"), (weight, gradients[1], "weight"), (bias, gradients[2], "bias")):
+        for entry in rng.choice(array.size, 6, replace=False):
+            ends = []
+            for step in (1e-4, -1e-4):
+                moved = {"x": x, "weight": weight, "bias": bias}
+                moved = {key: value.astype(np.float64) for key, value in moved.items()}
+                moved[place].ravel()[entry] += step
+                ends.append((group_norm(moved["x"], 3, moved["weight"], moved["bias"]) * factor).sum())
+            assert gradient.ravel()[entry] == pytest.approx((ends[0] - ends[1]) / 2e-4, rel=1e-3, abs=1e-3)
+
+
+def test_group_norm_needs_divisible_channels():
+    with pytest.raises(ValueError, match="6 channels"):
+        GroupNorm(4, 6)
+
+
+@pytest.fixture
+def batch():
+    return np.random.default_rng(1).standard_normal((3, 4, 5, 2)).astype(np.float32) * 2 + 1
+
+
+def test_fixed_statistics_never_change_but_weights_learn(batch):
+    layer = BatchNorm(4)
+    layer.train()
+    layer.running_mean.assign(jt.array(np.float32([0.5, -1, 0, 2])))
+    layer.running_var.assign(jt.array(np.float32([1, 4, 0.25, 2])))
+    y = layer(jt.array(batch))
+    mean, std = (np.float32(v).reshape(4, 1, 1) for v in ([0.5, -1, 0, 2], np.sqrt(np.float32([1, 4, 0.25, 2]) + 1e-5)))
+    np.testing.assert_allclose(y.numpy(), (batch - mean) / std, rtol=1e-5, atol=1e-5)
+    weight_grad, bias_grad = jt.grad(y.sum(), [layer.weight, layer.bias])
+    np.testing.assert_allclose(weight_grad.numpy(), ((batch - mean) / std).sum((0, 2, 3)), rtol=1e-4)
+    np.testing.assert_allclose(bias_grad.numpy(), [30, 30, 30, 30])
+    np.testing.assert_array_equal(layer.running_mean.numpy(), [0.5, -1, 0, 2])
+
+
+def test_batch_statistics_are_used_and_remembered_while_training(batch):
+    layer = BatchNorm(4, fixed_statistics=False)
+    layer.train()
+    y = layer(jt.array(batch)).numpy()
+    np.testing.assert_allclose(y.mean((0, 2, 3)), 0, atol=1e-5)
+    np.testing.assert_allclose(y.std((0, 2, 3)), 1, atol=1e-4)
+    np.testing.assert_allclose(layer.running_mean.numpy(), 0.1 * batch.mean((0, 2, 3)), rtol=1e-4)
+    np.testing.assert_allclose(layer.running_var.numpy(), 0.9 + 0.1 * batch.var((0, 2, 3)), rtol=1e-4)
+    layer.eval()
+    remembered = layer.running_mean.numpy().copy()
+    mean, std = remembered.reshape(4, 1, 1), np.sqrt(layer.running_var.numpy() + 1e-5).reshape(4, 1, 1)
+    np.testing.assert_allclose(layer(jt.array(batch)).numpy(), (batch - mean) / std, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(layer.running_mean.numpy(), remembered)
+
+
+def test_folding_covers_deformable_convolutions_and_keeps_a_bias(batch):
+    class Block(jt.Module):
+        def __init__(self):
+            self.conv1 = DeformConv(4, 4, 3, padding=1, bias=True)
+            self.bn1 = BatchNorm(4)
+
+        def execute(self, x):
+            return self.bn1(self.conv1(x))
+
+    block = Block()
+    block.conv1.bias = jt.array(np.float32([1, 2, 3, 4]))
+    block.bn1.running_mean.assign(jt.array(np.float32([0.5, -1, 0, 2])))
+    block.bn1.running_var.assign(jt.array(np.float32([1, 4, 0.25, 2])))
+    x = jt.array(batch)
+    expected = block(x).numpy()
+    assert fold_batch_norm(block) is block and isinstance(block.bn1, Identity)
+    np.testing.assert_allclose(block(x).numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_prior_probability_bias():
+    assert 1 / (1 + np.exp(-prior_probability_bias(0.01))) == pytest.approx(0.01)
