@@ -118,7 +118,7 @@ def draw_truth_outline(image: np.ndarray, boxes: np.ndarray, *, color: Color = T
         image: uint8 [H, W, 3] BGR; boxes: [K, 4], [K, 5] or [K, 8] as in `draw_boxes`.
     """
     canvas = as_bgr(image)
-    thickness = max(1, round(max(canvas.shape[:2]) / 500))
+    thickness = max(2, round(max(canvas.shape[:2]) / 500))
     dash = 4 + 4 * thickness
     for polygon in map(_pixels, box_corners(boxes)):
         line_type = _line_type(polygon)

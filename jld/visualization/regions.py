@@ -75,31 +75,10 @@ def draw_regions(
         DataError: weights that are not one per prior.
     """
     image = as_bgr(image)
-    counts = [height * width * num_per_cell for height, width in level_sizes]
-    total = sum(counts)
-    for name, values in weights.items():
-        if np.shape(values) != (total,):
-            raise DataError(
-                f"region {name!r} has weights of shape {np.shape(values)}, but there are {total} priors."
-            )
-    maps = {name: _level_maps(values, level_sizes, counts) for name, values in weights.items()}
-    peaks = {name: max(level.max(initial=0.0) for level in levels) for name, levels in maps.items()}
-    shares_per_level, panels, titles = [], [], []
-    for level, stride in enumerate(level_strides):
-        on_level = {name: levels[level] for name, levels in maps.items()}
-        shares = {
-            name: cell_map(cells, image.shape[:2], stride, center_offset) / max(peaks[name], 1e-12)
-            for name, cells in on_level.items()
-        }
-        shares_per_level.append(shares)
-        # A thin edge around each cell keeps single priors apart; on fine levels it would swallow the cell.
-        edges = _edges(image.shape[:2], stride, center_offset) if stride >= 16 else None
-        panels.append(_overlay(image, shares, edges))
-        titles.append(f"P{stride.bit_length() - 1} / {stride} px: {_describe(on_level)}")
-    panels.append(
-        _overlay(image, {name: np.max([s[name] for s in shares_per_level], axis=0) for name in maps}, None)
-    )
-    titles.append(f"all levels: {_describe({name: np.asarray(values) for name, values in weights.items()})}")
+    per_level = {
+        name: _split_levels(name, values, level_sizes, num_per_cell) for name, values in weights.items()
+    }
+    panels, titles = _draw_levels(image, per_level, level_strides, center_offset)
     if gt_boxes is not None:
         panels = [draw_truth_outline(panel, gt_boxes) for panel in panels]
     pictures = [_panel(*pair, panel_size) for pair in zip(panels, titles, strict=True)]
@@ -108,6 +87,34 @@ def draw_regions(
     if gt_boxes is not None:
         entries.append(("ground truth (dashed)", TRUTH))
     return stack([sheet, legend(entries, sheet.shape[1])], gap=0)
+
+
+def _draw_levels(
+    image: np.ndarray,
+    per_level: Mapping[str, list[np.ndarray]],
+    level_strides: Sequence[int],
+    center_offset: float,
+) -> tuple[list[np.ndarray], list[str]]:
+    """Tinted images and their titles: each level, then all of them together."""
+    shape = image.shape[:2]
+    peaks = {name: max(level.max(initial=0.0) for level in levels) for name, levels in per_level.items()}
+    strongest = {name: np.zeros(shape) for name in per_level}
+    panels, titles = [], []
+    for level, stride in enumerate(level_strides):
+        on_level = {name: levels[level] for name, levels in per_level.items()}
+        shares = {
+            name: cell_map(cells.max(2), shape, stride, center_offset) / max(peaks[name], 1e-12)
+            for name, cells in on_level.items()
+        }
+        strongest = {name: np.maximum(strongest[name], share) for name, share in shares.items()}
+        # A thin edge around each cell keeps single priors apart; on fine levels it would swallow the cell.
+        edges = _edges(shape, stride, center_offset) if stride >= 16 else None
+        panels.append(_overlay(image, shares, edges))
+        titles.append(f"P{stride.bit_length() - 1} / {stride} px: {_describe(on_level)}")
+    everything = {
+        name: np.concatenate([level.ravel() for level in levels]) for name, levels in per_level.items()
+    }
+    return [*panels, _overlay(image, strongest, None)], [*titles, f"all levels: {_describe(everything)}"]
 
 
 def cell_map(cells: np.ndarray, shape: tuple[int, int], stride: int, center_offset: float) -> np.ndarray:
@@ -134,14 +141,17 @@ def _nearest_cell(length: int, stride: int, center_offset: float) -> np.ndarray:
     return np.maximum(np.floor((np.arange(length) + 0.5) / stride - center_offset + 0.5), 0).astype(np.int64)
 
 
-def _level_maps(
-    values: np.ndarray, level_sizes: Sequence[tuple[int, int]], counts: list[int]
+def _split_levels(
+    name: str, values: np.ndarray, level_sizes: Sequence[tuple[int, int]], num_per_cell: int
 ) -> list[np.ndarray]:
+    """Weights [P] of a region as [h, w, priors of a cell] per level."""
+    counts = [height * width * num_per_cell for height, width in level_sizes]
+    if np.shape(values) != (sum(counts),):
+        raise DataError(
+            f"region {name!r} has weights of shape {np.shape(values)}, but there are {sum(counts)} priors."
+        )
     parts = np.split(np.asarray(values, np.float64), np.cumsum(counts)[:-1])
-    return [
-        part.reshape(height, width, -1).max(2)
-        for part, (height, width) in zip(parts, level_sizes, strict=True)
-    ]
+    return [part.reshape(*size, num_per_cell) for part, size in zip(parts, level_sizes, strict=True)]
 
 
 def _overlay(image: np.ndarray, shares: Mapping[str, np.ndarray], edges: np.ndarray | None) -> np.ndarray:
@@ -162,9 +172,10 @@ def _edges(shape: tuple[int, int], stride: int, center_offset: float) -> np.ndar
     return rows[:, None] | columns[None, :]
 
 
-def _describe(cells_by_region: Mapping[str, np.ndarray]) -> str:
+def _describe(weights: Mapping[str, np.ndarray]) -> str:
+    """How many priors each region holds, and the sum of their weights."""
     texts = [
-        f"{name} {np.count_nonzero(cells)} (sum {cells.sum():.4g})" for name, cells in cells_by_region.items()
+        f"{name} {np.count_nonzero(values)} (sum {np.sum(values):.4g})" for name, values in weights.items()
     ]
     return ", ".join(texts)
 
