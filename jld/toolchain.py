@@ -14,9 +14,11 @@ import importlib.metadata
 import importlib.util
 import os
 import shutil
+import signal
 import stat
 import sys
 import sysconfig
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -320,6 +322,9 @@ def import_jittor():
             raise
         os.environ[_RERUN_MARK] = "1"
         os.execv(sys.executable, sys.orig_argv)
+    # Jittor ends the process, without a word of where, when any child dies; data workers report their own death.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     return jittor
 
 

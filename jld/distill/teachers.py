@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jld.config import load_config
 from jld.errors import ConfigError
+from jld.models import build_detector, load_weights
+from jld.models import fold_batch_norm as merge_batch_norm
 from jld.registry import TEACHERS
 from jld.toolchain import jittor as jt
 
@@ -57,10 +60,6 @@ class FrozenTeacher:
     def __init__(
         self, config: Any, checkpoint: str | None = None, *, input_statistics: str = "own", fold_batch_norm: bool = True,
     ):
-        from jld.config import load_config
-        from jld.models import build_detector, load_weights
-        from jld.models.layers import fold_batch_norm as fold
-
         if input_statistics not in ("own", "student"):
             raise ConfigError(f"FrozenTeacher: input_statistics is {input_statistics!r}; use 'own' or 'student'.")
         config = load_config(config) if isinstance(config, str | Path) else config
@@ -70,7 +69,7 @@ class FrozenTeacher:
             load_weights(detector, checkpoint, what="teacher.checkpoint")
         detector.eval()
         if fold_batch_norm:
-            fold(detector)
+            merge_batch_norm(detector)
         for parameter in detector.parameters():
             parameter.stop_grad()
         # Inside a tuple Jittor's module traversal does not find it, whoever holds the teacher.

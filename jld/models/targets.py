@@ -39,8 +39,10 @@ class Targets:
         floats = {
             name: jt.array(np.ascontiguousarray(batch[key], np.float32)).stop_grad()
             for name, key in (
-                ("boxes", "boxes"), ("mask", "box_mask"),
-                ("boxes_ignore", "boxes_ignore"), ("ignore_mask", "ignore_mask"),
+                ("boxes", "boxes"),
+                ("mask", "box_mask"),
+                ("boxes_ignore", "boxes_ignore"),
+                ("ignore_mask", "ignore_mask"),
             )
         }
         labels = jt.array(np.ascontiguousarray(batch["labels"], np.int32)).stop_grad()

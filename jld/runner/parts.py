@@ -15,38 +15,6 @@ from jld.utils.distributed import rank, world_size
 _LOADER_NAMES = tuple(key.name for key in LOADER_KEYS)
 
 
-class DatasetSlice:
-    """The first images of a dataset, for a smoke run.
-
-    Args:
-        dataset: a dataset of `jld.data`.
-        count: how many images.
-    """
-
-    def __init__(self, dataset: Any, count: int):
-        self._dataset = dataset
-        self._count = min(count, len(dataset))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._dataset, name)
-
-    def __len__(self) -> int:
-        return self._count
-
-    def image_sizes(self) -> Any:
-        """[len(self), 2] (height, width)."""
-        return self._dataset.image_sizes()[: self._count]
-
-    def ground_truth(self) -> list[dict]:
-        """Ground truth of these images."""
-        return self._dataset.ground_truth()[: self._count]
-
-    @property
-    def image_ids(self) -> list:
-        """Identifiers of these images."""
-        return list(self._dataset.image_ids)[: self._count]
-
-
 def build_datasets(dataset: Mapping[str, Any], splits: tuple[str, ...]) -> tuple[dict[str, Any], list[str]]:
     """({split: dataset}, warnings) of the splits that a config has, each looked through before anything runs.
 

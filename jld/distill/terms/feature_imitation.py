@@ -57,9 +57,10 @@ class FeatureImitation(RegionTerm):
 
     def __call__(self, context: StepContext):
         """Scalar Var, `weight` not yet applied."""
-        if not self.needs_positives:
-            return super().__call__(context)
-        return self.reduce(context, context.region(self.region) * levels_with_positives(context))
+        weights = once_per_cell(context.region(self.region), context.priors.num_per_cell)
+        if self.needs_positives:
+            weights = weights * levels_with_positives(context)
+        return self.reduce(context, weights)
 
     def divergence(self, context: StepContext):
         """[N, P] squared difference, mean over channels; the priors of one cell share their cell's value."""
@@ -81,6 +82,15 @@ def _make_adapter(adapter: str, student_channels: int | None, teacher_channels: 
         raise ConfigError("FeatureImitation: an adapter needs student_channels and teacher_channels.")
     kernel = ADAPTER_KERNELS[adapter]
     return jt.nn.Conv(student_channels, teacher_channels, kernel, padding=kernel // 2)
+
+
+def once_per_cell(weights, num_per_cell: int):
+    """[N, P] the largest weight of each cell at its first prior and 0 at the others."""
+    if num_per_cell == 1:
+        return weights
+    n, p = weights.shape
+    largest = weights.reshape(n, -1, num_per_cell).max(dim=2).unsqueeze(2)  # [N, cells, 1]
+    return (largest * (jt.arange(num_per_cell) == 0).float32()).reshape(n, p)
 
 
 def levels_with_positives(context: StepContext):

@@ -28,13 +28,13 @@ class GFLHead(jt.Module):
 
     Predictions:
         cls_logits: [N, P, C] one sigmoid per class; its value is the expected IoU of the box.
-        box_logits: [N, P, 4, B] distribution of the distance from the prior's centre to the left, top, right and
-            bottom side, B = reg_max + 1 bins of one stride each, after the learnable factor of the level.
+        box_logits: [N, P, 4, B] distribution of the distance from the prior's centre to the left, top, right
+            and bottom side, B = reg_max + 1 bins of one stride each, after the learnable factor of the level.
 
     Source: arXiv:2006.04388 and mmDetection's GFLHead.
     Differs: a batch without positives has box losses of zero instead of NaN, because the summed weight W that
-        divides them is at least 1e-6. (mmDetection's GFLHead divides by W, its LDHead by W + 1e-6; the three agree
-        to 1e-6 / W.)
+        divides them is at least 1e-6. (mmDetection's GFLHead divides by W, its LDHead by W + 1e-6; the three
+        agree to 1e-6 / W.)
     """
 
     num_sides = 4
@@ -60,20 +60,19 @@ class GFLHead(jt.Module):
         nms: Any,
         max_per_image: int = 100,
     ):
-        """
-        Args:
-            num_classes: C.
-            in_channels: channels of the neck's maps.
-            feat_channels: width of the two towers.
-            stacked_convs: convolutions in each tower.
-            reg_max: largest distance in strides; B - 1.
-            priors: prior generator, for example AnchorGenerator.
-            assigner: who is positive, for example ATSSAssigner.
-            loss_cls: quality focal loss, called with (labels, qualities).
-            loss_dfl: distribution focal loss on distances in strides.
-            loss_bbox: box loss on corners in strides.
-            num_norm_groups: groups of the towers' normalisation; None: no normalisation, convolutions with bias.
-            score_threshold, nms_pre, nms, max_per_image: see `Postprocess`.
+        """Args:
+        num_classes: C.
+        in_channels: channels of the neck's maps.
+        feat_channels: width of the two towers.
+        stacked_convs: convolutions in each tower.
+        reg_max: largest distance in strides; B - 1.
+        priors: prior generator, for example AnchorGenerator.
+        assigner: who is positive, for example ATSSAssigner.
+        loss_cls: quality focal loss, called with (labels, qualities).
+        loss_dfl: distribution focal loss on distances in strides.
+        loss_bbox: box loss on corners in strides.
+        num_norm_groups: groups of the towers' normalisation; None: no normalisation, convolutions with bias.
+        score_threshold, nms_pre, nms, max_per_image: see `Postprocess`.
         """
         self.num_classes, self.reg_max = num_classes, reg_max
         self.priors, self.assigner = priors, assigner
@@ -144,7 +143,8 @@ class GFLHead(jt.Module):
 
     @staticmethod
     def _target_boxes(trace: Trace, assignment: Any, strides: jt.Var) -> jt.Var:
-        # Where nothing is assigned the prior itself stands in: an empty box would put 0 / 0 under a zero weight.
+        # Where nothing is assigned the prior itself stands in: an empty box would put 0 / 0 under a zero
+        # weight.
         positive = assignment.positive_mask.unsqueeze(-1)
         chosen = assignment.target_boxes * positive + trace.priors.boxes * (1.0 - positive)
         return (chosen / strides).stop_grad()  # [N, P, 4]

@@ -1,0 +1,14 @@
+"""Quick start, teacher: GFL R-34, twice as wide as the student and trained longer, on the drawn dataset.
+
+Command: python tools/quick_start.py
+Published: none. Measured with jld: see README.md.
+"""
+
+_base_ = "gfl_student.py"
+
+model = dict(
+    backbone=dict(depth=34, base_channels=32),
+    neck=dict(in_channels=[32, 64, 128, 256]),
+)
+scheduler = dict(milestones=[6])
+max_epoch = 8
