@@ -10,6 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from jld.checkpoint import publish_model
+from jld.config import load_config, to_plain
 from jld.errors import JldError
 
 
@@ -21,18 +22,19 @@ def main(arguments: list[str] | None = None) -> int:
         "destination", metavar="DST", help="folder and stem of the result, e.g. out/ld_gfl_r18"
     )
     parser.add_argument("--classes", nargs="+", metavar="NAME", help="class names (default: those in SRC)")
-    parser.add_argument(
-        "--config", metavar="FILE", type=Path, help="config file to include (default: that in SRC)"
-    )
+    parser.add_argument("--config", metavar="FILE", help="config file to include (default: that in SRC)")
     parser.add_argument(
         "--metrics", metavar="JSON", help="for example '{\"AP\": 0.365}' (default: those in SRC)"
     )
+    parser.add_argument("--average", action="store_true", help="publish the running average of the weights")
     options = parser.parse_args(arguments)
     try:
-        config = options.config.read_text(encoding="utf-8") if options.config else None
+        config = to_plain(load_config(options.config)) if options.config else None
         metrics = json.loads(options.metrics) if options.metrics else None
-        path = publish_model(options.source, options.destination, options.classes, config, metrics)
-    except (JldError, OSError, json.JSONDecodeError) as error:
+        path = publish_model(
+            options.source, options.destination, options.classes, config, metrics, options.average
+        )
+    except (JldError, json.JSONDecodeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(path)

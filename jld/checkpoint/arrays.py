@@ -137,7 +137,7 @@ class TensorRecord:
         num_elements = math.prod(self.shape)
         budget.spend(num_elements * max(4, item_size(self.code)), f"a tensor of shape {list(self.shape)}")
         if num_elements == 0:
-            return decode(b"", self.code).reshape(self.shape)
+            return np.zeros(self.shape, decode(b"", self.code).dtype)
         storage = self.storage
         num_bytes = (storage.base + self.num_stored) * item_size(self.code)
         elements = decode(

@@ -29,7 +29,7 @@ REFUSED_MODULES = frozenset(
     "_pickle marshal imp pdb timeit bdb cProfile profile platform commands multiprocessing asyncio "
     "http urllib".split()
 )
-REFUSED_BUILTINS = frozenset("eval exec execfile compile open __import__ input breakpoint exit quit".split())
+REFUSED_NAMES = frozenset("eval exec execfile compile open __import__ input breakpoint exit quit".split())
 
 
 class Global:
@@ -173,8 +173,7 @@ def named_global(module: object, name: object) -> Global:
     """
     if not isinstance(module, str) or not isinstance(name, str):
         raise MalformedError("its pickle names a global with something that is not text")
-    is_builtin = module in ("builtins", "__builtin__")
-    if module.split(".")[0] in REFUSED_MODULES or (is_builtin and name.split(".")[0] in REFUSED_BUILTINS):
+    if module.split(".")[0] in REFUSED_MODULES or name.split(".")[0] in REFUSED_NAMES:
         raise MalformedError(
             f"it asks to use {module}.{name}, which runs programs and has no place in a checkpoint"
         )

@@ -7,11 +7,14 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 import jld
 from jld.checkpoint.export import text_metadata
 from jld.checkpoint.names import map_name
 from jld.checkpoint.reader import Checkpoint, read_checkpoint
 from jld.checkpoint.safetensors_files import write_safetensors
+from jld.checkpoint.training_state import read_training_state
 from jld.errors import CheckpointError
 
 HASH_DIGITS = 8
@@ -21,8 +24,9 @@ def publish_model(
     source: str | Path,
     destination: str | Path,
     classes: Sequence[str] | None = None,
-    config: str | None = None,
+    config: Mapping | None = None,
     metrics: Mapping | None = None,
+    use_average: bool = False,
 ) -> Path:
     """Write the student's weights as `<stem>-<hash>.safetensors` and return that path.
 
@@ -33,13 +37,16 @@ def publish_model(
         source: any checkpoint `read_checkpoint` reads.
         destination: path whose folder and stem the result takes, such as `published/ld_gfl_r18.safetensors`.
         classes: class names; None takes those in the source.
-        config: text of the resolved config; None takes that in the source.
-        metrics: such as {"AP": 0.365}; None takes those in the source.
+        config: the resolved config as plain data; None takes that in the source. It is stored as JSON.
+        metrics: such as {"AP": 0.365}; None takes those in the source, or its best ones.
+        use_average: publish the running average of the weights that a training state holds under `ema`.
     Raises:
-        CheckpointError: the source cannot be read or the destination cannot be written.
+        CheckpointError: the source cannot be read, has no average, or the destination cannot be written.
     """
     checkpoint = read_checkpoint(source)
     destination = Path(destination)
+    if use_average:
+        checkpoint.state |= _average_of(source)
     state = {}
     for name, values in checkpoint.state.items():
         mapped = map_name(name, checkpoint.origin)
@@ -58,12 +65,21 @@ def publish_model(
         return draft.replace(destination.parent / f"{stem}-{digest[:HASH_DIGITS]}.safetensors")
 
 
+def _average_of(source: str | Path) -> dict[str, np.ndarray]:
+    average = read_training_state(source).get("ema")
+    if not isinstance(average, dict) or not isinstance(average.get("state"), dict):
+        raise CheckpointError(f"{source} holds no running average; publish its plain weights instead.")
+    return average["state"]
+
+
 def _metadata(
-    checkpoint: Checkpoint, classes: Sequence[str] | None, config: str | None, metrics: Mapping | None
+    checkpoint: Checkpoint, classes: Sequence[str] | None, config: Mapping | None, metrics: Mapping | None
 ) -> dict:
+    # Other frameworks' configs are programs in their own language and would be of no use here.
+    own_config = checkpoint.meta.get("config") if checkpoint.origin == "jld" else None
     found = {
         "classes": list(classes or checkpoint.classes or ()),
-        "config": config or checkpoint.meta.get("config"),
-        "metrics": dict(metrics) if metrics else checkpoint.meta.get("metrics"),
+        "config": dict(config) if config else own_config,
+        "metrics": dict(metrics or checkpoint.meta.get("metrics") or checkpoint.meta.get("best") or {}),
     }
     return {"jld_version": jld.__version__} | {key: value for key, value in found.items() if value}
