@@ -9,6 +9,7 @@ from jld.data.image_folder import ImageFolder
 from jld.data.images import BrokenImageError
 from jld.data.loader import DataLoader
 from jld.data.problems import Problem
+from jld.data.subset import DatasetSlice
 from jld.data.transforms import Compose, Normalize, Pad, RandomFlip, Resize
 from jld.data.voc import VOCDataset
 
@@ -17,6 +18,7 @@ __all__ = [
     "COCODataset",
     "Compose",
     "DataLoader",
+    "DatasetSlice",
     "DetectionDataset",
     "DrawnDataset",
     "ImageFolder",

@@ -112,6 +112,7 @@ def main(descriptor: int) -> None:
     """Body of a worker process: receives the dataset, then batch requests, until the socket closes."""
     # Ctrl-C reaches the whole process group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     cv2.setNumThreads(1)
     connection = socket.socket(fileno=descriptor)
     try:
@@ -265,9 +266,15 @@ def _obituary(process: subprocess.Popen) -> str:
 
 
 def _end_workers(processes: list[subprocess.Popen], connections: list[socket.socket]) -> None:
+    # SIGTERM, because Jittor's handler takes a child that ends by any other signal for a lack of memory and
+    # ends the program.
     for process in processes:
-        process.kill()
+        process.terminate()
     for connection in connections:
         connection.close()
     for process in processes:
-        process.wait()
+        try:
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jld.config import Config, config_file, dump_config
+from jld.data import DatasetSlice
 from jld.distill import InputStatistics, build_distiller
 from jld.errors import ConfigError, suggestion
 from jld.models import assign_state, build_detector, load_weights
@@ -154,7 +155,7 @@ class Runner:
             counts = dict.fromkeys(splits, DRY_RUN_IMAGES)
             train = self.config.dataset.train or {}
             counts["train"] = DRY_RUN_BATCHES * train.get("batch_size", 1) * self.config.accumulate_steps
-            datasets = {split: parts.DatasetSlice(each, counts[split]) for split, each in datasets.items()}
+            datasets = {split: DatasetSlice(each, counts[split]) for split, each in datasets.items()}
         return datasets
 
     def _new_detector(self, dataset: Any) -> Any:
@@ -218,8 +219,8 @@ class Runner:
                 self.work_dir / "checkpoints",
                 collect,
                 config.checkpoint_interval,
-                every_iters=config.get("checkpoint_iters"),
-                keep=config.get("keep_checkpoints"),
+                every_iters=config.checkpoint_iters,
+                keep=config.keep_checkpoints,
             )
         )
         return hooks
