@@ -46,9 +46,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def model_shapes(config: str) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the model a config describes; only this needs Jittor."""
-    from jld.apis import init_detector
+    from jld.apis import register_parts
+    from jld.config import load_config
+    from jld.models import build_detector
 
-    model = init_detector(config)
+    register_parts()
+    model = build_detector(load_config(config))
     return {name: tuple(values.shape) for name, values in model.state_dict().items()}
 
 
