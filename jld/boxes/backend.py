@@ -8,7 +8,7 @@ import numpy as np
 
 
 def array_module(array) -> ModuleType:
-    """`numpy` for an ndarray, else `jittor`; both offer the names box arithmetic needs (maximum, exp, stack...)."""
+    """`numpy` for an ndarray, else `jittor`; both name box arithmetic alike (maximum, exp, stack)."""
     if isinstance(array, np.ndarray):
         return np
     from jld.toolchain import jittor  # imported late: data and evaluation use boxes without Jittor

@@ -1,4 +1,4 @@
-"""Boxes as offsets from an anchor (R-CNN, arXiv:1311.2524, appendix C). Works on NumPy arrays and Jittor Vars."""
+"""Boxes as offsets from an anchor (R-CNN, arXiv:1311.2524, appendix C), on NumPy arrays and Jittor Vars."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ from jld.registry import CODERS
 class DeltaBoxCoder:
     """Shift of the centre relative to the anchor's size, and log ratio of the sizes.
 
+    Args:
+        means: subtracted from the raw deltas dx, dy, dw, dh.
+        stds: the raw deltas are divided by them.
+        size_ratio_clip: decoded sizes stay within [this, 1 / this] times the anchor's size.
+        clip_border: decode clips to the image when it is told the image's shape.
     Source: arXiv:1311.2524; the limit on the log ratio follows mmDetection's DeltaXYWHBBoxCoder.
     """
 
@@ -26,19 +31,12 @@ class DeltaBoxCoder:
         size_ratio_clip: float = 16 / 1000,
         clip_border: bool = True,
     ):
-        """
-        Args:
-            means: subtracted from the raw deltas dx, dy, dw, dh.
-            stds: the raw deltas are divided by them.
-            size_ratio_clip: decoded sizes stay within [this, 1 / this] times the anchor's size.
-            clip_border: decode clips to the image when it is told the image's shape.
-        """
         self.means, self.stds = tuple(means), tuple(stds)
         self.max_log_ratio = abs(math.log(size_ratio_clip))
         self.clip_border = clip_border
 
     def encode(self, anchors, boxes):
-        """Deltas [..., 4] that turn anchors [..., 4] into boxes [..., 4], both corners in px of positive size."""
+        """Deltas [..., 4] that turn anchors [..., 4] into boxes [..., 4]; both in px and of positive size."""
         xp = array_module(boxes)
         anchor_x, anchor_y, anchor_w, anchor_h = split_corners(xyxy_to_cxcywh(anchors))
         x, y, width, height = split_corners(xyxy_to_cxcywh(boxes))

@@ -1,4 +1,7 @@
-"""Boxes as four distances from a point: left, top, right, bottom (FCOS, arXiv:1904.01355; GFL, arXiv:2006.04388)."""
+"""Boxes as four distances from a point: left, top, right, bottom.
+
+Source: arXiv:1904.01355 (FCOS), arXiv:2006.04388 (GFL).
+"""
 
 from __future__ import annotations
 
@@ -29,8 +32,8 @@ def bbox2distance(points, boxes, max_distance: float | None = None, eps: float =
     Args:
         points: [..., 2] x, y.
         boxes: [..., 4] corners in the unit of `points`; leading axes broadcast.
-        max_distance: when given, results are limited to [0, max_distance - eps] (the last bin must stay reachable
-            from below, so that both neighbouring bins exist).
+        max_distance: when given, results are limited to [0, max_distance - eps] (the last bin must stay
+            reachable from below, so that both neighbouring bins exist).
         eps: see `max_distance`.
     Returns:
         [..., 4] left, top, right, bottom; negative where the point lies outside and nothing is limited.

@@ -45,5 +45,7 @@ def clip_boxes(boxes, image_shape: tuple[float, float]):
     xp = array_module(boxes)
     height, width = float(image_shape[0]), float(image_shape[1])
     limits = (width, height, width, height)
-    clipped = [xp.minimum(xp.maximum(c, 0.0), top) for c, top in zip(split_corners(boxes), limits, strict=True)]
+    clipped = [
+        xp.minimum(xp.maximum(c, 0.0), top) for c, top in zip(split_corners(boxes), limits, strict=True)
+    ]
     return xp.stack(clipped, -1)

@@ -1,7 +1,7 @@
 """Prior boxes laid out over the feature pyramid, all levels concatenated once.
 
 Order of the P priors: levels from fine to coarse; inside a level row-major (y outer, x inner); inside a cell
-ratio-major, scales inner. Everything that knows "which prior" (assignment, regions, predictions) uses this order.
+ratio-major, scales inner. Everything that knows "which prior" (assignment, regions, predictions) follows it.
 """
 
 from __future__ import annotations
@@ -74,8 +74,17 @@ class Priors:
 class AnchorGenerator:
     """Anchors of several scales and aspect ratios at every cell; one square anchor for GFL and ATSS.
 
-    Source: arXiv:1708.02002 section 4 (RetinaNet); positions as in mmDetection: the centre of cell (row i, column j)
-    is ((j + center_offset) * stride, (i + center_offset) * stride).
+    Args:
+        strides: px per cell, fine to coarse.
+        octave_base_scale: side of the smallest anchor divided by the stride.
+        scales_per_octave: further scales are 2^(k / this) times larger.
+        ratios: height / width.
+        center_offset: position of the centre inside the cell, 0 = its upper left corner, 0.5 = its
+            middle.
+    Raises:
+        ConfigError: no stride or no ratio.
+    Source: arXiv:1708.02002 section 4 (RetinaNet); as in mmDetection the cell in row i, column j has
+        its centre at ((j + center_offset) * stride, (i + center_offset) * stride).
     """
 
     def __init__(
@@ -86,20 +95,12 @@ class AnchorGenerator:
         ratios: Sequence[float] = (1.0,),
         center_offset: float = 0.0,
     ):
-        """
-        Args:
-            strides: px per cell, fine to coarse.
-            octave_base_scale: side of the smallest anchor divided by the stride.
-            scales_per_octave: further scales are 2^(k / this) times larger.
-            ratios: height / width.
-            center_offset: position of the centre inside the cell, 0 = its upper left corner, 0.5 = its middle.
-        Raises:
-            ConfigError: no stride or no ratio.
-        """
         if not strides or not ratios:
             raise ConfigError("AnchorGenerator needs at least one stride and one ratio.")
         self.strides = tuple(int(stride) for stride in strides)
-        self.scales = tuple(octave_base_scale * 2 ** (k / scales_per_octave) for k in range(scales_per_octave))
+        self.scales = tuple(
+            octave_base_scale * 2 ** (k / scales_per_octave) for k in range(scales_per_octave)
+        )
         self.ratios = tuple(ratios)
         self.center_offset = center_offset
         self._cache: dict[tuple, Priors] = {}
@@ -116,7 +117,9 @@ class AnchorGenerator:
         for ratio in self.ratios:
             for scale in self.scales:
                 width, height = stride * scale / math.sqrt(ratio), stride * scale * math.sqrt(ratio)
-                anchors.append([offset - width / 2, offset - height / 2, offset + width / 2, offset + height / 2])
+                anchors.append(
+                    [offset - width / 2, offset - height / 2, offset + width / 2, offset + height / 2]
+                )
         return np.array(anchors, np.float32)
 
     def priors(self, feature_sizes: Sequence[tuple[int, int]]) -> Priors:
@@ -129,7 +132,9 @@ class AnchorGenerator:
         """
         sizes = tuple((int(height), int(width)) for height, width in feature_sizes)
         if len(sizes) != len(self.strides):
-            raise ConfigError(f"{len(sizes)} feature levels but {len(self.strides)} strides in AnchorGenerator.")
+            raise ConfigError(
+                f"{len(sizes)} feature levels but {len(self.strides)} strides in AnchorGenerator."
+            )
         if sizes not in self._cache:
             if len(self._cache) >= 64:  # multi-scale training meets hundreds of sizes
                 self._cache.pop(next(iter(self._cache)))
@@ -137,9 +142,7 @@ class AnchorGenerator:
         return self._cache[sizes]
 
     def _make(self, sizes: tuple[tuple[int, int], ...]) -> Priors:
-        levels = [
-            self._level_anchors(stride, size) for stride, size in zip(self.strides, sizes, strict=True)
-        ]
+        levels = [self._level_anchors(stride, size) for stride, size in zip(self.strides, sizes, strict=True)]
         ends = np.cumsum([len(level) for level in levels]).tolist()
         boxes = np.concatenate(levels)
         strides = np.repeat(np.float32(self.strides), [len(level) for level in levels])

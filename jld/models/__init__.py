@@ -7,7 +7,7 @@ from typing import Any
 
 import jld.assign
 import jld.losses
-import jld.ops.nms  # noqa: F401 (the imports register what heads are configured with)
+import jld.ops.nms
 from jld.boxes.coders import DeltaBoxCoder
 from jld.boxes.priors import AnchorGenerator, Priors
 from jld.errors import ConfigError
@@ -22,8 +22,20 @@ from jld.models.trace import Trace
 from jld.registry import DETECTORS, build
 
 __all__ = [
-    "FPN", "GFL", "AnchorGenerator", "DeltaBoxCoder", "GFLHead", "Priors", "ResNet", "SingleStageDetector", "Targets",
-    "Trace", "assign_state", "build_detector", "fold_batch_norm", "load_weights",
+    "FPN",
+    "GFL",
+    "AnchorGenerator",
+    "DeltaBoxCoder",
+    "GFLHead",
+    "Priors",
+    "ResNet",
+    "SingleStageDetector",
+    "Targets",
+    "Trace",
+    "assign_state",
+    "build_detector",
+    "fold_batch_norm",
+    "load_weights",
 ]
 
 
@@ -40,7 +52,9 @@ def build_detector(config: Mapping[str, Any], *, pretrained: bool = False) -> An
     section = config.get("model", config)
     name = section.get("type")
     if name is None:
-        raise ConfigError("the config has no model.type; name a detector: " + ", ".join(DETECTORS.names()) + ".")
+        raise ConfigError(
+            "the config has no model.type; name a detector: " + ", ".join(DETECTORS.names()) + "."
+        )
     DETECTORS.get(name)
     detector = build(section, path="model")
     if pretrained:

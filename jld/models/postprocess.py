@@ -17,7 +17,8 @@ class Postprocess:
     """Selection of detections from dense predictions.
 
     Attributes:
-        score_threshold: (box, class) pairs below or at it are dropped; a box may survive with several classes.
+        score_threshold: (box, class) pairs below or at it are dropped; a box may survive with several
+            classes.
         nms_pre: boxes per level and image that are looked at, those of highest class score; 0: all.
         nms: suppression as in `jld.ops.nms`.
         max_per_image: detections per image, best first.
@@ -28,29 +29,37 @@ class Postprocess:
     nms: Any
     max_per_image: int
 
-    def __call__(self, scores: np.ndarray, boxes: np.ndarray, priors: Priors, batch: Mapping[str, Any]) -> list[dict]:
+    def __call__(
+        self, scores: np.ndarray, boxes: np.ndarray, priors: Priors, batch: Mapping[str, Any]
+    ) -> list[dict]:
         """Detections of every image.
 
         Args:
             scores: [N, P, C] in [0, 1].
             boxes: [N, P, 4] corners in px of the network input.
             priors: for the level of every row.
-            batch: `img_shapes` [N, 2] clips, `scale_factors` [N, 4] leads back to the original image, `img_ids`.
+            batch: `img_shapes` [N, 2] clips, `scale_factors` [N, 4] leads back to the original image,
+                `img_ids`.
         Returns:
-            per image a dict of img_id, boxes [K, 4] in px of the original image, scores [K] falling, labels [K].
+            per image a dict of img_id, boxes [K, 4] in px of the original image, scores [K] falling, labels
+            [K].
         """
         detections = []
         for image, img_id in enumerate(batch["img_ids"]):
             found = self.select(scores[image], boxes[image], priors, batch["img_shapes"][image])
             kept_boxes, kept_scores, labels = self.suppress(*found, batch["scale_factors"][image])
-            detections.append({"img_id": img_id, "boxes": kept_boxes, "scores": kept_scores, "labels": labels})
+            detections.append(
+                {"img_id": img_id, "boxes": kept_boxes, "scores": kept_scores, "labels": labels}
+            )
         return detections
 
     def select(
         self, scores: np.ndarray, boxes: np.ndarray, priors: Priors, image_shape: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Scores [K, C] and clipped boxes [K, 4] of the best `nms_pre` rows of every level of one image."""
-        kept = np.concatenate([self._best_of_level(scores[level], level.start) for level in priors.level_slices])
+        kept = np.concatenate(
+            [self._best_of_level(scores[level], level.start) for level in priors.level_slices]
+        )
         return scores[kept], clip_boxes(boxes[kept], image_shape)
 
     def _best_of_level(self, scores: np.ndarray, start: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from jld.checkpoint import ConvertOptions, convert_state, read_checkpoint, requi
 from jld.errors import CheckpointError
 from jld.toolchain import jittor as jt
 
+
 def weights_folder() -> Path:
     """Where files for "torchvision://name" are looked for: $JLD_WEIGHTS, else ~/.cache/jld/weights."""
     return Path(os.environ.get("JLD_WEIGHTS") or Path.home() / ".cache" / "jld" / "weights")
@@ -26,14 +27,18 @@ def find_pretrained(source: str) -> Path:
     scheme, separator, name = source.partition("://")
     if not separator:
         if not Path(source).is_file():
-            raise CheckpointError(f"pretrained weights {source} do not exist; give the path of a checkpoint file.")
+            raise CheckpointError(
+                f"pretrained weights {source} do not exist; give the path of a checkpoint file."
+            )
         return Path(source)
     folder = weights_folder()
-    found = sorted(path for suffix in ("pth", "pt", "safetensors", "pkl") for path in folder.glob(f"{name}*.{suffix}"))
+    found = sorted(
+        path for suffix in ("pth", "pt", "safetensors", "pkl") for path in folder.glob(f"{name}*.{suffix}")
+    )
     if not found:
         raise CheckpointError(
-            f"pretrained weights {source!r}: no file {name}*.pth in {folder}; get it from {scheme} and put it there, "
-            "set JLD_WEIGHTS to its folder, or set model.backbone.pretrained to its path or to None."
+            f"pretrained weights {source!r}: no file {name}*.pth in {folder}; get it from {scheme} and "
+            "put it there, set JLD_WEIGHTS to its folder, or set model.backbone.pretrained to its path or to None."
         )
     return found[0]
 

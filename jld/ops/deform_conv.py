@@ -1,7 +1,8 @@
 """Deformable convolution (v1): every tap of the kernel reads at a learned, fractional position.
 
 A compiled operator gathers the bilinear samples into columns; the product with the weight is an ordinary 1x1
-convolution, so it runs on oneDNN or cuDNN and needs no gradient of its own. Positions outside the map read zero.
+convolution, so it runs on oneDNN or cuDNN and needs no gradient of its own. Positions outside the map read
+zero.
 
 Source: arXiv:1703.06211; order of the offset channels as in mmcv (y before x, per tap, per deformable group).
 """
@@ -20,76 +21,93 @@ struct Geometry {
     int stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
 };
 
-JLD_FUNCTION void sample_point(const Geometry& g, const float* offset, long image, int group, int tap, int position,
-                               float& y, float& x) {
-    const float* at = offset + ((image * g.groups + group) * 2 * g.taps + 2 * tap) * g.positions + position;
-    y = (position / g.out_w) * g.stride_h - g.pad_h + (tap / g.kernel_w) * g.dilation_h + at[0];
-    x = (position % g.out_w) * g.stride_w - g.pad_w + (tap % g.kernel_w) * g.dilation_w + at[g.positions];
+// Where a tap reads: the cell above and left of the point, the point's place between cells, the image's edge.
+struct Sample {
+    int top, left;
+    float down, right;
+    bool outside;
+};
+
+JLD_FUNCTION long offset_index(const Geometry& g, long image, int group, int tap, int position) {
+    return ((image * g.groups + group) * 2 * g.taps + 2 * tap) * g.positions + position;
+}
+
+JLD_FUNCTION Sample locate(
+    const Geometry& g, const float* offset, long image, int group, int tap, int position) {
+    const float* at = offset + offset_index(g, image, group, tap, position);
+    int row = position / g.out_w, column = position % g.out_w;
+    float y = row * g.stride_h - g.pad_h + (tap / g.kernel_w) * g.dilation_h + at[0];
+    float x = column * g.stride_w - g.pad_w + (tap % g.kernel_w) * g.dilation_w + at[g.positions];
+    Sample s;
+    s.outside = !(y > -1 && x > -1 && y < g.height && x < g.width);
+    if (s.outside) return s;
+    s.top = floorf(y);
+    s.left = floorf(x);
+    s.down = y - s.top;
+    s.right = x - s.left;
+    return s;
+}
+
+// The sample of one entry of the columns, and the number of its plane (image and channel).
+JLD_FUNCTION Sample locate_item(const Geometry& g, long item, const float* offset, long& plane) {
+    int position = item % g.positions, tap = item / g.positions % g.taps;
+    plane = item / g.positions / g.taps;
+    int group = plane % g.channels / (g.channels / g.groups);
+    return locate(g, offset, plane / g.channels, group, tap, position);
 }
 
 JLD_FUNCTION float value_at(const Geometry& g, const float* plane, int y, int x) {
     return y >= 0 && y < g.height && x >= 0 && x < g.width ? plane[y * g.width + x] : 0.f;
 }
 
-JLD_FUNCTION bool outside(const Geometry& g, float y, float x) {
-    return !(y > -1 && x > -1 && y < g.height && x < g.width);
-}
-
-JLD_FUNCTION void column_item(const Geometry& g, long item, const float* input, const float* offset, float* columns) {
-    int position = item % g.positions, tap = item / g.positions % g.taps;
-    long plane = item / g.positions / g.taps;
-    float y, x;
-    sample_point(g, offset, plane / g.channels, plane % g.channels / (g.channels / g.groups), tap, position, y, x);
-    if (outside(g, y, x)) { columns[item] = 0; return; }
-    const float* values = input + plane * g.height * g.width;
-    int top = floorf(y), left = floorf(x);
-    float down = y - top, right = x - left;
-    columns[item] =
-        (1 - down) * ((1 - right) * value_at(g, values, top, left) + right * value_at(g, values, top, left + 1)) +
-        down * ((1 - right) * value_at(g, values, top + 1, left) + right * value_at(g, values, top + 1, left + 1));
-}
-
 JLD_FUNCTION void spread(const Geometry& g, float* plane, int y, int x, float amount) {
     if (y >= 0 && y < g.height && x >= 0 && x < g.width) JLD_ADD(plane + y * g.width + x, amount);
 }
 
-JLD_FUNCTION void input_grad_item(const Geometry& g, long item, const float* offset, const float* column_grad,
-                                  float* input_grad) {
-    int position = item % g.positions, tap = item / g.positions % g.taps;
-    long plane = item / g.positions / g.taps;
-    float y, x;
-    sample_point(g, offset, plane / g.channels, plane % g.channels / (g.channels / g.groups), tap, position, y, x);
-    if (outside(g, y, x)) return;
-    float* values = input_grad + plane * g.height * g.width;
-    int top = floorf(y), left = floorf(x);
-    float down = y - top, right = x - left, amount = column_grad[item];
-    spread(g, values, top, left, amount * (1 - down) * (1 - right));
-    spread(g, values, top, left + 1, amount * (1 - down) * right);
-    spread(g, values, top + 1, left, amount * down * (1 - right));
-    spread(g, values, top + 1, left + 1, amount * down * right);
+JLD_FUNCTION void column_item(
+    const Geometry& g, long item, const float* input, const float* offset, float* columns) {
+    long plane;
+    Sample s = locate_item(g, item, offset, plane);
+    columns[item] = 0;
+    if (s.outside) return;
+    const float* values = input + plane * g.height * g.width;
+    float a = value_at(g, values, s.top, s.left), b = value_at(g, values, s.top, s.left + 1);
+    float c = value_at(g, values, s.top + 1, s.left), d = value_at(g, values, s.top + 1, s.left + 1);
+    float upper = (1 - s.right) * a + s.right * b, lower = (1 - s.right) * c + s.right * d;
+    columns[item] = (1 - s.down) * upper + s.down * lower;
 }
 
-JLD_FUNCTION void offset_grad_item(const Geometry& g, long item, const float* input, const float* offset,
-                                   const float* column_grad, float* offset_grad) {
+JLD_FUNCTION void input_grad_item(
+    const Geometry& g, long item, const float* offset, const float* column_grad, float* input_grad) {
+    long plane;
+    Sample s = locate_item(g, item, offset, plane);
+    if (s.outside) return;
+    float* values = input_grad + plane * g.height * g.width;
+    float amount = column_grad[item];
+    spread(g, values, s.top, s.left, amount * (1 - s.down) * (1 - s.right));
+    spread(g, values, s.top, s.left + 1, amount * (1 - s.down) * s.right);
+    spread(g, values, s.top + 1, s.left, amount * s.down * (1 - s.right));
+    spread(g, values, s.top + 1, s.left + 1, amount * s.down * s.right);
+}
+
+JLD_FUNCTION void offset_grad_item(
+    const Geometry& g, long item, const float* input, const float* offset, const float* column_grad,
+    float* offset_grad) {
     int position = item % g.positions, tap = item / g.positions % g.taps;
     long block = item / g.positions / g.taps, image = block / g.groups;
     int group = block % g.groups, width = g.channels / g.groups;
-    float y, x, grad_y = 0, grad_x = 0;
-    sample_point(g, offset, image, group, tap, position, y, x);
-    if (!outside(g, y, x)) {
-        int top = floorf(y), left = floorf(x);
-        float down = y - top, right = x - left;
-        for (int channel = group * width; channel < (group + 1) * width; channel++) {
-            long plane = image * g.channels + channel;
-            const float* values = input + plane * g.height * g.width;
-            float amount = column_grad[(plane * g.taps + tap) * g.positions + position];
-            float a = value_at(g, values, top, left), b = value_at(g, values, top, left + 1);
-            float c = value_at(g, values, top + 1, left), d = value_at(g, values, top + 1, left + 1);
-            grad_y += amount * ((1 - right) * (c - a) + right * (d - b));
-            grad_x += amount * ((1 - down) * (b - a) + down * (d - c));
-        }
+    float grad_y = 0, grad_x = 0;
+    Sample s = locate(g, offset, image, group, tap, position);
+    for (int channel = group * width; channel < (group + 1) * width && !s.outside; channel++) {
+        long plane = image * g.channels + channel;
+        const float* values = input + plane * g.height * g.width;
+        float amount = column_grad[(plane * g.taps + tap) * g.positions + position];
+        float a = value_at(g, values, s.top, s.left), b = value_at(g, values, s.top, s.left + 1);
+        float c = value_at(g, values, s.top + 1, s.left), d = value_at(g, values, s.top + 1, s.left + 1);
+        grad_y += amount * ((1 - s.right) * (c - a) + s.right * (d - b));
+        grad_x += amount * ((1 - s.down) * (b - a) + s.down * (d - c));
     }
-    float* at = offset_grad + ((image * g.groups + group) * 2 * g.taps + 2 * tap) * g.positions + position;
+    float* at = offset_grad + offset_index(g, image, group, tap, position);
     at[0] = grad_y;
     at[g.positions] = grad_x;
 }
@@ -110,6 +128,7 @@ namespace jittor { namespace {
 )
 _CUDA_HEADER = (
     """
+#include <algorithm>
 #undef JLD_FUNCTION
 #undef JLD_ADD
 #define JLD_FUNCTION static __device__ inline
@@ -118,18 +137,18 @@ namespace jittor { namespace {
 """
     + _ITEMS
     + """
-__global__ void columns_kernel(Geometry g, long items, const float* input, const float* offset, float* columns) {
-    for (long i = blockIdx.x * (long)blockDim.x + threadIdx.x; i < items; i += (long)blockDim.x * gridDim.x)
-        column_item(g, i, input, offset, columns);
+#define JLD_START (blockIdx.x * (long)blockDim.x + threadIdx.x)
+#define JLD_STEP ((long)blockDim.x * gridDim.x)
+__global__ void columns_kernel(Geometry g, long items, const float* input, const float* offset, float* out) {
+    for (long i = JLD_START; i < items; i += JLD_STEP) column_item(g, i, input, offset, out);
 }
-__global__ void input_grad_kernel(Geometry g, long items, const float* offset, const float* grad, float* out) {
-    for (long i = blockIdx.x * (long)blockDim.x + threadIdx.x; i < items; i += (long)blockDim.x * gridDim.x)
-        input_grad_item(g, i, offset, grad, out);
+__global__ void input_grad_kernel(
+    Geometry g, long items, const float* offset, const float* grad, float* out) {
+    for (long i = JLD_START; i < items; i += JLD_STEP) input_grad_item(g, i, offset, grad, out);
 }
-__global__ void offset_grad_kernel(Geometry g, long items, const float* input, const float* offset, const float* grad,
-                                   float* out) {
-    for (long i = blockIdx.x * (long)blockDim.x + threadIdx.x; i < items; i += (long)blockDim.x * gridDim.x)
-        offset_grad_item(g, i, input, offset, grad, out);
+__global__ void offset_grad_kernel(
+    Geometry g, long items, const float* input, const float* offset, const float* grad, float* out) {
+    for (long i = JLD_START; i < items; i += JLD_STEP) offset_grad_item(g, i, input, offset, grad, out);
 }
 }}
 """
@@ -151,7 +170,9 @@ _CPU_LOOP = """
     for (long plane = 0; plane < {planes}; plane++)
         for (long i = plane * per_plane; i < (plane + 1) * per_plane; i++) {item};
 """
-_CUDA_LAUNCH = "    {kernel}<<<(int)std::min((({items}) + 255) / 256, 65535l), 256>>>(g, {items}, {arguments});\n"
+_CUDA_LAUNCH = (
+    "    {kernel}<<<(int)std::min((({items}) + 255) / 256, 65535l), 256>>>(g, {items}, {arguments});\n"
+)
 
 
 def _source(planes: str, item: str, kernel: str, arguments: str, clear: bool = False) -> dict[str, str]:
@@ -162,8 +183,10 @@ def _source(planes: str, item: str, kernel: str, arguments: str, clear: bool = F
         kernel=kernel, items=f"{planes} * per_plane", arguments=arguments
     )
     return {
-        "cpu_header": _CPU_HEADER, "cpu_src": _GEOMETRY + cpu,
-        "cuda_header": _CUDA_HEADER, "cuda_src": _GEOMETRY + cuda,
+        "cpu_header": _CPU_HEADER,
+        "cpu_src": _GEOMETRY + cpu,
+        "cuda_header": _CUDA_HEADER,
+        "cuda_src": _GEOMETRY + cuda,
     }
 
 
@@ -185,11 +208,15 @@ class _Columns(jt.Function):
     def grad(self, column_grad):
         x, offset, geometry = self.saved
         input_grad = jt.code(x.shape, "float32", [offset, column_grad], data=geometry, **_INPUT_GRAD)
-        offset_grad = jt.code(offset.shape, "float32", [x, offset, column_grad], data=geometry, **_OFFSET_GRAD)
+        offset_grad = jt.code(
+            offset.shape, "float32", [x, offset, column_grad], data=geometry, **_OFFSET_GRAD
+        )
         return input_grad, offset_grad, None
 
 
-def deform_conv2d(x, offset, weight, *, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, deform_groups=1):
+def deform_conv2d(
+    x, offset, weight, *, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, deform_groups=1
+):
     """Convolution whose taps read at their regular position plus an offset.
 
     Args:
@@ -215,11 +242,21 @@ def deform_conv2d(x, offset, weight, *, stride=(1, 1), padding=(0, 0), dilation=
     if tuple(offset.shape) != wanted or channels % deform_groups:
         raise ValueError(f"deform_conv2d needs offsets of shape {wanted}, got {tuple(offset.shape)}.")
     geometry = {
-        "images": images, "channels": channels, "height": height, "width": width,
-        "kernel_w": kernel_w, "taps": kernel_h * kernel_w, "groups": deform_groups,
-        "out_w": sizes[1], "positions": sizes[0] * sizes[1],
-        "stride_h": stride[0], "stride_w": stride[1], "pad_h": padding[0], "pad_w": padding[1],
-        "dilation_h": dilation[0], "dilation_w": dilation[1],
+        "images": images,
+        "channels": channels,
+        "height": height,
+        "width": width,
+        "kernel_w": kernel_w,
+        "taps": kernel_h * kernel_w,
+        "groups": deform_groups,
+        "out_w": sizes[1],
+        "positions": sizes[0] * sizes[1],
+        "stride_h": stride[0],
+        "stride_w": stride[1],
+        "pad_h": padding[0],
+        "pad_w": padding[1],
+        "dilation_h": dilation[0],
+        "dilation_w": dilation[1],
     }  # data of the operator, not part of its source: other sizes do not compile again
     columns = _Columns.apply(x.float32(), offset.float32(), geometry)  # [N, D * taps, H', W']
     return nn.conv2d(columns, weight.reshape((out_channels, -1, 1, 1)), groups=groups)
@@ -232,19 +269,35 @@ class DeformConv(jt.Module):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, padding: int = 0,
-        dilation: int = 1, groups: int = 1, deform_groups: int = 1, bias: bool = False,
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        dilation: int = 1,
+        groups: int = 1,
+        deform_groups: int = 1,
+        bias: bool = False,
     ):
         """Arguments as those of an ordinary convolution; the offset convolution is never grouped."""
         plain = nn.Conv(in_channels, out_channels, kernel_size, groups=groups, bias=bias)
         self.weight, self.bias = plain.weight, plain.bias
         self.geometry = {
-            "stride": (stride, stride), "padding": (padding, padding), "dilation": (dilation, dilation),
-            "groups": groups, "deform_groups": deform_groups,
+            "stride": (stride, stride),
+            "padding": (padding, padding),
+            "dilation": (dilation, dilation),
+            "groups": groups,
+            "deform_groups": deform_groups,
         }
         self.conv_offset = nn.Conv(
-            in_channels, deform_groups * 2 * kernel_size**2, kernel_size,
-            stride=stride, padding=padding, dilation=dilation,
+            in_channels,
+            deform_groups * 2 * kernel_size**2,
+            kernel_size,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
         )
         self.conv_offset.weight = jt.zeros(self.conv_offset.weight.shape)
         self.conv_offset.bias = jt.zeros(self.conv_offset.bias.shape)

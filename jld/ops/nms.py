@@ -1,7 +1,7 @@
 """Non-maximum suppression: which of many overlapping detections stay.
 
-`nms_mask` is the compiled greedy loop, for a batch of images at once and cheap enough for the training path. The
-registered classes are what a head calls on the candidates of one image.
+`nms_mask` is the compiled greedy loop, for a batch of images at once and cheap enough for the training path.
+The registered classes are what a head calls on the candidates of one image.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ _CPU_SOURCE = """
             keep[i] = 1;
             kept++;
             for (int j = i + 1; j < count; j++)
-                if (groups[j] == groups[i] && keep[j] == 0 && box_iou(boxes + 4 * i, boxes + 4 * j, offset) > threshold)
+                if (groups[j] == groups[i] && keep[j] == 0 &&
+                    box_iou(boxes + 4 * i, boxes + 4 * j, offset) > threshold)
                     keep[j] = -1;
         }
         for (int i = 0; i < count; i++) keep[i] = keep[i] == 1;
@@ -76,8 +77,9 @@ __global__ void nms_kernel(const float* all_boxes, const int* all_groups, int* a
         kept++;
         if (threadIdx.x == 0) keep[i] = 1;
         for (int j = i + 1 + threadIdx.x; j < count; j += blockDim.x)
-            if (groups[j] == groups[i] && keep[j] == 0 && box_iou(boxes + 4 * i, boxes + 4 * j, offset) > threshold)
-                keep[j] = -1;
+            if (groups[j] == groups[i] && keep[j] == 0 &&
+                    box_iou(boxes + 4 * i, boxes + 4 * j, offset) > threshold)
+                    keep[j] = -1;
         __syncthreads();
     }
     for (int i = threadIdx.x; i < count; i += blockDim.x) keep[i] = keep[i] == 1;
@@ -108,14 +110,25 @@ def nms_mask(
     settings = {"iou_threshold": float(iou_threshold), "max_keep": int(max_keep), "offset": float(offset)}
     with jt.no_grad():
         return jt.code(
-            tuple(groups.shape), "int32", [boxes.float32(), groups.int32()], data=settings,
-            cpu_header=_CPU_HEADER, cpu_src=_CPU_SOURCE, cuda_header=_CUDA_HEADER, cuda_src=_CUDA_SOURCE,
+            tuple(groups.shape),
+            "int32",
+            [boxes.float32(), groups.int32()],
+            data=settings,
+            cpu_header=_CPU_HEADER,
+            cpu_src=_CPU_SOURCE,
+            cuda_header=_CUDA_HEADER,
+            cuda_src=_CUDA_SOURCE,
         )
 
 
 def nms(
-    boxes: np.ndarray, scores: np.ndarray, iou_threshold: float, labels: np.ndarray | None = None, *,
-    max_keep: int = 0, offset: float = 0.0,
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    iou_threshold: float,
+    labels: np.ndarray | None = None,
+    *,
+    max_keep: int = 0,
+    offset: float = 0.0,
 ) -> np.ndarray:
     """Indices of the boxes that greedy suppression keeps, best first.
 
@@ -140,13 +153,13 @@ def nms(
 
 @SUPPRESSORS.register(aliases=("nms",))
 class ClasswiseNMS:
-    """Greedy suppression inside every class, the usual last step of a detector."""
+    """Greedy suppression inside every class, the usual last step of a detector.
+
+    Args:
+        iou_threshold: a box goes when its IoU with a better one of its class is above this.
+    """
 
     def __init__(self, iou_threshold: float = 0.6):
-        """
-        Args:
-            iou_threshold: a box goes when its IoU with a better one of its class is above this.
-        """
         self.iou_threshold = iou_threshold
 
     def __call__(self, boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, max_keep: int = 0):
@@ -181,28 +194,26 @@ DECAYS: dict[str, Callable] = {"linear": _linear_decay, "gaussian": _gaussian_de
 class SoftNMS:
     """Lowers the score of overlapping boxes of a class instead of removing them.
 
+    Args:
+        iou_threshold: overlap from which `linear` and `naive` act.
+        sigma: width of the `gaussian` decay.
+        min_score: boxes whose score falls below are dropped.
+        method: `linear`, `gaussian` or `naive` (hard suppression).
+    Raises:
+        ConfigError: unknown method.
     Source: arXiv:1704.04503.
     """
 
     def __init__(
         self, iou_threshold: float = 0.3, sigma: float = 0.5, min_score: float = 1e-3, method: str = "linear"
     ):
-        """
-        Args:
-            iou_threshold: overlap from which `linear` and `naive` act.
-            sigma: width of the `gaussian` decay.
-            min_score: boxes whose score falls below are dropped.
-            method: `linear`, `gaussian` or `naive` (hard suppression).
-        Raises:
-            ConfigError: unknown method.
-        """
         if method not in DECAYS:
             raise ConfigError(f"SoftNMS method {method!r}: {suggestion(method, DECAYS)}")
         self.iou_threshold, self.sigma, self.min_score = iou_threshold, sigma, min_score
         self.decay = DECAYS[method]
 
     def __call__(self, boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, max_keep: int = 0):
-        """The kept (boxes, lowered scores, labels) of one image, best first; arguments as of `ClasswiseNMS`."""
+        """The kept (boxes, lowered scores, labels), best first; arguments as of `ClasswiseNMS`."""
         scores = scores.astype(np.float32, copy=True)
         waiting = np.arange(len(scores))
         picked: list[int] = []
@@ -222,22 +233,24 @@ class SoftNMS:
 
 @SUPPRESSORS.register(aliases=("voting_cluster_diounms",))
 class VotingClusterNMS:
-    """Suppression by overlap and centre distance; every kept box moves to the weighted mean of those it covers.
+    """Suppression by overlap and centre distance; kept boxes move to the weighted mean of those they cover.
 
+    Args:
+        iou_threshold: a box goes when its overlap criterion with a better one of its class is above this.
+        vote_threshold: boxes whose criterion with a kept one is above this vote on its place.
+        sigma: width of the vote's weight.
+        distance_power: exponent of the centre distance term.
     Source: arXiv:2005.03572 (cluster NMS, DIoU criterion) with score voting as released with localization
     distillation: weights exp(-(1 - overlap)^2 / sigma) times the score.
     """
 
     def __init__(
-        self, iou_threshold: float = 0.6, vote_threshold: float = 0.7, sigma: float = 0.025, distance_power: float = 0.8
+        self,
+        iou_threshold: float = 0.6,
+        vote_threshold: float = 0.7,
+        sigma: float = 0.025,
+        distance_power: float = 0.8,
     ):
-        """
-        Args:
-            iou_threshold: a box goes when its overlap criterion with a better one of its class is above this.
-            vote_threshold: boxes whose criterion with a kept one is above this vote on its place.
-            sigma: width of the vote's weight.
-            distance_power: exponent of the centre distance term.
-        """
         self.iou_threshold, self.vote_threshold = iou_threshold, vote_threshold
         self.sigma, self.distance_power = sigma, distance_power
 
@@ -261,7 +274,9 @@ class VotingClusterNMS:
         criterion = np.triu(iou - distance**self.distance_power)  # row i covers the worse boxes j >= i
         above = np.triu(criterion > self.iou_threshold, 1)
         alive = np.ones(len(boxes), bool)
-        while True:  # a suppressed box suppresses nobody; settles after at most as many rounds as there are boxes
+        while (
+            True
+        ):  # a suppressed box suppresses nobody; settles after at most as many rounds as there are boxes
             survivors = ~above[alive].any(axis=0)
             if (survivors == alive).all():
                 break

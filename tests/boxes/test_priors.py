@@ -33,7 +33,9 @@ def test_anchors_equal_golden():
     assert list(boxes.shape) == sampled["shape"]
     index = fill.sample_index(boxes.size, sampled["k"])
     np.testing.assert_allclose(boxes.ravel()[index], arrays["out/anchors9/sample"], rtol=1e-5, atol=1e-4)
-    assert np.linalg.norm(boxes.astype(np.float64)) == pytest.approx(float(arrays["out/anchors9/norm"]), rel=1e-6)
+    assert np.linalg.norm(boxes.astype(np.float64)) == pytest.approx(
+        float(arrays["out/anchors9/norm"]), rel=1e-6
+    )
 
 
 def test_order_centers_and_strides():

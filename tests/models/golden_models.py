@@ -1,6 +1,7 @@
 """Models and batches of golden cases: mmDetection's configs in our words, weights from the fill rule.
 
-Keys that are not known here raise, so that a case that is not understood fails instead of passing by accident.
+Keys that are not known here raise, so that a case that is not understood fails instead of passing by
+accident.
 """
 
 from __future__ import annotations
@@ -69,10 +70,16 @@ def batch_of(arrays: dict, num_images: int) -> dict:
 
     boxes, box_mask = padded("gt_bboxes", (4,), np.float32)
     ignore, ignore_mask = padded("gt_bboxes_ignore", (4,), np.float32)
-    stacked = {key: np.stack([arrays[f"in/{key}/{i}"] for i in range(num_images)]) for key in ("img_shape", "pad_shape")}
+    stacked = {
+        key: np.stack([arrays[f"in/{key}/{i}"] for i in range(num_images)])
+        for key in ("img_shape", "pad_shape")
+    }
     return {
-        "boxes": boxes, "box_mask": box_mask, "labels": padded("gt_labels", (), np.int32)[0],
-        "boxes_ignore": ignore, "ignore_mask": ignore_mask,
+        "boxes": boxes,
+        "box_mask": box_mask,
+        "labels": padded("gt_labels", (), np.int32)[0],
+        "boxes_ignore": ignore,
+        "ignore_mask": ignore_mask,
         "img_shapes": stacked["img_shape"][:, :2].astype(np.float32),
         "pad_shapes": stacked["pad_shape"][:, :2].astype(np.float32),
         "scale_factors": np.ones((num_images, 4), np.float32),

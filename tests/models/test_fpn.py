@@ -20,12 +20,17 @@ def test_upsampling_is_nearest_for_even_and_odd_sizes():
 
 def maps():
     rng = np.random.default_rng(1)
-    return [jt.array(rng.standard_normal((1, d, h, w)).astype(np.float32)) for d, h, w in ((3, 9, 13), (4, 5, 7))]
+    return [
+        jt.array(rng.standard_normal((1, d, h, w)).astype(np.float32)) for d, h, w in ((3, 9, 13), (4, 5, 7))
+    ]
 
 
 def test_outputs_of_every_extra_source():
     inputs = maps()
-    necks = {source: FPN((3, 4), 4, num_outs=4, add_extra_convs=source) for source in ("on_input", "on_lateral", "on_output")}
+    necks = {
+        source: FPN((3, 4), 4, num_outs=4, add_extra_convs=source)
+        for source in ("on_input", "on_lateral", "on_output")
+    }
     reference = necks["on_output"].state_dict()
     for source, neck in necks.items():
         neck.load_parameters(reference)
@@ -41,7 +46,9 @@ def test_outputs_of_every_extra_source():
 
 def test_relu_between_extra_levels_and_subsampling():
     inputs = maps()
-    neck = FPN((3, 4), 4, num_outs=4, start_level=1, add_extra_convs="on_output", relu_before_extra_convs=True)
+    neck = FPN(
+        (3, 4), 4, num_outs=4, start_level=1, add_extra_convs="on_output", relu_before_extra_convs=True
+    )
     outs = neck(inputs)
     assert len(outs) == 4
     np.testing.assert_allclose(
@@ -52,7 +59,10 @@ def test_relu_between_extra_levels_and_subsampling():
     outs = plain(inputs)
     np.testing.assert_array_equal(outs[2].numpy(), outs[1].numpy()[:, :, ::2, ::2])
     assert set(plain.state_dict()) == {
-        f"{part}.{i}.conv.{kind}" for part in ("lateral_convs", "fpn_convs") for i in (0, 1) for kind in ("weight", "bias")
+        f"{part}.{i}.conv.{kind}"
+        for part in ("lateral_convs", "fpn_convs")
+        for i in (0, 1)
+        for kind in ("weight", "bias")
     }
 
 

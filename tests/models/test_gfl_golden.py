@@ -55,7 +55,9 @@ def test_candidates_equal_golden(golden, model, trace):
     scores, boxes = (var.numpy() for var in model.bbox_head.dense_detections(trace))
     batch = batch_of(arrays, len(scores))
     for image in range(len(scores)):
-        found = model.bbox_head.postprocess.select(scores[image], boxes[image], trace.priors, batch["img_shapes"][image])
+        found = model.bbox_head.postprocess.select(
+            scores[image], boxes[image], trace.priors, batch["img_shapes"][image]
+        )
         np.testing.assert_allclose(found[0], arrays[f"out/pre_nms/labels/{image}"][:, :-1], atol=1e-4)
         np.testing.assert_allclose(found[1], arrays[f"out/pre_nms/boxes/{image}"], rtol=1e-4, atol=1e-2)
 
@@ -65,8 +67,10 @@ def assert_detections_match(found, expected_boxes, expected_labels):
     assert abs(len(found["boxes"]) - len(expected_boxes)) <= 0.02 * len(expected_boxes)
     assert (np.diff(found["scores"]) <= 0).all()
     iou = pairwise_overlaps(expected_boxes[:, :4], found["boxes"])
-    fits = (iou > 0.99) & (expected_labels[:, None] == found["labels"]) & (
-        np.abs(expected_boxes[:, 4:] - found["scores"]) < 1e-3
+    fits = (
+        (iou > 0.99)
+        & (expected_labels[:, None] == found["labels"])
+        & (np.abs(expected_boxes[:, 4:] - found["scores"]) < 1e-3)
     )
     assert fits.any(axis=1).mean() >= 0.98
 
@@ -79,14 +83,18 @@ def test_detections_equal_golden(golden, model, trace):
     for key, shapes in (("det", batch), ("det_rescale", original)):
         for image, found in enumerate(model.detect(trace, shapes)):
             assert found["img_id"] == image
-            assert_detections_match(found, arrays[f"out/{key}/boxes/{image}"], arrays[f"out/{key}/labels/{image}"])
+            assert_detections_match(
+                found, arrays[f"out/{key}/boxes/{image}"], arrays[f"out/{key}/labels/{image}"]
+            )
 
 
 def test_detections_with_other_settings_equal_golden(golden, trace):
     meta, arrays = golden
     few = build_model({**meta, "test_cfg": meta["det_pre60_cfg"]})
     for image, found in enumerate(few.detect(trace, batch_of(arrays, meta["generated"]["img"]["shape"][0]))):
-        assert_detections_match(found, arrays[f"out/det_pre60/boxes/{image}"], arrays[f"out/det_pre60/labels/{image}"])
+        assert_detections_match(
+            found, arrays[f"out/det_pre60/boxes/{image}"], arrays[f"out/det_pre60/labels/{image}"]
+        )
 
 
 def test_folded_model_gives_the_same_predictions(golden, trace):
@@ -97,4 +105,6 @@ def test_folded_model_gives_the_same_predictions(golden, trace):
         predictions = folded(generated(meta, "img")).predictions
     for key, values in trace.predictions.items():
         expected = values.numpy()
-        np.testing.assert_allclose(predictions[key].numpy(), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+        np.testing.assert_allclose(
+            predictions[key].numpy(), expected, rtol=0, atol=1e-5 * np.abs(expected).max()
+        )

@@ -37,10 +37,18 @@ def assert_targets_equal(assignment, arrays):
 def test_losses_on_given_maps_equal_golden(name):
     meta, arrays = case(name)
     head_meta = dict(meta["head"])
-    head = build({**head_config(head_meta, head_meta["train_cfg"], head_meta["test_cfg"]), "in_channels": 32, "feat_channels": 32})
+    head = build(
+        {
+            **head_config(head_meta, head_meta["train_cfg"], head_meta["test_cfg"]),
+            "in_channels": 32,
+            "feat_channels": 32,
+        }
+    )
     assert isinstance(head, GFLHead)
     levels = range(len(head.priors.strides))
-    maps = {key: [generated(meta, f"{key}/{level}") for level in levels] for key in ("cls_score", "bbox_pred")}
+    maps = {
+        key: [generated(meta, f"{key}/{level}") for level in levels] for key in ("cls_score", "bbox_pred")
+    }
     shapes = head.prediction_shapes()
     trace = Trace(
         (),
@@ -82,11 +90,15 @@ def test_whole_model_losses_and_gradients_equal_golden():
     assert_losses_equal(losses, arrays, rtol=5e-4)
     norms = [np.linalg.norm(gradients[name].numpy().astype(np.float64)) for name in names]
     np.testing.assert_allclose(norms, arrays["grad_norms"], rtol=2e-3, atol=1e-7)
-    for key in (key.removesuffix("/norm") for key in arrays if key.startswith("grad/") and key.endswith("/norm")):
+    for key in (
+        key.removesuffix("/norm") for key in arrays if key.startswith("grad/") and key.endswith("/norm")
+    ):
         name = key.removeprefix("grad/")
         expected = arrays[f"{key}/sample"]
         got = gradients[name].numpy().ravel()
         index = np.unique(np.linspace(0, got.size - 1, len(expected)).astype(np.int64))
-        np.testing.assert_allclose(got[index], expected, rtol=0, atol=1e-2 * np.abs(expected).max(), err_msg=key)
+        np.testing.assert_allclose(
+            got[index], expected, rtol=0, atol=1e-2 * np.abs(expected).max(), err_msg=key
+        )
     for name, before in statistics.items():
         np.testing.assert_array_equal(parameters[name].numpy(), before, err_msg=name)

@@ -24,7 +24,11 @@ def test_group_norm_values_and_gradients():
     y = layer(var)
     np.testing.assert_allclose(y.numpy(), group_norm(x, 3, weight, bias), rtol=1e-4, atol=1e-5)
     gradients = [g.numpy() for g in jt.grad((y * jt.array(factor)).sum(), [var, layer.weight, layer.bias])]
-    for array, gradient, place in ((x, gradients[0], "x"), (weight, gradients[1], "weight"), (bias, gradients[2], "bias")):
+    for array, gradient, place in (
+        (x, gradients[0], "x"),
+        (weight, gradients[1], "weight"),
+        (bias, gradients[2], "bias"),
+    ):
         for entry in rng.choice(array.size, 6, replace=False):
             ends = []
             for step in (1e-4, -1e-4):
@@ -51,7 +55,9 @@ def test_fixed_statistics_never_change_but_weights_learn(batch):
     layer.running_mean.assign(jt.array(np.float32([0.5, -1, 0, 2])))
     layer.running_var.assign(jt.array(np.float32([1, 4, 0.25, 2])))
     y = layer(jt.array(batch))
-    mean, std = (np.float32(v).reshape(4, 1, 1) for v in ([0.5, -1, 0, 2], np.sqrt(np.float32([1, 4, 0.25, 2]) + 1e-5)))
+    mean, std = (
+        np.float32(v).reshape(4, 1, 1) for v in ([0.5, -1, 0, 2], np.sqrt(np.float32([1, 4, 0.25, 2]) + 1e-5))
+    )
     np.testing.assert_allclose(y.numpy(), (batch - mean) / std, rtol=1e-5, atol=1e-5)
     weight_grad, bias_grad = jt.grad(y.sum(), [layer.weight, layer.bias])
     np.testing.assert_allclose(weight_grad.numpy(), ((batch - mean) / std).sum((0, 2, 3)), rtol=1e-4)

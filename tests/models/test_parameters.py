@@ -6,13 +6,23 @@ import pytest
 from jld.boxes.priors import AnchorGenerator
 from jld.models import FPN, GFL, GFLHead, ResNet
 
-WIDTHS = {18: (64, 128, 256, 512), 34: (64, 128, 256, 512), 50: (256, 512, 1024, 2048), 101: (256, 512, 1024, 2048)}
+WIDTHS = {
+    18: (64, 128, 256, 512),
+    34: (64, 128, 256, 512),
+    50: (256, 512, 1024, 2048),
+    101: (256, 512, 1024, 2048),
+}
 
 
 def gfl(depth, num_classes=80, **backbone):
     head = GFLHead(
-        num_classes, priors=AnchorGenerator((8, 16, 32, 64, 128)), assigner=None, loss_cls=None, loss_dfl=None,
-        loss_bbox=None, nms=None,
+        num_classes,
+        priors=AnchorGenerator((8, 16, 32, 64, 128)),
+        assigner=None,
+        loss_cls=None,
+        loss_dfl=None,
+        loss_bbox=None,
+        nms=None,
     )
     neck = FPN(WIDTHS[depth], 256, start_level=1, add_extra_convs="on_output", num_outs=5)
     return GFL(ResNet(depth, **backbone), neck, head)
@@ -69,7 +79,9 @@ def test_frozen_stages_do_not_train():
     model = gfl(18, num_classes=20)
     trainable = {id(parameter) for parameter in model.trainable_parameters()}
     learning = [name for name, var in model.named_parameters() if id(var) in trainable]
-    assert not any(name.startswith(("backbone.conv1", "backbone.bn1", "backbone.layer1.")) for name in learning)
+    assert not any(
+        name.startswith(("backbone.conv1", "backbone.bn1", "backbone.layer1.")) for name in learning
+    )
     assert "backbone.layer2.0.bn1.weight" in learning and "backbone.layer2.0.downsample.1.bias" in learning
     assert not any("running" in name for name in learning)
     assert len(learning) == names[18]

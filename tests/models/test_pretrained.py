@@ -23,7 +23,7 @@ def test_missing_file_says_what_to_put_where(tmp_path, monkeypatch):
     monkeypatch.setenv("JLD_WEIGHTS", str(tmp_path))
     with pytest.raises(CheckpointError, match=rf"resnet18\*\.pth in {tmp_path}; get it from torchvision"):
         ResNet(18, base_channels=8, pretrained="torchvision://resnet18").load_pretrained()
-    with pytest.raises(CheckpointError, match="nowhere.pth do not exist"):
+    with pytest.raises(CheckpointError, match=r"nowhere\.pth do not exist"):
         ResNet(18, base_channels=8, pretrained="nowhere.pth").load_pretrained()
     ResNet(18, base_channels=8).load_pretrained()
 
@@ -31,7 +31,9 @@ def test_missing_file_says_what_to_put_where(tmp_path, monkeypatch):
 @pytest.mark.parametrize("prefix", ["", "backbone."])
 def test_imagenet_file_fills_the_backbone(tmp_path, monkeypatch, backbone, prefix):
     state = arrays_of(backbone)
-    extra = {"fc.weight": np.zeros((10, 64), np.float32)} if not prefix else {"neck.x": np.zeros(1, np.float32)}
+    extra = (
+        {"fc.weight": np.zeros((10, 64), np.float32)} if not prefix else {"neck.x": np.zeros(1, np.float32)}
+    )
     write_safetensors(
         tmp_path / "resnet18-abc.safetensors", {**{prefix + k: v for k, v in state.items()}, **extra}, {}
     )
@@ -47,8 +49,12 @@ def test_imagenet_file_fills_the_backbone(tmp_path, monkeypatch, backbone, prefi
 def test_misfits_are_refused():
     model = gfl(18)
     state = {name: np.zeros(tuple(var.shape), np.float32) for name, var in model.state_dict().items()}
-    with pytest.raises(CheckpointError, match="file.pth does not fit the model: .*neck.fpn_convs.0.conv.bias"):
-        assign_state(model, {k: v for k, v in state.items() if k != "neck.fpn_convs.0.conv.bias"}, what="file.pth")
+    with pytest.raises(
+        CheckpointError, match=r"file\.pth does not fit the model: .*neck\.fpn_convs\.0\.conv\.bias"
+    ):
+        assign_state(
+            model, {k: v for k, v in state.items() if k != "neck.fpn_convs.0.conv.bias"}, what="file.pth"
+        )
     with pytest.raises(CheckpointError, match="layer9"):
         assign_state(model, {**state, "backbone.layer9.x": np.zeros(3)}, what="file.pth")
     with pytest.raises(CheckpointError, match=r"\[9\] in the file and \[64\]"):
@@ -58,7 +64,7 @@ def test_misfits_are_refused():
 def test_load_weights_names_the_config_key(tmp_path, backbone):
     path = tmp_path / "weights.safetensors"
     write_safetensors(path, {"x": np.zeros(1, np.float32)}, {})
-    with pytest.raises(CheckpointError, match="teacher.checkpoint"):
+    with pytest.raises(CheckpointError, match=r"teacher\.checkpoint"):
         load_weights(backbone, path, what="teacher.checkpoint")
 
 
@@ -75,7 +81,7 @@ def test_offset_convolutions_may_be_missing_in_an_imagenet_file(tmp_path):
 
 
 def test_config_without_a_detector_is_refused():
-    with pytest.raises(ConfigError, match="model.type"):
+    with pytest.raises(ConfigError, match=r"model\.type"):
         build_detector({"model": {"backbone": {}}})
     with pytest.raises(ConfigError, match="GFL"):
         build_detector({"type": "GFLL"})

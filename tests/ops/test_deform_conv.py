@@ -72,7 +72,10 @@ def test_gradients_equal_finite_differences(arrays):
                 moved = arrays[name].copy()
                 moved.ravel()[entry] += step
                 ends.append((reference(**{**arrays, name: moved}, **SETTINGS) * factor).sum())
-            assert gradient[entry] == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-3, abs=1e-3), (name, entry)
+            assert gradient[entry] == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-3, abs=1e-3), (
+                name,
+                entry,
+            )
 
 
 def test_starts_as_the_ordinary_convolution():

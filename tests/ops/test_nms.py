@@ -52,18 +52,24 @@ def test_batched_mask_separates_images_and_skips_empty_slots():
 
 @pytest.mark.parametrize("suppressor", [ClasswiseNMS(), SoftNMS(), VotingClusterNMS()])
 def test_no_candidate_gives_no_detection(suppressor):
-    boxes, scores, labels = suppressor(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), 5)
+    boxes, scores, labels = suppressor(
+        np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), 5
+    )
     assert boxes.shape == (0, 4) and scores.shape == (0,) and labels.shape == (0,)
 
 
 def test_plain_and_soft_nms_equal_golden():
     meta, arrays = case("h_boxes")
     note = next(note for note in meta["notes"] if note.startswith("plain"))
-    assert "nms on scores[:, 0], IoU 0.5" in note and "iou_threshold 0.3, sigma 0.5, min_score 0.05" in note, note
+    assert (
+        "nms on scores[:, 0], IoU 0.5" in note and "iou_threshold 0.3, sigma 0.5, min_score 0.05" in note
+    ), note
     boxes, scores = arrays["in/nms/boxes"], arrays["in/nms/scores"]
     for name, offset in (("plain", 0), ("plain_offset1", 1)):
         assert nms(boxes, scores[:, 0], 0.5, offset=offset).tolist() == arrays[f"out/{name}/inds"].tolist()
-    methods = sorted(key.split("/")[1] for key in arrays if key.startswith("out/soft") and key.endswith("inds"))
+    methods = sorted(
+        key.split("/")[1] for key in arrays if key.startswith("out/soft") and key.endswith("inds")
+    )
     for name in methods:
         soft = SoftNMS(0.3, 0.5, 0.05, name.removeprefix("soft_"))
         kept_boxes, kept_scores, _ = soft(boxes, scores[:, 1], np.zeros(len(boxes), int))
@@ -78,7 +84,9 @@ def test_multiclass_and_voting_nms_equal_golden():
         suppressor = SUPPRESSORS.get(settings["cfg"]["type"])(settings["cfg"]["iou_threshold"])
         # The last column is the background.
         rows, labels = np.nonzero(all_scores[:, :-1] > settings["score_thr"])
-        boxes, scores, kept_labels = suppressor(all_boxes[rows], all_scores[rows, labels], labels, settings["max_num"])
+        boxes, scores, kept_labels = suppressor(
+            all_boxes[rows], all_scores[rows, labels], labels, settings["max_num"]
+        )
         expected = arrays[f"out/{name}/boxes"]
         np.testing.assert_array_equal(kept_labels, arrays[f"out/{name}/labels"])
         np.testing.assert_allclose(scores, expected[:, 4], atol=1e-5)

@@ -26,7 +26,9 @@ class BasicBlock(jt.Module):
 
     expansion = 1
 
-    def __init__(self, in_channels, channels, *, stride, downsample, fixed_statistics, dcn, width, style, groups):
+    def __init__(
+        self, in_channels, channels, *, stride, downsample, fixed_statistics, dcn, width, style, groups
+    ):
         # width, style and groups exist only in a bottleneck; both blocks are built by one function.
         self.conv1 = nn.Conv(in_channels, channels, 3, stride=stride, padding=1, bias=False)
         self.bn1 = BatchNorm(channels, fixed_statistics=fixed_statistics)
@@ -51,7 +53,9 @@ class Bottleneck(jt.Module):
 
     expansion = 4
 
-    def __init__(self, in_channels, channels, *, stride, downsample, fixed_statistics, dcn, width, style, groups):
+    def __init__(
+        self, in_channels, channels, *, stride, downsample, fixed_statistics, dcn, width, style, groups
+    ):
         first, second = (1, stride) if style == "pytorch" else (stride, 1)
         self.conv1 = nn.Conv(in_channels, width, 1, stride=first, bias=False)
         self.bn1 = BatchNorm(width, fixed_statistics=fixed_statistics)
@@ -85,11 +89,27 @@ def _conv3x3(channels: int, stride: int, groups: int, dcn: Mapping[str, int] | N
 class ResNet(jt.Module):
     """Residual network with four stages; with `groups` above 1 a ResNeXt.
 
-    Source: arXiv:1512.03385 and arXiv:1611.05431; training habits (frozen stem and first stage, fixed statistics
-    with a learning affine part) as in mmDetection.
+    Args:
+        depth: 18, 34, 50, 101 or 152.
+        groups, base_width: of the 3x3 convolutions, 32 and 4 for ResNeXt 32x4d; depth 50 and more.
+        out_indices: stages whose maps are returned, 0 = stride 4 ... 3 = stride 32.
+        frozen_stages: -1: everything learns; 0: the stem is fixed; k: also the first k stages.
+        norm_eval: fixed statistics in every normalisation, also while training.
+        norm_trainable: whether weight and bias of the normalisations learn.
+        style: "pytorch" puts a bottleneck's stride on its 3x3 convolution, "caffe" on the first 1x1.
+        base_channels: width of the stem, 64 in the papers; smaller for tests.
+        dcn: options of the deformable convolutions, `deform_groups`; None: there are none.
+        stage_with_dcn: stages whose 3x3 convolutions are deformable when `dcn` is given.
+        zero_init_residual: without pretrained weights every block starts as the identity.
+        pretrained: path of a checkpoint, or "torchvision://resnet18" and the like; read by
+            `load_pretrained` only, so that building a model for given weights needs no other file.
+    Raises:
+        ConfigError: an option is unknown or does not fit the depth.
+    Source: arXiv:1512.03385 and arXiv:1611.05431; training habits (frozen stem and first stage, fixed
+        statistics with a learning affine part) as in mmDetection.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (the signature is the schema of a config section)
         self,
         depth: int,
         *,
@@ -106,24 +126,6 @@ class ResNet(jt.Module):
         zero_init_residual: bool = True,
         pretrained: str | None = None,
     ):
-        """
-        Args:
-            depth: 18, 34, 50, 101 or 152.
-            groups, base_width: of the 3x3 convolutions, 32 and 4 for ResNeXt 32x4d; depth 50 and more.
-            out_indices: stages whose maps are returned, 0 = stride 4 ... 3 = stride 32.
-            frozen_stages: -1: everything learns; 0: the stem is fixed; k: also the first k stages.
-            norm_eval: fixed statistics in every normalisation, also while training.
-            norm_trainable: whether weight and bias of the normalisations learn.
-            style: "pytorch" puts a bottleneck's stride on its 3x3 convolution, "caffe" on the first 1x1.
-            base_channels: width of the stem, 64 in the papers; smaller for tests.
-            dcn: options of the deformable convolutions, `deform_groups`; None: there are none.
-            stage_with_dcn: stages whose 3x3 convolutions are deformable when `dcn` is given.
-            zero_init_residual: without pretrained weights every block starts as the identity.
-            pretrained: path of a checkpoint, or "torchvision://resnet18" and the like; read by `load_pretrained`
-                only, so that building a model for given weights needs no other file.
-        Raises:
-            ConfigError: an option is unknown or does not fit the depth.
-        """
         _check_options(depth, style, groups, dcn)
         self.out_indices, self.frozen_stages = tuple(out_indices), frozen_stages
         self.pretrained = pretrained
@@ -135,18 +137,28 @@ class ResNet(jt.Module):
         for stage, num_blocks in enumerate(STAGE_BLOCKS[depth]):
             channels = base_channels * 2**stage
             options = {
-                "fixed_statistics": norm_eval or stage < frozen_stages, "style": style, "groups": groups,
+                "fixed_statistics": norm_eval or stage < frozen_stages,
+                "style": style,
+                "groups": groups,
                 "width": channels * base_width // 64 * groups if groups > 1 else channels,
                 "dcn": dcn if dcn is not None and stage_with_dcn[stage] else None,
             }
             stride = 1 if stage == 0 else 2
-            setattr(self, f"layer{stage + 1}", _stage(block, in_channels, channels, num_blocks, stride, options))
+            setattr(
+                self, f"layer{stage + 1}", _stage(block, in_channels, channels, num_blocks, stride, options)
+            )
             in_channels = channels * block.expansion
         self._init_weights(zero_init_residual)
         self._freeze(norm_trainable)
 
     def execute(self, images: jt.Var) -> tuple[jt.Var, ...]:
-        """Maps of the stages `out_indices` for images [N, 3, H, W]: [N, D_s, H / 2^(s+2), W / 2^(s+2)], rounded up."""
+        """One map per entry of `out_indices`.
+
+        Args:
+            images: [N, 3, H, W]
+        Returns:
+            of stage s: [N, D_s, H / 2^(s + 2), W / 2^(s + 2)], sizes rounded up.
+        """
         x = self.maxpool(nn.relu(self.bn1(self.conv1(images))))
         if self.frozen_stages >= 0:
             x.stop_grad()  # nothing before it learns: lets Jittor drop the early maps, the largest ones
@@ -192,13 +204,17 @@ def _check_options(depth: int, style: str, groups: int, dcn: Mapping[str, int] |
     if style not in STYLES:
         raise ConfigError(f"ResNet style {style!r}: {suggestion(style, STYLES)}")
     if depth < 50 and groups != 1:
-        raise ConfigError(f"ResNet depth {depth} has no grouped convolutions: use depth 50 or more with groups={groups}.")
+        raise ConfigError(
+            f"ResNet depth {depth} has no grouped convolutions: use depth 50 or more with groups={groups}."
+        )
     unknown = set(dcn or ()) - {"deform_groups"}
     if unknown:
         raise ConfigError(f"ResNet dcn takes only deform_groups, not {', '.join(sorted(unknown))}.")
 
 
-def _stage(block, in_channels: int, channels: int, num_blocks: int, stride: int, options: dict) -> nn.Sequential:
+def _stage(
+    block, in_channels: int, channels: int, num_blocks: int, stride: int, options: dict
+) -> nn.Sequential:
     out_channels = channels * block.expansion
     downsample = None
     if stride != 1 or in_channels != out_channels:
@@ -207,5 +223,7 @@ def _stage(block, in_channels: int, channels: int, num_blocks: int, stride: int,
             BatchNorm(out_channels, fixed_statistics=options["fixed_statistics"]),
         )
     blocks = [block(in_channels, channels, stride=stride, downsample=downsample, **options)]
-    blocks += [block(out_channels, channels, stride=1, downsample=None, **options) for _ in range(num_blocks - 1)]
+    blocks += [
+        block(out_channels, channels, stride=1, downsample=None, **options) for _ in range(num_blocks - 1)
+    ]
     return nn.Sequential(*blocks)

@@ -15,16 +15,14 @@ from jld.toolchain import jittor as jt
 class SingleStageDetector(jt.Module):
     """Backbone, neck and dense head; the head decides which detector it is.
 
+    Args:
+        backbone: images to stage maps.
+        neck: stage maps to pyramid maps.
+        bbox_head: pyramid maps to predictions; owns priors, assigner and losses.
     Source: arXiv:1708.02002 for the common form.
     """
 
     def __init__(self, backbone: jt.Module, neck: jt.Module, bbox_head: jt.Module):
-        """
-        Args:
-            backbone: images to stage maps.
-            neck: stage maps to pyramid maps.
-            bbox_head: pyramid maps to predictions; owns priors, assigner and losses.
-        """
         self.backbone, self.neck, self.bbox_head = backbone, neck, bbox_head
 
     def execute(self, images: jt.Var) -> Trace:
@@ -50,7 +48,7 @@ class SingleStageDetector(jt.Module):
         return [parameter for parameter in self.parameters() if not parameter.is_stop_grad()]
 
     def load_pretrained(self) -> None:
-        """Reads the backbone's ImageNet weights where its config names any; call it before training from scratch.
+        """Reads the ImageNet weights that the backbone's config names; call it before training from scratch.
 
         Raises:
             CheckpointError: the file is missing or does not fit.

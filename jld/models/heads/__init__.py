@@ -1,4 +1,4 @@
-"""Heads: pyramid maps in, documented predictions, losses and detections out. Importing the package registers them."""
+"""Heads: pyramid maps in; predictions, losses and detections out. Importing the package registers them."""
 
 from jld.models.heads.gfl_head import GFLHead
 

@@ -1,4 +1,4 @@
-"""What heads share that predict every box side as a distribution over bins, and the layout of dense predictions."""
+"""What heads share that predict box sides as distributions over bins; the layout of dense predictions."""
 
 from __future__ import annotations
 
@@ -16,8 +16,12 @@ def conv_tower(in_channels: int, channels: int, depth: int, num_norm_groups: int
     tower = nn.Sequential()
     for index in range(depth):
         layer = ConvModule(
-            in_channels if index == 0 else channels, channels, 3,
-            padding=1, num_norm_groups=num_norm_groups, relu=True,
+            in_channels if index == 0 else channels,
+            channels,
+            3,
+            padding=1,
+            num_norm_groups=num_norm_groups,
+            relu=True,
         )
         init_normal(layer.conv)
         tower.append(layer)

@@ -31,6 +31,19 @@ class GFLHead(jt.Module):
         box_logits: [N, P, 4, B] distribution of the distance from the prior's centre to the left, top, right
             and bottom side, B = reg_max + 1 bins of one stride each, after the learnable factor of the level.
 
+    Args:
+        num_classes: C.
+        in_channels: channels of the neck's maps.
+        feat_channels: width of the two towers.
+        stacked_convs: convolutions in each tower.
+        reg_max: largest distance in strides; B - 1.
+        priors: prior generator, for example AnchorGenerator.
+        assigner: who is positive, for example ATSSAssigner.
+        loss_cls: quality focal loss, called with (labels, qualities).
+        loss_dfl: distribution focal loss on distances in strides.
+        loss_bbox: box loss on corners in strides.
+        num_norm_groups: groups of the towers' normalisation; None: no normalisation, convolutions with bias.
+        score_threshold, nms_pre, nms, max_per_image: see `Postprocess`.
     Source: arXiv:2006.04388 and mmDetection's GFLHead.
     Differs: a batch without positives has box losses of zero instead of NaN, because the summed weight W that
         divides them is at least 1e-6. (mmDetection's GFLHead divides by W, its LDHead by W + 1e-6; the three
@@ -41,7 +54,7 @@ class GFLHead(jt.Module):
     # Floor of the summed weights that divide the box losses.
     min_weight_sum = 1e-6
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (the signature is the schema of a config section)
         self,
         num_classes: int,
         in_channels: int = 256,
@@ -60,20 +73,6 @@ class GFLHead(jt.Module):
         nms: Any,
         max_per_image: int = 100,
     ):
-        """Args:
-        num_classes: C.
-        in_channels: channels of the neck's maps.
-        feat_channels: width of the two towers.
-        stacked_convs: convolutions in each tower.
-        reg_max: largest distance in strides; B - 1.
-        priors: prior generator, for example AnchorGenerator.
-        assigner: who is positive, for example ATSSAssigner.
-        loss_cls: quality focal loss, called with (labels, qualities).
-        loss_dfl: distribution focal loss on distances in strides.
-        loss_bbox: box loss on corners in strides.
-        num_norm_groups: groups of the towers' normalisation; None: no normalisation, convolutions with bias.
-        score_threshold, nms_pre, nms, max_per_image: see `Postprocess`.
-        """
         self.num_classes, self.reg_max = num_classes, reg_max
         self.priors, self.assigner = priors, assigner
         self.loss_cls, self.loss_dfl, self.loss_bbox = loss_cls, loss_dfl, loss_bbox

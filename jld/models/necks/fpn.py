@@ -1,6 +1,7 @@
 """Feature pyramid network.
 
-Source: arXiv:1612.03144; extra levels as in arXiv:1708.02002 (from the input) and arXiv:1904.01355 (from the output).
+Source: arXiv:1612.03144; extra levels from the input as in arXiv:1708.02002, from the output as in
+arXiv:1904.01355.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ EXTRA_SOURCES = ("on_input", "on_lateral", "on_output")
 def upsample_like(x: jt.Var, finer: jt.Var) -> jt.Var:
     """Nearest up-sampling by two to the exact size of the next finer map.
 
-    Strided convolutions round up, so a side is 2h or 2h - 1; in both cases the nearest source of cell i is i // 2.
-    The index expression holds no size, so maps of any size share one kernel.
+    Strided convolutions round up, so a side is 2h or 2h - 1; in both cases the nearest source of cell i is
+    i // 2. The index expression holds no size, so maps of any size share one kernel.
 
     Args:
         x: [N, D, h, w]
@@ -39,6 +40,17 @@ def upsample_like(x: jt.Var, finer: jt.Var) -> jt.Var:
 class FPN(jt.Module):
     """Top-down pyramid: 1x1 laterals, nearest up-sampling and addition, 3x3 outputs, strided extra levels.
 
+    Args:
+        in_channels: channels of every backbone map, unused early ones included.
+        out_channels: D of every output.
+        num_outs: levels returned; beyond the backbone's they are made by stride.
+        start_level: first backbone map that is used.
+        add_extra_convs: where the first extra convolution reads: "on_input" (last backbone map),
+            "on_lateral", "on_output" (last pyramid map); True means "on_input"; False: extra levels are
+            subsampled maps.
+        relu_before_extra_convs: ReLU between the extra convolutions.
+    Raises:
+        ConfigError: unknown source, or fewer outputs than backbone maps.
     Source: arXiv:1612.03144.
     """
 
@@ -52,23 +64,15 @@ class FPN(jt.Module):
         add_extra_convs: str | bool = False,
         relu_before_extra_convs: bool = False,
     ):
-        """
-        Args:
-            in_channels: channels of every backbone map, unused early ones included.
-            out_channels: D of every output.
-            num_outs: levels returned; beyond the backbone's they are made by stride.
-            start_level: first backbone map that is used.
-            add_extra_convs: where the first extra convolution reads: "on_input" (last backbone map), "on_lateral",
-                "on_output" (last pyramid map); True means "on_input"; False: extra levels are subsampled maps.
-            relu_before_extra_convs: ReLU between the extra convolutions.
-        Raises:
-            ConfigError: unknown source, or fewer outputs than backbone maps.
-        """
         if add_extra_convs not in (*EXTRA_SOURCES, True, False):
-            raise ConfigError(f"FPN add_extra_convs {add_extra_convs!r}: {suggestion(add_extra_convs, EXTRA_SOURCES)}")
+            raise ConfigError(
+                f"FPN add_extra_convs {add_extra_convs!r}: {suggestion(add_extra_convs, EXTRA_SOURCES)}"
+            )
         used = list(in_channels)[start_level:]
         if num_outs < len(used) or not used:
-            raise ConfigError(f"FPN has {len(used)} backbone maps from start_level={start_level} but num_outs={num_outs}.")
+            raise ConfigError(
+                f"FPN has {len(used)} backbone maps from start_level={start_level} but num_outs={num_outs}."
+            )
         self.start_level, self.num_inputs, self.num_outs = start_level, len(in_channels), num_outs
         self.extra_source = "on_input" if add_extra_convs is True else add_extra_convs
         self.relu_before_extra_convs = relu_before_extra_convs
