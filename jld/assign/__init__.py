@@ -1,4 +1,5 @@
-"""Who learns what: assigners match priors with ground truth."""
+"""Who learns what: assigners match priors with ground truth, regions choose priors for distillation."""
 
+from jld.assign import regions
 from jld.assign.assignment import Assignment, make_assignment
-from jld.assign.atss import ATSSAssigner
+from jld.assign.atss import ATSSAssigner, atss_thresholds

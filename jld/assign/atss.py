@@ -1,12 +1,11 @@
 """Adaptive training sample selection (ATSS), for all images, levels and boxes at once and without a sync.
 
-Owns the choice of candidates, the threshold t_g and the assignment. The distillation regions reuse t_g through
-`Assignment.gt_thresholds`. Source: arXiv:1912.02424, algorithm 1.
+Owns the choice of candidates, the threshold t_g and the assignment. Distillation regions reuse t_g, through
+`Assignment.gt_thresholds` or `atss_thresholds`. Source: arXiv:1912.02424, algorithm 1.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,8 +27,8 @@ class ATSSAssigner:
 
     Args:
         topk: candidates per level and box.
-        ignore_iof_thr: priors whose overlap with an ignored box, as a share of the prior's area, is above this
-            are ignored; 0 or less switches it off.
+        ignore_iof_thr: a prior is ignored when an ignored box covers more than this share of its area; 0 or less
+            switches it off.
     Raises:
         ConfigError: topk below 1.
     Source: arXiv:1912.02424, algorithm 1.
@@ -51,22 +50,32 @@ class ATSSAssigner:
             valid_mask: [N, P] what `priors.valid_mask(targets.pad_shapes)` gives.
             num_classes: C, the label of background.
         """
+        ignored = None
         if self.ignore_iof_thr > 0:
             ignored = overlaps_ignored(priors, targets, self.ignore_iof_thr)  # [N, P]
             candidates = _nearest_of_all(priors, targets, valid_mask, ignored, self.topk)
         else:
-            ignored = None
             candidates = _nearest_in_window(priors, targets, self.topk)
-        boxes = targets.boxes.unsqueeze(2)  # [N, G, 1, 4]
-        iou = aligned_overlaps(priors.boxes[candidates.index], boxes)  # [N, G, M]
-        mask = candidates.mask * targets.mask.unsqueeze(2)
-        thresholds = _thresholds(iou, mask)  # [N, G]
-        accepted = (iou >= thresholds.unsqueeze(2)).float32() * mask
-        accepted = accepted * (_inset(priors.centers[candidates.index], boxes) > MIN_INSET_PX)
+        iou, mask = _candidate_overlaps(priors, targets, candidates)
+        thresholds = _thresholds(iou, mask)
+        inset = inset_px(priors.centers[candidates.index], targets.boxes.unsqueeze(2))
+        accepted = mask * (iou >= thresholds.unsqueeze(2)) * (inset > MIN_INSET_PX)
         gt_index, max_iou = _best_per_prior(candidates.index, iou, accepted, valid_mask.shape)
         if ignored is not None:
             gt_index = jt.ternary((gt_index < 0).logical_and(ignored > 0), IGNORED, gt_index)
         return make_assignment(gt_index, max_iou, targets, valid_mask, num_classes, thresholds)
+
+
+def atss_thresholds(priors, targets, topk: int = 9):
+    """[N, G] t_g of ATSS, for detectors whose assigner is another; `UNREACHABLE` in empty slots.
+
+    Args:
+        priors: Priors whose anchors of one cell share their centre.
+        targets: Targets of the batch.
+        topk: candidates per level and box.
+    """
+    candidates = _nearest_in_window(priors, targets, topk)
+    return _thresholds(*_candidate_overlaps(priors, targets, candidates)).stop_grad()
 
 
 @dataclass(frozen=True)
@@ -85,9 +94,9 @@ class _Candidates:
 def _nearest_in_window(priors, targets, topk: int) -> _Candidates:
     """The nearest priors of every level without a look at the others.
 
-    On a regular grid the k cells nearest to a point lie within the k nearest columns and the k nearest rows: a cell
-    of any other column has k cells of its own row before it. Those columns are neighbours, so they follow from the
-    point by arithmetic, shifted into the valid part of the level where the point lies near or beyond its edge.
+    On a regular grid the k cells nearest to a point lie within the k nearest columns and the k nearest rows: a
+    cell of any other column has k cells of its own row before it. Those columns are neighbours, so they follow
+    from the point by arithmetic, shifted into the valid part of the level near and beyond its edges.
     """
     grid = _Grid(priors, targets.pad_shapes)
     centers = box_centers(targets.boxes)
@@ -153,7 +162,7 @@ def _rank(values):
 
 
 def _nearest_of_all(priors, targets, valid_mask, ignored, topk: int) -> _Candidates:
-    """The nearest priors of every level when some are ignored: these come last, so no window bounds the search."""
+    """The nearest priors of every level where ignored ones come last: no window bounds the search then."""
     centers = box_centers(targets.boxes)
     dx = priors.centers[:, 0] - centers[..., 0].unsqueeze(2)  # [N, G, P]
     dy = priors.centers[:, 1] - centers[..., 1].unsqueeze(2)
@@ -169,6 +178,12 @@ def _nearest_of_all(priors, targets, valid_mask, ignored, topk: int) -> _Candida
     return _Candidates(index, mask)
 
 
+def _candidate_overlaps(priors, targets, candidates: _Candidates):
+    """IoU [N, G, M] of the candidates with their box, and 1 where box and candidate are real [N, G, M]."""
+    iou = aligned_overlaps(priors.boxes[candidates.index], targets.boxes.unsqueeze(2))
+    return iou, candidates.mask * targets.mask.unsqueeze(2)
+
+
 def _thresholds(iou, mask):
     """t_g [N, G]: mean plus standard deviation (divisor count - 1) of the candidates' IoU [N, G, M]."""
     count = mask.sum(2)
@@ -179,7 +194,7 @@ def _thresholds(iou, mask):
     return jt.ternary(count > 1.5, mean + deviation, UNREACHABLE)
 
 
-def _inset(points, boxes):
+def inset_px(points, boxes):
     """[...] distance in px from points [..., 2] to the nearest side of boxes [..., 4], negative outside."""
     x, y = points[..., 0], points[..., 1]
     x1, y1, x2, y2 = split_corners(boxes)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from jld.boxes.priors import AnchorGenerator
+from jld.toolchain import jittor as jt
 from tests.assign.scenes import make_targets
-from tests.golden_cases import case
+from tests.golden_cases import case, fill
 
 
 def _assigner_sets():
@@ -55,3 +56,17 @@ def head_scene(meta, arrays):
         ignore,
     )
     return priors, targets, priors.valid_mask(targets.pad_shapes), meta["head"]["num_classes"]
+
+
+def prediction_maps(meta, prefix):
+    """`cls_logits` and `box_logits` of a head case, all levels concatenated; `prefix` "" or "teacher_"."""
+    levels = len(meta["head"]["anchor_generator"]["strides"])
+    bins = meta["head"]["reg_max"] + 1
+    columns = {}
+    for name in ("cls_score", "bbox_pred"):
+        maps = [fill.generate(meta["generated"][f"{prefix}{name}/{level}"]) for level in range(levels)]
+        columns[name] = np.concatenate(
+            [m.transpose(0, 2, 3, 1).reshape(len(m), -1, m.shape[1]) for m in maps], 1
+        )
+    boxes = columns["bbox_pred"].reshape(*columns["bbox_pred"].shape[:2], 4, bins)
+    return {"cls_logits": jt.array(columns["cls_score"]), "box_logits": jt.array(boxes)}

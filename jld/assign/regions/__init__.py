@@ -1,0 +1,13 @@
+"""Distillation regions: which priors a term looks at, and with which soft weight.
+
+A region is a pure function of a context (priors, targets, assignment, valid mask; `gi` also of both
+predictions) to weights [N, P], 0 outside. Regions need no positives, and an image without objects is an
+ordinary case.
+"""
+
+from jld.assign.regions.everywhere import All
+from jld.assign.regions.fine_grained import FineGrained
+from jld.assign.regions.general_instance import GeneralInstance
+from jld.assign.regions.inside_gt import Background, InsideGT
+from jld.assign.regions.main import MainRegion
+from jld.assign.regions.valuable import ValuableLocalizationRegion

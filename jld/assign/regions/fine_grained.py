@@ -1,0 +1,38 @@
+"""Locations whose anchors overlap an object nearly as well as its best anchor does."""
+
+from __future__ import annotations
+
+from jld.boxes.overlaps import aligned_overlaps
+from jld.errors import ConfigError
+from jld.registry import REGIONS
+
+
+@REGIONS.register(aliases=("fine_grained",))
+class FineGrained:
+    """Priors whose IoU with a box exceeds a share of the best IoU any prior reaches with it (`fine_grained`).
+
+    Args:
+        threshold: that share, in (0, 1).
+    Raises:
+        ConfigError: threshold outside (0, 1).
+    Source: arXiv:1906.03609, section 3.2; the best IoU is taken over all levels together, as in HikariTJU/LD.
+    """
+
+    def __init__(self, threshold: float = 0.5):
+        if not 0 < threshold < 1:
+            raise ConfigError(
+                f"FineGrained needs a threshold between 0 and 1, not {threshold}: 0.5 is published."
+            )
+        self.threshold = threshold
+
+    def __call__(self, context):
+        """[N, P] 1 where any box accepts the prior."""
+        valid = context.valid_mask.unsqueeze(1)
+        best = (_overlaps(context) * valid).max(2)  # [N, G]
+        # The IoU is computed again on purpose: [N, G, P] is then never stored, each pass is one fused kernel.
+        accepted = _overlaps(context) * valid > self.threshold * best.unsqueeze(2)
+        return (accepted.float32() * context.targets.mask.unsqueeze(2)).max(1)
+
+
+def _overlaps(context):
+    return aligned_overlaps(context.priors.boxes, context.targets.boxes.unsqueeze(2))  # [N, G, P]
