@@ -1,0 +1,181 @@
+"""Other datasets of rotated boxes rewritten in the layout of DOTA: `images/*.png`, `labelTxt/*.txt`.
+
+A second run goes on where the first one stopped: an image whose label file is there is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+
+from jld.data.dota.classes import DIOR_CLASSES, HRSC_CLASSES, SHIP_CLASSES
+from jld.data.dota.jdet_labels import jdet_entry, write_jdet_labels
+from jld.data.dota.labels import read_label_file, write_label_file
+from jld.data.dota.xml_readers import Reader, read_dior_xml, read_fair_xml, read_hrsc_xml, read_ssdd_xml
+from jld.data.images import IMAGE_SUFFIXES, read_image, read_size
+from jld.data.problems import listing
+from jld.errors import DataError
+from jld.utils.map_shards import map_shards
+
+
+@dataclass(frozen=True)
+class ConvertJob:
+    """One image to rewrite; without `xml` it has no labels, without `resize` it keeps its size."""
+
+    image_file: Path
+    xml: Path | None
+    name: str
+    target: Path
+    read: Reader | None = None
+    resize: int | None = None
+
+
+def convert_fair(source: Path, target: Path, num_workers: int = 0) -> int:
+    """FAIR1M: `images/<n>.tif` and, but for test, `labelXml/<n>.xml`; images become `P<n, four
+    digits>.png`.
+    """
+    has_labels = (source / "labelXml").is_dir()
+    jobs = [
+        ConvertJob(
+            image,
+            source / "labelXml" / f"{image.stem}.xml" if has_labels else None,
+            f"P{image.stem.zfill(4)}",
+            target,
+            read_fair_xml,
+        )
+        for image in _images_in(source / "images").values()
+    ]
+    return _convert(jobs, num_workers)
+
+
+def convert_ssdd(
+    source: Path, target: Path, label: str, resize: int = 800, num_workers: int = 0, *, rotated: bool = False
+) -> int:
+    """SSDD and SSDD+: `JPEGImages_<label>`, `Annotations_<label>`; images are stretched to a square, as in
+    JDet.
+    """
+    images = _images_in(source / f"JPEGImages_{label}")
+    read = partial(read_ssdd_xml, rotated=rotated)
+    annotations = source / f"Annotations_{label}"
+    jobs = [
+        ConvertJob(image, annotations / f"{stem}.xml", stem, target, read, resize)
+        for stem, image in images.items()
+    ]
+    return _convert(jobs, num_workers, SHIP_CLASSES)
+
+
+def convert_hrsc(
+    source: Path, target: Path, label: str, num_workers: int = 0, *, classwise: bool = False
+) -> int:
+    """HRSC2016: `FullDataSet/AllImages`, `FullDataSet/Annotations`, `ImageSets/<label>.txt`."""
+    data = source / "FullDataSet"
+    images = _images_in(data / "AllImages")
+    read = partial(read_hrsc_xml, classwise=classwise)
+    jobs = [
+        ConvertJob(
+            _image_of(images, stem, data / "AllImages"),
+            data / "Annotations" / f"{stem}.xml",
+            stem,
+            target,
+            read,
+        )
+        for stem in _listed(source / "ImageSets" / f"{label}.txt")
+    ]
+    return _convert(jobs, num_workers, HRSC_CLASSES if classwise else SHIP_CLASSES)
+
+
+def convert_dior(source: Path, target: Path, label: str, num_workers: int = 0) -> int:
+    """DIOR-R: `JPEGImages-trainval`, `JPEGImages-test`, `Annotations/Oriented Bounding Boxes`,
+    `Main/<label>.txt`.
+    """
+    images = {}
+    for folder in ("JPEGImages-trainval", "JPEGImages-test"):
+        images |= _images_in(source / folder) if (source / folder).is_dir() else {}
+    annotations = source / "Annotations" / "Oriented Bounding Boxes"
+    jobs = [
+        ConvertJob(_image_of(images, stem, source), annotations / f"{stem}.xml", stem, target, read_dior_xml)
+        for stem in _listed(source / "Main" / f"{label}.txt")
+    ]
+    return _convert(jobs, num_workers, DIOR_CLASSES)
+
+
+CONVERTERS = {
+    "FAIR": convert_fair,
+    "FAIR1M_1_5": convert_fair,
+    "SSDD": convert_ssdd,
+    "SSDD+": partial(convert_ssdd, rotated=True),
+    "HRSC2016": convert_hrsc,
+    "DIOR-R": convert_dior,
+}
+
+
+def _convert(jobs: Sequence[ConvertJob], num_workers: int, classes: Sequence[str] | None = None) -> int:
+    """Runs all jobs, then writes `labels.pkl` where the images are used as they are (`classes` given)."""
+    problems = [
+        problem
+        for _, found in map_shards(_convert_one, jobs, num_workers, lambda job: str(job.image_file))
+        for problem in found
+    ]
+    if problems:
+        raise DataError(
+            f"{len(problems)} objects cannot be used; mend them and run again:\n{listing(problems)}"
+        )
+    if classes is not None and jobs:
+        entries = []
+        for job in jobs:
+            annotation, _ = read_label_file(job.target / "labelTxt" / f"{job.name}.txt")
+            height, width = read_size(job.target / "images" / f"{job.name}.png")
+            if len(annotation):
+                entries.append(jdet_entry(f"{job.name}.png", width, height, annotation, classes))
+        write_jdet_labels(jobs[0].target / "labels.pkl", entries)
+    return len(jobs)
+
+
+def _convert_one(job: ConvertJob) -> list:
+    image_file, label_file = (
+        job.target / "images" / f"{job.name}.png",
+        job.target / "labelTxt" / f"{job.name}.txt",
+    )
+    if image_file.is_file() and (job.xml is None or label_file.is_file()):
+        return []
+    annotation, problems = job.read(job.xml) if job.xml else (None, [])
+    if problems:
+        return problems
+    image = read_image(job.image_file)
+    height, width = image.shape[:2]
+    if job.resize is not None:
+        image = cv2.resize(image, (job.resize, job.resize))
+    image_file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = image_file.with_name(f".{image_file.name}.part.png")
+    if not cv2.imwrite(str(temporary), image):
+        raise DataError(f"{image_file}: image cannot be written.")
+    temporary.replace(image_file)
+    if annotation is not None:
+        if job.resize is not None:
+            scale = [job.resize / width, job.resize / height] * 4
+            annotation = type(annotation).of(annotation.polys * scale, annotation.names, annotation.difficult)
+        write_label_file(label_file, annotation)
+    return []
+
+
+def _images_in(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder; is the source path right?")
+    return {file.stem: file for file in sorted(folder.iterdir()) if file.suffix.lower() in IMAGE_SUFFIXES}
+
+
+def _image_of(images: dict[str, Path], stem: str, folder: Path) -> Path:
+    if stem not in images:
+        raise DataError(f"image {stem} is listed, but not in {folder}.")
+    return images[stem]
+
+
+def _listed(path: Path) -> list[str]:
+    try:
+        return path.read_text("utf-8").split()
+    except OSError as problem:
+        raise DataError(f"{path}: list of images cannot be read, {problem.strerror}.") from None

@@ -1,0 +1,256 @@
+"""A whole split of a dataset becomes patches: over worker processes, restartable, with a manifest.
+
+<target>/images/<patch>.png, <target>/labelTxt/<patch>.txt (annfiles in the style of MMRotate),
+<target>/labels.pkl   what JDet's datasets read,
+<target>/manifest.json   the settings with their hash, and counts once all is done,
+<target>/.progress/<image>.json   one mark per finished image; a killed run goes on behind them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jld.data.dota.jdet_labels import jdet_entry, write_jdet_labels
+from jld.data.dota.labels import read_label_file
+from jld.data.dota.patches import SourceImage, SplitSettings, split_image, write_text
+from jld.data.images import IMAGE_SUFFIXES
+from jld.data.problems import Problem, error, listing
+from jld.errors import ConfigError, DataError
+from jld.utils.map_shards import map_shards
+
+MANIFEST = "manifest.json"
+PROGRESS = ".progress"
+
+
+def find_images(folders: Sequence[str | Path], *, has_labels: bool = True) -> list[SourceImage]:
+    """The images of one or several folders with `images` and `labelTxt` in them, sorted by identifier.
+
+    Args:
+        folders: for example `train` and `val`, whose images together are `trainval`.
+        has_labels: whether every image needs a label file.
+    Raises:
+        DataError: a folder or label files are missing, no image is there, or two images have the same name.
+    """
+    found: dict[str, SourceImage] = {}
+    problems = []
+    for folder in map(Path, folders):
+        images = folder / "images"
+        if not images.is_dir():
+            raise DataError(f"{images} is no folder; the layout is <source>/<label>/images and labelTxt.")
+        for file in sorted(images.iterdir()):
+            if file.suffix.lower() not in IMAGE_SUFFIXES:
+                continue
+            label = folder / "labelTxt" / f"{file.stem}.txt"
+            if file.stem in found:
+                problems.append(error(f"has the same name as {found[file.stem].image_file}.", file))
+            if has_labels and not label.is_file():
+                problems.append(error("image has no label file; expected it in labelTxt.", label))
+            found[file.stem] = SourceImage(file.stem, str(file), str(label) if has_labels else None)
+    if problems:
+        raise DataError(f"{len(problems)} images cannot be used:\n{listing(problems)}")
+    if not found:
+        raise DataError(f"no image in {', '.join(str(Path(folder) / 'images') for folder in folders)}.")
+    return [found[image_id] for image_id in sorted(found)]
+
+
+def label_problems(sources: Sequence[SourceImage], classes: Sequence[str] | None) -> list[Problem]:
+    """Every malformed line of all label files, read before the first image is cut."""
+    files = [source.label_file for source in sources if source.label_file]
+    return [problem for file in files for problem in read_label_file(file, classes)[1]]
+
+
+def split_dataset(
+    sources: Sequence[SourceImage],
+    target: str | Path,
+    settings: SplitSettings,
+    *,
+    classes: Sequence[str] | None = None,
+    num_workers: int = 0,
+    skip_malformed: bool = False,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Cuts all images; images that were cut before and have not changed since are passed over.
+
+    Args:
+        sources: see `find_images`.
+        target: folder of the result.
+        settings: how to cut.
+        classes: names in the order of the labels; None for images without labels.
+        num_workers: processes, each with one image in memory; 0 works in this one.
+        skip_malformed: leave out label lines that cannot be used instead of stopping.
+        on_progress: called with (images done, images in all) after each image, first with those done before.
+    Returns:
+        The manifest: settings, counts, and the label lines that were left out.
+    Raises:
+        ConfigError: the folder was made with other settings.
+        DataError: malformed label lines (all of them), or images that cannot be read (all of them).
+    """
+    target = Path(target)
+    problems = label_problems(sources, classes)
+    if problems and not skip_malformed:
+        raise DataError(
+            f"{len(problems)} label lines cannot be used; mend them, or pass skip_malformed "
+            f"(--skip-malformed) to leave them out:\n{listing(problems)}"
+        )
+    manifest = _start_manifest(target, settings, classes)
+    for folder in ("images", settings.label_folder, PROGRESS):
+        (target / folder).mkdir(parents=True, exist_ok=True)
+    work = partial(
+        _split_or_report, settings=settings, target=str(target), classes=classes and tuple(classes)
+    )
+    marks = _cut_missing(
+        sources, _valid_marks(target, sources, settings), target, work, num_workers, on_progress
+    )
+    patches = [patch for source in sources for patch in marks[source.image_id]["patches"]]
+    if classes is not None:
+        _write_jdet_labels(target, settings, patches, classes)
+    manifest |= {
+        "is_complete": True,
+        "num_images": len(sources),
+        "num_patches": len(patches),
+        "num_objects": sum(patch[3] for patch in patches),
+        "left_out": [str(problem) for problem in problems],
+    }
+    write_text(target / MANIFEST, json.dumps(manifest, indent=2) + "\n")
+    return manifest
+
+
+def _cut_missing(
+    sources: Sequence[SourceImage],
+    marks: dict[str, dict],
+    target: Path,
+    work: Callable,
+    num_workers: int,
+    on_progress: Callable[[int, int], None],
+) -> dict[str, dict]:
+    """Cuts the images that have no mark yet, and returns the marks of all."""
+    waiting = [source for source in sources if source.image_id not in marks]
+    on_progress(len(marks), len(sources))
+    failures = []
+    for index, (mark, failure) in map_shards(work, waiting, num_workers, lambda source: source.image_file):
+        if failure:
+            failures.append(error(failure))
+            continue
+        image_id = waiting[index].image_id
+        write_text(_mark_file(target, image_id), json.dumps(mark))
+        marks[image_id] = mark
+        on_progress(len(marks), len(sources))
+    if failures:
+        raise DataError(
+            f"{len(failures)} images could not be cut; mend them and run again, the others are kept:\n"
+            f"{listing(failures)}"
+        )
+    return marks
+
+
+def _split_or_report(source: SourceImage, **options: Any) -> tuple[dict | None, str]:
+    """(done mark, reason why there is none): one broken image must not end the work on the others."""
+    try:
+        return split_image(source, **options), ""
+    except DataError as problem:
+        return None, str(problem)
+
+
+def settings_hash(described: dict[str, Any]) -> str:
+    """Twelve hexadecimal digits that differ between settings."""
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _start_manifest(target: Path, settings: SplitSettings, classes: Sequence[str] | None) -> dict[str, Any]:
+    described = {**settings.as_dict(), "classes": None if classes is None else list(classes)}
+    manifest = {"format": 1, "settings": described, "hash": settings_hash(described), "is_complete": False}
+    file = target / MANIFEST
+    if file.is_file():
+        former = _read_json(file) or {}
+        if former.get("hash") != manifest["hash"]:
+            changes = _describe_changes(former.get("settings") or {}, described)
+            raise ConfigError(
+                f"{target} was made with other settings ({changes}): choose another target_dataset_path, or "
+                "remove it with --clear."
+            )
+    elif target.is_dir() and any(target.iterdir()):
+        raise ConfigError(
+            f"{target} holds files but no {MANIFEST}, so it is not known how they were made: choose another "
+            "target_dataset_path, or remove the folder."
+        )
+    write_text(file, json.dumps(manifest, indent=2) + "\n")
+    return manifest
+
+
+def _describe_changes(former: dict[str, Any], now: dict[str, Any]) -> str:
+    changes = [
+        f"{key} was {former.get(key)!r}, now {now.get(key)!r}"
+        for key in sorted({*former, *now})
+        if former.get(key) != now.get(key)
+    ]
+    return "; ".join(changes) or "the manifest is damaged"
+
+
+def _mark_file(target: Path, image_id: str) -> Path:
+    return target / PROGRESS / f"{image_id}.json"
+
+
+def _valid_marks(target: Path, sources: Sequence[SourceImage], settings: SplitSettings) -> dict[str, dict]:
+    """{image: done mark} of the images that need no work; patches that nobody vouches for any more are
+    removed.
+    """
+    by_id = {source.image_id: source for source in sources}
+    marks = {}
+    for file in sorted((target / PROGRESS).glob("*.json")):
+        mark, source = _read_json(file), by_id.get(file.stem)
+        if mark is not None and source is not None and mark["fingerprint"] == source.fingerprint():
+            marks[file.stem] = mark
+            continue
+        for name, *_ in (mark or {"patches": []})["patches"]:
+            (target / "images" / f"{name}.png").unlink(missing_ok=True)
+            (target / settings.label_folder / f"{name}.txt").unlink(missing_ok=True)
+        file.unlink()
+    return marks
+
+
+def _read_json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text("utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return None
+
+
+def _write_jdet_labels(
+    target: Path, settings: SplitSettings, patches: Sequence[Sequence], classes: Sequence[str]
+) -> None:
+    """`labels.pkl` in JDet's layout: le135 boxes, labels from 1, patches without objects left out.
+
+    As in JDet, flag 1 goes to the ignored objects and flag 2 is left out; patches in the style of MMRotate
+    train on all flags, as MMRotate does.
+    """
+    entries = []
+    for name, width, height, num_objects in patches:
+        if num_objects == 0 and not settings.keep_empty:
+            continue
+        annotation, _ = read_label_file(target / settings.label_folder / f"{name}.txt")
+        if settings.style == "mmrotate":
+            annotation = replace(annotation, difficult=np.zeros_like(annotation.difficult))
+        entries.append(jdet_entry(f"{name}.png", width, height, annotation, classes))
+    write_jdet_labels(target / "labels.pkl", entries)
+
+
+def remove_result(target: str | Path) -> bool:
+    """Removes a folder that `split_dataset` made; anything else is left alone.
+
+    Returns:
+        Whether there was one: a folder without a manifest is not ours.
+    """
+    target = Path(target)
+    if not (target / MANIFEST).is_file():
+        return False
+    shutil.rmtree(target)
+    return True

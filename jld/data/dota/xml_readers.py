@@ -1,0 +1,159 @@
+"""XML annotations of other datasets of rotated boxes as records of DOTA: HRSC2016, SSDD, FAIR1M, DIOR-R.
+
+Every reader returns the sound objects of one file and a problem, with file and line, for each of the others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+from xml.parsers import expat
+
+from jld.boxes.rotated import rboxes_to_polys
+from jld.data.dota.classes import DIOR_CLASSES, FAIR1M_1_5_CLASSES, FAIR_CLASSES, HRSC_CLASS_IDS
+from jld.data.dota.labels import PolyAnnotation
+from jld.data.problems import Problem, error
+from jld.errors import DataError, suggestion
+
+Reader = Callable[[str | Path], tuple[PolyAnnotation, list[Problem]]]
+DIOR_CORNERS = ("left_top", "right_top", "right_bottom", "left_bottom")
+HRSC_PREFIX = "1000000"
+
+
+def read_hrsc_xml(path: str | Path, *, classwise: bool = False) -> tuple[PolyAnnotation, list[Problem]]:
+    """Objects of HRSC2016: rotated boxes in le90, given by centre, edges and angle.
+
+    Args:
+        path: `Annotations/<id>.xml`.
+        classwise: name the 31 kinds of ships; otherwise all are "ship".
+    Raises:
+        DataError: the file cannot be read as XML.
+    """
+
+    def read(element: ElementTree.Element) -> tuple[list[float], str, int]:
+        rbox = [_number(element, f"mbox_{part}") for part in ("cx", "cy", "w", "h", "ang")]
+        class_id = _text(element, "Class_ID") if classwise else HRSC_PREFIX + "01"
+        name = HRSC_CLASS_IDS.get(class_id.removeprefix(HRSC_PREFIX))
+        if name is None:
+            raise ValueError(f"has the unknown Class_ID {class_id}.")
+        return list(rboxes_to_polys(rbox)), name, _flag(element)
+
+    return _read_objects(path, "HRSC_Objects/HRSC_Object", read)
+
+
+def read_ssdd_xml(path: str | Path, *, rotated: bool = True) -> tuple[PolyAnnotation, list[Problem]]:
+    """Ships of SSDD: corners in `rotated_bndbox` (SSDD+), or of the upright `bndbox`.
+
+    Raises:
+        DataError: the file cannot be read as XML.
+    """
+
+    def read(element: ElementTree.Element) -> tuple[list[float], str, int]:
+        if rotated:
+            tags = [f"rotated_bndbox/{axis}{corner}" for corner in range(1, 5) for axis in "xy"]
+            poly = [_number(element, tag) for tag in tags]
+        else:
+            x1, y1, x2, y2 = (_number(element, f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax"))
+            poly = [x1, y1, x1, y2, x2, y2, x2, y1]
+        return poly, _text(element, "name"), _flag(element)
+
+    return _read_objects(path, "object", read)
+
+
+def read_fair_xml(path: str | Path) -> tuple[PolyAnnotation, list[Problem]]:
+    """Objects of FAIR1M: the first four of the five points of a closed quadrilateral; spaces in names become
+    `_`.
+
+    Raises:
+        DataError: the file cannot be read as XML.
+    """
+
+    def read(element: ElementTree.Element) -> tuple[list[float], str, int]:
+        points = element.findall("points/point")
+        if len(points) < 4:
+            raise ValueError(f"has {len(points)} points, 4 or 5 are expected.")
+        poly = []
+        for point in points[:4]:
+            parts = (point.text or "").split(",")
+            if len(parts) != 2:
+                raise ValueError(f"has the point {point.text!r}; expected 'x,y'.")
+            poly += [_as_number(part, "point") for part in parts]
+        name = _text(element, "possibleresult/name").replace(" ", "_")
+        known = {*FAIR_CLASSES, *FAIR1M_1_5_CLASSES}
+        if name not in known:
+            raise ValueError(f"has the class {name!r}: {suggestion(name, known)}")
+        return poly, name, _flag(element)
+
+    return _read_objects(path, "objects/object", read)
+
+
+def read_dior_xml(path: str | Path) -> tuple[PolyAnnotation, list[Problem]]:
+    """Objects of DIOR-R: corners in `robndbox`; class names are lower case, as published detectors have them.
+
+    Raises:
+        DataError: the file cannot be read as XML.
+    """
+
+    def read(element: ElementTree.Element) -> tuple[list[float], str, int]:
+        poly = [_number(element, f"robndbox/{axis}_{corner}") for corner in DIOR_CORNERS for axis in "xy"]
+        name = _text(element, "name").lower()
+        if name not in DIOR_CLASSES:
+            raise ValueError(f"has the class {name!r}: {suggestion(name, DIOR_CLASSES)}")
+        return poly, name, _flag(element)
+
+    return _read_objects(path, "object", read)
+
+
+def _read_objects(path: str | Path, place: str, read: Callable) -> tuple[PolyAnnotation, list[Problem]]:
+    rows, problems = [], []
+    for element in _parse(path).findall(place):
+        try:
+            rows.append(read(element))
+        except ValueError as problem:
+            problems.append(error(f"object {problem}", path, int(element.get("line", 0))))
+    return PolyAnnotation.of(*zip(*rows, strict=True)) if rows else PolyAnnotation.of([], []), problems
+
+
+def _parse(path: str | Path) -> ElementTree.Element:
+    """The tree of a file; instead of their attributes, elements hold the line they start in."""
+    try:
+        content = Path(path).read_bytes()
+    except OSError as problem:
+        raise DataError(f"{path}: annotation file cannot be read, {problem.strerror}.") from None
+    parser, builder = expat.ParserCreate(), ElementTree.TreeBuilder()
+    parser.StartElementHandler = lambda tag, _: builder.start(tag, {"line": str(parser.CurrentLineNumber)})
+    parser.EndElementHandler = builder.end
+    parser.CharacterDataHandler = builder.data
+    try:
+        parser.Parse(content, True)
+    except expat.ExpatError as problem:
+        reason = expat.errors.messages[problem.code]
+        raise DataError(f"{path}:{problem.lineno}: malformed xml, {reason}.") from None
+    return builder.close()
+
+
+def _text(element: ElementTree.Element, tag: str) -> str:
+    text = element.findtext(tag)
+    if text is None or not text.strip():
+        raise ValueError(f"has no {tag}.")
+    return text.strip()
+
+
+def _number(element: ElementTree.Element, tag: str) -> float:
+    return _as_number(_text(element, tag), tag)
+
+
+def _as_number(text: str, tag: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError(f"has the {tag} {text.strip()!r}, which is no number.") from None
+    if not math.isfinite(number):
+        raise ValueError(f"has the {tag} {text.strip()!r}, which is not finite.")
+    return number
+
+
+def _flag(element: ElementTree.Element) -> int:
+    return int((element.findtext("difficult") or "0").strip() not in ("", "0"))

@@ -1,0 +1,108 @@
+"""One function over many items in worker processes: bounded memory, errors that name their item, clean
+interrupts.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+# Items handed out per worker: one being worked on, one waiting, so that results do not pile up.
+AHEAD = 2
+
+
+class ShardError(RuntimeError):
+    """A worker failed; the message names the item and holds the worker's traceback."""
+
+
+def map_shards(
+    function: Callable[[Any], Any],
+    items: Sequence[Any],
+    num_workers: int = 0,
+    describe: Callable[[Any], str] = str,
+) -> Iterator[tuple[int, Any]]:
+    """Results of `function` for every item, each as soon as it is there.
+
+    Workers are fresh processes ("spawn"), so that no lock of OpenMP or a GPU library is inherited; `function`
+    must therefore be importable (a function of a module, or a `functools.partial` of one) and items must
+    pickle. When the caller stops early or is interrupted, workers finish the item in their hands and nothing
+    else is started.
+
+    Args:
+        function: called with one item.
+        items: what to work on.
+        num_workers: processes; 0 and 1 work in this process.
+        describe: names an item in messages.
+    Yields:
+        (index of the item, result), in the order of completion.
+    Raises:
+        ValueError: an error of jld (they all are ValueErrors that say where) is raised again as it was.
+        ShardError: any other failure of `function`, or a worker that died.
+    """
+    if num_workers <= 1:
+        for index, item in enumerate(items):
+            yield index, _result(_call(function, item), describe(item))
+        return
+    context = multiprocessing.get_context("spawn")
+    workers = min(num_workers, max(len(items), 1))
+    executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts)
+    try:
+        yield from _serve(executor, function, items, workers, describe)
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _serve(
+    executor: ProcessPoolExecutor, function: Callable, items: Sequence, workers: int, describe: Callable
+) -> Iterator[tuple[int, Any]]:
+    waiting, running = iter(enumerate(items)), {}
+    while True:
+        for index, item in waiting:
+            running[executor.submit(_call, function, item)] = index
+            if len(running) >= AHEAD * workers:
+                break
+        if not running:
+            return
+        done, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in done:
+            index = running.pop(future)
+            try:
+                answer = future.result()
+            except BrokenProcessPool:
+                names = ", ".join(describe(items[number]) for number in sorted([index, *running.values()]))
+                raise ShardError(
+                    f"a worker process died while working on one of: {names} (often: out of memory); "
+                    "use fewer workers."
+                ) from None
+            yield index, _result(answer, describe(items[index]))
+
+
+def _ignore_interrupts() -> None:
+    # Ctrl-C reaches the whole process group; the parent decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _call(function: Callable[[Any], Any], item: Any) -> tuple[Any, Exception | None, str]:
+    """(result, error that may be raised as it is, traceback of any other): always something that pickles."""
+    try:
+        return function(item), None, ""
+    except ValueError as problem:
+        # jld's own errors are ValueErrors with a module of jld; others deserve their traceback.
+        is_own = type(problem).__module__.startswith("jld.")
+        return None, problem if is_own else None, traceback.format_exc()
+    except Exception:
+        return None, None, traceback.format_exc()
+
+
+def _result(answer: tuple[Any, Exception | None, str], name: str) -> Any:
+    result, problem, trace = answer
+    if problem is not None:
+        raise problem
+    if trace:
+        raise ShardError(f"{name} failed:\n{trace}")
+    return result

@@ -1,0 +1,290 @@
+"""Cutting whole datasets: files, restart, manifest, the command line."""
+
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from jld.boxes.rotated import rboxes_to_polys, reorder_corners
+from jld.data.dota import (
+    DOTA1_CLASSES,
+    SplitSettings,
+    find_images,
+    read_label_file,
+    read_plan,
+    remove_result,
+    split_dataset,
+)
+from jld.errors import ConfigError, DataError
+from tests.real_data import real_dataset
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = SplitSettings(subimage_size=64, overlap_size=16)
+IMAGES = {
+    "P0001": ((100, 90), ["10 10 30 10 30 20 10 20 plane 0", "70 70 80 70 80 80 70 80 ship 1"]),
+    "P0002": ((50, 40), []),
+    "P0003": ((130, 64), ["50 20 80 20 80 40 50 40 harbor 0"]),
+}
+
+
+def write_dota(folder, images=IMAGES):
+    for name in ("images", "labelTxt"):
+        (folder / name).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for image_id, ((width, height), lines) in images.items():
+        pixels = rng.integers(0, 255, (height, width, 3), np.uint8)
+        cv2.imwrite(str(folder / "images" / f"{image_id}.png"), pixels)
+        text = "\n".join(["imagesource:GoogleEarth", "gsd:0.1", *lines, ""])
+        (folder / "labelTxt" / f"{image_id}.txt").write_text(text)
+    return folder
+
+
+@pytest.fixture
+def source(tmp_path):
+    return write_dota(tmp_path / "source" / "train")
+
+
+def split(source, target, settings=SETTINGS, **options):
+    return split_dataset(find_images([source]), target, settings, classes=DOTA1_CLASSES, **options)
+
+
+def contents(folder):
+    files = (file for file in folder.rglob("*") if file.is_file() and ".progress" not in file.parts)
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+def test_patches_hold_the_pixels_of_their_place(source, tmp_path):
+    manifest = split(source, tmp_path / "out")
+    image = cv2.imread(str(source / "images" / "P0001.png"))
+    patch = cv2.imread(str(tmp_path / "out" / "images" / "P0001__1.0__36___26.png"))
+    np.testing.assert_array_equal(patch, image[26:90, 36:100])
+    padded = cv2.imread(str(tmp_path / "out" / "images" / "P0002__1.0__0___0.png"))
+    assert padded.shape == (64, 64, 3) and (padded[40:] == 0).all() and (padded[:, 50:] == 0).all()
+    annotation, _ = read_label_file(tmp_path / "out" / "labelTxt" / "P0001__1.0__36___26.txt")
+    assert annotation.names == ("ship",) and annotation.polys[0].tolist() == [34, 44, 44, 44, 44, 54, 34, 54]
+    assert manifest["num_images"] == 3 and manifest["num_patches"] == 4 + 1 + 3 and manifest["is_complete"]
+    assert manifest["num_objects"] == sum(
+        len(read_label_file(file)[0]) for file in (tmp_path / "out" / "labelTxt").iterdir()
+    )
+
+
+def test_several_rates_resize_the_image(source, tmp_path):
+    settings = SplitSettings(subimage_size=64, overlap_size=16, multi_scale=(0.5, 1.0))
+    split(source, tmp_path / "out", settings)
+    names = {file.stem for file in (tmp_path / "out" / "images").iterdir()}
+    assert "P0001__0.5__0___0" in names and "P0001__1.0__0___0" in names
+    half, _ = read_label_file(tmp_path / "out" / "labelTxt" / "P0001__0.5__0___0.txt")
+    assert half.polys[0].tolist() == [5, 5, 15, 5, 15, 10, 5, 10]
+
+
+def test_mmrotate_style_resizes_the_window_and_pads_with_its_colour(source, tmp_path):
+    settings = SplitSettings(subimage_size=64, overlap_size=16, multi_scale=(0.5, 1.0), style="mmrotate")
+    split(source, tmp_path / "out", settings)
+    names = {file.stem for file in (tmp_path / "out" / "annfiles").iterdir()}
+    assert names == {file.stem for file in (tmp_path / "out" / "images").iterdir()}
+    # 128 px windows would show less than 60 % of image; P0002 has nothing better than its 64 px window.
+    assert {name.split("__")[1] for name in names} == {"64"} and "P0002__64__0___0" in names
+    padded = cv2.imread(str(tmp_path / "out" / "images" / "P0002__64__0___0.png"))
+    assert (padded[40:] == (104, 116, 124)).all()
+    with (tmp_path / "out" / "labels.pkl").open("rb") as stream:
+        flags = {entry["filename"]: entry["ann"] for entry in pickle.load(stream)}
+    assert all(len(ann["bboxes_ignore"]) == 0 for ann in flags.values())
+
+
+def test_labels_pkl_is_what_jdet_reads(source, tmp_path):
+    split(source, tmp_path / "out")
+    with (tmp_path / "out" / "labels.pkl").open("rb") as stream:
+        entries = pickle.load(stream)
+    assert [entry["filename"] for entry in entries] == sorted(entry["filename"] for entry in entries)
+    by_name = {entry["filename"]: entry for entry in entries}
+    assert "P0002__1.0__0___0.png" not in by_name  # empty
+    entry = by_name["P0001__1.0__0___0.png"]
+    assert (entry["width"], entry["height"]) == (64, 64)
+    assert entry["ann"]["labels"].tolist() == [1] and entry["ann"]["labels"].dtype == np.int64
+    assert entry["ann"]["bboxes"].dtype == np.float32 and entry["ann"]["bboxes_ignore"].shape == (0,)
+    polys = reorder_corners(rboxes_to_polys(entry["ann"]["bboxes"]))
+    np.testing.assert_allclose(polys, [[10, 10, 30, 10, 30, 20, 10, 20]], atol=1e-4)
+    ignored = by_name["P0001__1.0__36___26.png"]["ann"]
+    assert ignored["labels_ignore"].tolist() == [7] and ignored["bboxes"].shape == (0,)
+    harbor = by_name["P0003__1.0__0___0.png"]["ann"]  # 13 of 30 px are left: flag 2, in neither list
+    assert harbor["labels"].shape == harbor["labels_ignore"].shape == (0,)
+
+
+def test_empty_patches_are_listed_on_request(source, tmp_path):
+    split(source, tmp_path / "out", SplitSettings(subimage_size=64, overlap_size=16, keep_empty=True))
+    with (tmp_path / "out" / "labels.pkl").open("rb") as stream:
+        assert "P0002__1.0__0___0.png" in {entry["filename"] for entry in pickle.load(stream)}
+
+
+def test_a_stopped_run_goes_on_and_ends_with_the_same_files(source, tmp_path):
+    split(source, tmp_path / "whole")
+
+    class StopError(Exception):
+        pass
+
+    def stop(done, _total):
+        if done == 2:
+            raise StopError
+
+    with pytest.raises(StopError):
+        split(source, tmp_path / "out", on_progress=stop)
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert not manifest["is_complete"]
+    first_patch = tmp_path / "out" / "images" / "P0001__1.0__0___0.png"
+    written = first_patch.stat().st_mtime_ns
+    seen = []
+    split(source, tmp_path / "out", on_progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(2, 3), (3, 3)] and first_patch.stat().st_mtime_ns == written
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_changed_and_removed_images_lose_their_old_patches(source, tmp_path):
+    split(source, tmp_path / "out")
+    (source / "images" / "P0003.png").unlink()
+    (source / "labelTxt" / "P0003.txt").unlink()
+    cv2.imwrite(str(source / "images" / "P0001.png"), np.zeros((60, 60, 3), np.uint8))
+    manifest = split(source, tmp_path / "out")
+    names = {file.stem for file in (tmp_path / "out" / "images").iterdir()}
+    assert names == {"P0001__1.0__0___0", "P0002__1.0__0___0"} and manifest["num_patches"] == 2
+
+
+def test_worker_processes_give_the_same_files(source, tmp_path):
+    split(source, tmp_path / "one")
+    split(source, tmp_path / "two", num_workers=2)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_other_settings_are_an_error_that_says_which(source, tmp_path):
+    split(source, tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"overlap_size was 16, now 8.*--clear"):
+        split(source, tmp_path / "out", SplitSettings(subimage_size=64, overlap_size=8))
+    assert remove_result(tmp_path / "out") and not (tmp_path / "out").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    with pytest.raises(ConfigError, match=r"no manifest\.json"):
+        split(source, tmp_path / "mine")
+    assert not remove_result(tmp_path / "mine") and (tmp_path / "mine" / "notes.txt").exists()
+
+
+def test_all_malformed_lines_are_shown_before_anything_is_cut(source, tmp_path):
+    for image_id in ("P0001", "P0003"):
+        with (source / "labelTxt" / f"{image_id}.txt").open("a") as stream:
+            stream.write("1 2 3 plane 0\n")
+    with pytest.raises(DataError, match=r"(?s)2 label lines.*P0001\.txt:5.*P0003\.txt:4"):
+        split(source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    manifest = split(source, tmp_path / "out", skip_malformed=True)
+    assert len(manifest["left_out"]) == 2 and manifest["is_complete"]
+
+
+def test_broken_images_are_named_together_and_the_others_kept(source, tmp_path):
+    for image_id in ("P0001", "P0002"):
+        (source / "images" / f"{image_id}.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"(?s)2 images could not be cut.*P0001.*P0002"):
+        split(source, tmp_path / "out")
+    assert (tmp_path / "out" / ".progress" / "P0003.json").is_file()
+    assert not (tmp_path / "out" / "labels.pkl").exists()
+
+
+def test_sources_are_checked(source, tmp_path):
+    with pytest.raises(DataError, match="no folder"):
+        find_images([tmp_path / "nowhere"])
+    (source / "labelTxt" / "P0002.txt").unlink()
+    with pytest.raises(DataError, match=r"P0002\.txt.*no label file"):
+        find_images([source])
+    assert len(find_images([source], has_labels=False)) == 3
+    with pytest.raises(DataError, match="same name"):
+        find_images([source, source], has_labels=False)
+
+
+def plan_config(source, tmp_path, **changes):
+    task = {"label": "train", "config": {"subimage_size": 64, "overlap_size": 16, "multi_scale": [1.0]}}
+    return {
+        "type": "DOTA",
+        "source_dataset_path": str(source.parent),
+        "target_dataset_path": str(tmp_path / "out"),
+        "tasks": [task],
+        **changes,
+    }
+
+
+def test_plan_follows_jdets_names(source, tmp_path):
+    tasks = [
+        {"label": "trainval", "config": {"multi_scale": [0.5, 1.0, 1.5], "horizontal_flip": False}},
+        {"label": "test", "config": {"subimage_size": 1024, "overlap_size": 200, "rotation_angles": [0.0]}},
+    ]
+    _, (trainval, test) = read_plan(plan_config(source, tmp_path, tasks=tasks, type="DOTA2"))
+    assert trainval.target.name == "trainval_600_150_0.5-1.0-1.5" and len(trainval.classes) == 18
+    assert [folder.name for folder in trainval.folders] == ["train", "val"]
+    assert test.target.name == "test_1024_200_1.0" and test.classes is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"type": "DOTA3"}, "DOTA"),
+        ({"typo": 1}, "typo"),
+        ({"target_dataset_path": None}, "target_dataset_path"),
+        ({"tasks": [{"label": "tests"}]}, "did you mean 'test'"),
+        ({"tasks": [{"label": "val", "config": {"subimage": 3}}]}, "subimage_size"),
+        ({"tasks": [{"label": "val", "config": {"vertical_flip": True}}]}, "vertical_flip"),
+        ({"tasks": [{"label": "val", "config": {"overlap_size": 700}}]}, "below subimage_size"),
+        ({"tasks": [{"label": "val", "config": {"multi_scale": [0]}}]}, "rates above 0"),
+        ({"style": "mmrot"}, "did you mean 'mmrotate'"),
+        ({"convert_tasks": ["train"]}, "FAIR"),
+        ({"type": "FAIR", "convert_tasks": ["train"]}, "source_fair_dataset_path"),
+    ],
+)
+def test_plan_problems_are_explained(source, tmp_path, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        read_plan(plan_config(source, tmp_path, **changes))
+
+
+def test_target_must_not_hold_the_source(source, tmp_path):
+    with pytest.raises(ConfigError, match="must not hold the source"):
+        read_plan(plan_config(source, tmp_path, target_dataset_path=str(tmp_path)))
+
+
+def test_tool_cuts_goes_on_and_clears(source, tmp_path):
+    config = tmp_path / "cut.py"
+    config.write_text("\n".join(f"{key} = {value!r}" for key, value in plan_config(source, tmp_path).items()))
+
+    def run(*flags):
+        command = [
+            sys.executable,
+            "tools/preprocess.py",
+            "--config-file",
+            str(config),
+            "--workers",
+            "2",
+            *flags,
+        ]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    before = contents(source.parent)
+    done = run()
+    assert done.returncode == 0, done.stderr
+    assert "8 patches of 3 images" in done.stdout
+    assert (tmp_path / "out" / "train_64_16_1.0" / "labels.pkl").is_file()
+    assert run().returncode == 0
+    assert "removed" in run("--clear").stdout
+    assert not (tmp_path / "out" / "train_64_16_1.0").exists() and contents(source.parent) == before
+    (source / "labelTxt" / "P0001.txt").write_text("nonsense\n")
+    failed = run()
+    assert failed.returncode == 1 and "P0001.txt:1" in failed.stderr and "Traceback" not in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("style", "folder", "objects"), [("jdet", "labelTxt", 2082), ("mmrotate", "annfiles", 2060)]
+)
+def test_real_images_are_cut_into_the_published_number_of_objects(tmp_path, style, folder, objects):
+    real = real_dataset("dota_sample")
+    settings = SplitSettings(subimage_size=1024, overlap_size=200, style=style)
+    manifest = split_dataset(find_images([real]), tmp_path / "out", settings, classes=DOTA1_CLASSES)
+    assert manifest["num_patches"] == 5 and manifest["num_objects"] == objects
+    assert len(list((tmp_path / "out" / folder).iterdir())) == 5

@@ -1,0 +1,77 @@
+"""Worker processes over many items."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from jld.errors import DataError
+from jld.utils.map_shards import ShardError, map_shards
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = """
+import sys, time
+sys.path.insert(0, {root!r})
+from jld.utils.map_shards import map_shards
+
+{body}
+
+if __name__ == "__main__":
+    {main}
+"""
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_every_item_is_worked_on_once(num_workers):
+    assert sorted(map_shards(abs, [-3, -1, -2], num_workers)) == [(0, 3), (1, 1), (2, 2)]
+    assert list(map_shards(abs, [], num_workers)) == []
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_errors_name_the_item(num_workers):
+    with pytest.raises(ShardError, match=r"(?s)item 'x' failed.*invalid literal"):
+        list(map_shards(int, ["1", "x"], num_workers, lambda item: f"item {item!r}"))
+
+
+def test_own_errors_pass_unchanged():
+    def fail(_item):
+        raise DataError("a.txt:3: no number.")
+
+    with pytest.raises(DataError, match=r"^a\.txt:3: no number\.$"):
+        list(map_shards(fail, [1]))
+
+
+def run_program(tmp_path, body, main):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM.format(root=str(ROOT), body=body, main=main))
+    return subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_worker_that_dies_is_an_error_with_the_candidates(tmp_path):
+    body = "import os\ndef die(item):\n    os._exit(9) if item == 'bad' else time.sleep(0.01)"
+    done = run_program(tmp_path, body, "list(map_shards(die, ['good', 'bad'], 2))")
+    assert done.returncode == 1 and "worker process died" in done.stderr and "bad" in done.stderr
+
+
+def test_an_interrupt_ends_quietly_after_the_items_in_hand(tmp_path):
+    body = (
+        "def work(item):\n    time.sleep(0.05)\n    return item\n"
+        "def run():\n    import _thread\n    try:\n"
+        "        for _ in map_shards(work, list(range(1000)), 2):\n            _thread.interrupt_main()\n"
+        "    except KeyboardInterrupt:\n        print('stopped')"
+    )
+    start = time.monotonic()
+    done = run_program(tmp_path, body, "run()")
+    assert done.stdout.strip() == "stopped" and done.stderr == "" and done.returncode == 0
+    assert time.monotonic() - start < 40, "1000 items take 25 s of sleep alone"
+
+
+def test_one_worker_stays_in_this_process():
+    assert dict(map_shards(_process_id, [0, 1], 1)) == {0: os.getpid(), 1: os.getpid()}
+
+
+def _process_id(_item):
+    return os.getpid()

@@ -1,0 +1,97 @@
+"""Cuts DOTA-like datasets into patches, and rewrites FAIR1M, SSDD, HRSC2016 and DIOR-R in the layout of DOTA
+first.
+
+Usage: python tools/preprocess.py --config-file CFG [--workers N] [--skip-malformed] [--clear]
+
+Config files are those of JDet (docs of the keys: jld/data/dota/preprocess.py). A killed run is continued by
+the same command. --clear removes the patches a former run made, never the source.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tqdm import tqdm
+
+from jld.config import load_config
+from jld.data.dota import SplitTask, read_plan, remove_result, split_dataset
+from jld.errors import JldError
+from jld.utils.map_shards import ShardError
+
+
+def split(task: SplitTask, num_workers: int, skip_malformed: bool) -> None:
+    """Makes the patches of one task, under a bar with the time left."""
+    sources = task.sources()
+    with tqdm(total=len(sources), desc=task.target.name, unit="image", initial=-1) as bar:
+
+        def advance(done: int, _total: int) -> None:
+            # Images of a former run come first, in one step; they say nothing about the speed of this one.
+            bar.initial = done if bar.initial < 0 else bar.initial
+            bar.n = done
+            bar.refresh()
+
+        manifest = split_dataset(
+            sources,
+            task.target,
+            task.settings,
+            classes=task.classes,
+            num_workers=num_workers,
+            skip_malformed=skip_malformed,
+            on_progress=advance,
+        )
+    objects = "" if task.classes is None else f" with {manifest['num_objects']} objects"
+    print(f"{task.target}: {manifest['num_patches']} patches of {manifest['num_images']} images{objects}.")
+    if manifest["left_out"]:
+        print(f"{len(manifest['left_out'])} label lines were left out; see manifest.json.")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Does what the config asks for, or removes what it made."""
+    conversions, tasks = read_plan(load_config(arguments.config_file))
+    if arguments.clear:
+        for task in tasks:
+            removed = remove_result(task.target)
+            print(f"{task.target}: {'removed' if removed else 'no patches of ours there, nothing removed'}.")
+        return
+    for conversion in conversions:
+        count = conversion.run(arguments.workers)
+        print(f"{conversion.target}: {count} images of {conversion.dataset_type} in the layout of DOTA.")
+    for task in tasks:
+        split(task, arguments.workers, arguments.skip_malformed)
+
+
+def main() -> int:
+    """0 when all is done, 1 after an error that a user can mend, 130 after Ctrl-C."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument(
+        "--config-file", required=True, metavar="FILE", help="preprocessing config, .py or .yaml"
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="processes; each holds one image",
+    )
+    parser.add_argument(
+        "--skip-malformed", action="store_true", help="leave out label lines that cannot be used"
+    )
+    parser.add_argument("--clear", action="store_true", help="only remove the patches of this config")
+    try:
+        run(parser.parse_args())
+    except (JldError, ShardError) as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
