@@ -37,8 +37,8 @@ def find_pretrained(source: str) -> Path:
     )
     if not found:
         raise CheckpointError(
-            f"pretrained weights {source!r}: no file {name}*.pth in {folder}; get it from {scheme} and "
-            "put it there, set JLD_WEIGHTS to its folder, or set model.backbone.pretrained to its path or to None."
+            f"pretrained weights {source!r}: no file {name}*.pth in {folder}; get it from {scheme} and put "
+            "it there, set JLD_WEIGHTS to its folder, or set model.backbone.pretrained to its path or None."
         )
     return found[0]
 

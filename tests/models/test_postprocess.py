@@ -1,0 +1,57 @@
+"""Selection of detections on hand-made scores."""
+
+import numpy as np
+
+from jld.boxes.priors import AnchorGenerator
+from jld.models.postprocess import Postprocess
+from jld.ops.nms import ClasswiseNMS
+
+
+def batch(**changes):
+    one = {"img_ids": [7], "img_shapes": np.float32([[40, 60]]), "scale_factors": np.float32([[2, 4, 2, 4]])}
+    return one | changes
+
+
+def detections(scores, boxes, settings=None, **changes):
+    priors = AnchorGenerator((8, 16)).priors([(1, 3), (1, 2)])
+    process = Postprocess(
+        **(
+            {"score_threshold": 0.3, "nms_pre": 2, "nms": ClasswiseNMS(0.5), "max_per_image": 10}
+            | (settings or {})
+        )
+    )
+    return process(np.float32([scores]), np.float32([boxes]), priors, batch(**changes))[0]
+
+
+FAR = [[0, 0, 8, 8], [10, 0, 18, 8], [20, 0, 28, 8], [30, 0, 38, 8], [52, 36, 70, 50]]
+
+
+def test_best_of_every_level_threshold_clip_and_rescale():
+    found = detections([[0.9, 0.1], [0.5, 0.6], [0.4, 0.1], [0.2, 0.1], [0.3, 0.8]], FAR)
+    assert found["img_id"] == 7
+    # The third box is beyond the two best of its level; 0.3 is not above the threshold.
+    np.testing.assert_allclose(found["scores"], [0.9, 0.8, 0.6, 0.5])
+    assert found["labels"].tolist() == [0, 1, 1, 0]
+    np.testing.assert_allclose(
+        found["boxes"][1], [26, 9, 30, 10]
+    )  # clipped to 60 x 40, then divided by 2 and 4
+    assert found["boxes"].dtype == found["scores"].dtype == np.float32 and found["labels"].dtype == np.int64
+
+
+def test_nms_pre_zero_looks_at_everything_and_the_limit_holds():
+    scores = [[0.9, 0], [0.8, 0], [0.7, 0], [0.6, 0], [0.5, 0]]
+    assert len(detections(scores, FAR, {"nms_pre": 0})["scores"]) == 5
+    found = detections(scores, FAR, {"nms_pre": 0, "max_per_image": 3})
+    np.testing.assert_allclose(found["scores"], [0.9, 0.8, 0.7])
+
+
+def test_overlapping_boxes_of_one_class_are_suppressed():
+    boxes = [[0, 0, 8, 8], [0, 0, 8, 7], *FAR[2:]]
+    found = detections([[0.9, 0.5], [0.8, 0.6], [0, 0], [0, 0], [0, 0]], boxes)
+    assert found["labels"].tolist() == [0, 1]
+    np.testing.assert_allclose(found["scores"], [0.9, 0.6])
+
+
+def test_nothing_above_the_threshold_gives_empty_arrays():
+    found = detections(np.zeros((5, 2)), FAR)
+    assert found["boxes"].shape == (0, 4) and found["scores"].shape == (0,) and found["labels"].shape == (0,)
