@@ -12,7 +12,7 @@ FAILED = 2
 EPILOG = """examples:
   %(prog)s --config-file=configs/gfl/gfl_r18_1x_coco.py --task=train
   %(prog)s --config-file=configs/gfl/gfl_r18_1x_coco.py --task=val --checkpoint=weights.pth
-  %(prog)s --config-file=configs/gfl/gfl_r18_1x_coco.py --dry-run --opts dataset.train.batch_size=2 optimizer.lr=0.001
+  %(prog)s --config-file=configs/gfl/gfl_r18_1x_coco.py --dry-run --opts optimizer.lr=0.001 seed=1
 """
 
 

@@ -37,12 +37,12 @@ def init_detector(
 
     Args:
         config: config file or dict; or a published checkpoint alone, which carries its config.
-        checkpoint: weights in any format `jld.checkpoint` reads; None keeps the initial ones (for tests), unless
-            `config` is a checkpoint.
+        checkpoint: weights in any format `jld.checkpoint` reads; None keeps the initial ones (for tests),
+            unless `config` is a checkpoint.
         device: "auto" (the GPU if there is one), "cpu" or "cuda"; it holds for the whole process.
     Returns:
-        The detector in evaluation mode, with `config`, `classes` (names, maybe empty) and `pipeline` (the test
-        transforms) as attributes.
+        The detector in evaluation mode, with `config`, `classes` (names, maybe empty) and `pipeline` (the
+        test transforms) as attributes.
     Raises:
         ConfigError: unknown device, or a config without model or test transforms.
         CheckpointError: unreadable weights, or weights of another model.
@@ -76,8 +76,8 @@ def inference_detector(detector: Any, images: Image | Sequence[Image], *, batch_
         images: a path, an array uint8 [H, W, 3] BGR, or a list of them.
         batch_size: images that go through the network together.
     Returns:
-        dict with boxes [K, 4] xyxy in px of the image, scores [K] falling, labels [K] 0-based, img_id (the path,
-        or the number in the list); a list of them for a list.
+        dict with boxes [K, 4] xyxy in px of the image, scores [K] falling, labels [K] 0-based, img_id (the
+        path, or the number in the list); a list of them for a list.
     Raises:
         DataError: an image cannot be read or has another shape.
     """

@@ -10,7 +10,7 @@ PACKAGES = ("data", "evaluation", "losses", "assign", "models", "distill", "opti
 
 
 def register_parts() -> None:
-    """Imports jld's packages; importing is what registers. A project's own parts come with the key `imports`."""
+    """Imports jld's packages, which registers their parts; a project's own come with the key `imports`."""
     for package in PACKAGES:
         importlib.import_module(f"jld.{package}")
 

@@ -85,6 +85,7 @@ TOP_LEVEL: tuple[Key, ...] = (
     Key("ema", Section, None, "averaged weights; None is off", reg.HOOKS, default_type="EMAHook"),
     Key("accumulate_steps", int, 1, "batches whose gradients are added before a step", minimum=1),
     Key("auto_scale_lr", Section, None, "lr follows the images per step; None is off"),
+    Key("hooks", list | None, None, "further hooks of the run, a list of dict(type=...)", reg.HOOKS),
     Key("published", Section, None, "the published table row this config claims, such as dict(row=...)"),
     Key("amp", bool, False, "half precision where it is safe"),
 )

@@ -1,4 +1,4 @@
-"""What every optimizer shares: parameter groups, gradient accumulation, clipping, and a state that can be saved.
+"""What every optimizer shares: parameter groups, accumulation, clipping, and a state that can be saved.
 
 Jittor's own optimizers are not wrapped: they lose their momentum buffers on resume, damp the first step,
 count micro-batches as steps under accumulation (which skews Adam's bias correction) and add Adam's eps before
@@ -52,8 +52,8 @@ class Optimizer(ABC):
         weight_decay: coefficient of the squared norm of every parameter.
         grad_clip: `dict(max_norm=35, norm_type=2)`: all gradients together are scaled down to this norm;
             or `dict(max_value=1.0)`: every entry is clamped.
-        parameter_groups: rules `dict(match="*.bias", but_not=["*.gn.*"], lr_mult=2.0, decay_mult=0.0)`; patterns
-            are shell-style over the full name, the first matching rule counts, no match means factor 1.
+        parameter_groups: rules `dict(match="*.bias", but_not=["*.gn.*"], lr_mult=2.0, decay_mult=0.0)`;
+            patterns are shell-style over the full name, the first matching rule counts, no match means 1.
     Raises:
         ConfigError: nothing to train, or unknown keys in `grad_clip` or a group.
     Differs: a parameter that the loss does not reach gets a zero gradient (Jittor cannot tell the two apart),
@@ -145,8 +145,8 @@ class Optimizer(ABC):
         """
         if state.get("type") != type(self).__name__:
             raise CheckpointError(
-                f"the checkpoint holds the state of {state.get('type')!r}, this run uses {type(self).__name__!r}: "
-                "start from its weights with pretrained_weights instead of resuming."
+                f"the checkpoint holds the state of {state.get('type')!r}, this run uses "
+                f"{type(self).__name__!r}: start from its weights with pretrained_weights instead."
             )
         for slot in self.slots:
             saved = state["state"].get(slot.name)
@@ -194,7 +194,8 @@ def _clipper(grad_clip: Mapping | None):
         norm_type = grad_clip.get("norm_type", 2)
         return lambda grads: clip_norm(grads, grad_clip["max_norm"], norm_type)
     raise ConfigError(
-        f"optimizer.grad_clip has the keys {sorted(keys)}: use dict(max_norm=35, norm_type=2) or dict(max_value=1.0)."
+        f"optimizer.grad_clip has the keys {sorted(keys)}: use dict(max_norm=35, norm_type=2) "
+        "or dict(max_value=1.0)."
     )
 
 

@@ -100,7 +100,8 @@ class LossHistory:
         return (
             f"training stopped: a loss of iteration {record.iteration} is not finite ({losses}). "
             f"Images of that step: {', '.join(record.files) or 'unknown'}.{origin} "
-            "Look at these images and their boxes, lower optimizer.lr, lengthen the warm-up or set optimizer.grad_clip."
+            "Look at these images and their boxes, lower optimizer.lr, lengthen the warm-up "
+            "or set optimizer.grad_clip."
         )
 
 

@@ -1,7 +1,7 @@
 """What happens around the steps of a run: averaging, evaluation, logging, checkpoints.
 
-A hook has four moments: before_training, after_step, after_epoch, after_training. They run in the order of the
-list: weights are averaged before they are evaluated, evaluated before they are saved.
+A hook has four moments: before_training, after_step, after_epoch, after_training. Hooks run in the order of
+their list: weights are averaged before they are evaluated, evaluated before they are saved.
 """
 
 from __future__ import annotations

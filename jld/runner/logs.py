@@ -131,9 +131,9 @@ class RunLogger:
 
 def training_line(record: Mapping[str, Any]) -> str:
     """A training record as one line of text."""
-    parts = [
-        f"{name} {value:.4f}" for name, value in record.items() if "loss" in name and name != "total_loss"
-    ]
+    # `distill/...` entries are for the files: unweighted terms and counts.
+    names = [name for name in record if "loss" in name and name != "total_loss" and "/" not in name]
+    parts = [f"{name} {record[name]:.4f}" for name in names]
     return (
         f"epoch {record['epoch']} iter {record['iter']}/{record['total_iter']} lr {record['lr']:.3e} "
         f"loss {record['total_loss']:.4f} ({', '.join(parts)}) "

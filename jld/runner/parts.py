@@ -8,11 +8,35 @@ from typing import Any
 from jld.config import LOADER_KEYS
 from jld.data import DataLoader, require_sound
 from jld.errors import ConfigError, JldError, suggestion
+from jld.evaluation import published_row
 from jld.optim import Optimizer, Schedule, scaled_lr
 from jld.registry import EVALUATORS, build
 from jld.utils.distributed import rank, world_size
 
 _LOADER_NAMES = tuple(key.name for key in LOADER_KEYS)
+
+
+UNSERVED = {
+    "amp": (False, "Jittor 1.3's mixed precision gives wrong gradients; train in float32"),
+    "flip_test": (None, "detections of flipped images are not merged; set it to None"),
+    "parameter_groups_generator": (None, "write rules into optimizer.parameter_groups"),
+}
+"""{key of JDet's configs that changes nothing here: (value that is fine, what to do)}."""
+
+
+def check_promises(config: Mapping[str, Any]) -> None:
+    """Stops on keys that would be passed over in silence, or would only be found wrong at the end of a run.
+
+    Raises:
+        ConfigError: one of `UNSERVED` asks for something, or `published` names an unknown row.
+    """
+    problems = [
+        f"{key}={config[key]!r}: {cure}." for key, (fine, cure) in UNSERVED.items() if config[key] != fine
+    ]
+    if problems:
+        raise ConfigError("\n".join(problems))
+    if (config["published"] or {}).get("row"):
+        published_row(config["published"]["row"])
 
 
 def build_datasets(dataset: Mapping[str, Any], splits: tuple[str, ...]) -> tuple[dict[str, Any], list[str]]:
@@ -79,8 +103,8 @@ def trainable_parameters(detector: Any, distiller: Any) -> dict[str, Any]:
 def build_optimizer(config: Mapping[str, Any], params: Mapping[str, Any]) -> tuple[Optimizer, str]:
     """(optimizer, what was done to its learning rate) of a config.
 
-    With `auto_scale_lr=dict(base_batch_size=16)` the configured rate is taken to be meant for that many images
-    per step and is scaled to the images this run takes.
+    With `auto_scale_lr=dict(base_batch_size=16)` the configured rate is taken to be meant for that many
+    images per step and is scaled to the images this run takes.
     """
     section, said = dict(config["optimizer"]), ""
     if config["auto_scale_lr"] is not None:
@@ -88,7 +112,7 @@ def build_optimizer(config: Mapping[str, Any], params: Mapping[str, Any]) -> tup
         images = config["dataset"]["train"].get("batch_size", 1) * config["accumulate_steps"]
         stated = section["lr"]
         section["lr"] = scaled_lr(stated, images, base)
-        said = f"learning rate {stated:g} is meant for {base} images a step; with {images} it becomes {section['lr']:g}."
+        said = f"lr {stated:g} is meant for {base} images a step; with {images} it becomes {section['lr']:g}."
     return build(section, path="optimizer", params=params), said
 
 

@@ -50,7 +50,7 @@ class Runner:
     ):
         self.config = shortened(config) if dry_run else config
         self.checkpoint = checkpoint
-        self.resume = resume
+        self.resume = resume and not dry_run
         self.dry_run = dry_run
         self.work_dir = Path(self.config.work_dir)
         self.save_dir = Path(save_dir) if save_dir else self.work_dir / "results" / "drawn"
@@ -64,12 +64,17 @@ class Runner:
         """
         if task not in TASKS:
             raise ConfigError(f"unknown task {task!r}: {suggestion(task, TASKS)}")
+        parts.check_promises(self.config)
         set_up_logging(self.work_dir / "log.txt")
         set_seed(self.config.seed)
         return getattr(self, task)()
 
     def train(self) -> dict[str, Any]:
-        """Trains, evaluating and saving on the way; returns the metrics of the last evaluation (empty without val)."""
+        """Trains, evaluating and saving on the way.
+
+        Returns:
+            The metrics of the last evaluation; empty without dataset.val.
+        """
         datasets = self._datasets("train", "val", needed=("train",))
         config_path = dump_config(self.config, self.work_dir / "config.py")
         write_environment(self.work_dir / "env.json")
@@ -127,8 +132,7 @@ class Runner:
     def test(self) -> Path:
         """Writes the detections on dataset.test in the format its benchmark takes; returns the file."""
         dataset = self._datasets("test", needed=("test",))["test"]
-        detector, _ = self._trained_detector(dataset)
-        detections = tasks.predict(detector, self._loader("test", dataset))
+        detections = self._predict("test", dataset)
         written = tasks.write_results(self.work_dir / "results" / "test", dataset, detections, None, {})
         self.log.info("results of %d images in %s", len(detections), written)
         return written
@@ -136,8 +140,7 @@ class Runner:
     def vis_test(self) -> list[Path]:
         """Draws the detections on dataset.test into `save_dir`; returns the pictures."""
         dataset = self._datasets("test", needed=("test",))["test"]
-        detector, _ = self._trained_detector(dataset)
-        detections = tasks.predict(detector, self._loader("test", dataset))
+        detections = self._predict("test", dataset)
         written = tasks.draw_detections(detections, dataset, self.save_dir, classes=dataset.classes)
         self.log.info("%d pictures in %s", len(written), self.save_dir)
         return written
@@ -213,6 +216,7 @@ class Runner:
         if "val" in datasets:
             evaluate: Callable[[], dict] = lambda: self._evaluate(loop.detector, datasets["val"], "val")[0]  # noqa: E731
             hooks.append(EvaluationHook(evaluate, logger, config.eval_interval, average))
+        hooks += build(config.hooks or [], path="hooks")
         collect = partial(collect_state, config=config, classes=datasets["train"].classes, average=average)
         hooks.append(
             CheckpointHook(
@@ -227,6 +231,14 @@ class Runner:
 
     def _loader(self, split: str, dataset: Any) -> Any:
         return parts.build_loader(self.config.dataset[split], dataset, self.config.seed, is_training=False)
+
+    def _predict(self, split: str, dataset: Any) -> list[dict]:
+        detector, _ = self._trained_detector(dataset)
+        loader = self._loader(split, dataset)
+        try:
+            return tasks.predict(detector, loader)
+        finally:
+            loader.close()
 
     def _evaluate(self, detector: Any, dataset: Any, split: str) -> tuple[dict[str, Any], list[dict]]:
         evaluator = parts.build_evaluator(self.config.dataset[split], dataset)
@@ -260,7 +272,7 @@ def check_classes(detector: Any, dataset: Any) -> None:
     Raises:
         ConfigError: see above.
     """
-    ours, theirs = getattr(detector, "num_classes", None), len(dataset.classes)
+    ours, theirs = getattr(getattr(detector, "bbox_head", None), "num_classes", None), len(dataset.classes)
     if ours is not None and theirs and ours != theirs:
         raise ConfigError(
             f"model.bbox_head.num_classes is {ours}, but the dataset has {theirs} classes "

@@ -1,7 +1,8 @@
 """The training state: everything a killed run needs to go on as if nothing had happened.
 
-Outer keys are JDet's (`meta, model, scheduler, optimizer`) plus `rng`, `ema` and `data_position`; values are numpy
-arrays and plain data. A teacher is never in it; adapters of distillation terms are, beside the optimizer's buffers.
+Outer keys are JDet's (`meta, model, scheduler, optimizer`) plus `rng`, `ema` and `data_position`; values are
+numpy arrays and plain data. A teacher is never in it; adapters of distillation terms are, beside the
+optimizer's buffers.
 """
 
 from __future__ import annotations
@@ -113,7 +114,8 @@ def resume(loop: Any, path: Path, average: Any = None) -> str:
     for key in ("optimizer", "data_position", "rng"):
         if not isinstance(state.get(key), dict) or not state[key]:
             raise CheckpointError(
-                f"{path} has no {key!r} to resume from (a JDet file, or weights only): use it as pretrained_weights."
+                f"{path} has no {key!r} to resume from (a JDet file, or weights only): "
+                "use it as pretrained_weights."
             )
     assign_state(loop.detector, state["model"], what=f"resume_path {path}")
     loop.optimizer.load_state_dict(state["optimizer"])
@@ -157,8 +159,9 @@ def _restore_adapters(distiller: Any, arrays: Sequence[np.ndarray], path: Path) 
     adapters = [] if distiller is None else distiller.parameters()
     if [tuple(var.shape) for var in adapters] != [tuple(np.shape(array)) for array in arrays]:
         raise CheckpointError(
-            f"{path} holds {len(arrays)} adapter parameters of distillation terms, this config makes {len(adapters)} "
-            "(or of other shapes): resume with the same distill.terms, or use the file as pretrained_weights."
+            f"{path} holds {len(arrays)} adapter parameters of distillation terms, this config makes "
+            f"{len(adapters)} (or of other shapes): resume with the same distill.terms, or use "
+            "the file as pretrained_weights."
         )
     for var, array in zip(adapters, arrays, strict=True):
         is_frozen = var.is_stop_grad()

@@ -87,8 +87,8 @@ def _write_coco(detections: Sequence[dict], dataset: Any, folder: Path) -> Path:
     return write_coco_results(detections, dataset.category_ids, folder / "detections.bbox.json")
 
 
-# (whether it suits a dataset, how to write); the first that suits is taken, plain json otherwise. A project adds
-# its own at the front.
+# (whether it suits a dataset, how to write); the first that suits is taken, plain json otherwise. A project
+# adds its own at the front.
 RESULT_WRITERS: list[tuple[Callable[[Any], bool], Callable[[Sequence[dict], Any, Path], Path]]] = [
     (lambda dataset: hasattr(dataset, "category_ids"), _write_coco),
 ]

@@ -42,7 +42,7 @@ def mean_over_ranks(var: V) -> V:
 
 
 def average_gradients(grads: list[V]) -> list[V]:
-    """Gradients averaged over all processes, in one fixed order (ranks that reduce in another order would hang)."""
+    """Gradients averaged over all processes, reduced in one fixed order: differing orders would hang."""
     if world_size() == 1:
         return grads
     averaged: list[V] = []

@@ -66,7 +66,7 @@ def test_saved_state_continues_exactly(cls, settings, expected):
 
 def test_state_of_another_optimizer_or_shape_is_refused():
     optimizer = SGD({"p": parameter()}, 0.1, momentum=0.9)
-    with pytest.raises(CheckpointError, match="'SGD'.*'Adam'"):
+    with pytest.raises(CheckpointError, match=r"'SGD'.*'Adam'"):
         Adam({"p": parameter()}).load_state_dict(optimizer.state_dict())
     with pytest.raises(CheckpointError, match=r"shape \(3,\)"):
         SGD({"p": parameter([1.0])}, 0.1, momentum=0.9).load_state_dict(optimizer.state_dict())

@@ -235,7 +235,7 @@ def test_resume_names_what_does_not_fit(tmp_path):
     state = states.collect_state(loop, Config({}), [])
     path = tmp_path / "last.pkl"
     states.save_state(state, [path])
-    with pytest.raises(CheckpointError, match="0 adapter parameters.*this config makes 1"):
+    with pytest.raises(CheckpointError, match=r"0 adapter parameters.*this config makes 1"):
         states.resume(make(distiller=ToyDistiller()), path)
     states.save_state({"meta": state["meta"], "model": state["model"]}, [path])
     with pytest.raises(CheckpointError, match="use it as pretrained_weights"):

@@ -50,7 +50,7 @@ def whole(tmp_path_factory):
 
 
 def assert_same_run(work_dir, whole):
-    """Every record of the resumed run equals the one of the run that was never stopped, and so does the end."""
+    """Every record of the resumed run equals that of the run that was never stopped, and so does the end."""
     expected = {record["iter"]: record for record in records(whole)}
     assert sorted(expected) == [3, 6, 9, 12, 15]
     found = records(work_dir)
