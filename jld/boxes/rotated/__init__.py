@@ -21,6 +21,7 @@ from jld.boxes.rotated.polygon_iou import (
     poly_areas,
 )
 from jld.boxes.rotated.polygon_nms import nms_polys
+from jld.boxes.rotated.records import record_polys
 from jld.boxes.rotated.upright import polys_to_xyxy, rboxes_to_xyxy, upright_rboxes, xyxy_to_rboxes
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "polys_to_xyxy",
     "rboxes_to_polys",
     "rboxes_to_xyxy",
+    "record_polys",
     "regularize_rboxes",
     "reorder_corners",
     "rotate_rboxes",

@@ -13,12 +13,15 @@ from jld.data.dota.classes import (
     HRSC_CLASSES,
     classes_of,
 )
+from jld.data.dota.ground_truth import read_ground_truth, truth_record
 from jld.data.dota.jdet_labels import jdet_entry, write_jdet_labels
 from jld.data.dota.labels import PolyAnnotation, format_objects, read_label_file, write_label_file
+from jld.data.dota.merge import JDET_CLASS_IOU, merge_patches, merge_views, unflip_detections
 from jld.data.dota.names import PatchName, parse_patch_name, patch_name
 from jld.data.dota.patches import SourceImage, SplitSettings, cut_image, split_image
 from jld.data.dota.preprocess import ConvertTask, SplitTask, read_plan
 from jld.data.dota.split import find_images, remove_result, split_dataset
+from jld.data.dota.submission import SubmissionReport, check_submission, read_submission, write_submission
 from jld.data.dota.xml_readers import read_dior_xml, read_fair_xml, read_hrsc_xml, read_ssdd_xml
 
 __all__ = [
@@ -30,28 +33,38 @@ __all__ = [
     "FAIR1M_1_5_CLASSES",
     "FAIR_CLASSES",
     "HRSC_CLASSES",
+    "JDET_CLASS_IOU",
     "ConvertTask",
     "PatchName",
     "PolyAnnotation",
     "SourceImage",
     "SplitSettings",
     "SplitTask",
+    "SubmissionReport",
+    "check_submission",
     "classes_of",
     "cut_image",
     "find_images",
     "format_objects",
     "jdet_entry",
+    "merge_patches",
+    "merge_views",
     "parse_patch_name",
     "patch_name",
     "read_dior_xml",
     "read_fair_xml",
+    "read_ground_truth",
     "read_hrsc_xml",
     "read_label_file",
     "read_plan",
     "read_ssdd_xml",
+    "read_submission",
     "remove_result",
     "split_dataset",
     "split_image",
+    "truth_record",
+    "unflip_detections",
     "write_jdet_labels",
     "write_label_file",
+    "write_submission",
 ]

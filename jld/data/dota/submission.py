@@ -1,0 +1,229 @@
+"""Result files of DOTA: written, zipped, read back and checked.
+
+Task 1 (oriented): one file per class, `image score x1 y1 x2 y2 x3 y3 x4 y4` per detection. Task 2 (upright):
+`image score xmin ymin xmax ymax`. The server wants `Task1_<class>.txt`; JDet's zips leave the prefix out.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jld.boxes.rotated import poly_areas, polys_to_xyxy, record_polys, reorder_corners
+from jld.checkpoint import atomic_write
+from jld.data.dota.names import check_style
+from jld.data.problems import Problem, error, raise_errors, warning
+from jld.errors import ConfigError, DataError, suggestion
+
+COORDINATES = {1: 8, 2: 4}
+DECIMALS = {"mmrotate": 2, "jdet": 4}
+
+
+@dataclass
+class SubmissionReport:
+    """What is in a zip and what is wrong with it.
+
+    Attributes:
+        problems: errors the server would refuse or misread, and warnings.
+        num_detections: {class: count} of the lines that could be read.
+        num_images: how many images have a detection.
+    """
+
+    problems: list[Problem] = field(default_factory=list)
+    num_detections: dict[str, int] = field(default_factory=dict)
+    num_images: int = 0
+
+    def raise_errors(self, name: str) -> None:
+        """Stops with all errors.
+
+        Raises:
+            DataError: there is an error.
+        """
+        raise_errors(self.problems, name)
+
+
+def member_name(class_name: str, task: int = 1, style: str = "mmrotate") -> str:
+    """File of a class: `Task1_plane.txt` ("mmrotate", what the server wants) or `plane.txt` ("jdet").
+
+    Raises:
+        ConfigError: unknown task or style.
+    """
+    if task not in COORDINATES:
+        raise ConfigError(f"DOTA has the tasks 1 (oriented) and 2 (upright boxes), not {task!r}.")
+    return f"Task{task}_{class_name}.txt" if check_style(style) == "mmrotate" else f"{class_name}.txt"
+
+
+def write_submission(
+    path: str | Path,
+    detections: Iterable[Mapping[str, Any]],
+    classes: Sequence[str],
+    *,
+    task: int = 1,
+    style: str = "mmrotate",
+) -> Path:
+    """Writes the zip with one file per class, empty where nothing was found.
+
+    Args:
+        path: of the zip; an older one is replaced once the new one is complete.
+        detections: per image `img_id`, `polys` [K, 8] or `rboxes` [K, 5] px of the whole image, `scores`,
+            `labels`; see `merge_patches`.
+        classes: names, in the order of the labels.
+        task: 1 or 2.
+        style: names and decimals: "mmrotate" (2) or "jdet" (4).
+    Returns:
+        the path.
+    Raises:
+        ConfigError: unknown task or style.
+        DataError: an image identifier with a space in it.
+    """
+    lines: list[list[str]] = [[] for _ in classes]
+    for record in detections:
+        image_id = str(record["img_id"])
+        if not image_id or re.search(r"\s", image_id):
+            raise DataError(f"image {image_id!r} cannot be named in a result file: its name holds a space.")
+        polys = record_polys(record)
+        shapes = reorder_corners(polys) if task == 1 else polys_to_xyxy(polys)
+        for shape, score, label in zip(shapes, record["scores"], record["labels"], strict=True):
+            numbers = " ".join(f"{value:.{DECIMALS[check_style(style)]}f}" for value in shape)
+            # Nine digits keep every float32 score apart, so the order of detections survives.
+            lines[int(label)].append(f"{image_id} {float(score):.9g} {numbers}\n")
+    names = [member_name(name, task, style) for name in classes]
+
+    def write(stream: Any) -> None:
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, rows in zip(names, lines, strict=True):
+                # A fixed date makes equal results equal files.
+                archive.writestr(zipfile.ZipInfo(name), "".join(rows), zipfile.ZIP_DEFLATED)
+
+    atomic_write(path, write)
+    return Path(path)
+
+
+def read_submission(
+    path: str | Path, classes: Sequence[str], *, task: int = 1, style: str = "mmrotate"
+) -> list[dict[str, Any]]:
+    """The detections of a zip, for evaluation.
+
+    Returns:
+        per image `img_id`, `polys` [K, 8] px (upright ones for task 2), `scores`, `labels`, best score first.
+    Raises:
+        ConfigError: unknown task or style.
+        DataError: the zip or lines of it cannot be read; shows all of them.
+    """
+    rows, problems = _read_rows(Path(path), classes, task, style)
+    raise_errors(problems, str(path))
+    by_image: dict[str, list] = {}
+    for image_id, score, numbers, label, _, _ in rows:
+        by_image.setdefault(image_id, []).append((score, numbers, label))
+    detections = []
+    for image_id, found in by_image.items():
+        found = sorted(found, key=lambda row: -row[0])
+        scores, shapes, labels = zip(*found, strict=True)
+        key = "polys" if task == 1 else "boxes"
+        detections.append(
+            {
+                "img_id": image_id,
+                "polys": record_polys({key: np.array(shapes, np.float64)}),
+                "scores": np.array(scores, np.float32),
+                "labels": np.array(labels, np.int64),
+            }
+        )
+    return detections
+
+
+def check_submission(
+    path: str | Path,
+    image_ids: Iterable[str],
+    classes: Sequence[str],
+    *,
+    task: int = 1,
+    style: str = "mmrotate",
+) -> SubmissionReport:
+    """Looks at a zip as the server would: members, class names, every line, image names, counts.
+
+    Args:
+        path: the zip.
+        image_ids: identifiers of the whole images of the test set.
+        classes: names of the classes.
+        task: 1 or 2.
+        style: see `member_name`; the server takes the names of "mmrotate".
+    Returns:
+        A report; `report.raise_errors(...)` turns its errors into one message.
+    Raises:
+        ConfigError: unknown task or style.
+    """
+    rows, problems = _read_rows(Path(path), classes, task, style)
+    known = {str(image_id) for image_id in image_ids}
+    report = SubmissionReport(problems, dict.fromkeys(classes, 0))
+    for image_id, score, _, label, file, line in rows:
+        report.num_detections[classes[label]] += 1
+        if image_id not in known:
+            patch = " (a patch: merge first)" if "__" in image_id else ""
+            problems.append(error(f"image {image_id!r} is not in the test set{patch}.", file, line))
+        if not 0 <= score <= 1:
+            problems.append(error(f"has the score {score:g}; it must lie between 0 and 1.", file, line))
+    shapes = np.array([row[2] for row in rows], np.float64).reshape(len(rows), COORDINATES.get(task, 8))
+    for index in np.flatnonzero(_areas(shapes, task) <= 0):
+        problems.append(warning("has no area.", *rows[index][4:]))
+    report.num_images = len({row[0] for row in rows})
+    if not rows and not problems:
+        problems.append(warning("holds no detection at all.", path))
+    return report
+
+
+def _areas(shapes: np.ndarray, task: int) -> np.ndarray:
+    return poly_areas(shapes) if task == 1 else np.prod(np.maximum(shapes[:, 2:] - shapes[:, :2], 0), 1)
+
+
+def _read_rows(
+    path: Path, classes: Sequence[str], task: int, style: str
+) -> tuple[list[tuple], list[Problem]]:
+    """Rows (image, score, numbers, label, file, line) of all members, and what could not be read."""
+    expected = {member_name(name, task, style): label for label, name in enumerate(classes)}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if not name.endswith("/")]
+            texts = {name: archive.read(name) for name in names if name in expected}
+    except (OSError, zipfile.BadZipFile) as problem:
+        return [], [error(f"no zip that can be read, {getattr(problem, 'strerror', None) or problem}.", path)]
+    problems = [
+        error(f"{name} is missing; every class has a file, an empty one where nothing was found.", path)
+        for name in expected
+        if name not in texts
+    ]
+    for name in names:
+        if "/" in name:
+            problems.append(error(f"{name} stands in a folder; files must stand at the top.", path))
+        elif name not in expected:
+            problems.append(error(f"{name} is no result file: {suggestion(name, expected)}", path))
+    problems += [
+        error(f"{name} is there twice.", path) for name in sorted(set(names)) if names.count(name) > 1
+    ]
+    rows = []
+    for name, text in texts.items():
+        for number, line in enumerate(text.decode("utf-8", "replace").splitlines(), start=1):
+            try:
+                rows.append((*_parse_line(line, COORDINATES[task]), expected[name], f"{path}/{name}", number))
+            except ValueError as problem:
+                problems.append(error(str(problem), f"{path}/{name}", number))
+    return rows, problems
+
+
+def _parse_line(line: str, num_coordinates: int) -> tuple[str, float, list[float]]:
+    tokens = line.split()
+    if len(tokens) != 2 + num_coordinates:
+        raise ValueError(f"has {len(tokens)} words; expected image, score and {num_coordinates} coordinates.")
+    try:
+        score, *numbers = (float(token) for token in tokens[1:])
+    except ValueError as problem:
+        raise ValueError(f"holds no number where one is expected: {problem}.") from None
+    if not all(map(math.isfinite, (score, *numbers))):
+        raise ValueError("holds a number that is not finite.")
+    return tokens[0], score, numbers
