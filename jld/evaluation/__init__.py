@@ -5,12 +5,14 @@ in 0..1 (-1 where undefined, for example without ground truth), the protocol's n
 """
 
 from jld.evaluation.coco import CocoEvaluator, write_coco_results
+from jld.evaluation.dota import DotaEvaluator
 from jld.evaluation.published import PublishedRow, published_row, published_rows
 from jld.evaluation.tables import format_metrics, format_runs, metrics_to_json, write_metrics
 from jld.evaluation.voc import VocEvaluator
 
 __all__ = [
     "CocoEvaluator",
+    "DotaEvaluator",
     "PublishedRow",
     "VocEvaluator",
     "format_metrics",

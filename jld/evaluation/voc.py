@@ -77,7 +77,7 @@ class VocEvaluator:
         for name, threshold in self.thresholds.items():
             row[name] = -1.0
             if num_gts > 0:
-                hits, errors = _hits_and_errors(matches, chosen, threshold)
+                hits, errors = hits_and_errors(matches, chosen, threshold)
                 row[name] = average_precision(*precision_recall(hits, errors, num_gts), self.metric)
         if num_gts > 0:
             row["AP"] = float(np.mean([row[name] for name in self.thresholds]))
@@ -115,7 +115,7 @@ def _match_all(records: list[dict]) -> dict[str, np.ndarray]:
     return joined
 
 
-def _hits_and_errors(matches: dict, chosen: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+def hits_and_errors(matches: dict, chosen: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
     """Boolean [K] each, for the detections `chosen` (indices, best score first)."""
     close = matches["best_iou"][chosen] >= threshold
     wanted = matches["best_index"][chosen]
