@@ -54,7 +54,8 @@ def term_sections(resolved: dict) -> list[dict]:
 
 def make_distiller(sections, teacher_trace, regions=None) -> Distiller:
     terms = [build(section) for section in sections]
-    return Distiller(lambda *_: teacher_trace, terms, named_regions(None, terms) | (regions or {}))
+    released = {"gi": dict(type="GeneralInstance", padding="at_origin")}
+    return Distiller(lambda *_: teacher_trace, terms, named_regions(released, terms) | (regions or {}))
 
 
 def given_head(meta):

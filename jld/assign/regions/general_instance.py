@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jld.boxes.distances import distance2bbox
 from jld.boxes.overlaps import aligned_overlaps
+from jld.errors import ConfigError
 from jld.registry import REGIONS
 from jld.toolchain import jittor as jt
 
@@ -15,19 +16,25 @@ GONE = -1.0
 class GeneralInstance:
     """Per level the locations of largest score difference, thinned by non-maximum suppression (`gi`).
 
-    The score of a location is the largest difference between teacher's and student's class probability, its box is
-    that of the model which is more certain. Suppression runs in rounds of fixed number, all levels at once: no
-    sync, no change of shape.
+    The score of a location is the largest difference between teacher's and student's class probability, its
+    box is that of the model which is more certain. Suppression runs in rounds of fixed number, all levels at
+    once: no sync, no change of shape.
 
     Args:
         topk: locations per level.
         iou_threshold: a location is dropped when its box overlaps that of a better one by more than this.
-    Source: arXiv:2103.02340 (GID) section 3.1, as used for feature imitation in HikariTJU/LD (`get_gi_region`):
-        the images of a batch are thinned together, and all cells take part, whatever the image's size.
+        padding: what becomes of cells beyond an image's own padded area: `excluded`, or `at_origin`, the
+            released code's accident: they take part with their centre at (0, 0).
+    Raises:
+        ConfigError: unknown `padding`.
+    Source: arXiv:2103.02340 (GID) section 3.1, as used for feature imitation in HikariTJU/LD
+        (`get_gi_region`): the images of a batch are thinned together.
     """
 
-    def __init__(self, topk: int = 10, iou_threshold: float = 0.3):
-        self.topk, self.iou_threshold = topk, iou_threshold
+    def __init__(self, topk: int = 10, iou_threshold: float = 0.3, padding: str = "excluded"):
+        if padding not in ("excluded", "at_origin"):
+            raise ConfigError(f"GeneralInstance: padding is {padding!r}; use 'excluded' or 'at_origin'.")
+        self.topk, self.iou_threshold, self.padding = topk, iou_threshold, padding
 
     def __call__(self, context):
         """[N, P] 1 for the chosen locations; reads `cls_logits` and `box_logits` of both models."""
@@ -38,8 +45,14 @@ class GeneralInstance:
         logits = jt.ternary(
             (up >= down).unsqueeze(2).unsqueeze(3), teacher["box_logits"], student["box_logits"]
         )
+        valid = context.valid_mask  # [N, P]
+        scores = jt.maximum(up, down)
+        if self.padding == "excluded":
+            scores = jt.ternary(valid > 0, scores, GONE)
+        else:
+            centers = centers.unsqueeze(0) * valid.unsqueeze(2)  # [N, P, 2]
         boxes = distance2bbox(centers, _expected_bins(logits)).stop_grad()
-        return self._pick(jt.maximum(up, down).stop_grad(), boxes, _levels(context.priors))
+        return self._pick(scores.stop_grad(), boxes, _levels(context.priors))
 
     def _pick(self, scores, boxes, levels):
         """Non-maximum suppression in `topk` rounds.

@@ -15,9 +15,10 @@ class ValuableLocalizationRegion:
     """Priors whose DIoU with a box lies between gamma * t_g and t_g, weighted by their IoU with it (`vlr`).
 
     Args:
-        gate: what is compared with the band. `iof`: intersection / prior area - squared relative centre distance,
-            which the released code computes; `diou`: the paper's DIoU with the union as divisor. With `iof` an
-            object larger than the priors of a fine level also gets a band of priors around its border.
+        gate: what is compared with the band. `iof`: intersection / prior area - squared relative centre
+            distance, which the released code computes; `diou`: the paper's DIoU with the union as divisor.
+            With `iof` an object larger than the priors of a fine level also gets a band of priors around its
+            border.
         gamma: lower end of the band as a share of t_g.
         exclude_main: leave out positives, as the paper's text does and the released RetinaNet head.
         topk: candidates per level for t_g, where the assigner is not ATSS and brings none.
