@@ -5,7 +5,9 @@ interrupts.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -50,7 +52,7 @@ def map_shards(
         return
     context = multiprocessing.get_context("spawn")
     workers = min(num_workers, max(len(items), 1))
-    executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts)
+    executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
     try:
         yield from _serve(executor, function, items, workers, describe)
     finally:
@@ -82,9 +84,18 @@ def _serve(
             yield index, _result(answer, describe(items[index]))
 
 
-def _ignore_interrupts() -> None:
+def _prepare_worker() -> None:
     # Ctrl-C reaches the whole process group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A parent that was killed cannot end its workers; without it they would wait for items for ever.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _call(function: Callable[[Any], Any], item: Any) -> tuple[Any, Exception | None, str]:

@@ -127,6 +127,12 @@ def test_broken_and_flat_objects_do_not_stop_the_cut():
     )
 
 
+def test_an_object_with_exactly_seventy_percent_inside_stays():
+    annotation = PolyAnnotation.of([[-15, 101, -6, 91, 29, 124, 20, 134]], ["ship"])  # 452.9 of 647 px^2
+    (cut,) = cut_for_mmrotate(annotation, np.array([[0, 0, 300, 300]]))
+    assert cut.names == ("ship",) and cut.difficult.tolist() == [2]
+
+
 def test_shares_equal_shapelys():
     rng = np.random.default_rng(3)
     polys = rng.uniform(-10, 110, (300, 4, 2))

@@ -69,6 +69,30 @@ def test_an_interrupt_ends_quietly_after_the_items_in_hand(tmp_path):
     assert time.monotonic() - start < 40, "1000 items take 25 s of sleep alone"
 
 
+def test_workers_end_when_their_parent_is_killed(tmp_path):
+    body = (
+        "import os, signal\n"
+        "def work(item):\n    return os.getpid()\n"
+        "def run():\n    for _, pid in map_shards(work, list(range(100000)), 2):\n"
+        "        print(pid, flush=True)\n        os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = run_program(tmp_path, body, "run()")
+    assert done.returncode == -9
+    worker = int(done.stdout.split()[0])
+    deadline = time.monotonic() + 10
+    while is_running(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_running(worker)
+
+
+def is_running(pid):
+    """Whether a process does more than wait to be collected."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def test_one_worker_stays_in_this_process():
     assert dict(map_shards(_process_id, [0, 1], 1)) == {0: os.getpid(), 1: os.getpid()}
 
