@@ -1,0 +1,51 @@
+"""The main job on a dataset that draws itself: a teacher, a plain student and a distilled student, compared.
+
+Ends with one table and one picture in the work folder. On two CPU cores it takes under 20 minutes, the first-time
+compilation included; started again, it continues where it was.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from jld.errors import JldError
+
+CONFIGS = ROOT / "configs" / "quick_start"
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work_dir", default="work_dirs/quick_start", help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, data order and augmentation; default 0")
+    parser.add_argument("--no_cuda", action="store_true", help="run on the CPU where a GPU is usable")
+    parser.add_argument("--opts", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides for all three runs")
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = parse()
+    from jld.apis import Entry, compare, register_parts, use_device
+    from jld.utils.logging import set_up_logging
+
+    register_parts()
+    use_device("cpu" if options.no_cuda else "auto")
+    set_up_logging(Path(options.work_dir) / "log.txt")
+    # Costs are seconds per step of the three runs, measured on two cores.
+    entries = [
+        Entry("teacher", str(CONFIGS / "gfl_teacher.py"), cost=0.45),
+        Entry("student", str(CONFIGS / "gfl_student.py"), cost=0.17),
+        Entry("student_ld", str(CONFIGS / "ld_gfl_student.py"), taught_by="teacher", cost=0.35),
+    ]
+    try:
+        compare(entries, options.work_dir, seed=options.seed, overrides=options.opts)
+    except JldError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
