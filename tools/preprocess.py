@@ -24,26 +24,33 @@ from jld.errors import JldError
 from jld.utils.map_shards import ShardError
 
 
+class Progress:
+    """A bar with the time left; images of a former run come in one step and say nothing about the speed."""
+
+    def __init__(self, name: str):
+        self.name = name
+        self.bar = None
+
+    def __call__(self, done: int, total: int) -> None:
+        """Shows that `done` of `total` images are cut."""
+        if self.bar is None:
+            self.bar = tqdm(total=total, initial=done, desc=self.name, unit="image")
+        self.bar.update(done - self.bar.n)
+        if done == total:
+            self.bar.close()
+
+
 def split(task: SplitTask, num_workers: int, skip_malformed: bool) -> None:
-    """Makes the patches of one task, under a bar with the time left."""
-    sources = task.sources()
-    with tqdm(total=len(sources), desc=task.target.name, unit="image", initial=-1) as bar:
-
-        def advance(done: int, _total: int) -> None:
-            # Images of a former run come first, in one step; they say nothing about the speed of this one.
-            bar.initial = done if bar.initial < 0 else bar.initial
-            bar.n = done
-            bar.refresh()
-
-        manifest = split_dataset(
-            sources,
-            task.target,
-            task.settings,
-            classes=task.classes,
-            num_workers=num_workers,
-            skip_malformed=skip_malformed,
-            on_progress=advance,
-        )
+    """Makes the patches of one task."""
+    manifest = split_dataset(
+        task.sources(),
+        task.target,
+        task.settings,
+        classes=task.classes,
+        num_workers=num_workers,
+        skip_malformed=skip_malformed,
+        on_progress=Progress(task.target.name),
+    )
     objects = "" if task.classes is None else f" with {manifest['num_objects']} objects"
     print(f"{task.target}: {manifest['num_patches']} patches of {manifest['num_images']} images{objects}.")
     if manifest["left_out"]:
