@@ -14,7 +14,7 @@ from jld.data.dota.classes import (
     classes_of,
 )
 from jld.data.dota.ground_truth import read_ground_truth, truth_record
-from jld.data.dota.jdet_labels import jdet_entry, write_jdet_labels
+from jld.data.dota.jdet_labels import jdet_entry, read_jdet_labels, write_jdet_labels
 from jld.data.dota.labels import PolyAnnotation, format_objects, read_label_file, write_label_file
 from jld.data.dota.merge import JDET_CLASS_IOU, merge_patches, merge_views, unflip_detections
 from jld.data.dota.names import PatchName, parse_patch_name, patch_name
@@ -54,6 +54,7 @@ __all__ = [
     "read_dior_xml",
     "read_fair_xml",
     "read_ground_truth",
+    "read_jdet_labels",
     "read_hrsc_xml",
     "read_label_file",
     "read_plan",

@@ -11,9 +11,15 @@ import numpy as np
 
 from jld.boxes.rotated import polys_to_rboxes
 from jld.checkpoint import atomic_write
+from jld.checkpoint.malformed import Budget, reading
+from jld.checkpoint.pickle_files import read_pickle
+from jld.checkpoint.plain import Unfolder
 from jld.data.dota.labels import PolyAnnotation
+from jld.data.problems import error, raise_errors
+from jld.errors import CheckpointError, DataError
 
 JDET_VERSION = "le135"
+ENTRY_KEYS = ("bboxes", "labels", "bboxes_ignore", "labels_ignore")
 
 
 def jdet_entry(
@@ -39,3 +45,54 @@ def write_jdet_labels(path: str | Path, entries: Iterable[dict[str, Any]]) -> No
     """Writes entries, sorted by file name, whole or not at all."""
     ordered = sorted(entries, key=lambda entry: entry["filename"])
     atomic_write(path, lambda stream: pickle.dump(ordered, stream))
+
+
+def read_jdet_labels(path: str | Path, num_classes: int) -> list[dict[str, Any]]:
+    """The entries of a `labels.pkl`, JDet's or ours; nothing in the file is executed.
+
+    Args:
+        path: the file.
+        num_classes: labels must lie in 1..num_classes.
+    Returns:
+        as `jdet_entry`, but boxes always [n, 5] and labels still counted from 1.
+    Raises:
+        DataError: the file is missing, damaged or no list of annotations; all broken entries are listed.
+    """
+    path = Path(path)
+    try:
+        with reading(path), path.open("rb") as stream:
+            size = path.stat().st_size
+            value, machine = read_pickle(stream, size)
+            entries = Unfolder(Budget(size), machine.skipped, is_strict=True).unfold(value, "labels")
+    except CheckpointError as problem:
+        raise DataError(str(problem).replace("Cannot read checkpoint", "Cannot read annotations")) from None
+    if not isinstance(entries, list):
+        raise DataError(f"{path} holds no list of annotations, as JDet's labels.pkl does.")
+    read, problems = [], []
+    for number, entry in enumerate(entries):
+        try:
+            read.append(_checked_entry(entry, num_classes))
+        except ValueError as problem:
+            name = entry.get("filename") if isinstance(entry, dict) else None
+            problems.append(error(f"entry {number} ({name}) {problem}", path))
+    raise_errors(problems, str(path))
+    return read
+
+
+def _checked_entry(entry: Any, num_classes: int) -> dict[str, Any]:
+    if not isinstance(entry, dict) or not isinstance(entry.get("ann"), dict):
+        raise ValueError("has no `ann`.")
+    missing = [key for key in ("filename", "width", "height") if key not in entry]
+    missing += [f"ann.{key}" for key in ENTRY_KEYS if key not in entry["ann"]]
+    if missing:
+        raise ValueError(f"lacks {', '.join(missing)}.")
+    parts = {}
+    for suffix in ("", "_ignore"):
+        boxes = np.asarray(entry["ann"][f"bboxes{suffix}"], np.float32).reshape(-1, 5)
+        labels = np.asarray(entry["ann"][f"labels{suffix}"], np.int64).reshape(-1)
+        if len(boxes) != len(labels):
+            raise ValueError(f"has {len(boxes)} boxes and {len(labels)} labels.")
+        if len(labels) and not (1 <= labels.min() and labels.max() <= num_classes):
+            raise ValueError(f"has labels outside 1..{num_classes}: was it made for another set of classes?")
+        parts |= {f"bboxes{suffix}": boxes, f"labels{suffix}": labels}
+    return {**{key: entry[key] for key in ("filename", "width", "height")}, "ann": parts}
