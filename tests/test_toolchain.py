@@ -1,0 +1,148 @@
+"""What is found out about a machine and set before Jittor is imported; Jittor itself is not."""
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jld import toolchain
+
+
+@pytest.fixture
+def fresh_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("JITTOR_HOME", raising=False)
+    for name in ("nvcc_path", "use_mkl", "python_config_path", "cache_name", "cc_path", "log_silent"):
+        # Set and removed, so that what `prepare` writes is undone at the end of the test.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    return tmp_path
+
+
+def with_versions(monkeypatch, **versions):
+    original = importlib.metadata.version
+
+    def version(name):
+        if name not in versions:
+            return original(name)
+        if versions[name] is None:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return versions[name]
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+
+
+def test_this_machine_can_run_jld(fresh_home):
+    assert [finding.detail for finding in toolchain.inspect_machine() if not finding.ok] == []
+
+
+@pytest.mark.parametrize(
+    ("versions", "words"),
+    [
+        ({"numpy": "2.1.0"}, ["numpy: 2.1.0", 'pip install "numpy<2"']),
+        ({"numpy": None}, ["numpy: not installed"]),
+        ({"jittor": None}, ["jittor: not installed", "pip install"]),
+        ({"jittor": "1.3.5"}, ["jittor: 1.3.5", "1.3.11"]),
+    ],
+)
+def test_a_wrong_package_is_one_sentence_with_its_cure(fresh_home, monkeypatch, versions, words):
+    with_versions(monkeypatch, **versions)
+    with pytest.raises(toolchain.ToolchainError) as caught:
+        toolchain.prepare()
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_a_missing_compiler_is_named(fresh_home, monkeypatch):
+    monkeypatch.setattr(toolchain.shutil, "which", lambda name: None)
+    with pytest.raises(toolchain.ToolchainError, match=r"no g\+\+ on PATH.*apt-get install g\+\+"):
+        toolchain.prepare()
+
+
+def test_missing_headers_are_named(fresh_home, monkeypatch, tmp_path):
+    monkeypatch.setattr(toolchain.sysconfig, "get_paths", lambda: {"include": str(tmp_path / "nowhere")})
+    finding = toolchain.check_python_headers()
+    assert not finding.ok
+    assert "apt-get install python3" in finding.cure
+
+
+def test_a_folder_that_cannot_be_written_is_named(fresh_home, monkeypatch):
+    monkeypatch.setattr(toolchain.os, "access", lambda path, mode: False)
+    assert "set HOME" in toolchain.check_home().cure
+
+
+def test_prepare_links_onednn_where_jittor_looks(fresh_home):
+    toolchain.prepare()
+    folder = fresh_home / ".cache" / "jittor" / "mkl" / toolchain.ONEDNN_FOLDER
+    assert (folder / "include" / "dnnl.hpp").is_file()
+    assert (folder / "lib" / "libmkldnn.so").stat().st_size > 1e6
+    assert "use_mkl" not in os.environ
+
+
+def test_a_link_into_another_environment_is_renewed_and_a_download_is_left_alone(fresh_home):
+    library = fresh_home / ".cache" / "jittor" / "mkl" / toolchain.ONEDNN_FOLDER / "lib" / "libmkldnn.so"
+    library.parent.mkdir(parents=True)
+    library.symlink_to(fresh_home / "gone")
+    assert toolchain.link_onednn()
+    assert library.exists()
+    library.unlink()
+    library.write_bytes(b"a library Jittor downloaded")
+    toolchain.link_onednn()
+    assert library.read_bytes() == b"a library Jittor downloaded"
+
+
+def test_without_onednn_jittor_is_told_not_to_download_it(fresh_home, monkeypatch):
+    monkeypatch.setattr(toolchain, "onednn_files", lambda: None)
+    toolchain.prepare()
+    assert os.environ["use_mkl"] == "0"
+    assert "pip install onednn-cpu-gomp" in toolchain.check_onednn().cure
+
+
+def test_nvcc_without_a_gpu_is_ignored(fresh_home, monkeypatch):
+    monkeypatch.setattr(toolchain, "gpu_count", lambda: 0)
+    monkeypatch.setattr(toolchain.shutil, "which", lambda name: f"/usr/bin/{name}")
+    toolchain.prepare()
+    assert os.environ["nvcc_path"] == ""
+    assert "no usable GPU" in toolchain.check_cuda().detail
+
+
+def test_a_toolkit_without_libraries_runs_on_the_cpu_and_says_so(fresh_home, monkeypatch, tmp_path):
+    nvcc = tmp_path / "cuda" / "bin" / "nvcc"
+    nvcc.parent.mkdir(parents=True)
+    nvcc.touch()
+    monkeypatch.setattr(toolchain, "gpu_count", lambda: 1)
+    original = toolchain.shutil.which
+    monkeypatch.setattr(toolchain.shutil, "which", lambda name: str(nvcc) if name == "nvcc" else original(name))
+    missing = toolchain.missing_cuda_libraries(str(nvcc))
+    assert "libcudart.so" in missing
+    finding = toolchain.check_cuda()
+    assert "libcudart.so" in finding.detail and "running on the CPU" in finding.detail and finding.cure
+    toolchain.prepare()
+    assert os.environ["nvcc_path"] == ""
+
+
+def test_variables_of_the_user_win(fresh_home, monkeypatch):
+    monkeypatch.setenv("cache_name", "mine")
+    toolchain.prepare()
+    assert os.environ["cache_name"] == "mine"
+
+
+def test_the_python_config_script_answers_what_jittor_asks(fresh_home, monkeypatch, tmp_path):
+    monkeypatch.setattr(toolchain.sys, "executable", str(tmp_path / "bin" / "python"))
+    monkeypatch.setattr(toolchain.sysconfig, "get_config_var", lambda name: {"EXT_SUFFIX": ".so"}.get(name))
+    script = toolchain.python_config()
+    assert script.is_relative_to(fresh_home)
+    answers = [
+        subprocess.run([script, flag], capture_output=True, text=True, check=True).stdout.strip()
+        for flag in ("--includes", "--extension-suffix")
+    ]
+    assert answers == [f"-I{toolchain.sysconfig.get_paths()['include']}", ".so"]
+
+
+def test_importing_jld_does_not_import_jittor():
+    code = "import sys, jld, jld.toolchain, jld.config, jld.data, jld.evaluation; print('jittor' in sys.modules)"
+    root = Path(__file__).resolve().parent.parent
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert answer.stdout.strip() == "False"
