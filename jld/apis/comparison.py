@@ -34,12 +34,14 @@ class Entry:
         config: path of its config file.
         taught_by: name of an earlier entry whose last checkpoint is its teacher, or None.
         cost: seconds of one of its training steps relative to the others', for the estimate of the time left.
+        seed: of this run; None takes the comparison's.
     """
 
     name: str
     config: str
     taught_by: str | None = None
     cost: float = 1.0
+    seed: int | None = None
 
 
 def compare(entries: Sequence[Entry], work_dir: str | Path, *, seed: int = 0, overrides: Sequence[str] = ()) -> dict:
@@ -51,7 +53,7 @@ def compare(entries: Sequence[Entry], work_dir: str | Path, *, seed: int = 0, ov
     Args:
         entries: in the order of training; a teacher stands before its students.
         work_dir: a folder per entry, `table.txt`, `results.json` and `comparison.png` go here.
-        seed: of every entry.
+        seed: of every entry without one of its own.
         overrides: `key.path=value` for every entry.
     Returns:
         {entry name: metrics}.
@@ -67,12 +69,12 @@ def compare(entries: Sequence[Entry], work_dir: str | Path, *, seed: int = 0, ov
     (work_dir / "table.txt").write_text(table + "\n", encoding="utf-8")
     (work_dir / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
     picture = canvas.write_image(work_dir / "comparison.png", draw_comparison(configs))
-    log.info("seed %d, %s\n%s\npicture: %s", seed, clock.total(), table, picture)
+    log.info("%s\n%s\npicture: %s", clock.total(), table, picture)
     return results
 
 
 def _config_of(entry: Entry, work_dir: Path, seed: int, overrides: Sequence[str]) -> Config:
-    own = [f"work_dir={work_dir / entry.name}", f"seed={seed}"]
+    own = [f"work_dir={work_dir / entry.name}", f"seed={seed if entry.seed is None else entry.seed}"]
     if entry.taught_by is not None:
         own.append(f"distill.teacher.checkpoint={work_dir / entry.taught_by / 'checkpoints' / 'last.pkl'}")
     return prepare_config(entry.config, [*overrides, *own])
@@ -94,6 +96,12 @@ def _train_and_score(config: Config) -> dict[str, Any]:
     metrics = Runner(config, resume=True).run("train")
     write_metrics(metrics, done)
     return metrics
+
+
+def mean_metrics(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The mean of every number that all runs have, with their protocol."""
+    names = [name for name, value in runs[0].items() if isinstance(value, int | float)]
+    return {"protocol": runs[0]["protocol"], **{name: sum(run[name] for run in runs) / len(runs) for name in names}}
 
 
 class _Clock:

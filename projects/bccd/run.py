@@ -1,0 +1,54 @@
+"""Trains teacher, plain students and distilled students on BCCD and compares them; see README.md beside this file."""
+
+import argparse
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent.parent))
+
+from jld.errors import JldError
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", default="data/bccd", help="the BCCD folder (VOC layout); default: %(default)s")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the students; default: 0 1 2")
+    parser.add_argument("--work_dir", default="work_dirs/bccd", help="default: %(default)s")
+    parser.add_argument("--no_cuda", action="store_true", help="run on the CPU where a GPU is usable")
+    parser.add_argument("--opts", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides for all runs")
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = parse()
+    from jld.apis import Entry, compare, mean_metrics, register_parts, use_device
+    from jld.evaluation.tables import format_runs
+    from jld.utils.logging import set_up_logging
+
+    register_parts()
+    use_device("cpu" if options.no_cuda else "auto")
+    set_up_logging(Path(options.work_dir) / "log.txt")
+    configs = HERE / "configs"
+    entries = [Entry("teacher", str(configs / "gfl_teacher.py"), cost=0.9)]
+    for seed in options.seeds:
+        entries.append(Entry(f"student_seed{seed}", str(configs / "gfl_student.py"), cost=0.3, seed=seed))
+        entries.append(
+            Entry(f"student_ld_seed{seed}", str(configs / "ld_gfl_student.py"), "teacher", cost=0.6, seed=seed)
+        )
+    data = [f"dataset.{split}.root={options.data}" for split in ("train", "val", "test")]
+    try:
+        results = compare(entries, options.work_dir, overrides=[*data, *options.opts])
+    except JldError as error:
+        print(error, file=sys.stderr)
+        return 2
+    means = {
+        f"mean of {kind}": mean_metrics([results[f"{kind}_seed{seed}"] for seed in options.seeds])
+        for kind in ("student", "student_ld")
+    }
+    print(format_runs(means, names=["AP", "AP50", "AP75"]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
