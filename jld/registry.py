@@ -126,7 +126,9 @@ def build(cfg: Any, *, path: str = "", **extra: Any) -> Any:
         ConfigError: unknown type, or keywords that its constructor does not take.
     """
     if isinstance(cfg, Mapping):
-        values = {key: build(value, path=f"{path}.{key}".strip(".")) for key, value in cfg.items() if key != "type"}
+        values = {
+            key: build(value, path=f"{path}.{key}".strip(".")) for key, value in cfg.items() if key != "type"
+        }
         if "type" not in cfg:
             return values
         return _construct(find(cfg["type"]), cfg["type"], {**values, **extra}, path)
@@ -142,8 +144,10 @@ def _construct(cls: Callable, name: str, values: dict[str, Any], path: str) -> A
             where = f" at {path}" if path else ""
             raise ConfigError(f"{name}{where} takes no argument {key!r}: {suggestion(key, known)}")
     missing = [
-        key for key, parameter in known.items()
-        if parameter.default is parameter.empty and key not in values
+        key
+        for key, parameter in known.items()
+        if parameter.default is parameter.empty
+        and key not in values
         and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     ]
     if missing:

@@ -116,7 +116,9 @@ def check_onednn() -> Finding:
     if linked.exists():
         return Finding("oneDNN", True, f"in Jittor's cache ({linked})")
     return Finding(
-        "oneDNN", True, "not found: CPU convolutions run on slow generated loops",
+        "oneDNN",
+        True,
+        "not found: CPU convolutions run on slow generated loops",
         "pip install " + " ".join(f"{name}==2021.4.0" for name in ONEDNN_PACKAGES),
     )
 
@@ -130,20 +132,30 @@ def check_cuda() -> Finding:
         return Finding("cuda", True, "no usable GPU: running on the CPU" + note)
     if nvcc is None:
         return Finding(
-            "cuda", True, f"{count} GPU(s) but no nvcc: running on the CPU",
+            "cuda",
+            True,
+            f"{count} GPU(s) but no nvcc: running on the CPU",
             "Install a CUDA 11 or 12 toolkit with cuDNN 8, or run: python -m jittor_utils.install_cuda",
         )
     missing = missing_cuda_libraries(nvcc)
     if missing:
         return Finding(
-            "cuda", True, f"{count} GPU(s), nvcc at {nvcc}, but no {', '.join(missing)}: running on the CPU",
+            "cuda",
+            True,
+            f"{count} GPU(s), nvcc at {nvcc}, but no {', '.join(missing)}: running on the CPU",
             "Complete the toolkit beside that nvcc, or run: python -m jittor_utils.install_cuda",
         )
     return Finding("cuda", True, f"{count} GPU(s), nvcc at {nvcc}")
 
 
 CHECKS = (
-    check_python, check_numpy, check_compiler, check_python_headers, check_jittor, check_home, check_onednn,
+    check_python,
+    check_numpy,
+    check_compiler,
+    check_python_headers,
+    check_jittor,
+    check_home,
+    check_onednn,
     check_cuda,
 )
 
@@ -219,7 +231,7 @@ def link_onednn() -> bool:
 
 
 def _renew_link(link: Path, to: Path) -> None:
-    if link.is_symlink() and os.readlink(link) == str(to):
+    if link.is_symlink() and link.readlink() == to:
         return
     if link.exists() and not link.is_symlink():
         return  # Jittor's own download: leave it
@@ -239,7 +251,10 @@ def python_config() -> Path | None:
     """
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     bindir = Path(sysconfig.get_config_var("BINDIR") or "")
-    for candidate in (Path(sys.executable).parent / f"python{version}-config", bindir / f"python{version}-config"):
+    for candidate in (
+        Path(sys.executable).parent / f"python{version}-config",
+        bindir / f"python{version}-config",
+    ):
         if candidate.is_file():
             return candidate
     script = jittor_cache_root() / "jld" / f"python{version}-config"
@@ -269,7 +284,10 @@ def prepare() -> None:
         raise ToolchainError("jld cannot start on this machine.\n  " + "\n  ".join(bad))
     defaults = {
         # Without these Jittor downloads sources at import or aborts when CUDA is half installed.
-        "use_cutt": "0", "use_cutlass": "0", "use_nccl": "0", "use_mpi": str(int(_inside_mpi())),
+        "use_cutt": "0",
+        "use_cutlass": "0",
+        "use_nccl": "0",
+        "use_mpi": str(int(_inside_mpi())),
         "FIX_TORCH_ERROR": "0",  # else an installed PyTorch is imported too
         "gdb_path": "",  # else a crash starts a debugger
         "log_silent": "1",
@@ -322,7 +340,7 @@ def import_jittor():
             raise
         os.environ[_RERUN_MARK] = "1"
         os.execv(sys.executable, sys.orig_argv)
-    # Jittor ends the process, without a word of where, when any child dies; data workers report their own death.
+    # Jittor ends the process without saying where when any child dies; data workers report their own death.
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     return jittor

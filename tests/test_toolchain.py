@@ -114,7 +114,9 @@ def test_a_toolkit_without_libraries_runs_on_the_cpu_and_says_so(fresh_home, mon
     nvcc.touch()
     monkeypatch.setattr(toolchain, "gpu_count", lambda: 1)
     original = toolchain.shutil.which
-    monkeypatch.setattr(toolchain.shutil, "which", lambda name: str(nvcc) if name == "nvcc" else original(name))
+    monkeypatch.setattr(
+        toolchain.shutil, "which", lambda name: str(nvcc) if name == "nvcc" else original(name)
+    )
     missing = toolchain.missing_cuda_libraries(str(nvcc))
     assert "libcudart.so" in missing
     finding = toolchain.check_cuda()
@@ -131,7 +133,7 @@ def test_variables_of_the_user_win(fresh_home, monkeypatch):
 
 def test_the_python_config_script_answers_what_jittor_asks(fresh_home, monkeypatch, tmp_path):
     monkeypatch.setattr(toolchain.sys, "executable", str(tmp_path / "bin" / "python"))
-    monkeypatch.setattr(toolchain.sysconfig, "get_config_var", lambda name: {"EXT_SUFFIX": ".so"}.get(name))
+    monkeypatch.setattr(toolchain.sysconfig, "get_config_var", {"EXT_SUFFIX": ".so"}.get)
     script = toolchain.python_config()
     assert script.is_relative_to(fresh_home)
     answers = [
@@ -142,7 +144,11 @@ def test_the_python_config_script_answers_what_jittor_asks(fresh_home, monkeypat
 
 
 def test_importing_jld_does_not_import_jittor():
-    code = "import sys, jld, jld.toolchain, jld.config, jld.data, jld.evaluation; print('jittor' in sys.modules)"
+    code = (
+        "import sys, jld, jld.toolchain, jld.config, jld.data, jld.evaluation; print('jittor' in sys.modules)"
+    )
     root = Path(__file__).resolve().parent.parent
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root
+    )
     assert answer.stdout.strip() == "False"

@@ -1,7 +1,7 @@
 """The main job on a dataset that draws itself: a teacher, a plain student and a distilled student, compared.
 
-Ends with one table and one picture in the work folder. On two CPU cores it takes under 20 minutes, the first-time
-compilation included; started again, it continues where it was.
+Ends with one table and one picture in the work folder. On two CPU cores it takes under 20 minutes, the
+first-time compilation included; started again, it continues where it was.
 """
 
 import argparse
@@ -17,15 +17,23 @@ CONFIGS = ROOT / "configs" / "quick_start"
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--work_dir", default="work_dirs/quick_start", help="default: %(default)s")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, data order and augmentation; default 0")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of weights, data order and augmentation; default 0"
+    )
     parser.add_argument("--no_cuda", action="store_true", help="run on the CPU where a GPU is usable")
-    parser.add_argument("--opts", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides for all three runs")
+    parser.add_argument(
+        "--opts", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides for all three runs"
+    )
     return parser.parse_args()
 
 
 def main() -> int:
+    """Runs the comparison; returns the exit code."""
     options = parse()
     from jld.apis import Entry, compare, register_parts, use_device
     from jld.utils.logging import set_up_logging

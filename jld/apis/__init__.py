@@ -5,6 +5,12 @@ from jld.apis.inference import inference_detector, init_detector, use_device
 from jld.apis.registration import list_parts, register_parts
 
 __all__ = [
-    "Entry", "compare", "inference_detector", "init_detector", "list_parts", "mean_metrics", "register_parts",
+    "Entry",
+    "compare",
+    "inference_detector",
+    "init_detector",
+    "list_parts",
+    "mean_metrics",
+    "register_parts",
     "use_device",
 ]

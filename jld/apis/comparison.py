@@ -1,4 +1,4 @@
-"""Several runs beside each other: a teacher, the plain student, the distilled student; one table, one picture.
+"""Several runs beside each other: a teacher, plain and distilled students; one table, one picture.
 
 The quick start and the projects use it, so that every comparison trains, scores and draws in the same way.
 """
@@ -44,11 +44,13 @@ class Entry:
     seed: int | None = None
 
 
-def compare(entries: Sequence[Entry], work_dir: str | Path, *, seed: int = 0, overrides: Sequence[str] = ()) -> dict:
+def compare(
+    entries: Sequence[Entry], work_dir: str | Path, *, seed: int = 0, overrides: Sequence[str] = ()
+) -> dict:
     """Trains what is not trained yet, scores every entry on its dataset.val, draws and prints.
 
-    A finished entry is taken from its folder; an interrupted one goes on where it was. Delete a folder to train it
-    again.
+    A finished entry is taken from its folder; an interrupted one goes on where it was. Delete a folder to
+    train it again.
 
     Args:
         entries: in the order of training; a teacher stands before its students.
@@ -63,7 +65,14 @@ def compare(entries: Sequence[Entry], work_dir: str | Path, *, seed: int = 0, ov
     clock = _Clock([entry.cost * _num_steps(configs[entry.name]) for entry in entries])
     results = {}
     for number, entry in enumerate(entries):
-        log.info("part %d of %d: %s (%s)%s", number + 1, len(entries), entry.name, entry.config, clock.estimate(number))
+        log.info(
+            "part %d of %d: %s (%s)%s",
+            number + 1,
+            len(entries),
+            entry.name,
+            entry.config,
+            clock.estimate(number),
+        )
         results[entry.name] = _train_and_score(configs[entry.name])
     table = format_runs(results, names=[name for name in METRICS if name in next(iter(results.values()))])
     (work_dir / "table.txt").write_text(table + "\n", encoding="utf-8")
@@ -101,7 +110,10 @@ def _train_and_score(config: Config) -> dict[str, Any]:
 def mean_metrics(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The mean of every number that all runs have, with their protocol."""
     names = [name for name, value in runs[0].items() if isinstance(value, int | float)]
-    return {"protocol": runs[0]["protocol"], **{name: sum(run[name] for run in runs) / len(runs) for name in names}}
+    return {
+        "protocol": runs[0]["protocol"],
+        **{name: sum(run[name] for run in runs) / len(runs) for name in names},
+    }
 
 
 class _Clock:
@@ -115,7 +127,8 @@ class _Clock:
         spent, done = time.perf_counter() - self.started, sum(self.costs[:number])
         if done == 0:
             return "; the first step compiles its kernels and takes minutes"
-        return f"; {spent / 60:.0f} min so far, about {spent / done * sum(self.costs[number:]) / 60:.0f} min to go"
+        left = spent / done * sum(self.costs[number:])
+        return f"; {spent / 60:.0f} min so far, about {left / 60:.0f} min to go"
 
     def total(self) -> str:
         return f"{(time.perf_counter() - self.started) / 60:.1f} min"
@@ -142,15 +155,21 @@ def _draw_examples(configs: dict[str, Config]) -> Any:
     truths = dataset.ground_truth()
     chosen = [index for index, truth in enumerate(truths) if len(truth["boxes"]) > 1][:EXAMPLES]
     images = {index: dataset.read_image(index) for index in chosen}
-    cells = [boxes.draw_boxes(images[i], truths[i]["boxes"], truths[i]["labels"], with_text=False) for i in chosen]
+    cells = [
+        boxes.draw_boxes(images[i], truths[i]["boxes"], truths[i]["labels"], with_text=False) for i in chosen
+    ]
     captions = ["ground truth"] * len(chosen)
     for name, config in configs.items():
         found = {result["img_id"]: result for result in _detections(config)}
         for index in chosen:
             result = found[truths[index]["img_id"]]
             drawn = boxes.draw_boxes(
-                images[index], result["boxes"], result["labels"], result["scores"],
-                score_threshold=SCORE_SHOWN, with_text=False,
+                images[index],
+                result["boxes"],
+                result["labels"],
+                result["scores"],
+                score_threshold=SCORE_SHOWN,
+                with_text=False,
             )
             cells.append(boxes.draw_truth_outline(drawn, truths[index]["boxes"]))
             captions.append(name)

@@ -1,7 +1,7 @@
 """Distillation by composition: a teacher, regions, and terms that read student and teacher traces."""
 
-import jld.assign  # noqa: F401  registers the regions
-import jld.distill.terms  # noqa: F401  registers the terms
+import jld.assign
+import jld.distill.terms
 from jld.distill.context import StepContext
 from jld.distill.distiller import Distiller, build_distiller
 from jld.distill.teachers import FrozenTeacher, InputStatistics

@@ -41,13 +41,16 @@ def check_compatible(student: Any, teacher: Any, terms: list) -> None:
     if any(term.requires for term in terms):
         problems += [
             f"{name} differ: student {mine[name]}, teacher {yours[name]}"
-            for name in ("strides", "priors per cell") if mine[name] != yours[name]
+            for name in ("strides", "priors per cell")
+            if mine[name] != yours[name]
         ]
     for term in terms:
         for key in term.requires:
             problems += _prediction_problems(type(term).__name__, key, student, teacher)
     if problems:
-        raise ConfigError("this teacher cannot teach this student:\n  " + "\n  ".join(dict.fromkeys(problems)))
+        raise ConfigError(
+            "this teacher cannot teach this student:\n  " + "\n  ".join(dict.fromkeys(problems))
+        )
 
 
 def _prediction_problems(term: str, key: str, student: Any, teacher: Any) -> list[str]:
@@ -56,8 +59,8 @@ def _prediction_problems(term: str, key: str, student: Any, teacher: Any) -> lis
     for role, detector in (("student", student), ("teacher", teacher)):
         shapes[role] = detector.bbox_head.prediction_shapes().get(key)
         if shapes[role] is None:
-            head = type(detector.bbox_head).__name__
-            problems.append(f"{term} needs {key}; the {role}'s {head} does not predict it: {CURES.get(key, 'use another term')}")
+            head, cure = type(detector.bbox_head).__name__, CURES.get(key, "use another term")
+            problems.append(f"{term} needs {key}; the {role}'s {head} does not predict it: {cure}")
     if not problems and shapes["student"] != shapes["teacher"]:
         problems.append(
             f"{term} compares {key}, but its shape per prior is {shapes['student']} for the student and "

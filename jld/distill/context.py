@@ -50,7 +50,11 @@ class StepContext:
 
     def computed_regions(self) -> dict[str, Any]:
         """{name: [N, P]} of the regions some term asked for so far."""
-        return {key[1]: value for key, value in self._cache.items() if isinstance(key, tuple) and key[0] == "region"}
+        return {
+            key[1]: value
+            for key, value in self._cache.items()
+            if isinstance(key, tuple) and key[0] == "region"
+        }
 
 
 def _max_scores(predictions: dict) -> Any:

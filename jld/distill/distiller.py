@@ -13,7 +13,7 @@ from jld.registry import REGIONS, build
 
 
 class Distiller:
-    """Computes the distillation losses of a step; a model trained without it is the plain student, bit for bit.
+    """Computes the distillation losses of a step; without it a model is the plain student, bit for bit.
 
     Args:
         teacher: a TEACHERS object.
@@ -24,14 +24,25 @@ class Distiller:
         ConfigError: two terms share a name, or a term names an unknown region.
     """
 
-    def __init__(self, teacher, terms: list, regions: Mapping[str, Any], student_statistics: InputStatistics | None = None):
+    def __init__(
+        self,
+        teacher,
+        terms: list,
+        regions: Mapping[str, Any],
+        student_statistics: InputStatistics | None = None,
+    ):
         names = [term.name for term in terms]
         for name in names:
             if names.count(name) > 1:
-                raise ConfigError(f"two distillation terms are called {name!r}: give one of them another `name`.")
+                raise ConfigError(
+                    f"two distillation terms are called {name!r}: give one of them another `name`."
+                )
         for term in terms:
             if term.region not in regions:
-                raise ConfigError(f"{type(term).__name__}: unknown region {term.region!r}: {suggestion(term.region, regions)}")
+                raise ConfigError(
+                    f"{type(term).__name__}: unknown region {term.region!r}: "
+                    f"{suggestion(term.region, regions)}"
+                )
         self.teacher = teacher
         self.terms = terms
         self.regions = dict(regions)
@@ -44,7 +55,9 @@ class Distiller:
         context = StepContext(trace, teacher_trace, assignment, targets, self.regions)
         raw = {term.name: term(context) for term in self.terms}
         self._last = {f"raw/{name}": value for name, value in raw.items()}
-        self._last |= {f"region/{name}": (weights > 0).sum() for name, weights in context.computed_regions().items()}
+        self._last |= {
+            f"region/{name}": (weights > 0).sum() for name, weights in context.computed_regions().items()
+        }
         return {term.name: term.weight * raw[term.name] for term in self.terms}
 
     def log_values(self) -> dict[str, Any]:
@@ -63,9 +76,15 @@ class Distiller:
         """A table of teacher, student and terms, printed before training."""
         mine, yours = describe_detector(student), describe_detector(self.teacher.detector)
         keys = list(dict.fromkeys([*mine, *yours]))
-        rows = [("", "student", "teacher"), *((key, str(mine.get(key, "-")), str(yours.get(key, "-"))) for key in keys)]
+        rows = [
+            ("", "student", "teacher"),
+            *((key, str(mine.get(key, "-")), str(yours.get(key, "-"))) for key in keys),
+        ]
         widths = [max(len(row[column]) for row in rows) for column in range(3)]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
         for term in self.terms:
             lines.append(
                 f"{term.name}: {type(term).__name__}(region={term.region}, weight={term.weight:g}, "
@@ -78,9 +97,9 @@ def build_distiller(distill: Mapping[str, Any] | None, student, *, statistics: I
     """The Distiller of a config's `distill` section, or None where nothing would be distilled.
 
     Args:
-        distill: dict(teacher=dict(config, checkpoint, ...), terms=[dict(type=..., ...)], regions={name: dict})
-            or None. Terms of weight 0 are dropped, with their cost. `regions` redefines a region for this run,
-            such as dict(vlr=dict(type="ValuableLocalizationRegion", gate="diou")).
+        distill: dict(teacher=dict(config, checkpoint, ...), terms=[dict(type=..., ...)],
+            regions={name: dict}) or None. Terms of weight 0 are dropped, with their cost. `regions` redefines
+            a region for this run, such as dict(vlr=dict(type="ValuableLocalizationRegion", gate="diou")).
         student: the detector to be trained; checked against the teacher.
         statistics: how the training images are normalised.
     Raises:
@@ -88,7 +107,9 @@ def build_distiller(distill: Mapping[str, Any] | None, student, *, statistics: I
     """
     if distill is None:
         return None
-    terms = [build(term, path=f"distill.terms.{index}") for index, term in enumerate(distill.get("terms") or ())]
+    terms = [
+        build(term, path=f"distill.terms.{index}") for index, term in enumerate(distill.get("terms") or ())
+    ]
     terms = [term for term in terms if term.weight != 0]
     if not terms:
         return None
@@ -106,4 +127,6 @@ def build_distiller(distill: Mapping[str, Any] | None, student, *, statistics: I
 def named_regions(redefined: Mapping[str, Any] | None, terms: list) -> dict[str, Any]:
     """{name: region} of every registered region, with the config's own definitions on top."""
     regions = {name: REGIONS.get(name)() for name in {term.region for term in terms} if name in REGIONS}
-    return regions | {name: build(section, path=f"distill.regions.{name}") for name, section in (redefined or {}).items()}
+    return regions | {
+        name: build(section, path=f"distill.regions.{name}") for name, section in (redefined or {}).items()
+    }

@@ -1,4 +1,4 @@
-"""Trains teacher, plain students and distilled students on BCCD and compares them; see README.md beside this file."""
+"""Trains teacher, plain and distilled students on BCCD and compares them; see README.md beside this file."""
 
 import argparse
 import sys
@@ -11,16 +11,24 @@ from jld.errors import JldError
 
 
 def parse() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", default="data/bccd", help="the BCCD folder (VOC layout); default: %(default)s")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the students; default: 0 1 2")
+    parser.add_argument(
+        "--data", default="data/bccd", help="the BCCD folder (VOC layout); default: %(default)s"
+    )
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the students; default: 0 1 2"
+    )
     parser.add_argument("--work_dir", default="work_dirs/bccd", help="default: %(default)s")
     parser.add_argument("--no_cuda", action="store_true", help="run on the CPU where a GPU is usable")
-    parser.add_argument("--opts", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides for all runs")
+    parser.add_argument(
+        "--opts", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides for all runs"
+    )
     return parser.parse_args()
 
 
 def main() -> int:
+    """Runs the comparison; returns the exit code."""
     options = parse()
     from jld.apis import Entry, compare, mean_metrics, register_parts, use_device
     from jld.evaluation.tables import format_runs
@@ -34,7 +42,9 @@ def main() -> int:
     for seed in options.seeds:
         entries.append(Entry(f"student_seed{seed}", str(configs / "gfl_student.py"), cost=0.3, seed=seed))
         entries.append(
-            Entry(f"student_ld_seed{seed}", str(configs / "ld_gfl_student.py"), "teacher", cost=0.6, seed=seed)
+            Entry(
+                f"student_ld_seed{seed}", str(configs / "ld_gfl_student.py"), "teacher", cost=0.6, seed=seed
+            )
         )
     data = [f"dataset.{split}.root={options.data}" for split in ("train", "val", "test")]
     try:

@@ -30,13 +30,18 @@ DEAD = "loss_kd_neg"
 
 
 def term_sections(resolved: dict) -> list[dict]:
-    """The LDHead settings of a case as terms of ours; weight 0 is left out as it is when a config is built."""
-    ld, vlr, kd = (take(resolved[key], type=KL, reduction="mean") for key in ("loss_ld", "loss_ld_vlr", "loss_kd"))
+    """The LDHead settings of a case as terms of ours; weight 0 is left out as when a config is built."""
+    ld, vlr, kd = (
+        take(resolved[key], type=KL, reduction="mean") for key in ("loss_ld", "loss_ld_vlr", "loss_kd")
+    )
     im = take(resolved["loss_im"], type="IMLoss", reduction="mean")
     sections = [
         dict(type="LocalizationKD", region="main", weight=ld.pop("loss_weight"), temperature=ld.pop("T")),
         dict(
-            type="LocalizationKD", region="vlr", weight=vlr.pop("loss_weight") / 4, temperature=vlr.pop("T"),
+            type="LocalizationKD",
+            region="vlr",
+            weight=vlr.pop("loss_weight") / 4,
+            temperature=vlr.pop("T"),
             weighting="iou",
         ),
         dict(type="ClassificationKD", region="main", weight=kd.pop("loss_weight"), temperature=kd.pop("T")),
@@ -45,7 +50,13 @@ def term_sections(resolved: dict) -> list[dict]:
     if method != "decouple":
         region = IMITATION_REGIONS[method]
         sections.append(
-            dict(type="FeatureImitation", region=region, weight=im.pop("loss_weight"), needs_positives=True, name="loss_im")
+            dict(
+                type="FeatureImitation",
+                region=region,
+                weight=im.pop("loss_weight"),
+                needs_positives=True,
+                name="loss_im",
+            )
         )
         assert not im, im
     assert not ld and not vlr and not kd, (ld, vlr, kd)
@@ -66,7 +77,10 @@ def given_head(meta):
 
 
 def given_maps(meta, levels, prefix=""):
-    return {key: [generated(meta, f"{prefix}{key}/{level}") for level in levels] for key in ("cls_score", "bbox_pred", "x")}
+    return {
+        key: [generated(meta, f"{prefix}{key}/{level}") for level in levels]
+        for key in ("cls_score", "bbox_pred", "x")
+    }
 
 
 def trace_of(head, maps) -> Trace:
@@ -81,7 +95,8 @@ def trace_of(head, maps) -> Trace:
 def expected_losses(arrays) -> dict[str, float]:
     values = {
         key.removeprefix("loss/"): arrays[key].astype(np.float64).sum()
-        for key in arrays if key.startswith("loss/") and key != "loss/total"
+        for key in arrays
+        if key.startswith("loss/") and key != "loss/total"
     }
     assert values.pop(DEAD, 0.0) == 0
     return values
@@ -137,7 +152,9 @@ def assert_decoupled(trace, teacher, assignment, targets, arrays, meta):
     for region, key in (("inside_gt", "im_foreground"), ("complement", "im_background")):
         section = dict(type="FeatureImitation", region=region, weight=weight)
         (value,) = make_distiller([section], teacher, complement)(trace, assignment, targets, None).values()
-        np.testing.assert_allclose(value.item(), arrays[f"intended/{key}"].astype(np.float64).sum(), rtol=1e-4)
+        np.testing.assert_allclose(
+            value.item(), arrays[f"intended/{key}"].astype(np.float64).sum(), rtol=1e-4
+        )
 
 
 def assert_term_gradients(meta, arrays, maps, losses):
@@ -151,7 +168,9 @@ def assert_term_gradients(meta, arrays, maps, losses):
                 if f"grad/{term}/{key}/{level}" in meta["sampled"]:
                     assert_sampled(meta, arrays, f"grad/{term}/{key}/{level}", got, 1e-4)
                 else:
-                    np.testing.assert_allclose(got, arrays[f"grad/{term}/{key}/{level}"], rtol=1e-4, atol=1e-7)
+                    np.testing.assert_allclose(
+                        got, arrays[f"grad/{term}/{key}/{level}"], rtol=1e-4, atol=1e-7
+                    )
 
 
 def student_and_teacher(meta):
@@ -160,8 +179,13 @@ def student_and_teacher(meta):
     assert model["type"] == "KnowledgeDistillationSingleStageDetector" and model["output_feature"]
     head = {key: value for key, value in model["bbox_head"].items() if key not in DISTILLATION_KEYS}
     configs = {"train_cfg": model["train_cfg"], "test_cfg": model["test_cfg"]}
-    student = {"type": "GFL", "pretrained": None, "backbone": model["backbone"], "neck": model["neck"],
-               "bbox_head": {**head, "type": "GFLHead"}}
+    student = {
+        "type": "GFL",
+        "pretrained": None,
+        "backbone": model["backbone"],
+        "neck": model["neck"],
+        "bbox_head": {**head, "type": "GFLHead"},
+    }
     sections = {"student": student, "teacher": model["teacher_config"]["model"]}
     return [
         build_model({"model": section, "params": {"model": meta["params"][tag]}, **configs})
@@ -202,13 +226,19 @@ def assert_sgd_equal(meta, arrays, new_student, distiller, images, targets):
     student = new_student()
     optimizer = SGD(dict(student.named_parameters()), **settings)
     for step, rtol in zip(range(steps), (5e-4, 5e-3, 1e-2), strict=True):
-        losses = step_losses(student, distiller, images, targets) if distiller else task_losses(student, images, targets)
+        losses = (
+            step_losses(student, distiller, images, targets)
+            if distiller
+            else task_losses(student, images, targets)
+        )
         total = sum(losses.values())
         optimizer.backward(total)
         optimizer.step()
         np.testing.assert_allclose(total.item(), arrays["sgd/total"][step], rtol=rtol)
         for name, value in losses.items():
-            np.testing.assert_allclose(value.item(), arrays[f"sgd/{name}"][step], rtol=rtol, atol=1e-6, err_msg=name)
+            np.testing.assert_allclose(
+                value.item(), arrays[f"sgd/{name}"][step], rtol=rtol, atol=1e-6, err_msg=name
+            )
 
 
 def task_losses(student, images, targets):
@@ -219,6 +249,16 @@ def task_losses(student, images, targets):
 @pytest.mark.parametrize("name", param_cases("h_gfl_sgd*"))
 def test_plain_training_steps_equal_golden(name):
     meta, arrays = case(name)
-    meta = {"test_cfg": {"score_thr": 0.05, "nms_pre": 1000, "max_per_img": 100, "nms": {"type": "nms", "iou_threshold": 0.6}}, **meta}
+    meta = {
+        "test_cfg": {
+            "score_thr": 0.05,
+            "nms_pre": 1000,
+            "max_per_img": 100,
+            "nms": {"type": "nms", "iou_threshold": 0.6},
+        },
+        **meta,
+    }
     images = generated(meta, "img")
-    assert_sgd_equal(meta, arrays, lambda: build_model(meta), None, images, targets_of(arrays, images.shape[0]))
+    assert_sgd_equal(
+        meta, arrays, lambda: build_model(meta), None, images, targets_of(arrays, images.shape[0])
+    )

@@ -1,4 +1,4 @@
-"""Distillation terms and their reductions against plain NumPy, with a hand-made trace instead of a detector."""
+"""Distillation terms and their reductions against plain NumPy, with a hand-made trace for a detector."""
 
 from types import SimpleNamespace
 
@@ -34,7 +34,9 @@ def trace(seed, requires_grad=True):
 
 
 def context(student, teacher, weights):
-    return StepContext(student, teacher, None, SimpleNamespace(pad_shapes=PAD), {"main": fixed_region(weights)})
+    return StepContext(
+        student, teacher, None, SimpleNamespace(pad_shapes=PAD), {"main": fixed_region(weights)}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +101,9 @@ def test_joint_sides_are_one_distribution(weights):
     term = LocalizationKD(weighting="uniform", sides="joint")
     rows = [t.predictions["box_logits"].numpy().reshape(N, P, 4 * B) for t in (student, teacher)]
     np.testing.assert_allclose(
-        term(context(student, teacher, weights)).numpy(), ((weights > 0) * numpy_kl(*rows, 10)).sum(), rtol=1e-4
+        term(context(student, teacher, weights)).numpy(),
+        ((weights > 0) * numpy_kl(*rows, 10)).sum(),
+        rtol=1e-4,
     )
 
 
@@ -124,7 +128,12 @@ def test_gradient_reaches_the_student_inside_the_region_and_never_the_teacher(we
     student, teacher = trace(6), trace(7)  # the teacher could take a gradient here; it must not
     loss = LocalizationKD()(context(student, teacher, weights))
     to_student, to_teacher, to_scores = jt.grad(
-        loss, [student.predictions["box_logits"], teacher.predictions["box_logits"], student.predictions["cls_logits"]]
+        loss,
+        [
+            student.predictions["box_logits"],
+            teacher.predictions["box_logits"],
+            student.predictions["cls_logits"],
+        ],
     )
     inside = weights > 0
     magnitude = np.abs(to_student.numpy()).sum((-1, -2))

@@ -44,7 +44,9 @@ class RegionTerm:
     kind = ""
     requires: tuple[str, ...] = ()
 
-    def __init__(self, region: str, weight: float, temperature: float, weighting: str, reduction: str, name: str | None):
+    def __init__(
+        self, region: str, weight: float, temperature: float, weighting: str, reduction: str, name: str | None
+    ):
         if weighting not in WEIGHTINGS:
             raise ConfigError(f"unknown weighting {weighting!r}: {suggestion(weighting, WEIGHTINGS)}")
         self.region = region
@@ -54,7 +56,9 @@ class RegionTerm:
         self.reduction = check_reduction(reduction)
         self.name = name or f"loss_{self.kind}" + ("" if region == "main" else f"_{region}")
         if "loss" not in self.name:
-            raise ConfigError(f"{type(self).__name__}: name {name!r} must contain 'loss', or it is not added up.")
+            raise ConfigError(
+                f"{type(self).__name__}: name {name!r} must contain 'loss', or it is not added up."
+            )
 
     def __call__(self, context: StepContext):
         """Scalar Var, `weight` not yet applied."""
@@ -72,5 +76,5 @@ class RegionTerm:
         raise NotImplementedError
 
     def parameters(self) -> list:
-        """Trainable parameters the term owns (adapters); they train with the student and are not saved with it."""
+        """Trainable parameters the term owns (adapters): trained with the student, never saved with it."""
         return []

@@ -25,12 +25,20 @@ class ClassificationKD(RegionTerm):
     requires = ("cls_logits",)
 
     def __init__(
-        self, region: str = "main", weight: float = 10.0, temperature: float = 2.0, *,
-        weighting: str = "uniform", reduction: str = "per_level_mean", name: str | None = None,
+        self,
+        region: str = "main",
+        weight: float = 10.0,
+        temperature: float = 2.0,
+        *,
+        weighting: str = "uniform",
+        reduction: str = "per_level_mean",
+        name: str | None = None,
     ):
         super().__init__(region, weight, temperature, weighting, reduction, name)
 
     def divergence(self, context: StepContext):
         student = context.student.predictions["cls_logits"]
         teacher = context.teacher.predictions["cls_logits"]
-        return context.cached(("kd", self.temperature), lambda: kl_divergence(student, teacher, self.temperature))
+        return context.cached(
+            ("kd", self.temperature), lambda: kl_divergence(student, teacher, self.temperature)
+        )

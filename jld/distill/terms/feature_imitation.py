@@ -1,7 +1,7 @@
 """Feature imitation: the student's feature maps copy the teacher's inside a region.
 
-One term for the whole family; what distinguishes FitNets, imitation inside the boxes, of the positives, of the
-fine-grained mask or of general instances is the region's name.
+One term for the whole family; what distinguishes FitNets, imitation inside the boxes, of the positives, of
+the fine-grained mask or of general instances is the region's name.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ ADAPTER_KERNELS = {"1x1": 1, "3x3": 3}
 class FeatureImitation(RegionTerm):
     """Mean squared difference of student and teacher feature maps inside a region.
 
-    Reads `features`, the neck's maps [N, D, H_l, W_l], whose cells are the priors' cells; where a cell has several
-    priors it counts when any of them is in the region.
+    Reads `features`, the neck's maps [N, D, H_l, W_l], whose cells are the priors' cells; where a cell has
+    several priors it counts when any of them is in the region.
 
     Args:
         region: `all` is FitNets, `inside_gt`, `main`, `fine_grained` and `gi` the other rows of the LD table.
         weight: factor of the scalar, 2.0 in the released configs.
-        reduction: `per_level_mean` (released: mean over the region's cells of each level, then added) or any other
-            of `reduce_over_region`; values are means over the D channels.
+        reduction: `per_level_mean` (released: mean over the region's cells of each level, then added) or any
+            other of `reduce_over_region`; values are means over the D channels.
         weighting: `uniform`, or `iou` for a soft region.
         needs_positives: a level without any positive contributes nothing, as in the released code.
-        adapter: None, "1x1" or "3x3": a convolution on the student's maps, trained with it and never saved; needed
-            where the widths differ.
+        adapter: None, "1x1" or "3x3": a convolution on the student's maps, trained with it and never saved;
+            needed where the widths differ.
         student_channels, teacher_channels: D of the two necks, needed with an adapter.
     Raises:
         ConfigError: unknown adapter, or an adapter without channel counts.
@@ -41,9 +41,17 @@ class FeatureImitation(RegionTerm):
     kind = "im"
 
     def __init__(
-        self, region: str = "main", weight: float = 2.0, *, weighting: str = "uniform",
-        reduction: str = "per_level_mean", needs_positives: bool = False, adapter: str | None = None,
-        student_channels: int | None = None, teacher_channels: int | None = None, name: str | None = None,
+        self,
+        region: str = "main",
+        weight: float = 2.0,
+        *,
+        weighting: str = "uniform",
+        reduction: str = "per_level_mean",
+        needs_positives: bool = False,
+        adapter: str | None = None,
+        student_channels: int | None = None,
+        teacher_channels: int | None = None,
+        name: str | None = None,
     ):
         super().__init__(region, weight, 1.0, weighting, reduction, name)
         self.needs_positives = needs_positives
@@ -72,7 +80,11 @@ class FeatureImitation(RegionTerm):
             columns.append(cells.reshape(cells.shape[0], -1))
         values = jt.concat(columns, dim=1)  # [N, cells]
         per_cell = context.priors.num_per_cell
-        return values if per_cell == 1 else values.unsqueeze(2).repeat(1, 1, per_cell).reshape(values.shape[0], -1)
+        return (
+            values
+            if per_cell == 1
+            else values.unsqueeze(2).repeat(1, 1, per_cell).reshape(values.shape[0], -1)
+        )
 
 
 def _make_adapter(adapter: str, student_channels: int | None, teacher_channels: int | None):

@@ -30,8 +30,15 @@ class LocalizationKD(RegionTerm):
     requires = ("box_logits",)
 
     def __init__(
-        self, region: str = "main", weight: float = 0.25, temperature: float = 10.0, *,
-        weighting: str = "max_score", reduction: str = "sum", sides: str = "mean", name: str | None = None,
+        self,
+        region: str = "main",
+        weight: float = 0.25,
+        temperature: float = 10.0,
+        *,
+        weighting: str = "max_score",
+        reduction: str = "sum",
+        sides: str = "mean",
+        name: str | None = None,
     ):
         super().__init__(region, weight, temperature, weighting, reduction, name)
         if sides not in ("mean", "sum", "joint"):
@@ -39,7 +46,9 @@ class LocalizationKD(RegionTerm):
         self.sides = sides
 
     def divergence(self, context: StepContext):
-        per_side = context.cached(("ld", self.temperature, self.sides == "joint"), lambda: self._per_side(context))
+        per_side = context.cached(
+            ("ld", self.temperature, self.sides == "joint"), lambda: self._per_side(context)
+        )
         return per_side.mean(dim=2) if self.sides == "mean" else per_side.sum(dim=2)  # [N, P]
 
     def _per_side(self, context: StepContext):
