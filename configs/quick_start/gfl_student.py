@@ -1,6 +1,7 @@
 """Quick start, plain student: a narrow GFL R-18 on the drawn dataset, without a teacher.
 
-Command: python tools/quick_start.py (trains this, its teacher and its distilled twin).
+Command: python tools/run_net.py --config-file=configs/quick_start/gfl_student.py --task=train
+(python tools/quick_start.py trains this, its teacher and its distilled twin).
 Published: none. Measured with jld: see README.md. The scene is small so that two CPU cores finish in minutes: 128x128
 images, 16 channels in the stem, a pyramid of three levels; everything learns from scratch, batch statistics in BN.
 """

@@ -1,6 +1,6 @@
 """Quick start, teacher: GFL R-34, twice as wide as the student and trained longer, on the drawn dataset.
 
-Command: python tools/quick_start.py
+Command: python tools/run_net.py --config-file=configs/quick_start/gfl_teacher.py --task=train
 Published: none. Measured with jld: see README.md.
 """
 
