@@ -27,8 +27,8 @@ class ATSSAssigner:
 
     Args:
         topk: candidates per level and box.
-        ignore_iof_thr: a prior is ignored when an ignored box covers more than this share of its area; 0 or less
-            switches it off.
+        ignore_iof_thr: a prior is ignored when an ignored box covers more than this share of its area; 0 or
+            less switches it off.
     Raises:
         ConfigError: topk below 1.
     Source: arXiv:1912.02424, algorithm 1.
@@ -94,9 +94,9 @@ class _Candidates:
 def _nearest_in_window(priors, targets, topk: int) -> _Candidates:
     """The nearest priors of every level without a look at the others.
 
-    On a regular grid the k cells nearest to a point lie within the k nearest columns and the k nearest rows: a
-    cell of any other column has k cells of its own row before it. Those columns are neighbours, so they follow
-    from the point by arithmetic, shifted into the valid part of the level near and beyond its edges.
+    On a regular grid the k cells nearest to a point lie within the k nearest columns and the k nearest rows:
+    a cell of any other column has k cells of its own row before it. Those columns are neighbours, so they
+    follow from the point by arithmetic, shifted into the valid part of the level near and beyond its edges.
     """
     grid = _Grid(priors, targets.pad_shapes)
     centers = box_centers(targets.boxes)

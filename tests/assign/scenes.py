@@ -48,13 +48,17 @@ def random_boxes(rng, count, height, width):
     return np.concatenate([centers - sizes / 2, centers + sizes / 2], 1).astype(np.float32)
 
 
-def overlaps(first, second, mode="iou"):
-    """NumPy float64 [A, B] IoU, `iof` or the released code's `gate` (IoF - squared relative centre distance)."""
-    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
+def overlaps(first, second, mode="iou", dtype=np.float64):
+    """NumPy [A, B] IoU, `iof` or `gate_iof`, the released code's gate: IoF - squared relative centre
+    distance.
+    """
+    first, second = np.asarray(first, dtype), np.asarray(second, dtype)
     a, b = first[:, None], second[None]
     inter = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None).prod(-1)
     area_a, area_b = (a[..., 2:] - a[..., :2]).prod(-1), (b[..., 2:] - b[..., :2]).prod(-1)
-    ratio = inter / np.maximum(area_a if mode in ("iof", "gate_iof") else area_a + area_b - inter, 1e-6)
+    ratio = inter / np.maximum(
+        area_a if mode in ("iof", "gate_iof") else area_a + area_b - inter, dtype(1e-6)
+    )
     if not mode.startswith("gate"):
         return ratio
     outer = np.maximum(a[..., 2:], b[..., 2:]) - np.minimum(a[..., :2], b[..., :2])

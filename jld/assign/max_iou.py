@@ -1,0 +1,85 @@
+"""Assignment by overlap thresholds, as RetinaNet and region proposal networks use it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jld.assign.assignment import IGNORED, NEGATIVE, Assignment, make_assignment
+from jld.assign.atss import overlaps_ignored
+from jld.errors import ConfigError
+from jld.ops.max_iou_match import max_iou_match
+from jld.registry import ASSIGNERS
+from jld.toolchain import jittor as jt
+
+
+@ASSIGNERS.register
+class MaxIoUAssigner:
+    """Positive above one IoU threshold, negative below another, ignored between; boxes get their best prior.
+
+    Args:
+        pos_iou_thr: IoU from which a prior is positive for its best box.
+        neg_iou_thr: IoU below which a prior is negative, or a pair low, high: negative in [low, high).
+        min_pos_iou: a box is given its best prior when their IoU is at least this. With 0, a box that
+            overlaps no prior is given all of them, as in the reference.
+        match_low_quality: whether boxes are given their best prior at all; a later box overrules earlier
+            ones.
+        gt_max_assign_all: all priors that tie for a box's best IoU, or the first only.
+        ignore_iof_thr: a prior is ignored when an ignored box covers more than this share of its area; 0 or
+            less switches it off.
+    Raises:
+        ConfigError: the negative range reaches above `pos_iou_thr`.
+    Source: mmDetection's MaxIoUAssigner; arXiv:1506.01497 section 3.1.2, arXiv:1708.02002 section 4.
+    Differs: in an image with ignored boxes only, their priors stay ignored (reference: negative).
+    """
+
+    def __init__(
+        self,
+        pos_iou_thr: float = 0.5,
+        neg_iou_thr: float | Sequence[float] = 0.4,
+        min_pos_iou: float = 0.0,
+        match_low_quality: bool = True,
+        gt_max_assign_all: bool = True,
+        ignore_iof_thr: float = -1.0,
+    ):
+        low, high = (0.0, neg_iou_thr) if isinstance(neg_iou_thr, int | float) else neg_iou_thr
+        if not low <= high <= pos_iou_thr:
+            raise ConfigError(
+                f"MaxIoUAssigner: neg_iou_thr {neg_iou_thr} must rise and stay at or below "
+                f"pos_iou_thr {pos_iou_thr}."
+            )
+        self.pos_iou_thr, self.negative_range, self.min_pos_iou = pos_iou_thr, (low, high), min_pos_iou
+        self.match_low_quality, self.gt_max_assign_all = match_low_quality, gt_max_assign_all
+        self.ignore_iof_thr = ignore_iof_thr
+
+    def match(self, priors, targets, usable):
+        """What `max_iou_match` returns for the batch; assigners for other kinds of boxes override this."""
+        return max_iou_match(
+            priors.boxes, targets.boxes, targets.mask, usable,
+            min_pos_iou=self.min_pos_iou, assign_all=self.gt_max_assign_all,
+        )  # fmt: skip
+
+    def __call__(self, priors, targets, valid_mask, num_classes: int) -> Assignment:
+        """Assignment of a batch.
+
+        Args:
+            priors: Priors.
+            targets: Targets of the batch.
+            valid_mask: [N, P] what `priors.valid_mask(targets.pad_shapes)` gives.
+            num_classes: C, the label of background.
+        """
+        usable, ignored = valid_mask, None
+        if self.ignore_iof_thr > 0:
+            ignored = overlaps_ignored(priors, targets, self.ignore_iof_thr)
+            usable = valid_mask * (1.0 - ignored)
+        best, first, claimed = self.match(priors, targets, usable)
+        low, high = self.negative_range
+        without_boxes = (targets.mask.sum(1) < 0.5).unsqueeze(1)
+        negative = (best < high).logical_and((best >= low).logical_or(without_boxes))
+        index = jt.ternary(negative, NEGATIVE, IGNORED)
+        index = jt.ternary(best >= self.pos_iou_thr, first, index)
+        if self.match_low_quality:
+            index = jt.ternary(claimed >= 0, claimed, index)
+        if ignored is not None:
+            index = jt.ternary(ignored > 0, IGNORED, index)
+        index = jt.ternary(valid_mask > 0, index, NEGATIVE)
+        return make_assignment(index, jt.maximum(best, 0.0), targets, valid_mask, num_classes)
