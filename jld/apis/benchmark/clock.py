@@ -1,0 +1,136 @@
+"""Measuring Jittor: times between device syncs, kernels in use, reads of values by the host, peak memory.
+
+Jittor is lazy: a call only builds a graph. Every time taken here ends with `jt.sync_all(True)`, which runs
+what is pending and waits for it.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jld.toolchain import jittor as jt
+
+# The ways Python gets at a value; each waits for everything the value depends on.
+READING_METHODS = ("numpy", "fetch_sync", "item", "__array__")
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Repeated measurements of one thing, in ms."""
+
+    milliseconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """Half of the runs were faster."""
+        return float(np.median(self.milliseconds))
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """A quarter of the runs were faster than the first number, a quarter slower than the second."""
+        low, high = np.percentile(self.milliseconds, (25, 75))
+        return float(low), float(high)
+
+    def cells(self) -> tuple[str, str]:
+        """Median and quartiles as text."""
+        low, high = self.quartiles
+        return f"{self.median:.1f}", f"{low:.1f} - {high:.1f}"
+
+
+def wait() -> float:
+    """Runs all that is pending, waits for the device, and returns the time in s."""
+    jt.sync_all(True)
+    return time.perf_counter()
+
+
+def measure(function: Callable[[], Any], steps: int, warmup: int) -> Timing:
+    """Times `function` `steps` times after `warmup` untimed calls; results are held until computed."""
+    times = []
+    for step in range(warmup + steps):
+        start = wait()
+        result = function()
+        end = wait()
+        del result
+        if step >= warmup:
+            times.append((end - start) * 1e3)
+    return Timing(tuple(times))
+
+
+@dataclass
+class StageClock:
+    """Times the stages of a step, each from one device sync to the next.
+
+    Attributes:
+        seconds: {stage: one entry per step}, in the order in which the stages first ran.
+    """
+
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+
+    def run(self, stage: str, function: Callable[[], Any]) -> Any:
+        """`function()`, computed and timed."""
+        start = wait()
+        result = function()
+        self.seconds.setdefault(stage, []).append(wait() - start)
+        return result
+
+    def timings(self, warmup: int) -> dict[str, Timing]:
+        """{stage: Timing} without the first `warmup` steps."""
+        return {name: Timing(tuple(s * 1e3 for s in times[warmup:])) for name, times in self.seconds.items()}
+
+
+def loaded_kernels(since: float = 0.0) -> int:
+    """How many of Jittor's compiled kernels this process has loaded, if newer than `since` (epoch s)."""
+    folder = str(Path(jt.flags.cache_path) / "jit")
+    lines = Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
+    files = {line.split(maxsplit=5)[-1] for line in lines if folder in line}
+    return sum(file.endswith(".so") and Path(file).stat().st_mtime >= since for file in files)
+
+
+def peak_memory_mib() -> float:
+    """Largest resident memory of this process so far, in MiB (host memory: a GPU's is not in it)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@contextmanager
+def counted_reads() -> Iterator[dict[str, int]]:
+    """Counts how often the host reads a Var inside a `with` block: {"numpy": 2, ...}.
+
+    Every such read makes the host wait for the device. Operators that must know their result's size (nonzero,
+    boolean indexing) wait as well, without a read; jld's training path has none.
+    """
+    counts: dict[str, int] = {}
+    originals = {
+        name: jt.Var.__dict__[name] for name in (*READING_METHODS, "data") if name in jt.Var.__dict__
+    }
+
+    def count(name: str) -> None:
+        counts[name] = counts.get(name, 0) + 1
+
+    def counting(name: str, original: Any) -> Callable:
+        def read(var: Any, *args: Any, **kwargs: Any) -> Any:
+            count(name)
+            return original(var, *args, **kwargs)
+
+        return read
+
+    def read_data(var: Any) -> Any:
+        count("data")
+        return originals["data"].__get__(var)
+
+    for name, original in originals.items():
+        if name != "data":
+            setattr(jt.Var, name, counting(name, original))
+    jt.Var.data = property(read_data, originals["data"].__set__)
+    try:
+        yield counts
+    finally:
+        for name, original in originals.items():
+            setattr(jt.Var, name, original)

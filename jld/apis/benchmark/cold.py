@@ -1,0 +1,80 @@
+"""The first training step on a machine that has compiled nothing yet, not even Jittor."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from jld.apis.benchmark.report import Report
+from jld.apis.benchmark.scene import Settings
+
+# Run by a fresh interpreter; {use_cuda} and {settings} are filled in.
+FIRST_STEPS = """
+import json
+from jld.apis import register_parts
+from jld.apis.benchmark.clock import loaded_kernels
+from jld.apis.benchmark.scene import Settings, make_distiller, make_student, random_batch
+from jld.apis.benchmark.train import run_loop
+from jld.toolchain import jittor as jt
+jt.flags.use_cuda = {use_cuda}
+register_parts()
+settings = Settings(**{settings})
+student = make_student(settings)
+distiller = make_distiller(settings, student)
+_, first, steady = run_loop(student, distiller, random_batch(settings), settings)
+print(json.dumps([first, steady.median / 1e3, loaded_kernels()]))
+"""
+IMPORT = "from jld.toolchain import jittor as jt; print(jt.flags.cache_path)"
+
+
+def benchmark_cold(settings: Settings, *, use_cuda: bool = False) -> Report:
+    """Import and first step in an empty kernel cache, which is removed at the end.
+
+    Args:
+        settings: of the training step; one warm-up step and two measured ones are taken.
+        use_cuda: compile for the GPU.
+    Raises:
+        subprocess.CalledProcessError: a step failed; its messages are on stderr.
+    """
+    name = f"jld-cold-{os.getpid()}"
+    settings = replace(settings, warmup=1, steps=2)
+    program = FIRST_STEPS.format(use_cuda=int(use_cuda), settings=asdict(settings))
+    cache = ""
+    try:
+        compile_seconds, cache = _timed(IMPORT, name)
+        import_seconds, _ = _timed(IMPORT, name)
+        _, printed = _timed(program, name)
+    finally:
+        # Only a folder with the name made up above: the other caches are the user's.
+        if Path(cache).name.startswith(name):
+            shutil.rmtree(cache, ignore_errors=True)
+    first, steady, kernels = json.loads(printed)
+    rows = [
+        ("first import: Jittor compiles itself", compile_seconds),
+        ("every later import", import_seconds),
+        ("first training step: kernels are compiled", first),
+        ("steady step", steady),
+    ]
+    title = (
+        f"cold start: GFL R-{settings.student_depth} from R-{settings.teacher_depth}, batch {settings.size()}"
+    )
+    return Report(title, ("", "seconds"), rows, {"kernels compiled": kernels})
+
+
+def _timed(program: str, cache_name: str) -> tuple[float, str]:
+    """(seconds, last printed line) of a Python program in the kernel cache of that name."""
+    root = str(Path(__file__).resolve().parents[3])
+    paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
+    environment: dict[str, Any] = {**os.environ, "cache_name": cache_name, "PYTHONPATH": paths}
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, text=True, check=True
+    )
+    return time.perf_counter() - start, (done.stdout.splitlines() or [""])[-1]

@@ -1,0 +1,158 @@
+"""How fast the parts are: detection on single images, assignment with its regions, plain convolutions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from jld.apis.benchmark.clock import loaded_kernels, measure, peak_memory_mib
+from jld.apis.benchmark.report import Report
+from jld.apis.benchmark.scene import Settings, make_student, random_batch
+from jld.assign.regions.valuable import ValuableLocalizationRegion
+from jld.models.targets import Targets
+from jld.toolchain import jittor as jt
+
+CANDIDATES = 1000
+"""(box, class) pairs per image that reach suppression; random weights would leave none above 0.05."""
+OBJECT_COUNTS = (20, 100)
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """Shape of one convolution.
+
+    Attributes:
+        batch, in_channels, height, width: of its input.
+        out_channels, kernel, stride: of the convolution; it is padded by kernel // 2.
+    """
+
+    batch: int
+    in_channels: int
+    height: int
+    width: int
+    out_channels: int
+    kernel: int
+    stride: int = 1
+
+    def __str__(self) -> str:
+        size = f"{self.batch}x{self.in_channels}x{self.height}x{self.width}"
+        return f"{size} -> {self.out_channels}, {self.kernel}x{self.kernel} / {self.stride}"
+
+    def operations(self) -> float:
+        """Multiplications and additions of the forward pass."""
+        outputs = self.batch * self.out_channels * (self.height // self.stride) * (self.width // self.stride)
+        return 2.0 * outputs * self.in_channels * self.kernel**2
+
+
+# Stem, stages, lateral and tower convolutions of R-18 and R-50 detectors at 512 x 512.
+CONVOLUTIONS = (
+    Convolution(2, 3, 512, 512, 64, 7, 2),
+    Convolution(2, 64, 128, 128, 64, 3),
+    Convolution(2, 128, 64, 64, 128, 3),
+    Convolution(2, 256, 32, 32, 256, 3),
+    Convolution(2, 512, 16, 16, 512, 3),
+    Convolution(2, 256, 64, 64, 256, 3),
+    Convolution(2, 256, 64, 64, 256, 1),
+)
+
+
+def benchmark_inference(settings: Settings) -> Report:
+    """Detection with the student, one image at a time, from the array to detections in original px."""
+    settings = replace(settings, batch=1)
+    batch = random_batch(settings)
+    began = time.time()
+    detector = make_student(settings)
+    detector.eval()
+
+    def network() -> Any:
+        with jt.no_grad():
+            return detector.bbox_head.dense_detections(detector(jt.array(batch["images"])))
+
+    def detect() -> Any:
+        with jt.no_grad():
+            return detector.detect(detector(jt.array(batch["images"])), batch)
+
+    scores = np.sort(network()[0].numpy().ravel())
+    head = detector.bbox_head
+    threshold = float(scores[-min(CANDIDATES, len(scores) // 2)])
+    head.postprocess = replace(head.postprocess, score_threshold=threshold)
+    start = time.perf_counter()
+    found = detect()
+    first = time.perf_counter() - start
+    whole = measure(detect, settings.steps, settings.warmup)
+    rows = [
+        ("image", whole),
+        ("  of it network and decoding", measure(network, settings.steps, settings.warmup)),
+    ]
+    facts = {
+        "images per second": 1e3 / whole.median,
+        "candidates": min(CANDIDATES, len(scores) // 2),
+        "detections kept": len(found[0]["scores"]),
+        "first image after the network, s": first,
+        "kernels used": loaded_kernels(),
+        "of them compiled now": loaded_kernels(since=began),
+        "peak memory, MiB": peak_memory_mib(),
+    }
+    title = f"inference: GFL R-{settings.student_depth}, {settings.size()}, {settings.num_classes} classes"
+    return Report(title, ("", "median ms", "quartiles"), rows, facts)
+
+
+def benchmark_assignment(settings: Settings, object_counts: Sequence[int] = OBJECT_COUNTS) -> Report:
+    """ATSS and the valuable localization region, for several numbers of objects per image."""
+    head = make_student(replace(settings, base_channels=8, head_channels=32)).bbox_head
+    sizes = [(-(-settings.height // stride), -(-settings.width // stride)) for stride in head.priors.strides]
+    priors = head.priors.priors(sizes)
+    region = ValuableLocalizationRegion()
+    rows = []
+    for count in object_counts:
+        targets = Targets.from_batch(random_batch(replace(settings, boxes=count)))
+        valid_mask = priors.valid_mask(targets.pad_shapes)
+
+        def assign() -> Any:
+            return head.assigner(priors, targets, valid_mask, settings.num_classes)  # noqa: B023
+
+        assignment = assign()
+        context = SimpleNamespace(
+            priors=priors, targets=targets, assignment=assignment, valid_mask=valid_mask
+        )
+        # The assignment is computed once; what is timed is the region alone.
+        jt.sync_all(True)
+        region_timing = measure(lambda: region(context), settings.steps, settings.warmup)  # noqa: B023
+        slots = f"{count} objects, {targets.mask.shape[1]} slots"
+        rows += [
+            (f"ATSS, {slots}", measure(assign, settings.steps, settings.warmup)),
+            (f"VLR, {slots}", region_timing),
+        ]
+    facts = {"priors": len(priors), "kernels used": loaded_kernels(), "peak memory, MiB": peak_memory_mib()}
+    title = f"assignment: batch {settings.size()}, {settings.steps} runs after {settings.warmup}"
+    return Report(title, ("", "median ms", "quartiles"), rows, facts)
+
+
+def benchmark_convolutions(settings: Settings, shapes: Sequence[Convolution] = CONVOLUTIONS) -> Report:
+    """Convolutions forward, and forward with both gradients: one row per shape, for comparing libraries."""
+    rows = []
+    for shape in shapes:
+        layer = jt.nn.Conv(
+            shape.in_channels, shape.out_channels, shape.kernel, shape.stride, shape.kernel // 2, bias=False
+        )
+        x = jt.randn((shape.batch, shape.in_channels, shape.height, shape.width))
+        jt.sync_all(True)
+
+        def forward() -> Any:
+            with jt.no_grad():
+                return layer(x)  # noqa: B023
+
+        def forward_backward() -> Any:
+            y = layer(x)  # noqa: B023
+            return jt.grad((y * y).sum(), [x, layer.weight])  # noqa: B023
+
+        timing = measure(forward, settings.steps, settings.warmup)
+        speed = shape.operations() / timing.median / 1e6
+        rows.append((str(shape), timing, speed, measure(forward_backward, settings.steps, settings.warmup)))
+    columns = ("convolution", "forward ms", "quartiles", "GFLOP/s", "with gradients ms", "quartiles")
+    return Report(f"convolutions, {settings.steps} runs after {settings.warmup}", columns, rows)

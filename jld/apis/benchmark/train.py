@@ -1,0 +1,169 @@
+"""How long a distillation step takes, and which part of it is distillation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jld.apis.benchmark.clock import (
+    StageClock,
+    Timing,
+    counted_reads,
+    loaded_kernels,
+    peak_memory_mib,
+    wait,
+)
+from jld.apis.benchmark.report import Report
+from jld.apis.benchmark.scene import Settings, make_distiller, make_student, random_batch
+from jld.distill import StepContext
+from jld.models.targets import Targets
+from jld.optim import SGD
+from jld.runner.history import total_loss
+from jld.runner.hooks import Hook
+from jld.runner.loop import TrainingLoop
+from jld.toolchain import jittor as jt
+
+# Random images say nothing about learning; a small rate keeps every value finite.
+LEARNING_RATE = 1e-5
+COLUMNS = ("", "median ms", "quartiles")
+FORWARD = ("student forward", "teacher forward")
+DISTILLATION = ("distillation regions", "distillation terms")
+GRADIENT = "distillation gradient"
+
+
+class SameBatch:
+    """A loader that gives one batch for ever; making data is not part of the measurement."""
+
+    def __init__(self, batch: dict[str, Any]):
+        self.batch = batch
+
+    def __len__(self) -> int:
+        return 1
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[dict[str, Any]]:
+        """The batch, once per epoch."""
+        yield self.batch
+
+
+class StepClock(Hook):
+    """Notes when each step is done."""
+
+    def __init__(self):
+        self.times: list[float] = []
+
+    def before_training(self, loop: Any) -> None:
+        """Starts the clock with nothing pending."""
+        self.times.append(wait())
+
+    def after_step(self, loop: Any) -> None:
+        """Waits for the step's last kernel."""
+        self.times.append(wait())
+
+    def durations(self) -> list[float]:
+        """Seconds of every step."""
+        return [end - start for start, end in zip(self.times, self.times[1:], strict=False)]
+
+
+def benchmark_train(settings: Settings) -> Report:
+    """Whole steps of the training loop, then the same step in stages with a device sync after each.
+
+    Whole steps are what a user waits for. Stages cost a little more together: a sync between two of them
+    keeps their operators from being fused.
+    """
+    began, batch = time.time(), random_batch(settings)
+    student = make_student(settings)
+    distiller = make_distiller(settings, student)
+    loop, first_seconds, step = run_loop(student, distiller, batch, settings)
+    facts: dict[str, Any] = {
+        "first step, s": first_seconds,
+        "kernels used by a step": loaded_kernels(),
+        "of them compiled now": loaded_kernels(since=began),
+        "peak memory, MiB": peak_memory_mib(),
+        "values read by the host in a steady step": sum(reads_of_one_step(loop).values()),
+    }
+    stages = run_stages(loop, batch, settings)
+    alone = run_loop(make_student(settings), None, batch, settings)[2]
+    facts |= shares(stages, step, alone)
+    rows = [("step", step), ("step without distillation", alone)]
+    rows += [(f"  {name}", timing) for name, timing in stages.items() if name != GRADIENT]
+    rows.append((f"{GRADIENT} (part of backward)", stages[GRADIENT]))
+    title = (
+        f"training step: GFL R-{settings.student_depth} from R-{settings.teacher_depth}, {settings.size()}, "
+        f"{settings.boxes} objects per image, {settings.num_classes} classes, "
+        f"{settings.steps} steps after {settings.warmup}"
+    )
+    return Report(title, COLUMNS, rows, facts)
+
+
+def run_loop(
+    student: Any, distiller: Any, batch: dict, settings: Settings
+) -> tuple[TrainingLoop, float, Timing]:
+    """(loop, seconds of the first step, steady steps) of the training loop itself."""
+    clock = StepClock()
+    optimizer = SGD(dict(student.named_parameters()), LEARNING_RATE, momentum=0.9, weight_decay=1e-4)
+    loop = TrainingLoop(
+        student,
+        SameBatch(batch),
+        optimizer,
+        distiller=distiller,
+        max_iter=settings.warmup + settings.steps,
+        hooks=[clock],
+    )
+    loop.run()
+    seconds = clock.durations()
+    return loop, seconds[0], Timing(tuple(s * 1e3 for s in seconds[settings.warmup :]))
+
+
+def reads_of_one_step(loop: TrainingLoop) -> dict[str, int]:
+    """How often one more step makes the host wait for a value."""
+    loop.hooks = []
+    loop.max_iter = loop.iteration + 1
+    with counted_reads() as counts:
+        loop.run()
+    return counts
+
+
+def run_stages(loop: TrainingLoop, batch: dict, settings: Settings) -> dict[str, Timing]:
+    """{stage: Timing} of steps that are synced after every stage."""
+    clock = StageClock()
+    for _ in range(settings.warmup + settings.steps):
+        _staged_step(clock, loop, batch)
+    return clock.timings(settings.warmup)
+
+
+def _staged_step(clock: StageClock, loop: TrainingLoop, batch: dict) -> None:
+    detector, distiller, optimizer = loop.detector, loop.distiller, loop.optimizer
+    images, targets = clock.run(
+        "batch to device", lambda: (jt.array(batch["images"]), Targets.from_batch(batch))
+    )
+    trace = clock.run("student forward", lambda: detector(images))
+    teacher_trace = clock.run(
+        "teacher forward",
+        lambda: distiller.teacher(images, trace, targets.img_shapes, distiller.student_statistics),
+    )
+    assignment = clock.run("assignment", lambda: detector.assign(trace, targets))
+    losses = clock.run("task losses", lambda: dict(detector.losses(trace, assignment, targets)))
+    context = StepContext(trace, teacher_trace, assignment, targets, distiller.regions)
+    names = dict.fromkeys(term.region for term in distiller.terms)
+    clock.run(DISTILLATION[0], lambda: [context.region(name) for name in names])
+    terms = clock.run(
+        DISTILLATION[1], lambda: {term.name: term.weight * term(context) for term in distiller.terms}
+    )
+    predictions = [trace.predictions[key] for key in ("cls_logits", "box_logits")]
+    clock.run(GRADIENT, lambda: jt.grad(total_loss(terms), predictions))
+    clock.run("backward", lambda: optimizer.backward(total_loss(losses | terms)))
+    clock.run("optimizer", optimizer.step)
+
+
+def shares(stages: Mapping[str, Timing], step: Timing, alone: Timing) -> dict[str, float]:
+    """What distillation costs beside student and teacher forward, and as a difference of whole steps."""
+    forward = sum(stages[name].median for name in FORWARD)
+    terms = sum(stages[name].median for name in DISTILLATION)
+    both = terms + stages[GRADIENT].median
+    rest = step.median - alone.median - stages["teacher forward"].median
+    return {
+        "distillation (regions + terms) / (student + teacher forward), %": 100 * terms / forward,
+        "the same with its gradient, %": 100 * both / forward,
+        "step - step without distillation - teacher forward, ms": rest,
+    }

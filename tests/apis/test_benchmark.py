@@ -1,0 +1,219 @@
+"""The benchmark's own logic on tiny networks: what is counted, divided and printed, not how fast it is."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jld.apis import register_parts
+from jld.apis.benchmark import (
+    Report,
+    Settings,
+    benchmark_assignment,
+    benchmark_convolutions,
+    benchmark_inference,
+    benchmark_networks,
+    benchmark_train,
+    machine_report,
+    peer,
+)
+from jld.apis.benchmark.clock import StageClock, Timing, counted_reads, loaded_kernels
+from jld.apis.benchmark.operations import Convolution
+from jld.apis.benchmark.report import onednn_version
+from jld.apis.benchmark.scene import random_batch
+from jld.apis.benchmark.train import shares
+from jld.toolchain import jittor as jt
+from tools import benchmark as tool
+
+TINY = Settings(
+    height=64, width=96, batch=1, boxes=3, num_classes=4, student_depth=18, teacher_depth=18, base_channels=8,
+    head_channels=16, steps=2, warmup=1,
+)  # fmt: skip
+STAGES = [
+    "batch to device", "student forward", "teacher forward", "assignment", "task losses",
+    "distillation regions", "distillation terms", "backward", "optimizer",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def parts():
+    register_parts()
+
+
+@pytest.fixture
+def python_without_torch(tmp_path):
+    return _program(tmp_path / "python", "sys.exit(1)")
+
+
+def _program(path: Path, body: str) -> str:
+    path.write_text(f"#!{sys.executable}\nimport json, sys\n{body}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_timing_gives_median_and_quartiles():
+    timing = Timing((5.0, 1.0, 2.0, 3.0, 4.0))
+    assert (timing.median, timing.quartiles) == (3.0, (2.0, 4.0))
+    assert timing.cells() == ("3.0", "2.0 - 4.0")
+
+
+def test_report_aligns_columns_and_keeps_single_measurements_in_its_data():
+    report = Report("title", ("", "median ms", "quartiles"), [("step", Timing((1.0, 3.0)))], {"count": 7})
+    assert report.as_text().splitlines() == [
+        "title", "", "      median ms  quartiles", "step        2.0  1.5 - 2.5", "", "count  7",
+    ]  # fmt: skip
+    assert report.as_data()["rows"] == [["step", [1.0, 3.0]]]
+
+
+def test_stage_clock_drops_the_warm_up_and_keeps_the_order():
+    clock = StageClock()
+    for _ in range(3):
+        assert clock.run("second", lambda: 2) == 2
+        clock.run("first", lambda: None)
+    timings = clock.timings(warmup=1)
+    assert list(timings) == ["second", "first"]
+    assert [len(timing.milliseconds) for timing in timings.values()] == [2, 2]
+
+
+def test_every_way_to_read_a_value_is_counted_and_restored():
+    var = jt.array(np.arange(3, dtype=np.float32)) + 1
+    before = dict(jt.Var.__dict__)
+    with counted_reads() as counts:
+        assert var.numpy().tolist() == [1, 2, 3]
+        assert var.data[0] == 1
+        assert float(var[2]) == 3  # through item
+        assert np.asarray(var).shape == (3,)
+        var.data = np.zeros(3, np.float32)  # writing is not reading
+        (var * 2).sync()  # neither is launching
+    assert counts == {"numpy": 1, "data": 1, "item": 1, "__array__": 1}
+    assert {name: jt.Var.__dict__[name] for name in before} == before
+
+
+def test_counting_ends_when_the_block_fails():
+    with pytest.raises(ZeroDivisionError), counted_reads() as counts:
+        1 / 0  # noqa: B018
+    jt.ones((1,)).numpy()
+    assert counts == {}
+
+
+def test_random_boxes_lie_in_the_image_and_follow_the_seed():
+    batch = random_batch(Settings(height=64, width=512, boxes=11, num_classes=3))
+    again = random_batch(Settings(height=64, width=512, boxes=11, num_classes=3))
+    boxes = batch["boxes"][batch["box_mask"] > 0]
+    assert batch["boxes"].shape == (2, 16, 4)
+    assert batch["box_mask"].sum(1).tolist() == [11, 11]
+    assert (boxes[:, :2] >= 0).all() and (boxes[:, 2] <= 512).all() and (boxes[:, 3] <= 64).all()
+    assert (boxes[:, 2:] - boxes[:, :2] > 8).all()
+    assert not batch["boxes"][batch["box_mask"] == 0].any()
+    assert batch["labels"].max() == 2
+    np.testing.assert_array_equal(batch["images"], again["images"])
+
+
+def test_shares_relate_distillation_to_both_forward_passes():
+    ms = {"student forward": 60, "teacher forward": 40, "distillation regions": 1, "distillation terms": 3}
+    stages = {name: Timing((float(value),)) for name, value in {**ms, "distillation gradient": 2}.items()}
+    assert list(shares(stages, Timing((300.0,)), Timing((250.0,))).values()) == pytest.approx(
+        [4.0, 6.0, 10.0]
+    )
+
+
+def test_train_table_has_every_stage_and_a_steady_step_reads_nothing():
+    report = benchmark_train(TINY)
+    names = [row[0].strip() for row in report.rows]
+    assert names == ["step", "step without distillation", *STAGES, "distillation gradient (part of backward)"]
+    assert all(len(row[1].milliseconds) == TINY.steps and row[1].median > 0 for row in report.rows)
+    facts = report.facts
+    assert facts["values read by the host in a steady step"] == 0
+    assert facts["kernels used by a step"] >= facts["of them compiled now"] >= 0
+    assert facts["kernels used by a step"] > 50
+    assert facts["peak memory, MiB"] > 50
+    assert facts["first step, s"] > 0
+    json.dumps(report.as_data())
+
+
+def test_inference_counts_images_and_detections():
+    report = benchmark_inference(TINY)
+    whole, network = (row[1].median for row in report.rows)
+    assert report.facts["images per second"] == pytest.approx(1e3 / whole)
+    assert whole > network * 0.5  # the part is not longer than the whole, up to noise
+    assert report.facts["detections kept"] > 0
+
+
+def test_assignment_has_two_rows_per_number_of_objects():
+    report = benchmark_assignment(TINY, object_counts=(2, 9))
+    names = ["ATSS, 2 objects, 8 slots", "VLR, 2 objects, 8 slots", "ATSS, 9 objects, 16 slots"]
+    assert [row[0] for row in report.rows] == [*names, "VLR, 9 objects, 16 slots"]
+    assert report.facts["priors"] == 96 + 24 + 6 + 2 + 1
+
+
+def test_convolution_table():
+    shape = Convolution(1, 4, 8, 6, 5, 3, 2)
+    assert shape.operations() == 2 * 5 * 4 * 3 * 4 * 9
+    report = benchmark_convolutions(TINY, shapes=[shape])
+    ((name, forward, speed, both),) = report.rows
+    assert name == "1x4x8x6 -> 5, 3x3 / 2"
+    assert speed == pytest.approx(shape.operations() / forward.median / 1e6)
+    assert both.median > 0
+    assert len(report.as_text().splitlines()) == 4
+
+
+def test_without_torch_there_is_no_ratio(python_without_torch):
+    report = benchmark_networks(TINY, python_without_torch)
+    assert report.facts == {"peer": "torch is not installed: no ratio"}
+    assert [len(row) for row in report.rows] == [2, 2]
+
+
+def test_the_peer_is_told_the_sizes_and_divides(tmp_path, monkeypatch):
+    answer = (
+        'version="1", threads=3, given=json.loads(sys.argv[2]), **{name: [2.0, 4.0] for name in ("a", "b")}'
+    )
+    python = _program(tmp_path / "python", f'if sys.argv[1] != "-c": print(json.dumps(dict({answer})))')
+    given = peer.run_peer(TINY, python)["given"]
+    assert (given["width"], given["student_depth"], given["device"]) == (96, 18, "cpu")
+    monkeypatch.setattr(peer, "_measure_jld", lambda settings: {"a": Timing((6.0,)), "b": Timing((1.5,))})
+    report = benchmark_networks(TINY, python)
+    assert [row[3] for row in report.rows] == [2.0, 0.5]
+    assert report.facts == {"peer": "torch 1, 3 threads"}
+
+
+def test_the_peer_has_the_parameters_of_our_network():
+    torch = pytest.importorskip("torch")
+    from jld.apis.benchmark.peer_torch import Network
+    from jld.apis.benchmark.scene import make_student
+
+    network = Network(18, TINY.base_channels, TINY.head_channels, TINY.num_classes)
+    ours = sum(parameter.numel() for parameter in make_student(TINY).trainable_parameters())
+    assert sum(p.numel() for p in network.parameters() if p.requires_grad) == ours
+    assert network(torch.zeros(1, 3, 64, 96))[1].shape == (1, 129, 68)
+
+
+def test_machine_report_names_versions_and_load():
+    machine = machine_report()
+    assert re.fullmatch(r"\d+\.\d+\.\d+|none", onednn_version())
+    assert re.match(r"jittor 1\.\d+", machine["versions"])
+    assert machine["device"] == "cpu"
+    assert loaded_kernels(since=float("inf")) == 0
+
+
+def test_flags_fill_the_settings():
+    def settings(*flags):
+        return tool.settings_of(tool.parser().parse_args(flags))
+
+    assert settings() == Settings()
+    assert settings("--what", "assign") == Settings(height=800, width=1344)
+    assert settings("--what=assign", "--height=64").height == 64
+    assert settings("--teacher-depth=101", "--batch=4") == Settings(teacher_depth=101, batch=4)
+
+
+def test_the_program_prints_and_writes(tmp_path, capsys):
+    file = tmp_path / "result.json"
+    sizes = ["--height=64", "--width=96", "--steps=1", "--warmup=1", "--boxes=3"]
+    assert tool.main(["--what=assign", *sizes, f"--json={file}"]) == 0
+    printed = capsys.readouterr().out
+    assert "ATSS, 20 objects" in printed and "load" in printed
+    written = json.loads(file.read_text())
+    assert written["reports"][0]["title"].startswith("assignment")
+    assert written["machine"]["command"]

@@ -1,0 +1,111 @@
+"""Measures jld on this machine: python tools/benchmark.py --what train
+
+The numbers of docs/performance.md come from this program. Other work on the machine shows up in them: look
+at the load and the quartiles before believing a median.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+WHAT = ("train", "networks", "inference", "assign", "conv")
+# Assignment is measured at the size of COCO training unless the command line says otherwise.
+SIZES = {"assign": (800, 1344)}
+
+
+def parser() -> argparse.ArgumentParser:
+    """All flags."""
+    made = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    add = made.add_argument
+    add(
+        "--what", choices=WHAT, default="train",
+        help="train: a distillation step, whole and in stages, then the networks alone; networks: jld's "
+        "beside PyTorch's; inference: images per second with post-processing; assign: ATSS and the VLR "
+        "region; conv: convolution shapes",
+    )  # fmt: skip
+    add("--height", type=int, help="px, default 512 (assign: 800)")
+    add("--width", type=int, help="px, default 512 (assign: 1344)")
+    add("--batch", type=int, help="images per step, default 2")
+    add("--boxes", type=int, help="objects per image, default 8")
+    add("--num-classes", type=int, help="default 80")
+    add("--student-depth", type=int, help="ResNet depth, default 18")
+    add("--teacher-depth", type=int, help="ResNet depth, default 34")
+    add("--base-channels", type=int, help="width of the stems, default 64")
+    add("--head-channels", type=int, help="width of neck and head, default 256")
+    add("--steps", type=int, help="measured repetitions, default 10")
+    add("--warmup", type=int, help="repetitions before them, default 3")
+    add("--device", choices=("cpu", "cuda"), default="cpu")
+    add("--peer-python", default=sys.executable, help="interpreter that has torch, for the comparison")
+    add("--no-peer", action="store_true", help="train: leave out the networks alone and the comparison")
+    add(
+        "--cold",
+        action="store_true",
+        help="train: time import and first step in an empty kernel cache (minutes)",
+    )
+    add("--json", type=Path, metavar="FILE", help="also write everything as JSON")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measures, prints and returns the exit code."""
+    options = parser().parse_args(arguments)
+    # Imported here: --help and a wrong flag should not wait for Jittor.
+    from jld.apis import register_parts, use_device
+    from jld.apis.benchmark import machine_report, machine_text
+    from jld.errors import JldError
+
+    try:
+        use_device(options.device)
+        register_parts()
+        machine = machine_report()
+        print(machine_text(machine), flush=True)
+        reports = []
+        for report in run(options):
+            print(f"\n{report.as_text()}", flush=True)
+            reports.append(report.as_data())
+    except JldError as error:
+        print(f"benchmark: {error}", file=sys.stderr)
+        return 2
+    load_after = machine_report()["load"]
+    print(f"\nload at the end  {load_after}")
+    if options.json:
+        data = {"machine": machine | {"load_after": load_after}, "reports": reports}
+        options.json.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+def run(options: argparse.Namespace) -> Any:
+    """Yields the reports that the flags ask for."""
+    from jld.apis.benchmark import BENCHMARKS, benchmark_cold, benchmark_networks
+
+    settings = settings_of(options)
+    if options.cold:
+        yield benchmark_cold(settings, use_cuda=options.device == "cuda")
+        return
+    if options.what != "networks":
+        yield BENCHMARKS[options.what](settings)
+    if options.what == "networks" or (options.what == "train" and not options.no_peer):
+        yield benchmark_networks(settings, options.peer_python)
+
+
+def settings_of(options: argparse.Namespace) -> Any:
+    """The Settings of the flags that were given."""
+    from jld.apis.benchmark import Settings
+
+    height, width = SIZES.get(options.what, (None, None))
+    defaults = {"height": height, "width": width}
+    names = [field.name for field in fields(Settings)]
+    given = {name: getattr(options, name) or defaults.get(name) for name in names}
+    return Settings(**{name: value for name, value in given.items() if value is not None})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
