@@ -1,0 +1,176 @@
+"""Every config that ships: it loads, is valid, says what it reproduces, and builds when shrunk to a toy.
+
+Nothing is evaluated here, so Jittor compiles nothing. The sizes of the full models are compared with the
+published checkpoints in tests/models/test_parameters.py.
+"""
+
+import ast
+import functools
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from jld.apis import register_parts
+from jld.config import Config, fill_defaults, load_config, to_plain, validate_config
+from jld.distill import InputStatistics, build_distiller
+from jld.evaluation import published_row, published_rows
+from jld.models import build_detector
+from jld.runner.parts import build_schedule, check_promises
+
+ROOT = Path(__file__).resolve().parent.parent
+LEAVES = sorted(
+    str(path.relative_to(ROOT))
+    for pattern in ("configs/**/*.py", "projects/*/configs/**/*.py")
+    for path in ROOT.glob(pattern)
+    if "_base_" not in path.parts
+)
+DISTILLED = [leaf for leaf in LEAVES if "distill = " in (ROOT / leaf).read_text()]
+TABLES = ("COCO Main LD table", "Self-LD table", "VOC table", "model zoo of its LD port", "GFL model zoo")
+SPLITS = ("val2017", "test2007")  # test-dev is the same training, scored elsewhere
+SHRINK = 8
+TOY_DEPTH = {18: 18, 34: 18, 50: 50, 101: 50, 152: 50}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def parts():
+    register_parts()
+
+
+@functools.cache
+def load(leaf):
+    return load_config(ROOT / leaf)
+
+
+def header(leaf):
+    """The config's docstring on one line."""
+    return " ".join((ast.get_docstring(ast.parse((ROOT / leaf).read_text())) or "").split())
+
+
+def claim(leaf):
+    """What the header says was published."""
+    return re.search(r"Published: (.+?) Measured with jld: (.+)", header(leaf))
+
+
+def shrunk(model):
+    """The same kinds of parts with few channels and blocks, without a weights file."""
+    model = to_plain(model)
+    backbone, neck, head = model["backbone"], model["neck"], model["bbox_head"]
+    narrower = SHRINK if backbone.get("base_channels", 64) == 64 else 1
+    backbone.update(
+        depth=TOY_DEPTH[backbone["depth"]],
+        base_channels=backbone.get("base_channels", 64) // narrower,
+        pretrained=None,
+    )
+    if backbone.get("groups", 1) > 1:
+        backbone.update(groups=2, base_width=32)  # the width of a group must stay a whole number
+    neck.update(in_channels=[width // narrower for width in neck["in_channels"]], out_channels=32)
+    head.update(in_channels=32, feat_channels=32, stacked_convs=1)
+    return model
+
+
+@functools.cache
+def built(text):
+    return build_detector(json.loads(text))
+
+
+def toy(leaf):
+    """The shrunk detector of a config; configs with the same model share it."""
+    return built(json.dumps(shrunk(load(leaf)["model"]), sort_keys=True))
+
+
+def test_every_row_of_the_main_tables_has_one_config():
+    claimed = [row for leaf in LEAVES if (row := (load(leaf).get("published") or {}).get("row"))]
+    wanted = {
+        row.id for row in published_rows().values() if row.source.endswith(TABLES) and row.split in SPLITS
+    }
+    # The baselines of the self-LD table are those of the first table.
+    wanted -= {"ld-coco-self-r18-baseline", "ld-coco-self-r50-baseline"}
+    assert len(wanted) > 25 and wanted <= set(claimed), sorted(wanted - set(claimed))
+    assert len(claimed) == len(set(claimed)), "two configs claim one row"
+
+
+@pytest.mark.parametrize("leaf", LEAVES)
+def test_loads_and_is_valid(leaf):
+    config = load(leaf)
+    assert validate_config(config) == []
+    check_promises(fill_defaults(config))
+    if config.get("scheduler"):
+        build_schedule(config)
+
+
+@pytest.mark.parametrize("leaf", LEAVES)
+def test_header_names_its_command_and_scores(leaf):
+    text = header(leaf)
+    command = re.search(r"Command: python tools/run_net\.py --config-file=(\S+) --task=train\b", text)
+    assert command and command.group(1) == leaf, "the command must be the one that trains this file"
+    assert claim(leaf), "the header needs `Published: ... Measured with jld: ...`"
+    summary = text.split("Command:")[0]
+    assert len(summary) > 20, "the header must start with what the file reproduces"
+
+
+@pytest.mark.parametrize("leaf", LEAVES)
+def test_published_scores_are_those_of_the_row(leaf):
+    config, said = load(leaf), claim(leaf).group(1)
+    scores = {name: float(value) for name, value in re.findall(r"\b(AP\d*) (\d+\.\d)", said)}
+    row = (config.get("published") or {}).get("row")
+    if row is None:
+        assert not scores, "a score is claimed, but `published` names no row"
+        return
+    published = published_row(row)
+    assert scores and scores == {name: published.metrics.get(name) for name in scores}
+    assert (published.teacher is not None) == ("distill" in config)
+
+
+@pytest.mark.parametrize("leaf", LEAVES)
+def test_lr_follows_the_images_of_a_step(leaf):
+    """The rule of the published runs, 0.01 for 16 images, wherever a config claims a row."""
+    config = load(leaf)
+    if (config.get("published") or {}).get("row"):
+        assert config.optimizer.lr == pytest.approx(0.01 * config.dataset.train.batch_size / 16)
+
+
+@pytest.mark.parametrize("leaf", LEAVES)
+def test_builds_when_shrunk(leaf):
+    config, detector = load(leaf), toy(leaf)
+    assert type(detector).__name__ == config.model.type
+    assert len(list(detector.parameters())) > 100
+    num_classes = detector.bbox_head.num_classes
+    assert num_classes == len(config.dataset.train.get("classes", ())) or num_classes in (5, 20, 80)
+
+
+@pytest.mark.parametrize("leaf", DISTILLED)
+def test_teacher_suits_the_student(leaf):
+    config = load(leaf)
+    teacher = config.distill.teacher
+    assert (ROOT / teacher.config).is_file(), f"there is no teacher config {teacher.config}"
+    assert teacher.checkpoint, "a distilled row names the weights of its teacher"
+    teacher_config = load(teacher.config)
+    toy_teacher = Config({**teacher_config, "model": shrunk(teacher_config["model"])})
+    section = {
+        **to_plain(config.distill),
+        "teacher": {"config": toy_teacher, "checkpoint": None, "fold_batch_norm": False},
+    }
+    distiller = build_distiller(section, toy(leaf), statistics=InputStatistics.from_config(config))
+    assert [term.weight > 0 for term in distiller.terms] == [True] * len(config.distill.terms)
+    # Teacher and student see the same pixels, or the teacher re-normalises: never an unknown third thing.
+    assert distiller.student_statistics is not None
+    assert InputStatistics.from_config(teacher_config) is not None
+
+
+@pytest.mark.parametrize("leaf", DISTILLED)
+def test_student_is_the_plain_one(leaf):
+    """A distilled config changes nothing of the student but `distill`: the gain is the teacher's."""
+    config = load(leaf)
+    name = Path(leaf).name
+    match = re.match(r"(?:\w*ld\w*)_gfl_(\w+?)(?:_from_\w+?)?_(1x_coco|2x_coco|4e_voc)", name)
+    plain = (
+        f"configs/gfl/gfl_{match[1]}_{match[2]}.py" if match else str(Path(leaf).with_name("gfl_student.py"))
+    )
+    other = load(plain)
+    own, theirs = to_plain(config.model), to_plain(other.model)
+    own["bbox_head"].pop("loss_bbox"), theirs["bbox_head"].pop("loss_bbox")  # some rows were run with CIoU
+    assert own == theirs
+    assert to_plain(config.scheduler) == to_plain(other.scheduler)
+    assert config.max_epoch == other.max_epoch
