@@ -51,25 +51,32 @@ class FrozenTeacher:
         checkpoint: its weights (.pth, .pkl, .safetensors); None keeps the initial ones (for tests).
         input_statistics: `own` re-normalises the student's input where the teacher's config normalises
             differently; `student` feeds the student's tensor as it is, as the released code does.
-        fold_batch_norm: merge BN into the convolutions (same values, less time).
+        fold_batch_norm: merge BN into the convolutions (same values, less time) at the first call; until
+            then nothing is evaluated, so a teacher that does not suit the student is refused in no time.
     Raises:
         ConfigError: unknown `input_statistics`; the config has no model.
         CheckpointError: the weights do not fit.
     """
 
     def __init__(
-        self, config: Any, checkpoint: str | None = None, *, input_statistics: str = "own", fold_batch_norm: bool = True,
+        self,
+        config: Any,
+        checkpoint: str | None = None,
+        *,
+        input_statistics: str = "own",
+        fold_batch_norm: bool = True,
     ):
         if input_statistics not in ("own", "student"):
-            raise ConfigError(f"FrozenTeacher: input_statistics is {input_statistics!r}; use 'own' or 'student'.")
+            raise ConfigError(
+                f"FrozenTeacher: input_statistics is {input_statistics!r}; use 'own' or 'student'."
+            )
         config = load_config(config) if isinstance(config, str | Path) else config
         # The file's weights replace everything, so an ImageNet file is not asked for.
         detector = build_detector(config, pretrained=checkpoint is None)
         if checkpoint is not None:
             load_weights(detector, checkpoint, what="teacher.checkpoint")
         detector.eval()
-        if fold_batch_norm:
-            merge_batch_norm(detector)
+        self._must_fold = fold_batch_norm
         for parameter in detector.parameters():
             parameter.stop_grad()
         # Inside a tuple Jittor's module traversal does not find it, whoever holds the teacher.
@@ -81,7 +88,9 @@ class FrozenTeacher:
         """The teacher's detector."""
         return self._hidden[0]
 
-    def __call__(self, images, student_trace: Any, batch_shapes: Any, student_statistics: InputStatistics | None):
+    def __call__(
+        self, images, student_trace: Any, batch_shapes: Any, student_statistics: InputStatistics | None
+    ):
         """The teacher's trace on the student's batch.
 
         Args:
@@ -90,6 +99,9 @@ class FrozenTeacher:
             batch_shapes: [N, 2] numpy (h, w) of the unpadded images, so that padding stays zero.
             student_statistics: how `images` were normalised, or None when unknown.
         """
+        if self._must_fold:
+            merge_batch_norm(self.detector)
+            self._must_fold = False
         with jt.no_grad():
             images = renormalise(images, batch_shapes, student_statistics, self._statistics)
             return self.detector(images)

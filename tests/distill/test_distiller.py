@@ -1,0 +1,312 @@
+"""Teacher, student and terms put together, with a real detector that is small in everything but its parts."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jld.apis import register_parts
+from jld.checkpoint import read_checkpoint, write_safetensors, write_training_state
+from jld.config import Config, load_config, to_plain
+from jld.data import DrawnDataset, collate
+from jld.distill import FrozenTeacher, InputStatistics, build_distiller
+from jld.distill.teachers import renormalise
+from jld.errors import ConfigError
+from jld.models import Targets, assign_state, build_detector
+from jld.optim import SGD
+from jld.registry import build
+from jld.runner import TrainingLoop
+from jld.runner.parts import trainable_parameters
+from jld.runner.state import collect_state, model_arrays
+from jld.toolchain import jittor as jt
+
+ROOT = Path(__file__).resolve().parents[2]
+SIDE = 64
+MEAN, STD = (120.0, 110.0, 100.0), (60.0, 50.0, 40.0)
+STATISTICS = InputStatistics(MEAN, STD, is_rgb=True)
+PIPELINE = [
+    dict(type="Normalize", mean=list(MEAN), std=list(STD), to_rgb=True),
+    dict(type="Pad", size_divisor=32),
+]
+LD = dict(type="LocalizationKD", temperature=10, reduction="per_image")
+TERMS = [
+    dict(LD, region="main", weight=0.5),
+    dict(LD, region="vlr", weight=0.125, weighting="iou"),
+    dict(type="ClassificationKD", region="main", weight=10.0),
+]
+
+
+def tiny_config(*, num_classes=5, strides=(8, 16, 32), reg_max=16):
+    """The quick start's detector with an eighth of the channels and fixed BN statistics."""
+    model = to_plain(load_config(ROOT / "configs/quick_start/gfl_student.py").model)
+    model["backbone"].update(base_channels=8, norm_eval=True)
+    model["neck"].update(in_channels=[8, 16, 32, 64], out_channels=16)
+    head = dict(num_classes=num_classes, in_channels=16, feat_channels=16, stacked_convs=1, reg_max=reg_max)
+    model["bbox_head"].update(head)
+    model["bbox_head"]["priors"]["strides"] = list(strides)
+    return Config({"model": model, "dataset": {"train": {"transforms": PIPELINE}}})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def parts():
+    register_parts()
+
+
+@pytest.fixture(scope="module")
+def weights():
+    """Two sets of weights for the tiny detector: the student's and the teacher's."""
+    shapes = {name: tuple(var.shape) for name, var in build_detector(tiny_config()).state_dict().items()}
+    return [
+        {name: fill(name, shape, rng) for name, shape in shapes.items()}
+        for rng in map(np.random.default_rng, (0, 1))
+    ]
+
+
+def fill(name, shape, rng):
+    """Values from NumPy: drawing them in Jittor would compile a kernel per initialisation."""
+    if len(shape) == 4:
+        return rng.normal(0, np.prod(shape[1:]) ** -0.5, shape).astype(np.float32)
+    is_factor = name.endswith(("weight", "running_var", "scale"))
+    return rng.uniform(0.8, 1.2, shape).astype(np.float32) if is_factor else np.zeros(shape, np.float32)
+
+
+@pytest.fixture(scope="module")
+def batches():
+    """Three batches of two images; one image has no object."""
+    data = DrawnDataset("train", num_images=40, image_size=SIDE, transforms=build(PIPELINE), max_objects=3)
+    samples = [data.get(index, np.random.default_rng(index)) for index in range(len(data))]
+    empty = [sample for sample in samples if not len(sample["boxes"])]
+    full = [sample for sample in samples if len(sample["boxes"])]
+    assert empty
+    return [collate(full[:2]), collate([full[2], empty[0]]), collate(full[3:5])]
+
+
+@pytest.fixture
+def teacher_file(tmp_path, weights):
+    path = tmp_path / "teacher.safetensors"
+    write_safetensors(path, weights[1], {})
+    return str(path)
+
+
+def new_student(weights):
+    student = build_detector(tiny_config())
+    assign_state(student, weights[0], what="the test's weights")
+    student.train()
+    return student
+
+
+def distilled(student, teacher_file, terms=TERMS, **teacher):
+    section = {"teacher": {"config": tiny_config(), "checkpoint": teacher_file, **teacher}, "terms": terms}
+    return build_distiller(section, student, statistics=STATISTICS)
+
+
+class Batches:
+    """A loader that serves the same batches in every epoch."""
+
+    def __init__(self, batches):
+        self.batches = batches
+
+    def __len__(self):
+        return len(self.batches)
+
+    def epoch(self, epoch, start=0):
+        yield from self.batches[start:]
+
+
+def make_loop(student, batches, distiller):
+    optimizer = SGD(trainable_parameters(student, distiller), 0.01, momentum=0.9, weight_decay=1e-4)
+    return TrainingLoop(student, Batches(batches), optimizer, distiller=distiller, max_epoch=1)
+
+
+def trained(student, batches, distiller):
+    make_loop(student, batches, distiller).run()
+    return model_arrays(student)
+
+
+def distillation_losses(student, distiller, batch):
+    images, targets = jt.array(batch["images"]), Targets.from_batch(batch)
+    trace = student(images)
+    losses = distiller(trace, student.assign(trace, targets), targets, images)
+    return {name: float(value.numpy().item()) for name, value in losses.items()}
+
+
+def test_without_distill_the_student_is_the_plain_one_bit_for_bit(weights, batches, teacher_file):
+    plain = new_student(weights)
+    optimizer = SGD(dict(plain.named_parameters()), 0.01, momentum=0.9, weight_decay=1e-4)
+    for batch in batches:
+        targets = Targets.from_batch(batch)
+        trace = plain(jt.array(batch["images"]))
+        losses = plain.losses(trace, plain.assign(trace, targets), targets)
+        optimizer.backward(losses["loss_cls"] + losses["loss_bbox"] + losses["loss_dfl"])
+        jt.sync_all()  # at the same places as the loop: other graphs would be fused and rounded otherwise
+        optimizer.step()
+        jt.sync_all()
+    expected = model_arrays(plain)
+
+    student = new_student(weights)
+    assert build_distiller(None, student) is None
+    got = trained(student, batches, None)
+    assert got.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_array_equal(got[name], values, err_msg=name)
+
+    taught = new_student(weights)
+    other = trained(taught, batches, distilled(taught, teacher_file))
+    name = "bbox_head.gfl_reg.weight"
+    assert np.abs(other[name] - expected[name]).max() > 1e-6, "a teacher must make a difference"
+
+
+def test_terms_of_weight_zero_leave_neither_distiller_nor_cost(weights, batches, teacher_file):
+    student = new_student(weights)
+    silent = [dict(term, weight=0) for term in TERMS]
+    nowhere = {"teacher": {"config": "nowhere.py", "checkpoint": "nowhere.pth"}, "terms": silent}
+    # The teacher is not even read.
+    assert build_distiller(nowhere, student) is None
+    one = distilled(student, teacher_file, [silent[0], *TERMS[1:2], silent[2]])
+    assert [term.name for term in one.terms] == ["loss_ld_vlr"]
+    plain = make_loop(student, batches, None).losses_of(batches[0])
+    taught = make_loop(student, batches, one).losses_of(batches[0])
+    assert set(taught) == {*plain, "loss_ld_vlr"}
+    for name, value in plain.items():
+        np.testing.assert_array_equal(taught[name].numpy(), value.numpy(), err_msg=name)
+    assert "region/main" not in one.log_values(), "a region that no term asks for is not computed"
+
+
+def test_teacher_never_changes_and_is_saved_nowhere(weights, batches, teacher_file, tmp_path):
+    student = new_student(weights)
+    own_names = set(student.state_dict())
+    distiller = distilled(student, teacher_file)
+    distillation_losses(student, distiller, batches[0])  # folds the teacher's BN
+    before = model_arrays(distiller.teacher.detector)
+    loop = make_loop(student, batches, distiller)
+    loop.run()
+    after = model_arrays(distiller.teacher.detector)
+    for name, values in before.items():
+        np.testing.assert_array_equal(after[name], values, err_msg=name)
+    assert all(parameter.is_stop_grad() for parameter in distiller.teacher.detector.parameters())
+
+    teacher_ids = {id(var) for var in distiller.teacher.detector.state_dict().values()}
+    assert not teacher_ids & {id(var) for var in student.state_dict().values()}
+    assert set(trainable_parameters(student, distiller)) == set(dict(student.named_parameters()))
+    state = collect_state(loop, Config({"model": {}}), classes=())
+    path = tmp_path / "last.pkl"
+    write_training_state(path, state)
+    assert set(read_checkpoint(path).state) == set(state["model"]) == own_names == set(student.state_dict())
+
+
+def test_own_input_statistics_of_the_teacher():
+    rng = np.random.default_rng(3)
+    wanted = InputStatistics((90.0, 95.0, 105.0), (1.0, 2.0, 4.0), is_rgb=False)
+    pixels = rng.uniform(0, 255, (2, 3, 32, 32)).astype(np.float32)  # RGB
+    shapes = np.array([[32, 20], [25, 32]], np.float32)
+    inside = np.zeros((2, 1, 32, 32), np.float32)
+    for row, (height, width) in zip(inside, shapes.astype(int), strict=True):
+        row[:, :height, :width] = 1
+
+    def normalised(images, statistics):
+        mean, std = (np.reshape(values, (1, 3, 1, 1)) for values in (statistics.mean, statistics.std))
+        return ((images - mean) / std * inside).astype(np.float32)
+
+    given = jt.array(normalised(pixels, STATISTICS))
+    got = renormalise(given, shapes, STATISTICS, wanted).numpy()
+    # 255 / std float32 steps of the pixel values are 3e-5.
+    np.testing.assert_allclose(got, normalised(pixels[:, ::-1], wanted), atol=2e-4)
+    assert (got * (1 - inside) == 0).all(), "padding stays zero"
+    assert renormalise(given, shapes, None, wanted) is given
+    assert renormalise(given, shapes, STATISTICS, STATISTICS) is given
+
+
+def test_teacher_sees_its_own_statistics_unless_told_otherwise(batches, teacher_file):
+    config = tiny_config()
+    config.dataset.train.transforms[0].update(mean=[100.0, 90.0, 110.0], std=[30.0, 45.0, 90.0], to_rgb=False)
+    own = FrozenTeacher(config, teacher_file)
+    released = FrozenTeacher(config, teacher_file, input_statistics="student")
+    images, shapes = jt.array(batches[0]["images"]), batches[0]["img_shapes"]
+    changed = renormalise(images, shapes, STATISTICS, InputStatistics.from_config(config))
+
+    def logits(teacher, x):
+        return teacher(x, None, shapes, STATISTICS).predictions["box_logits"].numpy()
+
+    seen = {"own": logits(own, images), "student": logits(released, images)}
+    np.testing.assert_array_equal(seen["own"], logits(released, changed))
+    np.testing.assert_array_equal(
+        seen["student"],
+        FrozenTeacher(tiny_config(), teacher_file)(images, None, shapes, None)
+        .predictions["box_logits"]
+        .numpy(),
+    )
+    assert np.abs(seen["own"] - seen["student"]).max() > 1e-4
+
+
+def test_self_distillation_starts_at_zero(weights, batches, tmp_path):
+    student = new_student(weights)
+    path = tmp_path / "itself.safetensors"
+    write_safetensors(path, weights[0], {})
+    distiller = distilled(student, str(path))
+    at_start = distillation_losses(student, distiller, batches[0])
+    assert set(at_start) == {"loss_ld", "loss_ld_vlr", "loss_kd"}
+    # The teacher's BN is folded into its convolutions, so its logits are equal up to rounding.
+    assert max(map(abs, at_start.values())) < 1e-6
+    trained(student, batches, distiller)
+    later = distillation_losses(student, distiller, batches[0])
+    assert all(later[name] > 10 * abs(value) for name, value in at_start.items()), (at_start, later)
+
+
+def test_per_image_terms_do_not_depend_on_the_batch(weights, batches, teacher_file):
+    student = new_student(weights)
+    distiller = distilled(student, teacher_file, TERMS[:2])
+    for batch in batches[:2]:
+        together = distillation_losses(student, distiller, batch)
+        singles = [
+            distillation_losses(student, distiller, {key: values[k : k + 1] for key, values in batch.items()})
+            for k in range(2)
+        ]
+        assert min(together.values()) > 0
+        for name, value in together.items():
+            np.testing.assert_allclose(value, np.mean([single[name] for single in singles]), rtol=1e-5)
+
+
+@pytest.fixture
+def no_evaluation(monkeypatch):
+    """Whatever would make Jittor compute, and so compile, fails."""
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("a kernel would be compiled here")
+
+    for name in ("numpy", "item", "data", "sync", "fetch_sync", "tolist", "list"):
+        if hasattr(jt.Var, name):
+            monkeypatch.setattr(jt.Var, name, refuse)
+    for name in ("sync_all", "sync", "fetch_sync"):
+        monkeypatch.setattr(jt, name, refuse)
+
+
+@pytest.mark.parametrize(
+    ("differs", "said"),
+    [
+        (dict(num_classes=7), ["ClassificationKD compares cls_logits", "(5,)", "(7,)"]),
+        (dict(reg_max=8), ["LocalizationKD compares box_logits", "(4, 17)", "(4, 9)"]),
+        (dict(strides=(8, 16, 64)), ["strides differ: student (8, 16, 32), teacher (8, 16, 64)"]),
+        (
+            dict(num_classes=7, reg_max=8, strides=(8, 16, 64)),
+            ["strides differ", "LocalizationKD compares box_logits", "ClassificationKD compares cls_logits"],
+        ),
+    ],
+)
+def test_teacher_that_does_not_suit_is_refused_before_anything_is_compiled(
+    differs, said, tmp_path, no_evaluation
+):
+    student = build_detector(tiny_config())
+    shapes = {
+        name: tuple(var.shape) for name, var in build_detector(tiny_config(**differs)).state_dict().items()
+    }
+    path = tmp_path / "other.safetensors"
+    write_safetensors(path, {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}, {})
+    section = {"teacher": {"config": tiny_config(**differs), "checkpoint": str(path)}, "terms": TERMS}
+    with pytest.raises(ConfigError) as caught:
+        build_distiller(section, student, statistics=STATISTICS)
+    message = str(caught.value)
+    assert message.startswith("this teacher cannot teach this student:\n")
+    for part in said:
+        assert message.count(part) == 1, message
+    if len(differs) == 1:
+        assert len(message.splitlines()) == 2, "only what differs is complained about"
