@@ -10,12 +10,14 @@ All workarounds are for Jittor 1.3.11 and name the condition under which they ca
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import importlib.metadata
 import importlib.util
 import os
 import shutil
 import signal
 import stat
+import subprocess
 import sys
 import sysconfig
 import threading
@@ -25,7 +27,6 @@ from pathlib import Path
 # Jittor looks for exactly this folder before it tries to download it; any oneDNN 2.x serves.
 ONEDNN_FOLDER = "dnnl_lnx_2.2.0_cpu_gomp"
 ONEDNN_PACKAGES = ("onednn-cpu-gomp", "onednn-devel-cpu-gomp")
-_RERUN_MARK = "JLD_JITTOR_RERUN"
 
 
 class ToolchainError(RuntimeError):
@@ -319,35 +320,59 @@ def _cuda_is_complete() -> bool:
 def import_jittor():
     """Prepares the machine, imports Jittor and returns the module.
 
-    Jittor ends the process with status 0 after rebuilding its loader ("please rerun"); that is caught and
-    the same command is started again, once.
-
     Raises:
-        ToolchainError: see `prepare`.
+        ToolchainError: see `prepare`; or Jittor rebuilt its loader and wants to be started again.
     """
     if "jittor" in sys.modules:
         return sys.modules["jittor"]
     prepare()
-    if not _has_compiled_jittor():
-        print(
-            "jld: Jittor compiles itself once on this machine; on two cores this takes about five minutes.",
-            file=sys.stderr,
-        )
+    _build_once()
     try:
         import jittor
     except SystemExit:
-        if os.environ.get(_RERUN_MARK):
-            raise
-        os.environ[_RERUN_MARK] = "1"
-        os.execv(sys.executable, sys.orig_argv)
+        _built_mark().unlink(missing_ok=True)
+        raise ToolchainError("Jittor has rebuilt its loader; start the same command again.") from None
     # Jittor ends the process without saying where when any child dies; data workers report their own death.
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     return jittor
 
 
-def _has_compiled_jittor() -> bool:
-    return any(jittor_cache_root().glob("jt*/**/jittor_core*.so"))
+def _build_once() -> None:
+    """Lets Jittor compile itself in a process of its own, the first time on a machine or after other flags.
+
+    Jittor ends the process that compiled its loader with status 0 ("please rerun"): a test run or a training
+    would end silently. Can go when Jittor loads what it has built.
+    """
+    mark = _built_mark()
+    if mark.is_file():
+        return
+    print(
+        "jld: Jittor compiles itself once on this machine; on two cores this takes about four minutes.",
+        file=sys.stderr,
+        flush=True,
+    )
+    environment = {**os.environ, "use_mpi": "0"}  # a child of a rank must not join the ranks
+    for _ in range(2):
+        command = [sys.executable, "-c", "import jittor; print('imported')"]
+        answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, check=False)
+        if answer.returncode:
+            return  # the import in this process says why
+        if "imported" in answer.stdout:
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+            return
+
+
+def _built_mark() -> Path:
+    """A file that exists once Jittor is compiled for this interpreter, installation and set of flags."""
+    spec = importlib.util.find_spec("jittor")
+    what = [sys.version, str(spec.origin), importlib.metadata.version("jittor")]
+    what += [
+        os.environ.get(name, "")
+        for name in ("cc_path", "cc_flags", "nvcc_path", "cache_name", "use_mkl", "debug")
+    ]
+    return jittor_cache_root() / "jld" / f"built-{hashlib.sha256(repr(what).encode()).hexdigest()[:16]}"
 
 
 def __getattr__(name: str):

@@ -152,3 +152,28 @@ def test_importing_jld_does_not_import_jittor():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root
     )
     assert answer.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("answers", "runs", "is_marked"),
+    [
+        (["imported"], 1, True),
+        (["please rerun", "imported"], 2, True),
+        (["please rerun", "please rerun"], 2, False),
+    ],
+)
+def test_jittor_is_built_in_a_process_of_its_own_until_it_imports(
+    fresh_home, monkeypatch, answers, runs, is_marked
+):
+    started = []
+
+    def run(command, **options):
+        started.append(options["env"]["use_mpi"])
+        return subprocess.CompletedProcess(command, 0, stdout=answers[len(started) - 1])
+
+    monkeypatch.setattr(toolchain.subprocess, "run", run)
+    toolchain._build_once()
+    assert started == ["0"] * runs
+    assert toolchain._built_mark().is_file() == is_marked
+    monkeypatch.setenv("cc_flags", "-DOTHER")
+    assert not toolchain._built_mark().is_file()
