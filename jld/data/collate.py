@@ -24,9 +24,10 @@ def collate(samples: Sequence[Sample]) -> dict[str, Any]:
         samples: N finished samples, image [3, h, w].
     Returns:
         images [N, 3, H, W] with the largest H and W of the batch, zeros beyond each image; boxes [N, G, 4]
-        xyxy px, labels [N, G] int32 (0 where padded), box_mask [N, G] 1/0; boxes_ignore [N, Gi, 4],
-        ignore_mask [N, Gi]; img_shapes, pad_shapes, ori_shapes [N, 2] (height, width), scale_factors [N, 4];
-        img_ids, img_files lists. G and Gi are the batch's largest counts, rounded up by `bucket`.
+        xyxy px or [N, G, 5] rotated boxes, as the samples have them, labels [N, G] int32 (0 where padded),
+        box_mask [N, G] 1/0; boxes_ignore [N, Gi, 4 or 5], ignore_mask [N, Gi]; img_shapes, pad_shapes,
+        ori_shapes [N, 2] (height, width), scale_factors [N, 4]; img_ids, img_files lists. G and Gi are the
+        batch's largest counts, rounded up by `bucket`.
     """
     boxes, box_mask = _pad_rows([sample["boxes"] for sample in samples])
     ignored, ignore_mask = _pad_rows([sample["boxes_ignore"] for sample in samples])
@@ -59,7 +60,7 @@ def _stack_images(images: Sequence[np.ndarray]) -> np.ndarray:
 
 def _pad_rows(boxes: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     count = bucket(max(len(rows) for rows in boxes))
-    padded = np.zeros((len(boxes), count, 4), np.float32)
+    padded = np.zeros((len(boxes), count, boxes[0].shape[1]), np.float32)
     mask = np.zeros((len(boxes), count), np.float32)
     for index, rows in enumerate(boxes):
         padded[index, : len(rows)] = rows

@@ -36,13 +36,13 @@ class Postprocess:
 
         Args:
             scores: [N, P, C] in [0, 1].
-            boxes: [N, P, 4] corners in px of the network input.
+            boxes: [N, P, 4] corners in px of the network input; [N, P, 5] with rotated boxes.
             priors: for the level of every row.
             batch: `img_shapes` [N, 2] clips, `scale_factors` [N, 4] leads back to the original image,
                 `img_ids`.
         Returns:
-            per image a dict of img_id, boxes [K, 4] in px of the original image, scores [K] falling, labels
-            [K].
+            per image a dict of img_id, boxes [K, 4 or 5] in px of the original image, scores [K] falling,
+            labels [K].
         """
         detections = []
         for image, img_id in enumerate(batch["img_ids"]):
@@ -56,11 +56,21 @@ class Postprocess:
     def select(
         self, scores: np.ndarray, boxes: np.ndarray, priors: Priors, image_shape: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Scores [K, C] and clipped boxes [K, 4] of the best `nms_pre` rows of every level of one image."""
+        """Scores [K, C] and boxes [K, 4], fitted into the image, of the best `nms_pre` rows of every level of
+        one image.
+        """
         kept = np.concatenate(
             [self._best_of_level(scores[level], level.start) for level in priors.level_slices]
         )
-        return scores[kept], clip_boxes(boxes[kept], image_shape)
+        return scores[kept], self.fit_into(boxes[kept], image_shape)
+
+    def fit_into(self, boxes: np.ndarray, image_shape: np.ndarray) -> np.ndarray:
+        """Boxes [K, 4] clipped to an image of (height, width) px."""
+        return clip_boxes(boxes, image_shape)
+
+    def scale_back(self, boxes: np.ndarray, scale_factor: np.ndarray) -> np.ndarray:
+        """Boxes [K, 4] in px of the original image, given the factors [4] of its resize."""
+        return boxes / np.asarray(scale_factor, np.float32)
 
     def _best_of_level(self, scores: np.ndarray, start: int) -> np.ndarray:
         if not 0 < self.nms_pre < len(scores):
@@ -73,6 +83,30 @@ class Postprocess:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Final (boxes, scores, labels) of one image from candidate scores [K, C] and boxes [K, 4]."""
         rows, labels = np.nonzero(scores > self.score_threshold)
-        original = (boxes[rows] / np.asarray(scale_factor, np.float32)).astype(np.float32)
+        original = self.scale_back(boxes[rows], scale_factor).astype(np.float32)
         kept = self.nms(original, scores[rows, labels], labels, self.max_per_image)
         return kept[0].astype(np.float32), kept[1].astype(np.float32), kept[2].astype(np.int64)
+
+
+@dataclass(frozen=True)
+class RotatedPostprocess(Postprocess):
+    """`Postprocess` for rotated boxes [..., 5]: centre, width, height in px, angle in radians.
+
+    Attributes:
+        clamp_centers: centres are moved into the image, sizes and angles stay (mmRotate); otherwise boxes may
+            reach beyond it as they are (JDet).
+    """
+
+    clamp_centers: bool = True
+
+    def fit_into(self, boxes: np.ndarray, image_shape: np.ndarray) -> np.ndarray:
+        """Boxes [K, 5] with their centres on a pixel of an image of (height, width) px."""
+        if not self.clamp_centers:
+            return boxes
+        last = np.asarray(image_shape, np.float32)[::-1] - 1.0  # x, y of the last pixel
+        return np.concatenate([np.clip(boxes[:, :2], 0.0, last), boxes[:, 2:]], axis=1)
+
+    def scale_back(self, boxes: np.ndarray, scale_factor: np.ndarray) -> np.ndarray:
+        """Boxes [K, 5] in px of the original image; a resize does not turn boxes."""
+        sides = super().scale_back(boxes[:, :4], scale_factor)
+        return np.concatenate([sides, boxes[:, 4:]], axis=1)

@@ -16,10 +16,11 @@ class Targets:
     """Ground truth of N images with G box slots each; an image without objects has a mask of zeros.
 
     Attributes:
-        boxes: [N, G, 4] corners in px of the network input, zero where padded.
+        boxes: [N, G, 4] corners in px of the network input, or [N, G, 5] rotated boxes (centre, width,
+            height in px, angle in radians); zero where padded.
         labels: [N, G] int32 in [0, C), 0 where padded.
         mask: [N, G] float32, 1 for real boxes.
-        boxes_ignore: [N, Gi, 4] boxes that are neither objects nor background (crowds, difficult ones).
+        boxes_ignore: [N, Gi, 4 or 5] boxes that are neither objects nor background (crowds, difficult ones).
         ignore_mask: [N, Gi] float32, 1 for real ones.
         pad_shapes: NumPy [N, 2] height, width in px of every image, padded on its own.
         img_shapes: NumPy [N, 2] the same before padding; None where nobody needs it.

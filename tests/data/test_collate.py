@@ -43,3 +43,15 @@ def test_samples_are_padded_to_the_largest():
     assert batch["img_ids"] == ["a", 7] and batch["img_files"] == ["a.jpg", ""]
     kinds = {key: batch[key].dtype for key in batch if isinstance(batch[key], np.ndarray)}
     assert kinds.pop("labels") == np.int32 and set(kinds.values()) == {np.dtype(np.float32)}
+
+
+def test_rotated_boxes_keep_their_five_numbers():
+    image, boxes = np.zeros((4, 4, 3), np.float32), np.arange(15, dtype=np.float32).reshape(3, 5)
+    first = finish_sample(new_sample(image, boxes=boxes, labels=np.arange(3)))
+    second = {**first, "boxes": boxes[:0], "labels": np.arange(0)}
+    for sample in (first, second):
+        sample["boxes_ignore"] = boxes[:1]
+    batch = collate([second, first])
+    assert batch["boxes"].shape == (2, 8, 5) and batch["boxes_ignore"].shape == (2, 8, 5)
+    np.testing.assert_array_equal(batch["boxes"][1, :3], boxes)
+    assert not batch["boxes"][0].any() and not batch["box_mask"][0].any()
