@@ -43,9 +43,9 @@ dataset = dict(
     test=dict(**_voc, image_set="test", filter_empty_gt=False, batch_size=4, transforms=_test_transforms),
 )
 optimizer = dict(type="SGD", lr=0.01, momentum=0.9, weight_decay=0.0001, grad_clip=dict(max_norm=35, norm_type=2))
-scheduler = dict(type="StepLR", milestones=[12, 14], gamma=0.1, warmup="linear", warmup_iters=100, warmup_ratio=0.1)
+scheduler = dict(type="StepLR", milestones=[6, 7], gamma=0.1, warmup="linear", warmup_iters=100, warmup_ratio=0.1)
 logger = dict(type="RunLogger", loggers=["TextLogger", "TensorboardLogger"])
-max_epoch = 15
-eval_interval = 3
-checkpoint_interval = 3
+max_epoch = 8
+eval_interval = 2
+checkpoint_interval = 2
 log_interval = 17

@@ -1,4 +1,4 @@
-"""BCCD, teacher: GFL R-34 of three quarters width on 320x240 images, from scratch.
+"""BCCD, teacher: GFL R-34 of three quarters width on 320x240 images, from scratch, trained almost four times as long.
 
 Command: python tools/run_net.py --config-file=projects/bccd/configs/gfl_teacher.py --task=train
 Published: none. Measured with jld: see projects/bccd/README.md.
@@ -7,3 +7,7 @@ Published: none. Measured with jld: see projects/bccd/README.md.
 _base_ = "gfl_student.py"
 
 model = dict(backbone=dict(depth=34, base_channels=48), neck=dict(in_channels=[48, 96, 192, 384]))
+scheduler = dict(milestones=[25, 28])
+max_epoch = 30
+eval_interval = 5
+checkpoint_interval = 5
