@@ -61,9 +61,10 @@ def run_peer(settings: Settings, python: str) -> dict[str, Any] | None:
 
 
 def _measure_jld(settings: Settings) -> dict[str, Timing]:
-    images = jt.array(random_batch(settings)["images"])
+    batch = random_batch(settings)
+    images = jt.array(batch["images"])
     student = make_student(settings)
-    teacher = make_distiller(settings, student).teacher.detector
+    teacher = make_distiller(settings, student).teacher
     params = student.trainable_parameters()
 
     def forward_backward() -> Any:
@@ -71,8 +72,7 @@ def _measure_jld(settings: Settings) -> dict[str, Timing]:
         return jt.grad(sum((x * x).mean() for x in outputs), params)
 
     def teacher_forward() -> Any:
-        with jt.no_grad():
-            return teacher(images).predictions
+        return teacher(images, None, batch["img_shapes"], None).predictions
 
     return {
         "student forward + backward": measure(forward_backward, settings.steps, settings.warmup),

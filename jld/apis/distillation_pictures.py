@@ -1,0 +1,213 @@
+"""Pictures of what a teacher hands over: the regions of a step, and the edge distributions of both networks.
+
+Runs one image at a time through student and teacher; `jld.visualization` draws the arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from jld.apis.registration import register_parts
+from jld.assign.regions import GeneralInstance
+from jld.config import fill_defaults, prepare_config
+from jld.data import collate
+from jld.distill import InputStatistics, StepContext, build_distiller
+from jld.distill.distiller import named_regions
+from jld.errors import ConfigError, suggestion
+from jld.models import Targets, build_detector, load_weights
+from jld.registry import REGIONS
+from jld.runner.parts import build_datasets
+from jld.toolchain import jittor as jt
+from jld.visualization.distributions import draw_edge_distributions
+from jld.visualization.regions import draw_regions
+
+
+@dataclass(frozen=True)
+class DistillationPicture:
+    """What distillation sees in one image.
+
+    Attributes:
+        img_id: of the dataset.
+        regions: uint8 [h, w, 3] BGR: every region over the image, per level and merged.
+        edges: uint8 [h, w, 3] BGR: edge distributions of some objects; None where no object has a positive
+            or the head predicts no distributions.
+        counts: {region: number of priors in it}.
+    """
+
+    img_id: Any
+    regions: np.ndarray
+    edges: np.ndarray | None
+    counts: dict[str, int]
+
+
+def draw_distillation(
+    config: str | Path | Mapping[str, Any],
+    checkpoint: str | Path | None = None,
+    *,
+    split: str = "val",
+    num_images: int = 8,
+    regions: Sequence[str] = (),
+    num_boxes: int = 4,
+    temperature: float = 1.0,
+) -> Iterator[DistillationPicture]:
+    """Draws regions and edge distributions on the first images of a dataset.
+
+    Args:
+        config: config file, or a prepared config. With `distill` its teacher and regions are drawn.
+        checkpoint: weights of the student; None keeps the initial ones (the regions main and vlr depend on
+            no weights).
+        split: train, val or test; images pass its transforms.
+        num_images: how many images at most.
+        regions: regions to draw beside those of `distill`; needed where the config has no `distill`.
+        num_boxes: objects per image whose edges are drawn, those that the teacher (without one: the
+            student) is surest of.
+        temperature: softens the drawn distributions; 1 shows what decodes the boxes.
+    Yields:
+        One DistillationPicture per image.
+    Raises:
+        ConfigError: no such split, unknown regions, nothing to draw, or teacher and student do not fit.
+        CheckpointError, DataError: weights or images that cannot be read.
+    Example:
+        for picture in draw_distillation("configs/quick_start/ld_gfl_student.py", "last.pkl", num_images=2):
+            write_image(f"{picture.img_id}.png", picture.regions)
+    """
+    register_parts()
+    config = prepare_config(config) if isinstance(config, str | Path) else fill_defaults(config)
+    sections = config.dataset
+    if sections.get(split) is None:
+        raise ConfigError(f"the config has no dataset.{split}: {suggestion(split, sections)}")
+    step = _Step(
+        config, checkpoint, regions, InputStatistics.from_config({"dataset": {split: sections[split]}})
+    )
+    dataset = build_datasets(sections, (split,))[0][split]
+    for index in range(min(num_images, len(dataset))):
+        sample = dataset.get(index, np.random.default_rng([config.seed, index]))
+        yield step.draw(sample, dataset.classes, num_boxes, temperature)
+
+
+class _Step:
+    """Student, teacher and regions of a config, ready to look at images."""
+
+    def __init__(
+        self, config: Any, checkpoint: Any, regions: Sequence[str], statistics: InputStatistics | None
+    ):
+        self.statistics = statistics
+        self.student = build_detector(config, pretrained=False)
+        if checkpoint is not None:
+            load_weights(self.student, checkpoint)
+        self.student.eval()
+        distiller = build_distiller(config.distill, self.student, statistics=statistics)
+        self.teacher = None if distiller is None else distiller.teacher
+        known = {} if distiller is None else distiller.regions
+        redefined = (config.distill or {}).get("regions")
+        self.regions = named_regions(redefined, [SimpleNamespace(region=name) for name in regions]) | known
+        for name in regions:
+            if name not in self.regions:
+                raise ConfigError(f"unknown region {name!r}: {suggestion(name, REGIONS.names())}")
+        if not self.regions:
+            raise ConfigError(
+                "the config distils nothing, so there is no region to draw: name some (--regions main vlr)."
+            )
+        for name, region in self.regions.items():
+            if self.teacher is None and isinstance(region, GeneralInstance):
+                raise ConfigError(f"the region {name!r} compares two networks: add distill.teacher.")
+
+    def draw(
+        self, sample: dict[str, Any], classes: Sequence[str], num_boxes: int, temperature: float
+    ) -> DistillationPicture:
+        """Both pictures of one sample."""
+        batch = collate([sample])
+        image = pixels_of(sample["image"], self.statistics)
+        with jt.no_grad():
+            context = self._context(batch)
+            weights = {name: context.region(name).numpy()[0] for name in self.regions}
+        counts = {name: int(np.count_nonzero(values)) for name, values in weights.items()}
+        # Where regions meet the later one is drawn on top.
+        weights = {name: weights[name] for name in sorted(weights, key=lambda name: -counts[name])}
+        priors = context.priors
+        overlay = draw_regions(
+            image,
+            weights,
+            priors.level_sizes,
+            priors.level_strides,
+            gt_boxes=sample["boxes"],
+            num_per_cell=priors.num_per_cell,
+            center_offset=getattr(self.student.bbox_head.priors, "center_offset", 0.0),
+            columns=2 if len(priors.level_sizes) == 3 else 3,  # with the merged panel: no hole in the sheet
+        )
+        edges = self._draw_edges(context, image, sample, classes, num_boxes, temperature)
+        return DistillationPicture(sample["img_id"], overlay, edges, counts)
+
+    def _context(self, batch: dict[str, Any]) -> StepContext:
+        images, targets = jt.array(batch["images"]), Targets.from_batch(batch)
+        trace = self.student(images)
+        assignment = self.student.assign(trace, targets)
+        teacher = None
+        if self.teacher is not None:
+            teacher = self.teacher(images, trace, targets.img_shapes, self.statistics)
+        return StepContext(trace, teacher, assignment, targets, self.regions)
+
+    def _draw_edges(self, context, image, sample, classes, num_boxes, temperature) -> np.ndarray | None:
+        traces = {"student": context.student, "teacher": context.teacher}
+        traces = {name: trace for name, trace in traces.items() if trace is not None}
+        if any("box_logits" not in trace.predictions for trace in traces.values()):
+            return None
+        scores = {name: _scores(trace) for name, trace in traces.items()}  # [P, C]
+        owners = context.assignment.gt_index.numpy()[0]
+        chosen = surest_positives(
+            owners, sample["labels"], scores.get("teacher", scores["student"]), num_boxes
+        )
+        if not len(chosen):
+            return None
+        logits = {name: trace.predictions["box_logits"].numpy()[0][chosen] for name, trace in traces.items()}
+        boxes, labels = sample["boxes"][owners[chosen]], sample["labels"][owners[chosen]]
+        strides = context.priors.strides.numpy()[chosen]
+        titles = []
+        for prior, label, stride in zip(chosen, labels, strides, strict=True):
+            sure = ", ".join(f"{name} {values[prior, label]:.2f}" for name, values in scores.items())
+            titles.append(f"{classes[label]} (stride {stride:.0f} px), score:\n{sure}")
+        centers = context.priors.centers.numpy()[chosen]
+        return draw_edge_distributions(
+            image, centers, strides, logits, gt_boxes=boxes, temperature=temperature, titles=titles
+        )
+
+
+def surest_positives(owners: np.ndarray, labels: np.ndarray, scores: np.ndarray, count: int) -> np.ndarray:
+    """For each of the objects with the highest scores, its best positive prior.
+
+    Args:
+        owners: [P] object of each positive, negative elsewhere.
+        labels: [G] classes of the objects.
+        scores: [P, C].
+        count: objects at most.
+    Returns:
+        [K] priors, surest first, one per object.
+    """
+    positives = np.flatnonzero(owners >= 0)
+    order = positives[np.argsort(-scores[positives, labels[owners[positives]]], kind="stable")]
+    # The first position of each object among the sorted priors is its best one.
+    firsts = np.unique(owners[order], return_index=True)[1]
+    return order[np.sort(firsts)[:count]]
+
+
+def pixels_of(image: np.ndarray, statistics: InputStatistics | None) -> np.ndarray:
+    """uint8 [H, W, 3] BGR picture of a normalised image float [3, H, W]."""
+    if statistics is not None:
+        mean, std = (np.reshape(values, (3, 1, 1)) for values in (statistics.mean, statistics.std))
+        image = image * std + mean
+        image = image[::-1] if statistics.is_rgb else image
+    return np.clip(np.round(image), 0, 255).astype(np.uint8).transpose(1, 2, 0).copy()
+
+
+def _scores(trace: Any) -> np.ndarray:
+    """[P, C] class scores of the first image."""
+    predictions = trace.predictions
+    if "scores" in predictions:  # heads whose score is not the sigmoid of cls_logits
+        return predictions["scores"].numpy()[0]
+    return jt.sigmoid(predictions["cls_logits"]).numpy()[0]
