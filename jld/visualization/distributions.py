@@ -14,6 +14,8 @@ from jld.visualization.canvas import as_bgr
 from jld.visualization.figures import LINE_COLORS, TRUTH_HEX, figure_to_bgr, make_figure, style_axes
 
 SIDES = ("left", "top", "right", "bottom")
+# A share of probability whose bar nobody sees.
+INVISIBLE = 0.005
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
@@ -73,6 +75,7 @@ def draw_edge_distributions(
     axes = figure.subplots(count, 5, squeeze=False, width_ratios=[1.35, 1, 1, 1, 1])
     picture = as_bgr(image)[..., ::-1]
     colors = dict(zip(logits, LINE_COLORS, strict=False))
+    last = _last_bin(logits, temperature)
     for index in range(count):
         center, stride = centers[index], strides[index]
         box = None if gt_boxes is None else np.asarray(gt_boxes, np.float64)[index]
@@ -84,6 +87,7 @@ def draw_edge_distributions(
             target = None if box is None else box_distances(center, stride, box)[side]
             sides = {name: values[side] for name, values in rows.items()}
             _draw_side(axes[index, side + 1], SIDES[side], sides, target, temperature, colors)
+            axes[index, side + 1].set_xlim(-0.7, last + 0.7)
     handles, names = axes[0, 1].get_legend_handles_labels()
     handles.append(Line2D([], [], color="#555555", linestyle="--", linewidth=1.4))
     names.append("expectation")
@@ -113,6 +117,14 @@ def _check(centers: np.ndarray, strides: np.ndarray, logits: Mapping[str, np.nda
         raise DataError(
             f"{count} centres come with {len(strides)} strides and boxes of shape {np.shape(gt_boxes)}."
         )
+
+
+def _last_bin(logits: Mapping[str, np.ndarray], temperature: float) -> int:
+    """The last bin of which any distribution holds a visible share: empty bins beyond it are not drawn."""
+    visible = np.concatenate(
+        [softmax(values, temperature).reshape(-1, values.shape[-1]) for values in logits.values()]
+    )
+    return int(np.flatnonzero(visible.max(0) > INVISIBLE).max())
 
 
 def _decode(center: np.ndarray, stride: float, logits: np.ndarray) -> np.ndarray:
@@ -167,7 +179,6 @@ def _draw_side(
     if target is not None:
         axis.axvline(target, color=TRUTH_HEX, linewidth=1.8, label="ground truth")
     style_axes(axis)
-    axis.set_xlim(-0.7, bins - 0.3)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     title = side if temperature == 1 else f"{side} (T = {temperature:g})"

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from jld.errors import DataError
-from jld.visualization.boxes import draw_truth_outline
+from jld.visualization.boxes import box_corners, draw_truth_outline
 from jld.visualization.canvas import (
     TRUTH,
     Color,
@@ -79,9 +79,12 @@ def draw_regions(
         name: _split_levels(name, values, level_sizes, num_per_cell) for name, values in weights.items()
     }
     panels, titles = _draw_levels(image, per_level, level_strides, center_offset)
+    panels = [resize_to_fit(panel, *panel_size) for panel in panels]
     if gt_boxes is not None:
-        panels = [draw_truth_outline(panel, gt_boxes) for panel in panels]
-    pictures = [_panel(*pair, panel_size) for pair in zip(panels, titles, strict=True)]
+        # After resizing: a line drawn into a small image would be enlarged with it.
+        corners = box_corners(gt_boxes) * (np.array(panels[0].shape[1::-1]) / image.shape[1::-1])
+        panels = [draw_truth_outline(panel, corners.reshape(-1, 8)) for panel in panels]
+    pictures = [_panel(*pair) for pair in zip(panels, titles, strict=True)]
     sheet = montage(pictures, columns=columns, cell_size=pictures[0].shape[:2], gap=10)
     entries = [(name, region_color(name)) for name in weights]
     if gt_boxes is not None:
@@ -173,16 +176,16 @@ def _edges(shape: tuple[int, int], stride: int, center_offset: float) -> np.ndar
 
 
 def _describe(weights: Mapping[str, np.ndarray]) -> str:
-    """How many priors each region holds, and the sum of their weights."""
-    texts = [
-        f"{name} {np.count_nonzero(values)} (sum {np.sum(values):.4g})" for name, values in weights.items()
-    ]
+    """How many priors each region holds, and the sum of their weights where they are not all 1."""
+    texts = []
+    for name, values in weights.items():
+        count, total = np.count_nonzero(values), np.sum(values)
+        texts.append(f"{name} {count}" + ("" if total == count else f" (sum {total:.3g})"))
     return ", ".join(texts)
 
 
-def _panel(image: np.ndarray, title: str, size: tuple[int, int]) -> np.ndarray:
-    picture = resize_to_fit(image, *size)
-    picture = cv2.copyMakeBorder(picture, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=(200, 200, 200))
+def _panel(image: np.ndarray, title: str) -> np.ndarray:
+    picture = cv2.copyMakeBorder(image, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=(200, 200, 200))
     scale = 0.42
     bar = blank(text_size("g", scale)[1] + 12, picture.shape[1])
     put_text(bar, fit_text(title, bar.shape[1] - 4, scale), (2, 4), scale=scale)

@@ -5,6 +5,7 @@ import pytest
 
 from jld.errors import DataError
 from jld.visualization.distributions import (
+    _last_bin,
     box_distances,
     draw_edge_distributions,
     expected_distances,
@@ -53,6 +54,11 @@ def test_picture_shows_every_network_and_the_truth():
     one = draw_edge_distributions(IMAGE, [[100, 100]], [16], {"teacher": draw["teacher"][:1]})
     assert near(one, LINE_COLORS[1]) == 0
     assert one.shape[0] < bare.shape[0]
+
+
+def test_bins_that_nobody_uses_are_not_drawn():
+    assert _last_bin({"student": logits([[2, 3, 4, 1]], bins=17)}, 1.0) == 5
+    assert _last_bin({"student": logits([[2, 3, 4, 1]], bins=17)}, 100.0) == 16
 
 
 def test_box_beside_the_image_is_drawn():

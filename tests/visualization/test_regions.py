@@ -67,6 +67,19 @@ def test_empty_regions_and_ground_truth():
     assert (panel[10, 10:80] != 255).any(-1).all()
 
 
+def test_outlines_on_small_images_stay_thin():
+    image = np.full((32, 48, 3), 255, np.uint8)
+    arguments = ({"vlr": np.zeros(24)}, [(4, 6)], [8])
+    picture = draw_regions(image, *arguments, gt_boxes=np.array([[8, 8, 40, 24]]), panel_size=(320, 480))
+    bare = draw_regions(image, *arguments, panel_size=(320, 480))
+    row = next(y for y in range(picture.shape[0]) if (picture[y, 10] == 200).all())
+    # Down the middle of the enlarged panel: the box's upper and lower side, at 80 and 240 px.
+    drawn = np.flatnonzero(
+        (picture[row + 1 : row + 321, 11 + 240] != bare[row + 1 : row + 321, 11 + 240]).any(-1)
+    )
+    assert drawn.min() in range(77, 83) and drawn.max() in range(237, 243) and len(drawn) <= 8
+
+
 def test_wrong_number_of_weights():
     with pytest.raises(DataError, match=r"'vlr' has weights of shape \(95,\), but there are 96 priors"):
         draw_regions(np.zeros((64, 96, 3), np.uint8), {"vlr": np.zeros(95)}, [(8, 12)], [8])
