@@ -7,6 +7,17 @@ here knows heads, configs or teachers.
 from jld.losses.cross_entropy import CrossEntropyLoss, binary_cross_entropy_with_logits, cross_entropy
 from jld.losses.distribution import DistributionFocalLoss, distribution_focal
 from jld.losses.focal import FocalLoss, QualityFocalLoss, quality_focal, quality_focal_probs, sigmoid_focal
+from jld.losses.gaussian import GaussianPair, box_to_gaussian, pair_boxes
+from jld.losses.gaussian_distance import (
+    GDLoss,
+    GDLossV1,
+    bhattacharyya,
+    distance_to_loss,
+    first_family_loss,
+    gwd_distance,
+    kl_second_to_first,
+    squared_wasserstein,
+)
 from jld.losses.imitation import IMLoss, feature_imitation
 from jld.losses.iou import (
     BoundedIoULoss,
@@ -20,6 +31,7 @@ from jld.losses.iou import (
     giou_loss,
     iou_loss,
 )
+from jld.losses.kfiou import KFLoss, kfiou, kfiou_loss
 from jld.losses.kl import KnowledgeDistillationKLDivLoss, kl_divergence
 from jld.losses.reduction import WeightedLoss, reduce_loss
 from jld.losses.regression import L1Loss, MSELoss, SmoothL1Loss, l1, smooth_l1, squared_error
@@ -31,30 +43,44 @@ __all__ = [
     "DIoULoss",
     "DistributionFocalLoss",
     "FocalLoss",
+    "GDLoss",
+    "GDLossV1",
     "GIoULoss",
+    "GaussianPair",
     "IMLoss",
     "IoULoss",
+    "KFLoss",
     "KnowledgeDistillationKLDivLoss",
     "L1Loss",
     "MSELoss",
     "QualityFocalLoss",
     "SmoothL1Loss",
     "WeightedLoss",
+    "bhattacharyya",
     "binary_cross_entropy_with_logits",
     "bounded_iou_loss",
+    "box_to_gaussian",
     "ciou_loss",
     "cross_entropy",
     "diou_loss",
+    "distance_to_loss",
     "distribution_focal",
     "feature_imitation",
+    "first_family_loss",
     "giou_loss",
+    "gwd_distance",
     "iou_loss",
+    "kfiou",
+    "kfiou_loss",
     "kl_divergence",
+    "kl_second_to_first",
     "l1",
+    "pair_boxes",
     "quality_focal",
     "quality_focal_probs",
     "reduce_loss",
     "sigmoid_focal",
     "smooth_l1",
     "squared_error",
+    "squared_wasserstein",
 ]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from jld.boxes.distances import distance2bbox
+from jld.errors import ConfigError
 from jld.models.layers import ConvModule, init_normal
 from jld.toolchain import jittor as jt
 
@@ -48,8 +51,47 @@ def expected_bins(box_logits: jt.Var) -> jt.Var:
 
     Source: arXiv:2006.04388, equation 5 of section 3.2 (the integral of the general distribution).
     """
-    bins = jt.arange(box_logits.shape[-1]).float32()
-    return (nn.softmax(box_logits, dim=-1) * bins).sum(-1)
+    return _expectation(box_logits, jt.arange(box_logits.shape[-1]).float32())
+
+
+def expected_values(box_logits: jt.Var, supports: np.ndarray) -> jt.Var:
+    """`expected_bins` where every row of bins has values of its own.
+
+    Args:
+        box_logits: [..., R, B] before the softmax.
+        supports: [R, B] values of the bins, see `support_values`.
+    Returns:
+        [..., R] in the unit of the supports.
+    Source: arXiv:2204.05957, the rotated heads.
+    """
+    return _expectation(box_logits, jt.array(supports))
+
+
+def support_values(ranges: Sequence[Sequence[float]], num_bins: int) -> np.ndarray:
+    """Equally spaced bin values, a row per range.
+
+    Args:
+        ranges: R pairs (first value, last value).
+        num_bins: B, at least 2.
+    Returns:
+        [R, B] as a NumPy array: a Var kept by a module would count as one of its parameters.
+    Raises:
+        ConfigError: a last value is not above its first, or there are fewer than two bins.
+    """
+    if num_bins < 2:
+        raise ConfigError(
+            f"a distribution over {num_bins} values has no expectation to learn: use 2 or more."
+        )
+    for first, last in ranges:
+        if not last > first:
+            raise ConfigError(
+                f"the bin values from {first} to {last} have no width: put the smaller one first."
+            )
+    return np.stack([np.linspace(first, last, num_bins, dtype=np.float32) for first, last in ranges])
+
+
+def _expectation(box_logits, values):
+    return (nn.softmax(box_logits, dim=-1) * values).sum(-1)
 
 
 def decode_distributions(box_logits: jt.Var, centers: jt.Var, strides: jt.Var) -> jt.Var:
