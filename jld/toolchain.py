@@ -327,6 +327,11 @@ def import_jittor():
         return sys.modules["jittor"]
     prepare()
     _build_once()
+    import numpy
+
+    for kind in ("float32", "float64"):
+        # Jittor's libraries flush subnormal numbers to zero, of which numpy would warn when first asked.
+        numpy.finfo(kind)
     try:
         import jittor
     except SystemExit:

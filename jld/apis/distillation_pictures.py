@@ -140,6 +140,7 @@ class _Step:
             num_per_cell=priors.num_per_cell,
             center_offset=getattr(self.student.bbox_head.priors, "center_offset", 0.0),
             columns=2 if len(priors.level_sizes) == 3 else 3,  # with the merged panel: no hole in the sheet
+            panel_size=(480, 720),
         )
         edges = self._draw_edges(context, image, sample, classes, num_boxes, temperature)
         return DistillationPicture(sample["img_id"], overlay, edges, counts)
