@@ -4,11 +4,16 @@ from jld.data.check import check_dataset, require_sound
 from jld.data.coco import COCODataset
 from jld.data.collate import collate
 from jld.data.dataset import DetectionDataset
+from jld.data.dota_dataset import DOTADataset
 from jld.data.drawn import DrawnDataset
+from jld.data.drawn_oriented import DrawnOrientedDataset
+from jld.data.image_dataset import ImageDataset
 from jld.data.image_folder import ImageFolder
 from jld.data.images import BrokenImageError
 from jld.data.loader import DataLoader
+from jld.data.oriented import OrientedDataset
 from jld.data.problems import Problem
+from jld.data.rotated_transforms import PolyRandomRotate, RandomRotateAug, RotatedRandomFlip, RotatedResize
 from jld.data.subset import DatasetSlice
 from jld.data.transforms import Compose, Normalize, Pad, RandomFlip, Resize
 from jld.data.voc import VOCDataset
@@ -17,16 +22,24 @@ __all__ = [
     "BrokenImageError",
     "COCODataset",
     "Compose",
+    "DOTADataset",
     "DataLoader",
     "DatasetSlice",
     "DetectionDataset",
     "DrawnDataset",
+    "DrawnOrientedDataset",
+    "ImageDataset",
     "ImageFolder",
     "Normalize",
+    "OrientedDataset",
     "Pad",
+    "PolyRandomRotate",
     "Problem",
     "RandomFlip",
+    "RandomRotateAug",
     "Resize",
+    "RotatedRandomFlip",
+    "RotatedResize",
     "VOCDataset",
     "check_dataset",
     "collate",

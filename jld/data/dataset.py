@@ -6,7 +6,7 @@ A dataset class only fills the table (`coco.py`, `voc.py`) or replaces the readi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -46,15 +46,20 @@ class AnnotationTable:
 
     def select(self, keep: np.ndarray) -> AnnotationTable:
         """The table of the images where `keep` [M] is True."""
-        kept = np.flatnonzero(keep)
-        rows = np.repeat(keep, np.diff(self.offsets))
-        counts = np.diff(self.offsets)[kept]
+        return self.take(np.flatnonzero(keep))
+
+    def take(self, indices: np.ndarray) -> AnnotationTable:
+        """The table of these images, in this order; an index may occur several times."""
+        counts = np.diff(self.offsets)[indices]
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        rows = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][indices] - offsets[:-1], counts)
         columns = {field.name: getattr(self, field.name)[rows] for field in fields(self)[4:]}
-        return AnnotationTable(
-            image_ids=tuple(self.image_ids[index] for index in kept),
-            image_files=tuple(self.image_files[index] for index in kept),
-            sizes=self.sizes[kept],
-            offsets=np.concatenate([[0], np.cumsum(counts)]),
+        return replace(
+            self,
+            image_ids=tuple(self.image_ids[index] for index in indices),
+            image_files=tuple(self.image_files[index] for index in indices),
+            sizes=self.sizes[indices],
+            offsets=offsets,
             **columns,
         )
 

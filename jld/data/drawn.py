@@ -10,27 +10,25 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
 from jld.data.dataset import AnnotationTable, DetectionDataset
-from jld.data.shapes import KINDS, Figure, blur, cloud, rational_rotation, stripes
-from jld.errors import ConfigError, suggestion
+from jld.data.painting import REFERENCE_SIDE, DrawnPictures, finish_picture, paint, paint_bar
+from jld.data.shapes import KINDS, Figure, cloud, rational_rotation
+from jld.errors import ConfigError
 from jld.registry import DATASETS
 
-SPLITS = ("train", "val", "test")
-REFERENCE_SIDE = 128
 SMALLEST, LARGEST = 14, 68
 """Length of a figure's longer axis in an image with a short side of `REFERENCE_SIDE` px."""
 PLACEMENT_TRIES = 20
 MAX_COVERED = 0.4
-EMPTY_SHARE, FADED_SHARE = 0.06, 0.35
+EMPTY_SHARE = 0.06
 
 
 @DATASETS.register
-class DrawnDataset(DetectionDataset):
+class DrawnDataset(DrawnPictures, DetectionDataset):
     """Drawn images of discs, rings, squares, triangles and crosses whose edges are hard to place.
 
     Every image is a function of (seed, split, index); pictures and boxes are the same on every machine.
@@ -65,30 +63,19 @@ class DrawnDataset(DetectionDataset):
         cache: bool = False,
         times: int = 1,
     ):
-        if split not in SPLITS:
-            raise ConfigError(f"DrawnDataset knows no split {split!r}: {suggestion(split, SPLITS)}")
-        self.image_size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+        self.set_up_pictures(split, image_size, seed, cache)
         if min(self.image_size) < 32 or num_images < 1 or max_objects < 1 or blur_scale < 0:
             raise ConfigError(
                 "DrawnDataset needs sides of at least 32 px, num_images and max_objects of at least 1 and "
                 f"blur_scale >= 0; got {self.image_size}, {num_images}, {max_objects} and {blur_scale}."
             )
-        self.split, self.seed, self.max_objects, self.blur_scale = split, seed, max_objects, blur_scale
-        self.unit = min(self.image_size) / REFERENCE_SIDE
+        self.max_objects, self.blur_scale = max_objects, blur_scale
         self.scenes = [self._scene(index) for index in range(num_images)]
-        self.keeps_images = cache
-        self._drawn: dict[int, np.ndarray] = {}
         super().__init__(self._table(), KINDS, transforms, times=times)
 
-    def read_image(self, index: int) -> np.ndarray:
-        """[H, W, 3] uint8 BGR picture behind an index, drawn now unless it is kept in memory."""
-        row = index % len(self.table)
-        if row in self._drawn:
-            return self._drawn[row].copy()
-        image = _draw(self.scenes[row], self.image_size, self._rng(row, 1), self.unit * self.blur_scale)
-        if self.keeps_images:
-            self._drawn[row] = image.copy()
-        return image
+    def draw(self, row: int, rng: np.random.Generator) -> np.ndarray:
+        """See `DrawnPictures`."""
+        return _draw(self.scenes[row], self.image_size, rng, self.unit * self.blur_scale)
 
     def to_coco(self, folder: str | Path) -> Path:
         """Writes the dataset in COCO layout.
@@ -109,16 +96,8 @@ class DrawnDataset(DetectionDataset):
         annotations.write_text(json.dumps(self._coco_content()), encoding="utf-8")
         return annotations
 
-    def __getstate__(self) -> dict[str, Any]:
-        # Workers draw for themselves; sending kept images would cost more than drawing them.
-        return {**self.__dict__, "_drawn": {}}
-
-    def _rng(self, index: int, purpose: int) -> np.random.Generator:
-        # The purpose keeps boxes and pixels apart: ground truth is known without drawing.
-        return np.random.default_rng([self.seed, SPLITS.index(self.split), index, 2 + purpose])
-
     def _scene(self, index: int) -> list[Figure]:
-        rng = self._rng(index, 0)
+        rng = self.rng(index, 0)
         if rng.random() < EMPTY_SHARE:
             return []
         figures: list[Figure] = []
@@ -196,55 +175,7 @@ def _draw(
     base = rng.integers(50, 206, 3).astype(np.float64)
     canvas = base + cloud(rng, height, width, 4, 45) + cloud(rng, height, width, 16, 18)
     for figure in figures:
-        _paint(canvas, figure, rng, softness)
+        paint(canvas, figure, rng, softness)
     for _ in range(int(rng.integers(0, 4))):
-        _bar(canvas, rng)
-    noise = rng.integers(-10, 11, canvas.shape, dtype=np.int8)
-    return np.clip(np.floor(canvas + noise + 0.5), 0, 255).astype(np.uint8)
-
-
-def _paint(canvas: np.ndarray, figure: Figure, rng: np.random.Generator, softness: float) -> None:
-    sigma = min(softness * (0.6 + 2.6 * rng.random()), 0.22 * figure.half_axes[1])
-    order = int(2 * sigma * sigma + 0.5)
-    x1, y1, x2, y2 = figure.box()
-    margin = int(3 * sigma) + 2
-    left, top = max(int(x1) - margin, 0), max(int(y1) - margin, 0)
-    right, bottom = min(int(x2) + margin + 1, canvas.shape[1]), min(int(y2) + margin + 1, canvas.shape[0])
-    xs, ys = np.arange(left, right) + 0.5, np.arange(top, bottom) + 0.5
-    alpha = figure.coverage(xs, ys)
-    if order:
-        alpha = blur(alpha, order)
-    if rng.random() < FADED_SHARE:
-        alpha = alpha * _fade(figure, xs, ys, int(rng.integers(4)))
-    part = canvas[top:bottom, left:right]
-    part += alpha[:, :, None] * (_surface(part, xs, ys, rng) - part)
-
-
-def _fade(figure: Figure, xs: np.ndarray, ys: np.ndarray, side: int) -> np.ndarray:
-    # From full strength in the middle of the figure down to a fifth at one side of its box.
-    x1, y1, x2, y2 = figure.box()
-    low, high, values = (x1, x2, xs[None, :]) if side < 2 else (y1, y2, ys[:, None])
-    way = (values - low) / (high - low)
-    way = way if side % 2 else 1 - way
-    return np.clip(1 - 1.6 * (way - 0.5), 0.2, 1)
-
-
-def _surface(part: np.ndarray, xs: np.ndarray, ys: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    # A colour at a moderate distance from what lies below, with stripes or clouds of its own.
-    shift = rng.integers(30, 111, 3) * (2 * rng.integers(0, 2, 3) - 1)
-    below = part[part.shape[0] // 2, part.shape[1] // 2]
-    color = np.where((below + shift < 5) | (below + shift > 250), below - shift, below + shift)
-    if rng.random() < 0.5:
-        direction, period = (int(rng.integers(1, 5)), int(rng.integers(-4, 5))), int(rng.integers(6, 20))
-        return color + stripes(xs, ys, direction, period)[:, :, None] * rng.integers(-40, 41, 3)
-    return color + cloud(rng, len(ys), len(xs), 5, 30)
-
-
-def _bar(canvas: np.ndarray, rng: np.random.Generator) -> None:
-    height, width = canvas.shape[:2]
-    cosine, sine = rational_rotation(int(rng.integers(-1000, 1001)), 1000)
-    x, y = width * rng.random(), height * rng.random()
-    half_width = min(height, width) / REFERENCE_SIDE * (1 + 2.5 * rng.random())
-    across = (np.arange(width) + 0.5 - x)[None, :] * cosine + (np.arange(height) + 0.5 - y)[:, None] * sine
-    alpha = np.clip(0.5 + half_width - np.abs(across), 0, 1) * (0.4 + 0.5 * rng.random())
-    canvas += alpha[:, :, None] * (rng.integers(20, 236, 3) - canvas)
+        paint_bar(canvas, rng)
+    return finish_picture(canvas, rng)

@@ -42,11 +42,21 @@ class ImageFolder:
         if images_dir is None and images_file is None:
             raise ConfigError("ImageFolder needs images_dir or images_file.")
         folder = Path(images_dir or "")
-        self.image_files = _listed(folder, Path(images_file)) if images_file else _found(folder)
+        self.image_files = self.listed(folder, Path(images_file)) if images_file else _found(folder)
         self.image_ids = [_identifier(path, folder if images_dir else None) for path in self.image_files]
         self.transforms = transforms if isinstance(transforms, Compose) else Compose(transforms)
         self.classes = class_names(classes) or ()
         self.problems: list = []
+
+    def listed(self, folder: Path, images_file: Path) -> list[Path]:
+        """The images that a text file names, relative to `folder`."""
+        if not images_file.is_file():
+            raise DataError(f"images_file {images_file} does not exist.")
+        lines = [line.strip() for line in images_file.read_text("utf-8").splitlines()]
+        files = [folder / line for line in lines if line]
+        if not files:
+            raise DataError(f"images_file {images_file} is empty.")
+        return files
 
     def __len__(self) -> int:
         return len(self.image_files)
@@ -86,16 +96,6 @@ def _found(folder: Path) -> list[Path]:
     files = list_images(folder)
     if not files:
         raise DataError(f"images_dir {folder} holds no image file.")
-    return files
-
-
-def _listed(folder: Path, images_file: Path) -> list[Path]:
-    if not images_file.is_file():
-        raise DataError(f"images_file {images_file} does not exist.")
-    lines = [line.strip() for line in images_file.read_text("utf-8").splitlines()]
-    files = [folder / line for line in lines if line]
-    if not files:
-        raise DataError(f"images_file {images_file} is empty.")
     return files
 
 

@@ -115,21 +115,25 @@ class Resize:
         return self.min_sizes[index], self.max_sizes[index]
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        short, long = self._limits(rng)
         height, width = sample["image"].shape[:2]
-        if self.keep_ratio:
-            new_height, new_width = scaled_size(height, width, short, long)
-        else:
-            new_height, new_width = short, long
+        new_height, new_width = self.new_size(height, width, *self._limits(rng))
         sample["image"] = cv2.resize(sample["image"], (new_width, new_height), interpolation=cv2.INTER_LINEAR)
         ratio_x, ratio_y = new_width / width, new_height / height
         scale = np.array([ratio_x, ratio_y, ratio_x, ratio_y], np.float32)
-        limits = np.array([new_width, new_height, new_width, new_height], np.float32)
-        for key in BOX_KEYS:
-            sample[key] = np.clip(sample[key] * scale, 0, limits)
         sample["img_shape"] = sample["pad_shape"] = (new_height, new_width)
+        for key in BOX_KEYS:
+            sample[key] = self.scale_boxes(sample[key], scale, sample)
         sample["scale_factor"] = sample["scale_factor"] * scale
         return sample
+
+    def new_size(self, height: int, width: int, short: int, long: int) -> tuple[int, int]:
+        """(height, width) of an image of the given size after resizing, for one pair of limits."""
+        return scaled_size(height, width, short, long) if self.keep_ratio else (short, long)
+
+    def scale_boxes(self, boxes: np.ndarray, scale: np.ndarray, sample: Sample) -> np.ndarray:
+        """Boxes [n, 4] times `scale` [4] (x, y, x, y), clipped to the image, whose size `sample` holds."""
+        height, width = sample["img_shape"]
+        return np.clip(boxes * scale, 0, np.array([width, height, width, height], np.float32))
 
 
 def scaled_size(height: int, width: int, short: int, long: int) -> tuple[int, int]:
@@ -154,44 +158,64 @@ def _draw(values: tuple[int, ...], rng: np.random.Generator) -> int:
 class RandomFlip:
     """Mirrors image and boxes with a probability.
 
+    One draw decides between the directions and no flip; two `RandomFlip` in a row draw independently.
+
     Args:
-        prob: probability of any flip, 0 to 1.
-        direction: "horizontal", "vertical", "diagonal" (both at once), or a list of them, which share `prob`
-            equally.
+        prob: probability of any flip, 0 to 1; or one probability per direction, 1 at most together.
+        direction: "horizontal", "vertical", "diagonal" (both at once), or a list of them, which share a
+            single `prob` equally.
     Raises:
-        ConfigError: unknown direction, or a probability outside 0..1.
+        ConfigError: unknown direction, probabilities outside 0..1, or not one per direction.
     """
 
-    def __init__(self, prob: float = 0.5, direction: str | Sequence[str] = "horizontal"):
+    def __init__(self, prob: float | Sequence[float] = 0.5, direction: str | Sequence[str] = "horizontal"):
         self.directions = (direction,) if isinstance(direction, str) else tuple(direction)
         for name in self.directions:
             if name not in DIRECTIONS:
                 raise ConfigError(f"RandomFlip knows no direction {name!r}: {suggestion(name, DIRECTIONS)}")
-        if not 0 <= prob <= 1:
+        count = len(self.directions)
+        shares = tuple(prob) if isinstance(prob, list | tuple) else (prob / count,) * count
+        if len(shares) != count:
+            raise ConfigError(
+                f"RandomFlip.prob has {len(shares)} numbers for {count} directions: give one for each, or "
+                "one for all."
+            )
+        # A sum of shares may miss 1 by a rounding error.
+        if min(shares, default=0) < 0 or sum(shares) > 1 + 1e-9:
             raise ConfigError(f"RandomFlip.prob is {prob}, but must lie between 0 and 1.")
-        self.prob = prob
+        self.upper_ends = np.cumsum(shares)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        draw = rng.random()
-        if draw >= self.prob:
-            return sample
-        share = min(int(draw / self.prob * len(self.directions)), len(self.directions) - 1)
-        return flip_sample(sample, self.directions[share])
+        chosen = int(np.searchsorted(self.upper_ends, rng.random(), side="right"))
+        return self.flip(sample, self.directions[chosen]) if chosen < len(self.directions) else sample
 
+    def flip(self, sample: Sample, direction: str) -> Sample:
+        """Mirrors image and boxes; `direction` is one of `DIRECTIONS`."""
+        height, width = sample["image"].shape[:2]
+        sample["image"] = np.ascontiguousarray(_mirror(sample["image"], direction))
+        for key in BOX_KEYS:
+            sample[key] = self.flip_boxes(sample[key], direction, (height, width), sample)
+        sample["flip"] = _joined_flip(sample["flip"], direction)
+        return sample
 
-def flip_sample(sample: Sample, direction: str) -> Sample:
-    """Mirrors image and boxes; `direction` is one of `DIRECTIONS`."""
-    height, width = sample["image"].shape[:2]
-    sample["image"] = np.ascontiguousarray(_mirror(sample["image"], direction))
-    for key in BOX_KEYS:
-        x1, y1, x2, y2 = sample[key].T
+    def flip_boxes(
+        self, boxes: np.ndarray, direction: str, image_shape: tuple[int, int], sample: Sample
+    ) -> np.ndarray:
+        """Boxes [n, 4] of the mirrored image; `image_shape` is (height, width) px."""
+        height, width = image_shape
+        x1, y1, x2, y2 = boxes.T
         if direction != "vertical":
             x1, x2 = width - x2, width - x1
         if direction != "horizontal":
             y1, y2 = height - y2, height - y1
-        sample[key] = np.stack([x1, y1, x2, y2], axis=1)
-    sample["flip"] = direction
-    return sample
+        return np.stack([x1, y1, x2, y2], axis=1)
+
+
+def _joined_flip(first: str | None, second: str) -> str | None:
+    # What two flips in a row amount to.
+    axes = {None: (0, 0), "horizontal": (1, 0), "vertical": (0, 1), "diagonal": (1, 1)}
+    both = tuple((a + b) % 2 for a, b in zip(axes[first], axes[second], strict=True))
+    return next(name for name, pair in axes.items() if pair == both)
 
 
 def _mirror(image: np.ndarray, direction: str) -> np.ndarray:

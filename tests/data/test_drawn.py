@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jld.data import COCODataset, DrawnDataset
-from jld.data.drawn import _paint
+from jld.data.painting import paint
 from jld.data.shapes import KINDS, Figure, binomial_kernel, blur, rational_rotation
 from jld.errors import ConfigError
 
@@ -110,7 +110,7 @@ def test_edges_spread_beyond_the_box_only_when_soft(softness, beyond):
     figure = Figure("disc", (50.0, 50.0), (25.0, 25.0), (1.0, 0.0))
     for seed in range(4):
         canvas = np.full((100, 100, 3), 100.0)
-        _paint(canvas, figure, np.random.default_rng(seed), softness)
+        paint(canvas, figure, np.random.default_rng(seed), softness)
         rows = np.flatnonzero((np.abs(canvas - 100) > 0.1).any(axis=(1, 2)))
         assert beyond[0] <= 25 - rows.min() <= beyond[1] and beyond[0] <= rows.max() + 1 - 75 <= beyond[1]
 

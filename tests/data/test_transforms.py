@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jld.data.transforms import Compose, Normalize, Pad, RandomFlip, Resize, flip_sample, new_sample
+from jld.data.transforms import Compose, Normalize, Pad, RandomFlip, Resize, new_sample
 from jld.errors import ConfigError, DataError
 from jld.registry import build
 from tests.tiny_data import paint
@@ -85,11 +85,11 @@ def test_resize_rejects_what_it_cannot_pair():
 def test_flip_moves_image_and_box_alike_and_twice_is_nothing(direction, expected):
     sample = sample_of(60, 40, [[10, 5, 30, 20]])
     original = sample["image"].copy()
-    flipped = flip_sample(sample, direction)
+    flipped = RandomFlip().flip(sample, direction)
     np.testing.assert_array_equal(flipped["boxes"], [expected])
     np.testing.assert_array_equal(bright_extent(flipped["image"]), expected)
     assert flipped["flip"] == direction
-    twice = flip_sample(flipped, direction)
+    twice = RandomFlip().flip(flipped, direction)
     np.testing.assert_array_equal(twice["image"], original)
     np.testing.assert_array_equal(twice["boxes"], [[10, 5, 30, 20]])
 

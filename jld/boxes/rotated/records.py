@@ -17,7 +17,8 @@ def record_polys(record: Mapping[str, Any]) -> np.ndarray:
     """Corners of the objects of one image, whichever way the record gives them.
 
     Args:
-        record: `polys` [n, 8] px, else `rboxes` [n, 5] px and radians, else upright `boxes` [n, 4] xyxy px.
+        record: `polys` [n, 8] px, else `rboxes` [n, 5] px and radians, else `boxes`, either [n, 5] like
+            `rboxes` or upright [n, 4] xyxy px.
     Returns:
         [n, 8] float64 px.
     Raises:
@@ -28,6 +29,8 @@ def record_polys(record: Mapping[str, Any]) -> np.ndarray:
     if "rboxes" in record:
         return rboxes_to_polys(np.asarray(record["rboxes"], np.float64).reshape(-1, 5))
     if "boxes" in record:
+        if np.shape(record["boxes"])[-1] == 5:
+            return rboxes_to_polys(np.asarray(record["boxes"], np.float64).reshape(-1, 5))
         x1, y1, x2, y2 = np.asarray(record["boxes"], np.float64).reshape(-1, 4).T
         return np.stack([x1, y1, x2, y1, x2, y2, x1, y2], 1)
     raise DataError(f"image {record.get('img_id')!r} has none of {', '.join(KEYS)}.")

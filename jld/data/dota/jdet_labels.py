@@ -59,15 +59,7 @@ def read_jdet_labels(path: str | Path, num_classes: int) -> list[dict[str, Any]]
         DataError: the file is missing, damaged or no list of annotations; all broken entries are listed.
     """
     path = Path(path)
-    try:
-        with reading(path), path.open("rb") as stream:
-            size = path.stat().st_size
-            value, machine = read_pickle(stream, size)
-            entries = Unfolder(Budget(size), machine.skipped, is_strict=True).unfold(value, "labels")
-    except CheckpointError as problem:
-        raise DataError(str(problem).replace("Cannot read checkpoint", "Cannot read annotations")) from None
-    if not isinstance(entries, list):
-        raise DataError(f"{path} holds no list of annotations, as JDet's labels.pkl does.")
+    entries = _read_list(path)
     read, problems = [], []
     for number, entry in enumerate(entries):
         try:
@@ -77,6 +69,32 @@ def read_jdet_labels(path: str | Path, num_classes: int) -> list[dict[str, Any]]
             problems.append(error(f"entry {number} ({name}) {problem}", path))
     raise_errors(problems, str(path))
     return read
+
+
+def read_file_names(path: str | Path) -> list[str]:
+    """Image files named in a `labels.pkl`, or in a pickled list of names; nothing in the file is executed.
+
+    Raises:
+        DataError: the file is missing, damaged, or no such list.
+    """
+    entries = _read_list(Path(path))
+    names = [entry.get("filename") if isinstance(entry, dict) else entry for entry in entries]
+    if not names or not all(isinstance(name, str) for name in names):
+        raise DataError(f"{path} names no images: expected a list of names, or of dicts with a filename.")
+    return names
+
+
+def _read_list(path: Path) -> list[Any]:
+    try:
+        with reading(path), path.open("rb") as stream:
+            size = path.stat().st_size
+            value, machine = read_pickle(stream, size)
+            entries = Unfolder(Budget(size), machine.skipped, is_strict=True).unfold(value, "labels")
+    except CheckpointError as problem:
+        raise DataError(str(problem).replace("Cannot read checkpoint", "Cannot read annotations")) from None
+    if not isinstance(entries, list):
+        raise DataError(f"{path} holds no list of annotations, as JDet's labels.pkl does.")
+    return entries
 
 
 def _checked_entry(entry: Any, num_classes: int) -> dict[str, Any]:

@@ -64,8 +64,11 @@ def find_images(folders: Sequence[str | Path], *, has_labels: bool = True) -> li
 
 def label_problems(sources: Sequence[SourceImage], classes: Sequence[str] | None) -> list[Problem]:
     """Every malformed line of all label files, read before the first image is cut."""
-    files = [source.label_file for source in sources if source.label_file]
-    return [problem for file in files for problem in read_label_file(file, classes)[1]]
+    return [problem for file in _label_files(sources) for problem in read_label_file(file, classes)[1]]
+
+
+def _label_files(sources: Sequence[SourceImage]) -> list[str]:
+    return [source.label_file for source in sources if source.label_file]
 
 
 def split_dataset(
@@ -119,6 +122,8 @@ def split_dataset(
         "num_patches": len(patches),
         "num_objects": sum(patch[3] for patch in patches),
         "left_out": [str(problem) for problem in problems],
+        # Where evaluation finds the ground truth of the whole images.
+        "label_folders": sorted({str(Path(file).resolve().parent) for file in _label_files(sources)}),
     }
     write_text(target / MANIFEST, json.dumps(manifest, indent=2) + "\n")
     return manifest

@@ -1,0 +1,111 @@
+"""How the images of a dataset relate to whole images: are they patches, of which style, whose labels
+where.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jld.boxes.rotated import record_polys
+from jld.data.dota.merge import Detections, merge_patches
+from jld.data.dota.names import LARGEST_RATE, PATTERN, check_style, parse_patch_name
+from jld.data.dota.split import MANIFEST
+from jld.errors import DataError
+
+WHOLE, AUTO = "whole", "auto"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the images of a dataset are.
+
+    Attributes:
+        style: "jdet" or "mmrotate" for patches named in that style, "whole" for whole images.
+        classes: names, in the order of the labels.
+    """
+
+    style: str
+    classes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, image_ids: Sequence[str], classes: Sequence[str], style: str = AUTO) -> Layout:
+        """The layout of images with these identifiers.
+
+        Args:
+            image_ids: file names without suffix.
+            classes: names, in the order of the labels.
+            style: "auto" decides by the names.
+        Raises:
+            ConfigError: unknown style.
+            DataError: some identifiers are patch names and some are not.
+        """
+        if style == AUTO:
+            style = detect_style(image_ids)
+        return cls(style if style == WHOLE else check_style(style), tuple(classes))
+
+    @property
+    def is_patches(self) -> bool:
+        """Whether the images were cut from larger ones."""
+        return self.style != WHOLE
+
+    def whole_id(self, image_id: str) -> str:
+        """Identifier of the whole image behind one of the images."""
+        return parse_patch_name(image_id, self.style).image_id if self.is_patches else image_id
+
+    def merge(
+        self, detections: Sequence[Mapping[str, Any]], iou_threshold: float | Mapping[str, float]
+    ) -> Detections:
+        """Detections of the whole images, see `merge_patches`; those of whole images only change to
+        `polys`.
+        """
+        if self.is_patches:
+            return merge_patches(detections, self.classes, style=self.style, iou_threshold=iou_threshold)
+        return [
+            {**{key: record[key] for key in ("img_id", "scores", "labels")}, "polys": record_polys(record)}
+            for record in detections
+        ]
+
+
+def detect_style(image_ids: Sequence[str]) -> str:
+    """Style of the identifiers: "jdet" or "mmrotate" if all are patch names, "whole" if none is.
+
+    The styles differ in the second part: a rate is never above 16, a window never that small.
+
+    Raises:
+        DataError: some identifiers are patch names and some are not.
+    """
+    matches = [PATTERN.fullmatch(str(image_id)) for image_id in image_ids]
+    if not any(matches):
+        return WHOLE
+    if not all(matches):
+        patch, other = (
+            next(
+                str(image_id)
+                for image_id, match in zip(image_ids, matches, strict=True)
+                if bool(match) is kind
+            )
+            for kind in (True, False)
+        )
+        raise DataError(
+            f"{patch} is named like a patch and {other} is not: keep patches and whole images apart, or say "
+            "which they are with patch_style."
+        )
+    middles = [float(match["middle"]) for match in matches if match["middle"] is not None]
+    return "mmrotate" if any(middle > LARGEST_RATE for middle in middles) else "jdet"
+
+
+def label_folders_of(dataset_dir: Path) -> tuple[Path, ...]:
+    """Folders of the label files that a folder of patches was cut from, as far as they are still there.
+
+    `split_dataset` notes them in the manifest; patches made by other programs have none.
+    """
+    try:
+        manifest = json.loads((dataset_dir / MANIFEST).read_text("utf-8"))
+        noted = [Path(folder) for folder in manifest.get("label_folders", ())]
+    except (OSError, ValueError, AttributeError, TypeError):
+        return ()
+    return tuple(noted) if all(folder.is_dir() for folder in noted) else ()

@@ -1,0 +1,273 @@
+"""Datasets of rotated boxes in the layouts of DOTA: whole images or patches, JDet's labels.pkl or label
+files.
+
+HRSC2016, SSDD, FAIR1M and DIOR-R are rewritten in this layout by `tools/preprocess.py` first and read with
+their own `version`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jld.boxes.rotated import check_version, rboxes_to_polys, regularize_rboxes
+from jld.data.coco import class_names
+from jld.data.dataset import drop_images
+from jld.data.dota.classes import CLASSES_BY_TYPE, classes_of
+from jld.data.dota.ground_truth import truth_record
+from jld.data.dota.jdet_labels import read_jdet_labels
+from jld.data.dota.labels import read_label_file
+from jld.data.dota.layout import AUTO, Layout, label_folders_of
+from jld.data.dota.merge import MERGE_IOU, Detections
+from jld.data.images import IMAGE_SUFFIXES, BrokenImageError, read_size
+from jld.data.oriented import OrientedDataset, OrientedTable, annotation_findings, is_degrees, oriented_table
+from jld.data.problems import Problem, error, listing, raise_errors
+from jld.errors import ConfigError, DataError, suggestion
+from jld.registry import DATASETS
+
+# What a dataset_dir may hold; the first one found is read.
+ANNOTATIONS = ("annfiles", "labels.pkl", "labelTxt")
+VERSIONS = {"1": "DOTA", "1_5": "DOTA1_5", "2": "DOTA2"}
+# JDet's balance_category: images with the class are visited so many times, the first so many once more.
+JDET_BALANCE = {
+    "storage-tank": (1, 526), "baseball-diamond": (2, 202), "ground-track-field": (1, 575),
+    "swimming-pool": (2, 104), "soccer-ball-field": (1, 962), "roundabout": (1, 711),
+    "tennis-court": (1, 655), "basketball-court": (4, 0), "helicopter": (8, 0), "container-crane": (50, 0),
+}  # fmt: skip
+
+logger = logging.getLogger(__name__)
+
+
+@DATASETS.register
+class DOTADataset(OrientedDataset):
+    """Images with rotated boxes in a layout of DOTA, JDet or MMRotate.
+
+    `dataset_dir` holds `images` and one of `annfiles` (MMRotate), `labels.pkl` (JDet) and `labelTxt` (DOTA);
+    the first of these that is there is read. Patches are recognised by their names; detections in them are
+    moved to the whole images for evaluation and submission.
+
+    Args:
+        dataset_dir: folder as above; or else
+        images_dir, annotations_file: the folder of images, and a labels.pkl or a folder of label files.
+        transforms: built transforms, in order; those of `jld.data.rotated_transforms` where boxes move.
+        version: DOTA's "1", "1_5" or "2", or the dataset type of `tools/preprocess.py`, such as "SSDD".
+        classes: names in the order of the labels, instead of those of `version`; objects of other classes in
+            label files are then passed over.
+        angle_version: "le135" (JDet), "le90" or "oc"; boxes are fitted to the corners of label files as
+            MMRotate does it for that version.
+        filter_empty_gt: leave out images without objects and images with a side below `filter_min_size` px.
+            What a detector finds in images that are left out never counts against it.
+        balance_category: JDet's repetition of images with rare classes, for training.
+        difficult: "ignore": objects with flag 1 (difficult) or 2 (cut by a patch border) are neither objects
+            nor background in training; "train": they are objects. Default: as the makers of the annotations
+            do, "train" for annfiles, "ignore" otherwise.
+        patch_style: "jdet" or "mmrotate" says how patches are named, "whole" that there are none.
+        whole_labels: folder or folders of the label files of the whole images, for evaluation on them;
+            default: those that `tools/preprocess.py` noted in `dataset_dir`.
+        times: how often one epoch visits each image.
+        strict: False collects errors in `problems` instead of raising them; what they touch is dropped.
+    Raises:
+        ConfigError: not exactly one way to find the annotations, or values that cannot be.
+        DataError: annotations cannot be used; lists every reason.
+    Differs: JDet replaces an image without objects by a random other one; here it is trained on as it is.
+    """
+
+    def __init__(  # noqa: PLR0913 (the signature is the schema of a config section)
+        self,
+        dataset_dir: str | None = None,
+        images_dir: str | None = None,
+        annotations_file: str | None = None,
+        transforms: Iterable[Callable] | None = None,
+        *,
+        version: str = "1",
+        classes: str | Sequence[str] | None = None,
+        angle_version: str = "le135",
+        filter_empty_gt: bool = True,
+        filter_min_size: int = -1,
+        balance_category: bool = False,
+        difficult: str | None = None,
+        patch_style: str = AUTO,
+        whole_labels: str | Sequence[str] | None = None,
+        times: int = 1,
+        strict: bool = True,
+    ):
+        images, source = _locate(dataset_dir, images_dir, annotations_file)
+        names = class_names(classes) or _classes_of_version(version)
+        difficult = difficult or ("train" if source.name == "annfiles" else "ignore")
+        options = {"angle_version": check_version(angle_version), "difficult": difficult}
+        if source.is_dir():
+            table, problems = _table_of_label_files(images, source, names, classes is None, options)
+        else:
+            table, problems = _table_of_jdet_labels(images, source, names, options)
+        self.layout = Layout.of(table.image_ids, names, patch_style)
+        self.label_folders = _label_folders(dataset_dir, whole_labels)
+        problems += annotation_findings(table, source) + self._missing_whole_labels(table)
+        if strict:
+            raise_errors(problems, str(source))
+        table = drop_images(
+            table, str(source), min_size=max(filter_min_size, 0), filter_empty_gt=filter_empty_gt
+        )
+        if balance_category:
+            table = table.take(_balanced(table, names))
+        super().__init__(
+            table, names, transforms, angle_version=angle_version, problems=problems, times=times
+        )
+
+    @property
+    def has_whole_labels(self) -> bool:
+        """Whether these are patches, and the ground truth of the whole images is known."""
+        return self.layout.is_patches and bool(self.label_folders)
+
+    def merge_detections(
+        self, detections: Sequence[Mapping[str, Any]], iou_threshold: float | Mapping[str, float] = MERGE_IOU
+    ) -> Detections:
+        """Detections of the whole images from those of the patches, see `jld.data.dota.merge_patches`."""
+        return self.layout.merge(detections, iou_threshold)
+
+    def whole_ground_truth(self, image_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """The ground truth of whole images from their label files, see `jld.data.dota.truth_record`.
+
+        Lines that cannot be used are left out and named in a warning.
+
+        Raises:
+            DataError: a label file cannot be read, or there is none.
+        """
+        records, problems = [], []
+        for image_id in image_ids:
+            file = _find(self.label_folders, image_id)
+            if file is None:
+                raise DataError(f"image {image_id} has no label file in {_joined(self.label_folders)}.")
+            annotation, found = read_label_file(file)
+            problems += found
+            records.append(truth_record(image_id, annotation, self.classes))
+        if problems:
+            logger.warning("%d label lines are left out of evaluation:\n%s", len(problems), listing(problems))
+        return records
+
+    def _missing_whole_labels(self, table: OrientedTable) -> list[Problem]:
+        if not self.has_whole_labels:
+            return []
+        wanted = dict.fromkeys(map(self.layout.whole_id, table.image_ids))
+        missing = [image_id for image_id in wanted if _find(self.label_folders, image_id) is None]
+        where = _joined(self.label_folders)
+        return [error(f"has no label file of the whole image {image_id}.", where) for image_id in missing]
+
+
+def _locate(
+    dataset_dir: str | None, images_dir: str | None, annotations_file: str | None
+) -> tuple[Path, Path]:
+    """(folder of images, labels.pkl or folder of label files), both there."""
+    if (dataset_dir is None) == (images_dir is None) or (images_dir is None) != (annotations_file is None):
+        raise ConfigError("DOTADataset needs dataset_dir, or images_dir and annotations_file.")
+    if dataset_dir is None:
+        images, source = Path(images_dir), Path(annotations_file)
+        if not source.exists():
+            raise DataError(f"annotations_file {source} does not exist.")
+    else:
+        folder = Path(dataset_dir)
+        if not folder.is_dir():
+            raise DataError(f"dataset_dir {folder} is no folder; tools/preprocess.py makes it.")
+        images, places = folder / "images", [folder / name for name in ANNOTATIONS]
+        source = next((place for place in places if place.exists()), None)
+        if source is None:
+            raise DataError(f"dataset_dir {folder} holds none of {', '.join(ANNOTATIONS)}.")
+    if not images.is_dir():
+        raise DataError(f"{images} is no folder, but images are expected there.")
+    return images, source
+
+
+def _classes_of_version(version: str) -> tuple[str, ...]:
+    known = [*VERSIONS, *CLASSES_BY_TYPE]
+    if version not in known:
+        raise ConfigError(f"DOTADataset knows no version {version!r}: {suggestion(str(version), known)}")
+    return classes_of(VERSIONS.get(version, version))
+
+
+def _table_of_jdet_labels(
+    images: Path, source: Path, classes: Sequence[str], options: dict[str, str]
+) -> tuple[OrientedTable, list[Problem]]:
+    rows, columns, problems = [], {"polys": [], "labels": [], "flags": [], "rboxes": []}, []
+    for entry in read_jdet_labels(source, len(classes)):
+        ann = entry["ann"]
+        rboxes = np.concatenate([ann["bboxes"], ann["bboxes_ignore"]]).astype(np.float64)
+        if not np.isfinite(rboxes).all() or is_degrees(rboxes):
+            problems.append(
+                error(f"{entry['filename']} has angles that are no radians, or no numbers at all.", source)
+            )
+            rboxes = np.zeros((0, 5))
+        kept = len(rboxes)
+        labels = np.concatenate([ann["labels"], ann["labels_ignore"]]) - 1
+        flags = np.repeat([0, 1], [len(ann["labels"]), len(ann["labels_ignore"])])
+        size = int(entry["height"]), int(entry["width"])
+        rows.append((Path(entry["filename"]).stem, str(images / entry["filename"]), size))
+        columns["polys"].append(rboxes_to_polys(rboxes))
+        columns["rboxes"].append(regularize_rboxes(rboxes, options["angle_version"]))
+        columns["labels"].append(labels[:kept])
+        columns["flags"].append(flags[:kept])
+    return oriented_table(rows, **columns, **options), problems
+
+
+def _table_of_label_files(
+    images: Path, folder: Path, classes: Sequence[str], must_know: bool, options: dict[str, str]
+) -> tuple[OrientedTable, list[Problem]]:
+    files = sorted(file for file in images.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+    labels = {file.stem: file for file in sorted(folder.glob("*.txt"))}
+    if not files:
+        raise DataError(f"{images} holds no image.")
+    rows, columns, problems = [], {"polys": [], "labels": [], "flags": []}, []
+    for file in files:
+        label_file = labels.pop(file.stem, None)
+        if label_file is None:
+            problems.append(
+                error("image has no label file; an image without objects has an empty one.", file)
+            )
+            continue
+        annotation, found = read_label_file(label_file, classes if must_know else None)
+        problems += found
+        numbers = annotation.labels(classes)
+        known = annotation.select(numbers >= 0)
+        try:
+            rows.append((file.stem, str(file), read_size(file)))
+        except BrokenImageError as problem:
+            problems.append(error(f"cannot be read: {problem.reason}.", file))
+            continue
+        columns["polys"].append(known.polys)
+        columns["labels"].append(numbers[numbers >= 0])
+        columns["flags"].append(known.difficult)
+    problems += [error(f"has no image in {images}.", file) for file in labels.values()]
+    return oriented_table(rows, **columns, **options), problems
+
+
+def _label_folders(dataset_dir: str | None, whole_labels: str | Sequence[str] | None) -> tuple[Path, ...]:
+    if whole_labels is None:
+        return () if dataset_dir is None else label_folders_of(Path(dataset_dir))
+    folders = [whole_labels] if isinstance(whole_labels, str) else whole_labels
+    for folder in folders:
+        if not Path(folder).is_dir():
+            raise DataError(f"whole_labels {folder} is no folder.")
+    return tuple(map(Path, folders))
+
+
+def _find(folders: Sequence[Path], image_id: str) -> Path | None:
+    files = (folder / f"{image_id}.txt" for folder in folders)
+    return next((file for file in files if file.is_file()), None)
+
+
+def _joined(folders: Sequence[Path]) -> str:
+    return ", ".join(map(str, folders)) or "whole_labels"
+
+
+def _balanced(table: OrientedTable, classes: Sequence[str]) -> np.ndarray:
+    """Indices of images, repeated class by class as in JDet; images without objects are left out."""
+    owners = np.repeat(np.arange(len(table)), np.diff(table.offsets))[~table.is_ignored]
+    labels = table.labels[~table.is_ignored]
+    chosen = [np.zeros(0, np.int64)]
+    for label, name in enumerate(classes):
+        images = np.unique(owners[labels == label])
+        times, more = JDET_BALANCE.get(name, (1, 0))
+        chosen += [np.tile(images, times), images[:more]]
+    return np.concatenate(chosen)
