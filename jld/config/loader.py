@@ -3,6 +3,7 @@
 A `.py` config is run from its source in a namespace of its own, never imported: its file name may be
 anything, and nothing is left in `sys.modules` or `sys.path`. Knows no keys but `_base_`, `_cover_`, `name`,
 `work_dir` and `imports`; whether the rest can be run is `validate`'s question.
+Configs of JDet are translated.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import yaml
 
 from jld.config.config import Config
 from jld.config.imports import is_path
+from jld.config.jdet import is_jdet, translate_jdet
 from jld.config.yaml_text import parse_yaml
 from jld.errors import ConfigError, nearest
 
@@ -29,7 +31,8 @@ def load_config(path: str | Path) -> Config:
     Later bases win over earlier ones and the file wins over all. Dicts merge key by key, everything else is
     replaced; `_cover_=True` in a dict replaces the inherited dict, whichever base that came from. Names that
     start with an underscore are the file's own helpers and are left out, and so are imported modules,
-    functions and classes. `name` defaults to the file's stem, `work_dir` to `work_dirs/{name}`.
+    functions and classes. A config of JDet is translated, see `jld.config.jdet`. `name`
+    defaults to the file's stem, `work_dir` to `work_dirs/{name}`.
 
     Args:
         path: a `.py`, `.yaml` or `.yml` file.
@@ -39,6 +42,7 @@ def load_config(path: str | Path) -> Config:
     """
     path = Path(path)
     values = _strip_covers(_load_merged(path, ()))
+    values = translate_jdet(values, path) if is_jdet(values) else values
     values.setdefault("name", path.stem)
     values.setdefault("work_dir", f"work_dirs/{values['name']}")
     return Config(values, file=path)
