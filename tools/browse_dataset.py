@@ -69,9 +69,10 @@ def draw_original(dataset: Any, truths: list[dict[str, Any]], index: int) -> np.
     """One image with all its annotations; crowds and difficult objects are dashed. uint8 BGR."""
     truth = truths[index % len(truths)]
     is_ignored = truth["is_crowd"] | truth["is_difficult"]
-    boxes, labels = truth["boxes"][~is_ignored], truth["labels"][~is_ignored]
-    drawn = draw_boxes(dataset.read_image(index), boxes, labels, classes=dataset.classes)
-    return draw_truth_outline(drawn, truth["boxes"][is_ignored])
+    boxes = truth.get("rboxes", truth["boxes"])
+    labels = truth["labels"][~is_ignored]
+    drawn = draw_boxes(dataset.read_image(index), boxes[~is_ignored], labels, classes=dataset.classes)
+    return draw_truth_outline(drawn, boxes[is_ignored])
 
 
 def main() -> int:

@@ -38,7 +38,7 @@ def draw_boxes(
     Args:
         image: uint8 [H, W, 3] BGR.
         boxes: [K, 4] xyxy px, [K, 5] centre x, centre y, width, height, angle (radians, clockwise on
-            screen), or [K, 8] four corners x, y.
+            screen), with a line from the centre in the direction of the angle, or [K, 8] four corners x, y.
         labels: [K] 0-based; None: all 0.
         scores: [K] in 0..1; the best is drawn last, on top. None: no scores are written.
         classes: names of the labels; None: the numbers are written.
@@ -61,9 +61,14 @@ def draw_boxes(
     size = max(canvas.shape[:2])
     thickness = thickness or max(1, round(size / 320))
     color_of = colors if callable(colors) else lambda label: colors
+    has_angles = np.shape(boxes)[1:] == (5,)
     for index in order:
         polygon, color = _pixels(corners[index]), color_of(int(labels[index]))
         cv2.polylines(canvas, [polygon], True, color, thickness, _line_type(polygon))
+        if has_angles:
+            # From the centre to the middle of the edge that the angle points at: corners 1 and 2.
+            pointer = _pixels(np.stack([corners[index].mean(0), corners[index][1:3].mean(0)]))
+            cv2.line(canvas, pointer[0].tolist(), pointer[1].tolist(), color, thickness, _line_type(pointer))
     if with_text:
         tags = [
             (corners[k], _caption(k, labels, scores, classes), color_of(int(labels[k]))) for k in order[::-1]

@@ -5,8 +5,10 @@ import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
+from jld.data import DrawnOrientedDataset
 from jld.visualization.canvas import class_color
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "browse_dataset.py"
@@ -52,3 +54,31 @@ def test_unknown_split(tmp_path):
     result = run(tmp_path, "trian")
     assert result.returncode == 1
     assert result.stderr == "error: the config has no dataset.trian: did you mean 'train'?\n"
+
+
+@pytest.mark.parametrize("flags", [(), ("--original",)])
+def test_rotated_boxes_are_drawn_as_they_lie(tmp_path, flags):
+    text = """
+dataset = dict(
+    train=dict(
+        type="DrawnOrientedDataset", num_images=3, batch_size=1,
+        transforms=[
+            dict(type="RotatedResize", min_size=128, max_size=128),
+            dict(type="Normalize", mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0]),
+        ],
+    )
+)
+"""
+    (tmp_path / "config.py").write_text(text)
+    command = [sys.executable, str(TOOL), "config.py", "--save_dir", "out", *flags]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    dataset = DrawnOrientedDataset(num_images=3)
+    for index, truth in enumerate(dataset.ground_truth()):
+        picture = cv2.imread(str(tmp_path / "out" / f"{index:06d}.png")).astype(int)
+        is_drawn = np.abs(picture - dataset.read_image(index)).max(2) > 0
+        assert is_drawn.any() == (len(truth["labels"]) > 0)
+        for poly in truth["polys"].reshape(-1, 4, 2):
+            for start, end in zip(poly, np.roll(poly, -1, 0), strict=True):
+                x, y = np.round((start + end) / 2).astype(int)
+                assert is_drawn[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].any()

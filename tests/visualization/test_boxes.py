@@ -108,7 +108,16 @@ def test_rotated_box_is_drawn_along_its_edges():
     drawn = draw_boxes(grey(), [[150, 100, 80, 40, np.pi / 4]], with_text=False, thickness=1)
     (x, y), _ = (corner.round().astype(int) for corner in box_corners([[150, 100, 80, 40, np.pi / 4]])[0][:2])
     assert (drawn[y - 2 : y + 3, x - 2 : x + 3] != 120).any()
-    assert (drawn[100, 150] == 120).all()
+    assert (drawn[90, 160] == 120).all()
+
+
+def test_a_line_points_in_the_direction_of_the_angle():
+    down = [[150, 100, 80, 40, np.pi / 2]]
+    drawn = draw_boxes(grey(), down, with_text=False, thickness=1)
+    assert count(drawn[102:138, 150], class_color(0)) == 36  # from the centre to the edge below
+    assert (drawn[62:98, 150] == 120).all()
+    plain = draw_boxes(grey(), box_corners(down).reshape(1, 8), with_text=False, thickness=1)
+    assert (plain[62:138, 150] == 120).all()
 
 
 def test_truth_outline_is_dashed():
