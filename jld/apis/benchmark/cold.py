@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,15 @@ import json
 from jld.apis import register_parts
 from jld.apis.benchmark.clock import loaded_kernels
 from jld.apis.benchmark.scene import Settings, make_distiller, make_student, random_batch
-from jld.apis.benchmark.train import run_loop
+from jld.apis.benchmark.train import make_loop, run_steps
 from jld.toolchain import jittor as jt
 jt.flags.use_cuda = {use_cuda}
 register_parts()
 settings = Settings(**{settings})
 student = make_student(settings)
-distiller = make_distiller(settings, student)
-_, first, steady = run_loop(student, distiller, random_batch(settings), settings)
-print(json.dumps([first, steady.median / 1e3, loaded_kernels()]))
+loop = make_loop(student, make_distiller(settings, student), random_batch(settings))
+first, *steady = run_steps(loop, 4)
+print(json.dumps([first, sorted(steady)[1], loaded_kernels()]))
 """
 IMPORT = "from jld.toolchain import jittor as jt; print(jt.flags.cache_path)"
 
@@ -38,13 +38,12 @@ def benchmark_cold(settings: Settings, *, use_cuda: bool = False) -> Report:
     """Import and first step in an empty kernel cache, which is removed at the end.
 
     Args:
-        settings: of the training step; one warm-up step and two measured ones are taken.
+        settings: sizes of the training step; four are run.
         use_cuda: compile for the GPU.
     Raises:
         subprocess.CalledProcessError: a step failed; its messages are on stderr.
     """
     name = f"jld-cold-{os.getpid()}"
-    settings = replace(settings, warmup=1, steps=2)
     program = FIRST_STEPS.format(use_cuda=int(use_cuda), settings=asdict(settings))
     cache = ""
     try:
@@ -60,7 +59,7 @@ def benchmark_cold(settings: Settings, *, use_cuda: bool = False) -> Report:
         ("first import: Jittor compiles itself", compile_seconds),
         ("every later import", import_seconds),
         ("first training step: kernels are compiled", first),
-        ("steady step", steady),
+        ("steady step, median of three", steady),
     ]
     title = (
         f"cold start: GFL R-{settings.student_depth} from R-{settings.teacher_depth}, batch {settings.size()}"

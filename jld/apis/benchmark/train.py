@@ -73,8 +73,8 @@ def benchmark_train(settings: Settings) -> Report:
     """
     began, batch = time.time(), random_batch(settings)
     student = make_student(settings)
-    distiller = make_distiller(settings, student)
-    loop, first_seconds, step = run_loop(student, distiller, batch, settings)
+    loop = make_loop(student, make_distiller(settings, student), batch)
+    first_seconds = run_steps(loop, settings.warmup)[0]
     facts: dict[str, Any] = {
         "first step, s": first_seconds,
         "kernels used by a step": loaded_kernels(),
@@ -82,8 +82,8 @@ def benchmark_train(settings: Settings) -> Report:
         "peak memory, MiB": peak_memory_mib(),
         "values read by the host in a steady step": sum(reads_of_one_step(loop).values()),
     }
+    step, alone = _alternate(loop, make_loop(make_student(settings), None, batch), settings)
     stages = run_stages(loop, batch, settings)
-    alone = run_loop(make_student(settings), None, batch, settings)[2]
     facts |= shares(stages, step, alone)
     rows = [("step", step), ("step without distillation", alone)]
     rows += [(f"  {name}", timing) for name, timing in stages.items() if name != GRADIENT]
@@ -96,23 +96,25 @@ def benchmark_train(settings: Settings) -> Report:
     return Report(title, COLUMNS, rows, facts)
 
 
-def run_loop(
-    student: Any, distiller: Any, batch: dict, settings: Settings
-) -> tuple[TrainingLoop, float, Timing]:
-    """(loop, seconds of the first step, steady steps) of the training loop itself."""
-    clock = StepClock()
+def make_loop(student: Any, distiller: Any, batch: dict) -> TrainingLoop:
+    """The training loop on one batch; `run_steps` runs it."""
     optimizer = SGD(dict(student.named_parameters()), LEARNING_RATE, momentum=0.9, weight_decay=1e-4)
-    loop = TrainingLoop(
-        student,
-        SameBatch(batch),
-        optimizer,
-        distiller=distiller,
-        max_iter=settings.warmup + settings.steps,
-        hooks=[clock],
-    )
+    return TrainingLoop(student, SameBatch(batch), optimizer, distiller=distiller, max_iter=0)
+
+
+def run_steps(loop: TrainingLoop, count: int) -> list[float]:
+    """Seconds of the next `count` steps, each to the end of the device's work."""
+    clock = StepClock()
+    loop.hooks, loop.max_iter = [clock], loop.iteration + count
     loop.run()
-    seconds = clock.durations()
-    return loop, seconds[0], Timing(tuple(s * 1e3 for s in seconds[settings.warmup :]))
+    return clock.durations()
+
+
+def _alternate(first: TrainingLoop, second: TrainingLoop, settings: Settings) -> tuple[Timing, Timing]:
+    """Steady steps of two loops in turn, so that other work on the machine meets both."""
+    run_steps(second, settings.warmup)
+    pairs = [(run_steps(first, 1)[0], run_steps(second, 1)[0]) for _ in range(settings.steps)]
+    return tuple(Timing(tuple(seconds * 1e3 for seconds in times)) for times in zip(*pairs, strict=True))
 
 
 def reads_of_one_step(loop: TrainingLoop) -> dict[str, int]:
