@@ -1,0 +1,109 @@
+"""The documentation: what it shows can be loaded, what it names exists, what it commands is understood."""
+
+import importlib.util
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from jld.apis import register_parts
+from jld.cli import parser
+from jld.config import describe_schema, prepare_config
+from jld.registry import REGIONS, TERMS
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted(path.relative_to(ROOT) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+OWN_FOLDERS = "configs|docs|jld|projects|tests|tools"
+SCHEMA_MARK = "<!-- schema: printed by jld.config.describe_schema() -->\n"
+
+
+def blocks(page, language):
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+
+
+def commands(page):
+    """Every command line of the page as words."""
+    for block in blocks(page, "bash"):
+        for line in block.replace("\\\n", " ").splitlines():
+            if line.startswith("python tools/"):
+                yield shlex.split(line, comments=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def parts():
+    """jld's own parts; the term that a page shows is forgotten again."""
+    register_parts()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TERMS, "_classes", dict(TERMS._classes))
+        patch.setattr(TERMS, "_primary", dict(TERMS._primary))
+        yield
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory):
+    """A folder with the files that the pages tell the reader to write, beside the shipped configs."""
+    folder = tmp_path_factory.mktemp("reader")
+    (folder / "configs").symlink_to(ROOT / "configs")
+    for page in PAGES:
+        for block in blocks(page, "python"):
+            if match := re.match(r"# (work_dirs/\S+\.py)\n", block):
+                path = folder / match[1]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(block)
+    return folder
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_named_files_exist(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = set(re.findall(rf"(?:^|[\s`(\"'=])((?:{OWN_FOLDERS})/[\w./*-]*\w)", text))
+    links = {link.split("#")[0] for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link}
+    missing = [name for name in sorted(named) if not list(ROOT.glob(name))]
+    missing += [link for link in sorted(links) if link and not (ROOT / page).parent.joinpath(link).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_commands_use_flags_that_exist(page):
+    for words in commands(page):
+        tool = ROOT / words[1]
+        assert tool.is_file(), words
+        if tool.name == "run_net.py":
+            parser().parse_args(words[2:])
+            continue
+        flags = [word.split("=")[0] for word in words if word.startswith("--")]
+        source = tool.read_text()
+        assert all(f'"{flag}"' in source for flag in flags), words
+
+
+def test_shown_configs_are_valid(shown, monkeypatch):
+    monkeypatch.chdir(shown)
+    configs = [path for path in sorted(shown.glob("work_dirs/**/*.py")) if "_base_" in path.read_text()]
+    assert len(configs) >= 4
+    for path in configs:
+        prepare_config(path)
+
+
+def test_shown_term_passes_its_shown_test(shown, monkeypatch):
+    monkeypatch.chdir(shown)
+    prepare_config("work_dirs/cosine/cosine_gfl_student.py")
+    # A reader's test imports the file by name; here the config has imported it already, under another one.
+    monkeypatch.setitem(sys.modules, "cosine_terms", sys.modules[TERMS.get("CosineImitation").__module__])
+    path = shown / "work_dirs/cosine/test_cosine_terms.py"
+    spec = importlib.util.spec_from_file_location("shown_test", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.test_cosine_imitation()
+
+
+def test_schema_table_is_the_current_one():
+    text = (ROOT / "docs/configs.md").read_text(encoding="utf-8")
+    assert text.split(SCHEMA_MARK)[1] == describe_schema(), "print it again with describe_schema()"
+
+
+def test_every_region_is_explained():
+    text = (ROOT / "docs/distillation.md").read_text(encoding="utf-8")
+    short = [name for name in REGIONS.names() if name.islower() and not name.startswith("rotated")]
+    assert short and [name for name in short if f"| `{name}` |" not in text] == []
