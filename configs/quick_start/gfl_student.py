@@ -34,7 +34,7 @@ dataset = dict(
     test=dict(type="DrawnDataset", split="test", num_images=16, batch_size=16, transforms=_transforms),
 )
 optimizer = dict(type="SGD", lr=0.02, momentum=0.9, weight_decay=0.0001, grad_clip=dict(max_norm=35, norm_type=2))
-scheduler = dict(type="StepLR", milestones=[5], gamma=0.1, warmup="linear", warmup_iters=50, warmup_ratio=0.1)
+scheduler = dict(type="StepLR", milestones=[4, 5], gamma=0.3, warmup="linear", warmup_iters=50, warmup_ratio=0.1)
 logger = dict(type="RunLogger", loggers=["TextLogger", "TensorboardLogger"])
 max_epoch = 6
 eval_interval = 2

@@ -19,6 +19,7 @@ from jld.runner.hooks import CheckpointHook, EMAHook, EvaluationHook, LogHook
 from jld.runner.logs import RunLogger
 from jld.runner.loop import TrainingLoop
 from jld.runner.state import LAST, collect_state, evaluation_arrays, resume
+from jld.toolchain import jittor as jt
 from jld.utils.environment import write_environment
 from jld.utils.logging import get_logger, set_up_logging
 from jld.utils.seeds import set_seed
@@ -168,6 +169,8 @@ class Runner:
             load_weights(detector, weights, what="pretrained_weights")
             self.log.info("weights of %s", weights)
         check_classes(detector, dataset)
+        # Random numbers are drawn when they are computed: now, so that a teacher built later changes nothing.
+        jt.sync(detector.parameters())
         return detector
 
     def _trained_detector(self, dataset: Any) -> tuple[Any, Path]:
