@@ -25,7 +25,8 @@ class Assignment:
         gt_thresholds: [N, G] IoU from which ATSS accepts a prior for the box (t_g), `UNREACHABLE` for empty
             slots and for boxes with a single candidate; None for other assigners.
         num_total_pos: scalar, sum over the images of max(number of positives, 1).
-        target_boxes: [N, P, 4] assigned box in px, zeros where there is none.
+        target_boxes: [N, P, 4] assigned box in px, or [N, P, 5] where the targets are rotated boxes; zeros
+            where there is none.
     """
 
     gt_index: jt.Var
@@ -57,7 +58,9 @@ def make_assignment(
     labels = targets.labels.reindex(
         [n, p], ["i0", "@e0(i0,i1)"], overflow_value=num_classes, extras=[gt_index]
     )
-    boxes = targets.boxes.reindex([n, p, 4], ["i0", "@e0(i0,i1)", "i2"], extras=[gt_index])
+    boxes = targets.boxes.reindex(
+        [n, p, targets.boxes.shape[2]], ["i0", "@e0(i0,i1)", "i2"], extras=[gt_index]
+    )
     fields = {
         "gt_index": gt_index,
         "labels": labels,

@@ -55,9 +55,9 @@ class ATSSAssigner:
             ignored = overlaps_ignored(priors, targets, self.ignore_iof_thr)  # [N, P]
             candidates = _nearest_of_all(priors, targets, valid_mask, ignored, self.topk)
         else:
-            candidates = _nearest_in_window(priors, targets, self.topk)
+            candidates = nearest_in_window(priors, box_centers(targets.boxes), targets.pad_shapes, self.topk)
         iou, mask = _candidate_overlaps(priors, targets, candidates)
-        thresholds = _thresholds(iou, mask)
+        thresholds = mean_plus_deviation(iou, mask)
         inset = inset_px(priors.centers[candidates.index], targets.boxes.unsqueeze(2))
         accepted = mask * (iou >= thresholds.unsqueeze(2)) * (inset > MIN_INSET_PX)
         gt_index, max_iou = _best_per_prior(candidates.index, iou, accepted, valid_mask.shape)
@@ -74,12 +74,12 @@ def atss_thresholds(priors, targets, topk: int = 9):
         targets: Targets of the batch.
         topk: candidates per level and box.
     """
-    candidates = _nearest_in_window(priors, targets, topk)
-    return _thresholds(*_candidate_overlaps(priors, targets, candidates)).stop_grad()
+    candidates = nearest_in_window(priors, box_centers(targets.boxes), targets.pad_shapes, topk)
+    return mean_plus_deviation(*_candidate_overlaps(priors, targets, candidates)).stop_grad()
 
 
 @dataclass(frozen=True)
-class _Candidates:
+class Candidates:
     """M candidate places per box.
 
     Attributes:
@@ -91,17 +91,23 @@ class _Candidates:
     mask: jt.Var
 
 
-def _nearest_in_window(priors, targets, topk: int) -> _Candidates:
-    """The nearest priors of every level without a look at the others.
+def nearest_in_window(priors, centers, pad_shapes: np.ndarray, topk: int) -> Candidates:
+    """The priors of every level nearest to a point, without a look at the others.
 
     On a regular grid the k cells nearest to a point lie within the k nearest columns and the k nearest rows:
     a cell of any other column has k cells of its own row before it. Those columns are neighbours, so they
     follow from the point by arithmetic, shifted into the valid part of the level near and beyond its edges.
+
+    Args:
+        priors: Priors whose anchors of one cell share their centre.
+        centers: [N, G, 2] the points, in px.
+        pad_shapes: NumPy [N, 2] height, width in px; cells beyond are no candidates.
+        topk: priors per level.
     """
-    grid = _Grid(priors, targets.pad_shapes)
-    centers = box_centers(targets.boxes)
-    columns, dx, column_valid = grid.axis(centers[..., 0], 0, topk)  # [N, G, L, k]
-    rows, dy, row_valid = grid.axis(centers[..., 1], 1, topk)
+    grid, per_cell = _Grid(priors, pad_shapes), priors.num_per_cell
+    count = -(-topk // per_cell)  # k: the anchors of a cell are equally far, so few cells hold the nearest
+    columns, dx, column_valid = grid.axis(centers[..., 0], 0, count)  # [N, G, L, k]
+    rows, dy, row_valid = grid.axis(centers[..., 1], 1, count)
     valid = (row_valid.unsqueeze(4) * column_valid.unsqueeze(3)).flatten(3)  # [N, G, L, k * k]
     distance = (dy * dy).unsqueeze(4) + (dx * dx).unsqueeze(3)
     distance = jt.ternary(valid > 0, distance.flatten(3), UNREACHABLE * UNREACHABLE)
@@ -109,12 +115,11 @@ def _nearest_in_window(priors, targets, topk: int) -> _Candidates:
     distance = distance.stop_fuse()
     rank = _rank(distance)  # [N, G, L, k * k]
     cells = (rows * grid.widths).unsqueeze(4) + columns.unsqueeze(3)
-    per_cell = priors.num_per_cell
     anchor = jt.arange(per_cell)
     index = grid.offsets + cells.flatten(3).unsqueeze(4) * per_cell + anchor  # [N, G, L, k * k, A]
-    # The anchors of a cell are equally far: together they take the places rank * A ... rank * A + A - 1.
+    # The anchors of a cell together take the places rank * A ... rank * A + A - 1.
     mask = (rank.unsqueeze(4) * per_cell + anchor < topk).float32() * valid.unsqueeze(4)
-    return _Candidates(index.flatten(2), mask.flatten(2))
+    return Candidates(index.flatten(2), mask.flatten(2))
 
 
 class _Grid:
@@ -131,22 +136,22 @@ class _Grid:
         self.offsets = jt.array(starts.reshape(1, 1, -1, 1, 1))
         self.widths = jt.array(sizes[:, 0].astype(np.int32).reshape(1, 1, -1, 1))
 
-    def axis(self, centers, axis: int, topk: int):
-        """The `topk` cells of each level nearest to a coordinate.
+    def axis(self, centers, axis: int, count: int):
+        """The `count` cells of each level nearest to a coordinate.
 
         Args:
             centers: [N, G] coordinate in px.
             axis: 0 for x, 1 for y.
-            topk: k.
+            count: k.
         Returns:
             cell number int32, distance in px, 1 where the cell exists and is valid; each [N, G, L, k].
         """
         valid = jt.array(self.valid[:, None, :, axis])  # [N, 1, L]
         origin = self.origin[:, axis]
         position = (centers.unsqueeze(2) - origin) / self.strides  # [N, G, L] in cells
-        last_start = jt.maximum(valid - topk, 0.0)
-        start = jt.minimum(jt.maximum(jt.ceil(position - topk / 2), 0.0), last_start)
-        cells = start.unsqueeze(3) + jt.arange(topk).float32()
+        last_start = jt.maximum(valid - count, 0.0)
+        start = jt.minimum(jt.maximum(jt.ceil(position - count / 2), 0.0), last_start)
+        cells = start.unsqueeze(3) + jt.arange(count).float32()
         distance = cells * self.strides.unsqueeze(1) + origin.unsqueeze(1) - centers.unsqueeze(2).unsqueeze(3)
         exists = cells < valid.unsqueeze(3)
         # Cells beyond a level smaller than k keep a legal number; `exists` removes them.
@@ -161,7 +166,7 @@ def _rank(values):
     return (other < mine).logical_or((other == mine).logical_and(earlier)).int32().sum(-1)
 
 
-def _nearest_of_all(priors, targets, valid_mask, ignored, topk: int) -> _Candidates:
+def _nearest_of_all(priors, targets, valid_mask, ignored, topk: int) -> Candidates:
     """The nearest priors of every level where ignored ones come last: no window bounds the search then."""
     centers = box_centers(targets.boxes)
     dx = priors.centers[:, 0] - centers[..., 0].unsqueeze(2)  # [N, G, P]
@@ -175,16 +180,16 @@ def _nearest_of_all(priors, targets, valid_mask, ignored, topk: int) -> _Candida
     index = jt.concat(parts, dim=2).int32()  # [N, G, M]
     n, g, m = index.shape
     mask = valid_mask.reindex([n, g, m], ["i0", "@e0(i0,i1,i2)"], extras=[index])
-    return _Candidates(index, mask)
+    return Candidates(index, mask)
 
 
-def _candidate_overlaps(priors, targets, candidates: _Candidates):
+def _candidate_overlaps(priors, targets, candidates: Candidates):
     """IoU [N, G, M] of the candidates with their box, and 1 where box and candidate are real [N, G, M]."""
     iou = aligned_overlaps(priors.boxes[candidates.index], targets.boxes.unsqueeze(2))
     return iou, candidates.mask * targets.mask.unsqueeze(2)
 
 
-def _thresholds(iou, mask):
+def mean_plus_deviation(iou, mask):
     """t_g [N, G]: mean plus standard deviation (divisor count - 1) of the candidates' IoU [N, G, M]."""
     count = mask.sum(2)
     mean = (iou * mask).sum(2) / jt.maximum(count, 1.0)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from jld.assign.assignment import IGNORED, NEGATIVE, Assignment, make_assignment
-from jld.assign.atss import overlaps_ignored
+from jld.assign.overlaps import HorizontalOverlap
 from jld.errors import ConfigError
-from jld.ops.max_iou_match import max_iou_match
 from jld.registry import ASSIGNERS
 from jld.toolchain import jittor as jt
 
@@ -26,6 +26,7 @@ class MaxIoUAssigner:
         gt_max_assign_all: all priors that tie for a box's best IoU, or the first only.
         ignore_iof_thr: a prior is ignored when an ignored box covers more than this share of its area; 0 or
             less switches it off.
+        overlaps: how boxes and priors are compared, see `jld.assign.overlaps`; None: as upright boxes.
     Raises:
         ConfigError: the negative range reaches above `pos_iou_thr`.
     Source: mmDetection's MaxIoUAssigner; arXiv:1506.01497 section 3.1.2, arXiv:1708.02002 section 4.
@@ -40,6 +41,7 @@ class MaxIoUAssigner:
         match_low_quality: bool = True,
         gt_max_assign_all: bool = True,
         ignore_iof_thr: float = -1.0,
+        overlaps: Any = None,
     ):
         low, high = (0.0, neg_iou_thr) if isinstance(neg_iou_thr, int | float) else neg_iou_thr
         if not low <= high <= pos_iou_thr:
@@ -50,13 +52,7 @@ class MaxIoUAssigner:
         self.pos_iou_thr, self.negative_range, self.min_pos_iou = pos_iou_thr, (low, high), min_pos_iou
         self.match_low_quality, self.gt_max_assign_all = match_low_quality, gt_max_assign_all
         self.ignore_iof_thr = ignore_iof_thr
-
-    def match(self, priors, targets, usable):
-        """What `max_iou_match` returns for the batch; assigners for other kinds of boxes override this."""
-        return max_iou_match(
-            priors.boxes, targets.boxes, targets.mask, usable,
-            min_pos_iou=self.min_pos_iou, assign_all=self.gt_max_assign_all,
-        )  # fmt: skip
+        self.overlaps = HorizontalOverlap() if overlaps is None else overlaps
 
     def __call__(self, priors, targets, valid_mask, num_classes: int) -> Assignment:
         """Assignment of a batch.
@@ -69,9 +65,11 @@ class MaxIoUAssigner:
         """
         usable, ignored = valid_mask, None
         if self.ignore_iof_thr > 0:
-            ignored = overlaps_ignored(priors, targets, self.ignore_iof_thr)
+            ignored = self.overlaps.ignored(priors, targets, self.ignore_iof_thr)
             usable = valid_mask * (1.0 - ignored)
-        best, first, claimed = self.match(priors, targets, usable)
+        best, first, claimed = self.overlaps.match(
+            priors, targets, usable, min_pos_iou=self.min_pos_iou, assign_all=self.gt_max_assign_all
+        )
         low, high = self.negative_range
         without_boxes = (targets.mask.sum(1) < 0.5).unsqueeze(1)
         negative = (best < high).logical_and((best >= low).logical_or(without_boxes))

@@ -10,4 +10,5 @@ from jld.assign.regions.fine_grained import FineGrained
 from jld.assign.regions.general_instance import GeneralInstance
 from jld.assign.regions.inside_gt import Background, InsideGT
 from jld.assign.regions.main import MainRegion
+from jld.assign.regions.rotated import ReleasedRotatedLDRegion, RotatedFineGrained, RotatedLDRegion
 from jld.assign.regions.valuable import ValuableLocalizationRegion

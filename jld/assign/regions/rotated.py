@@ -1,0 +1,118 @@
+"""Distillation regions around rotated objects: the one of rotated LD, and the fine-grained one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from jld.assign.atss import mean_plus_deviation, nearest_in_window
+from jld.assign.overlaps import circumscribed
+from jld.errors import ConfigError, suggestion
+from jld.ops.rotated_iou import aligned_rotated_iou
+from jld.ops.rotated_match import rotated_match
+from jld.registry import REGIONS
+from jld.toolchain import jittor as jt
+
+
+def _without_angle(rboxes):
+    """Rotated boxes [..., 5] with the angle 0 in place of their own."""
+    return jt.concat([rboxes[..., :4], jt.zeros_like(rboxes[..., 4:])], dim=-1)
+
+
+GEOMETRIES: dict[str, Callable] = {
+    "rotated": lambda rboxes: rboxes,
+    "upright": circumscribed,
+    "ignore_angle": _without_angle,
+}
+
+
+def _geometry(name: str, owner: str) -> Callable:
+    if name not in GEOMETRIES:
+        raise ConfigError(f"{owner}: unknown geometry {name!r}: {suggestion(name, GEOMETRIES)}")
+    return GEOMETRIES[name]
+
+
+@REGIONS.register(aliases=("rotated_ld",))
+class RotatedLDRegion:
+    """Priors whose IoU with an object is at least gamma * t_g, weighted by their highest such IoU.
+
+    The region holds the positives and the priors around them at once (there is no upper bound), and both
+    localization and classification distillation use it. t_g is that of ATSS: mean + deviation of the IoU of
+    the priors nearest to the object's centre.
+
+    Args:
+        geometry: what the IoU is taken with. `rotated`: the object as it lies; `upright`: the upright box
+            around it; `ignore_angle`: its width and height laid along the image axes, which the released code
+            does (with `oc`, upright objects have a quarter turn, so their sides trade places).
+        gamma: share of t_g.
+        topk: nearest priors per level that make t_g.
+    Raises:
+        ConfigError: unknown geometry, gamma not positive, topk below 1.
+    Source: Zzh-tju/Rotated-LD, `get_vlr_region` of its LD head; arXiv:2204.05957.
+    Differs: an image without objects gives zeros, where the released code stops; the published numbers need
+        `rotated_ld_released`, that is `geometry="ignore_angle"`.
+    """
+
+    def __init__(self, geometry: str = "rotated", gamma: float = 0.25, topk: int = 9):
+        self.describe = _geometry(geometry, type(self).__name__)
+        if gamma <= 0 or topk < 1:
+            raise ConfigError(
+                f"{type(self).__name__} needs gamma above 0 and topk of at least 1, not {gamma} and {topk}: "
+                "0.25 and 9 are published."
+            )
+        self.gamma, self.topk = gamma, int(topk)
+
+    def thresholds(self, context):
+        """[N, G] t_g, out of reach in empty slots."""
+        boxes = self.describe(context.targets.boxes)
+        candidates = nearest_in_window(context.priors, boxes[..., :2], context.targets.pad_shapes, self.topk)
+        iou = aligned_rotated_iou(context.priors.boxes[candidates.index], boxes.unsqueeze(2))  # [N, G, M]
+        return mean_plus_deviation(iou, candidates.mask * context.targets.mask.unsqueeze(2)).stop_grad()
+
+    def __call__(self, context):
+        """[N, P] the highest IoU among the objects whose region holds the prior, else 0."""
+        found = rotated_match(
+            context.priors.boxes, self.describe(context.targets.boxes), context.targets.mask,
+            context.valid_mask, floors=self.gamma * self.thresholds(context),
+        )  # fmt: skip
+        return jt.maximum(found.best, 0.0)
+
+
+@REGIONS.register(aliases=("rotated_ld_released",))
+class ReleasedRotatedLDRegion(RotatedLDRegion):
+    """`RotatedLDRegion` as the released code has it: angles ignored (`rotated_ld_released`).
+
+    Args:
+        gamma, topk: see `RotatedLDRegion`.
+    """
+
+    def __init__(self, gamma: float = 0.25, topk: int = 9):
+        super().__init__("ignore_angle", gamma, topk)
+
+
+@REGIONS.register(aliases=("rotated_fine_grained",))
+class RotatedFineGrained:
+    """Priors whose IoU with a rotated object exceeds a share of the best IoU any prior has with it.
+
+    Args:
+        threshold: that share, in (0, 1).
+        geometry: see `RotatedLDRegion`; the released code is `ignore_angle`.
+    Raises:
+        ConfigError: threshold outside (0, 1), unknown geometry.
+    Source: arXiv:1906.03609, section 3.2, as in Zzh-tju/Rotated-LD.
+    """
+
+    def __init__(self, threshold: float = 0.5, geometry: str = "rotated"):
+        if not 0 < threshold < 1:
+            raise ConfigError(
+                f"RotatedFineGrained needs a threshold between 0 and 1, not {threshold}: 0.5 is published."
+            )
+        self.threshold = threshold
+        self.describe = _geometry(geometry, type(self).__name__)
+
+    def __call__(self, context):
+        """[N, P] 1 where any object accepts the prior."""
+        boxes = self.describe(context.targets.boxes)
+        arrays = context.priors.boxes, boxes, context.targets.mask, context.valid_mask
+        # Exactly half is common: a small object inside priors of one and of twice the area. It is not enough.
+        floors = self.threshold * (1 + 1e-6) * rotated_match(*arrays).reached
+        return (rotated_match(*arrays, floors=floors).best > 0).float32()
