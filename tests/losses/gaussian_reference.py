@@ -38,6 +38,28 @@ def moved(boxes, angle, shift):
     return np.concatenate([turned + shift, boxes[:, 2:4], boxes[:, 4:] + angle], 1)
 
 
+def extreme_pairs():
+    """Every pair [n, 5], [n, 5] of boxes without area, huge, thin, far away, or turned beyond a period."""
+    boxes = np.array(
+        [
+            [50, 40, 30, 10, 0.5],
+            [50, 40, 0, 10, 0.5],
+            [50, 40, 0, 0, 0.5],
+            [0, 0, 0, 0, 0],
+            [50, 40, -3, 10, 0.5],
+            [1e5, -1e5, 30, 10, 0.5],
+            [50, 40, 1e5, 1e5, 0.5],
+            [50, 40, 1e4, 1e-4, 0.5],
+            [50, 40, 1e-4, 1e4, 0.5],
+            [50, 40, 30, 10, 1e3],
+            [50, 40, 30, 10, 0.5 + np.pi / 4],
+            [50, 40, 20, 20, -7],
+        ]
+    )
+    index = np.arange(len(boxes))
+    return np.repeat(boxes, len(boxes), axis=0), boxes[np.tile(index, len(boxes))]
+
+
 def gaussian(box):
     x, y, w, h, angle = np.asarray(box, np.float64)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])

@@ -66,27 +66,6 @@ def test_a_tie_of_both_directions_gives_both_half_of_the_gradient():
     np.testing.assert_allclose(gradients["kld_symmin"], gradients["jd"], rtol=1e-4, atol=1e-7)
 
 
-def extreme_pairs():
-    boxes = np.array(
-        [
-            [50, 40, 30, 10, 0.5],
-            [50, 40, 0, 10, 0.5],
-            [50, 40, 0, 0, 0.5],
-            [0, 0, 0, 0, 0],
-            [50, 40, -3, 10, 0.5],
-            [1e5, -1e5, 30, 10, 0.5],
-            [50, 40, 1e5, 1e5, 0.5],
-            [50, 40, 1e4, 1e-4, 0.5],
-            [50, 40, 1e-4, 1e4, 0.5],
-            [50, 40, 30, 10, 1e3],
-            [50, 40, 30, 10, 0.5 + np.pi / 4],
-            [50, 40, 20, 20, -7],
-        ]
-    )
-    index = np.arange(len(boxes))
-    return np.repeat(boxes, len(boxes), axis=0), boxes[np.tile(index, len(boxes))]
-
-
 EXTREME = [
     *(losses.GDLoss(kind, distance_floor=floor) for kind in ("gwd", "kld") for floor in (1e-7, 0)),
     *(losses.GDLoss(kind) for kind in ("jd", "kld_symmax", "kld_symmin")),
@@ -96,7 +75,7 @@ EXTREME = [
 
 @pytest.mark.parametrize("loss", EXTREME, ids=lambda loss: f"{type(loss).__name__}_{loss.loss_type}")
 def test_extreme_boxes_have_finite_values_and_gradients(loss):
-    pred, target = extreme_pairs()
+    pred, target = reference.extreme_pairs()
     elements = reference.Elements(loss, pred, target)
     assert np.isfinite(elements.values.numpy()).all()
     gradient = elements.gradient(elements.values.sum())

@@ -121,9 +121,12 @@ def check_kfiou(meta, arrays, tag, where):
     loss = losses.KFLoss(fun, "mean", KFIOU_LOSS_WEIGHT)
     got = loss(pred_deltas, target_deltas, weight, KFIOU_AVG_FACTOR, **decoded)
     compare_values(got.numpy(), arrays[key + "/avg"], tag, key)
-    everywhere = np.ones(len(weight), bool)
+    # The reference gets the small covariance of the product as a difference of large ones: for a box beside
+    # one 50 times its size that leaves one digit of the slope by the angle (which is 0 for a square).
+    mine, other = (arrays[f"in/{where}/{side}"][:, 2:4].max(1) for side in ("pred", "target"))
+    compared = np.maximum(mine / other, other / mine) < 50
     for what, grad in zip(("delta", "box"), jt.grad(got, [pred_deltas, boxes]), strict=True):
-        compare_gradients(grad.numpy(), arrays[f"{key}/grad_{what}"], tag, f"{key} {what}", everywhere)
+        compare_gradients(grad.numpy(), arrays[f"{key}/grad_{what}"], tag, f"{key} {what}", compared)
 
 
 @pytest.mark.golden
