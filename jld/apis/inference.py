@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,11 @@ from jld.apis.registration import register_parts
 from jld.checkpoint import read_checkpoint
 from jld.config import Config, load_config
 from jld.data import Compose, collate
+from jld.data.aerial_shapes import KINDS as AERIAL_KINDS
 from jld.data.classes import COCO_CLASSES, VOC_CLASSES
 from jld.data.coco import class_names
+from jld.data.dota import classes_of
+from jld.data.dota_dataset import classes_of_version
 from jld.data.images import read_image
 from jld.data.shapes import KINDS
 from jld.data.transforms import finish_sample, new_sample
@@ -26,7 +29,15 @@ from jld.toolchain import jittor as jt
 
 DEVICES = ("auto", "cpu", "cuda")
 CONFIG_SUFFIXES = (".py", ".yaml", ".yml")
-DEFAULT_CLASSES = {"COCODataset": COCO_CLASSES, "VOCDataset": VOC_CLASSES, "DrawnDataset": KINDS}
+# {dataset: its class names where the config names none, given its section}
+DEFAULT_CLASSES: dict[str, Callable[[Mapping[str, Any]], tuple[str, ...]]] = {
+    "COCODataset": lambda section: COCO_CLASSES,
+    "VOCDataset": lambda section: VOC_CLASSES,
+    "DrawnDataset": lambda section: KINDS,
+    "DrawnOrientedDataset": lambda section: AERIAL_KINDS,
+    "DOTADataset": lambda section: classes_of_version(section.get("version", "1")),
+    "ImageDataset": lambda section: classes_of(section.get("dataset_type", "DOTA")),
+}
 Image = str | Path | np.ndarray
 
 
@@ -120,7 +131,8 @@ def _classes_of(config: Mapping[str, Any]) -> tuple[str, ...]:
     dataset = config.get("dataset") or {}
     for split in ("test", "val", "train"):
         section = dataset.get(split) or {}
-        classes = class_names(section.get("classes")) or DEFAULT_CLASSES.get(section.get("type"))
+        default = DEFAULT_CLASSES.get(section.get("type"), lambda section: ())
+        classes = class_names(section.get("classes")) or default(section)
         if classes:
             return tuple(classes)
     return ()

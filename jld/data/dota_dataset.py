@@ -96,7 +96,7 @@ class DOTADataset(OrientedDataset):
         strict: bool = True,
     ):
         images, source = _locate(dataset_dir, images_dir, annotations_file)
-        names = class_names(classes) or _classes_of_version(version)
+        names = class_names(classes) or classes_of_version(version)
         difficult = difficult or ("train" if source.name == "annfiles" else "ignore")
         options = {"angle_version": check_version(angle_version), "difficult": difficult}
         if source.is_dir():
@@ -180,7 +180,12 @@ def _locate(
     return images, source
 
 
-def _classes_of_version(version: str) -> tuple[str, ...]:
+def classes_of_version(version: str) -> tuple[str, ...]:
+    """Class names of a `version` of `DOTADataset`.
+
+    Raises:
+        ConfigError: unknown version; says the nearest one.
+    """
     known = [*VERSIONS, *CLASSES_BY_TYPE]
     if version not in known:
         raise ConfigError(f"DOTADataset knows no version {version!r}: {suggestion(str(version), known)}")

@@ -7,6 +7,7 @@ from typing import Any
 
 from jld.config import LOADER_KEYS
 from jld.data import DataLoader, require_sound
+from jld.data.dota.merge import JDET_CLASS_IOU, MERGE_IOU
 from jld.errors import ConfigError, JldError, suggestion
 from jld.evaluation import published_row
 from jld.optim import Optimizer, Schedule, scaled_lr
@@ -18,7 +19,6 @@ _LOADER_NAMES = tuple(key.name for key in LOADER_KEYS)
 
 UNSERVED = {
     "amp": (False, "Jittor 1.3's mixed precision gives wrong gradients; train in float32"),
-    "flip_test": (None, "detections of flipped images are not merged; set it to None"),
     "parameter_groups_generator": (None, "write rules into optimizer.parameter_groups"),
 }
 """{key of JDet's configs that changes nothing here: (value that is fine, what to do)}."""
@@ -76,6 +76,29 @@ def build_loader(section: Mapping[str, Any], dataset: Any, seed: int, *, is_trai
     """The loader of a dataset; in training each rank takes its part of every batch."""
     loader = DataLoader(dataset, seed=seed, **loader_settings(section))
     return loader.shard(rank(), world_size()) if is_training and world_size() > 1 else loader
+
+
+def view_settings(config: Mapping[str, Any], dataset: Any) -> dict[str, Any]:
+    """How views and patches of a dataset are joined: `flips` and `iou_threshold` of `tasks.predict`.
+
+    Raises:
+        ConfigError: flip_test for upright boxes, or a class without a threshold of its own.
+    """
+    flips = tuple(config["flip_test"] or ())
+    if flips and not hasattr(dataset, "angle_version"):
+        raise ConfigError(
+            f"flip_test={list(flips)} joins detections of rotated boxes, and {type(dataset).__name__} holds "
+            "upright ones: set it to None."
+        )
+    if config["merge_nms_threshold_type"] == 0:
+        return {"flips": flips, "iou_threshold": MERGE_IOU}
+    missing = [name for name in dataset.classes if name not in JDET_CLASS_IOU]
+    if missing:
+        raise ConfigError(
+            f"merge_nms_threshold_type={config['merge_nms_threshold_type']} has no threshold for "
+            f"{', '.join(missing)}: set it to 0."
+        )
+    return {"flips": flips, "iou_threshold": JDET_CLASS_IOU}
 
 
 def build_evaluator(section: Mapping[str, Any], dataset: Any) -> Any:

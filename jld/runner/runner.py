@@ -124,7 +124,7 @@ class Runner:
         """Scores the checkpoint on dataset.val, prints the table, writes results/; returns the metrics."""
         dataset = self._datasets("val", needed=("val",))["val"]
         detector, checkpoint = self._trained_detector(dataset)
-        metrics, detections = self._evaluate(detector, dataset, "val")
+        metrics, detections = self._evaluate(detector, dataset, "val", with_flips=True)
         about = {"config": str(config_file(self.config) or ""), "checkpoint": str(checkpoint), "split": "val"}
         written = tasks.write_results(self.work_dir / "results", dataset, detections, metrics, about)
         self.log.info("%s\ndetections in %s", tasks.metrics_table(metrics, self.config.published), written)
@@ -134,6 +134,8 @@ class Runner:
         """Writes the detections on dataset.test in the format its benchmark takes; returns the file."""
         dataset = self._datasets("test", needed=("test",))["test"]
         detections = self._predict("test", dataset)
+        threshold = parts.view_settings(self.config, dataset)["iou_threshold"]
+        detections = tasks.whole_images(detections, dataset, threshold)
         written = tasks.write_results(self.work_dir / "results" / "test", dataset, detections, None, {})
         self.log.info("results of %d images in %s", len(detections), written)
         return written
@@ -236,18 +238,24 @@ class Runner:
         return parts.build_loader(self.config.dataset[split], dataset, self.config.seed, is_training=False)
 
     def _predict(self, split: str, dataset: Any) -> list[dict]:
+        views = parts.view_settings(self.config, dataset)
         detector, _ = self._trained_detector(dataset)
         loader = self._loader(split, dataset)
         try:
-            return tasks.predict(detector, loader)
+            return tasks.predict(detector, loader, **views)
         finally:
             loader.close()
 
-    def _evaluate(self, detector: Any, dataset: Any, split: str) -> tuple[dict[str, Any], list[dict]]:
+    def _evaluate(
+        self, detector: Any, dataset: Any, split: str, *, with_flips: bool = False
+    ) -> tuple[dict[str, Any], list[dict]]:
+        views = parts.view_settings(self.config, dataset)
+        # During training one view has to do: each flip takes as long as the images themselves.
+        views["flips"] = views["flips"] if with_flips else ()
         evaluator = parts.build_evaluator(self.config.dataset[split], dataset)
         loader = self._loader(split, dataset)
         try:
-            return tasks.evaluate(detector, loader, evaluator)
+            return tasks.evaluate(detector, loader, evaluator, **views)
         finally:
             loader.close()
 

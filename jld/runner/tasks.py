@@ -11,39 +11,107 @@ from typing import Any
 import numpy as np
 
 from jld.checkpoint import atomic_write
+from jld.data.dota import check_submission, merge_views, unflip_detections, write_submission
+from jld.data.dota.merge import FLIPS, MERGE_IOU
 from jld.data.images import read_image
 from jld.evaluation import format_metrics, metrics_to_json, write_coco_results
 from jld.toolchain import jittor as jt
 from jld.utils.distributed import is_main
+from jld.utils.logging import get_logger
 from jld.visualization.boxes import draw_boxes
 from jld.visualization.canvas import write_image
 
+# The scores of single patches that are shown beside those of whole images.
+PATCH_METRICS = ("AP50", "AP", "AP75")
+MergeIou = float | Mapping[str, float]
 
-def predict(detector: Any, loader: Any, title: str = "detecting") -> list[dict[str, np.ndarray]]:
+
+def predict(
+    detector: Any,
+    loader: Any,
+    title: str = "detecting",
+    *,
+    flips: Sequence[str] = (),
+    iou_threshold: MergeIou = MERGE_IOU,
+) -> list[dict[str, np.ndarray]]:
     """Detections of every image a loader serves; the detector is left in evaluation mode.
 
+    Args:
+        flips: "H", "V", "HV": mirrored images are looked at as well, for detectors of rotated boxes.
+        iou_threshold: what counts as the same object when the views are joined.
     Returns:
-        dicts img_id, boxes [K, 4] xyxy in original px, scores [K], labels [K], in the order of the loader.
+        dicts img_id, boxes [K, 4] xyxy (rotated: [K, 5], with flips `polys` [K, 8]) in original px, scores
+        [K], labels [K], in the order of the loader.
     """
     from tqdm import tqdm
 
     detector.eval()
-    detections: list[dict] = []
+    views: list[list[dict]] = [[] for _ in range(1 + len(flips))]
     batches = loader.epoch(0)
     shown = tqdm(
         batches, total=len(loader), desc=title, leave=False, disable=not (is_main() and sys.stderr.isatty())
     )
     with jt.no_grad():
         for batch in shown:
-            detections += detector.detect(detector(jt.array(batch["images"])), batch)
-    return detections
+            views[0] += detector.detect(detector(jt.array(batch["images"])), batch)
+            for view, flip in zip(views[1:], flips, strict=True):
+                mirrored = detector.detect(detector(jt.array(flipped_images(batch, flip))), batch)
+                view += unflip_detections(mirrored, flip, _mirrored_sizes(batch))
+    if not flips:
+        return views[0]
+    image_ids = [record["img_id"] for record in views[0]]
+    return merge_views(views, loader.dataset.classes, iou_threshold=iou_threshold, image_ids=image_ids)
 
 
-def evaluate(detector: Any, loader: Any, evaluator: Any) -> tuple[dict[str, Any], list[dict]]:
-    """(metrics, detections) of a detector on the dataset behind a loader."""
-    detections = predict(detector, loader, "evaluating")
+def flipped_images(batch: Mapping[str, Any], flip: str) -> np.ndarray:
+    """The images [N, 3, H, W] of a batch, each mirrored where it is; the padding stays where it was."""
+    images = batch["images"].copy()
+    axes = {"horizontal": (2,), "vertical": (1,), "diagonal": (1, 2)}[FLIPS[flip]]
+    for image, (height, width) in zip(images, batch["img_shapes"].astype(int), strict=True):
+        image[:, :height, :width] = np.flip(image[:, :height, :width], axes)
+    return images
+
+
+def _mirrored_sizes(batch: Mapping[str, Any]) -> dict[Any, tuple[float, float]]:
+    # Pixel i of w becomes w - 1 - i in the resized image, where one pixel is 1 / scale original ones.
+    sizes = batch["ori_shapes"] + 1 - 1 / batch["scale_factors"][:, [1, 0]]
+    return {img_id: tuple(size) for img_id, size in zip(batch["img_ids"], sizes.tolist(), strict=True)}
+
+
+def evaluate(
+    detector: Any,
+    loader: Any,
+    evaluator: Any,
+    *,
+    flips: Sequence[str] = (),
+    iou_threshold: MergeIou = MERGE_IOU,
+) -> tuple[dict[str, Any], list[dict]]:
+    """(metrics, detections) of a detector on the dataset behind a loader.
+
+    Detections in patches are moved to the whole images and scored there, where the dataset knows the ground
+    truth of these; the scores on the patches stand beside them as `patch_AP50` and so on. Where it does not,
+    the scores are those on the patches, and the protocol says so.
+
+    Args:
+        flips, iou_threshold: see `predict`; the threshold also decides what several patches saw.
+    """
     dataset = loader.dataset
-    return evaluator(detections, dataset.ground_truth(), dataset.classes), detections
+    detections = predict(detector, loader, "evaluating", flips=flips, iou_threshold=iou_threshold)
+    metrics = evaluator(detections, dataset.ground_truth(), dataset.classes)
+    whole = whole_images(detections, dataset, iou_threshold)
+    if getattr(dataset, "has_whole_labels", False):
+        patches = {f"patch_{name}": metrics[name] for name in PATCH_METRICS if name in metrics}
+        truth = dataset.whole_ground_truth([record["img_id"] for record in whole])
+        metrics = {**evaluator(whole, truth, dataset.classes), **patches}
+    elif hasattr(dataset, "layout") and dataset.layout.is_patches:
+        metrics["protocol"] += ", patches scored one by one"
+    return metrics, whole
+
+
+def whole_images(detections: list[dict], dataset: Any, iou_threshold: MergeIou = MERGE_IOU) -> list[dict]:
+    """Detections of the whole images behind a dataset of patches; those of any other dataset as they are."""
+    merge = getattr(dataset, "merge_detections", None)
+    return detections if merge is None else merge(detections, iou_threshold)
 
 
 def metrics_table(metrics: Mapping[str, Any], published: Mapping[str, Any] | None) -> str:
@@ -87,10 +155,28 @@ def _write_coco(detections: Sequence[dict], dataset: Any, folder: Path) -> Path:
     return write_coco_results(detections, dataset.category_ids, folder / "detections.bbox.json")
 
 
+def _write_dota(detections: Sequence[dict], dataset: Any, folder: Path) -> Path:
+    """Task1.zip, checked as the server would."""
+    path = write_submission(folder / "Task1.zip", detections, dataset.classes)
+    image_ids = {dataset.layout.whole_id(image_id) for image_id in dataset.image_ids}
+    report = check_submission(path, image_ids, dataset.classes)
+    report.raise_errors(str(path))
+    get_logger("run").info(
+        "%s: %d detections in %d of %d images%s",
+        path,
+        sum(report.num_detections.values()),
+        report.num_images,
+        len(image_ids),
+        "".join(f"; {problem}" for problem in report.problems),
+    )
+    return path
+
+
 # (whether it suits a dataset, how to write); the first that suits is taken, plain json otherwise. A project
 # adds its own at the front.
 RESULT_WRITERS: list[tuple[Callable[[Any], bool], Callable[[Sequence[dict], Any, Path], Path]]] = [
     (lambda dataset: hasattr(dataset, "category_ids"), _write_coco),
+    (lambda dataset: hasattr(dataset, "merge_detections"), _write_dota),
 ]
 
 
@@ -120,7 +206,7 @@ def draw_detections(
         )
         picture = draw_boxes(
             image,
-            entry["boxes"],
+            entry["polys"] if "polys" in entry else entry["boxes"],
             entry["labels"],
             entry["scores"],
             classes=classes or None,
