@@ -8,12 +8,15 @@ from typing import Any
 import jld.assign
 import jld.losses
 import jld.ops.nms
+import jld.ops.rotated_nms
 from jld.boxes.coders import DeltaBoxCoder
 from jld.boxes.priors import AnchorGenerator, Priors
+from jld.boxes.rotated.anchors import RotatedAnchorGenerator
+from jld.boxes.rotated.coders import DeltaXYWHAHBBoxCoder, DeltaXYWHAOBBoxCoder
 from jld.errors import ConfigError
 from jld.models.backbones import ResNet
-from jld.models.detectors import GFL, SingleStageDetector
-from jld.models.heads import GFLHead
+from jld.models.detectors import GFL, RotatedRetinaNet, SingleStageDetector
+from jld.models.heads import GFLHead, RotatedRetinaHead
 from jld.models.layers import fold_batch_norm
 from jld.models.necks import FPN
 from jld.models.pretrained import assign_state, load_weights
@@ -26,9 +29,14 @@ __all__ = [
     "GFL",
     "AnchorGenerator",
     "DeltaBoxCoder",
+    "DeltaXYWHAHBBoxCoder",
+    "DeltaXYWHAOBBoxCoder",
     "GFLHead",
     "Priors",
     "ResNet",
+    "RotatedAnchorGenerator",
+    "RotatedRetinaHead",
+    "RotatedRetinaNet",
     "SingleStageDetector",
     "Targets",
     "Trace",

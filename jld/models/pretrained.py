@@ -65,10 +65,12 @@ def load_weights(model: jt.Module, path: str | Path, *, what: str = "checkpoint"
     Args:
         what: how messages call the file, for example the config key that names it.
     Raises:
-        CheckpointError: unreadable file, missing or misshapen parameters, parameters the model lacks.
+        CheckpointError: unreadable file, missing or misshapen parameters, parameters the model lacks, a
+            distribution over other values.
     """
     checkpoint = read_checkpoint(path)
-    _fill(model.state_dict(), checkpoint.state, checkpoint.origin, "the model", f"{what} {path}")
+    options = ConvertOptions(supports=named_supports(model))
+    _fill(model.state_dict(), checkpoint.state, checkpoint.origin, "the model", f"{what} {path}", options)
 
 
 def assign_state(model: jt.Module, state: Mapping[str, np.ndarray], *, what: str) -> None:
@@ -80,7 +82,22 @@ def assign_state(model: jt.Module, state: Mapping[str, np.ndarray], *, what: str
     Raises:
         CheckpointError: a parameter is missing, has another shape, or a name is unknown to the model.
     """
-    _fill(model.state_dict(), state, None, "the model", what)
+    _fill(model.state_dict(), state, None, "the model", what, ConvertOptions(supports=named_supports(model)))
+
+
+def named_supports(model: jt.Module) -> dict[str, np.ndarray]:
+    """{name in published files: values} of the constants over which a detector's distributions run.
+
+    Files of rotated heads state them; weights trained over other values would be loaded without any error and
+    detect nonsense. Empty where the bins are 0, 1, 2, ..., which is checked without them.
+    """
+    supports = getattr(getattr(model, "bbox_head", None), "supports", None)
+    if supports is None:
+        return {}
+    return {
+        "bbox_head.integral.project": supports[0],
+        "bbox_head.integral_angle.project": supports[-1],
+    }
 
 
 def _fill(own: dict, state: Mapping, origin: str | None, model: str, what: object, options=None) -> None:

@@ -57,7 +57,7 @@ def build_model(meta: dict, **head_changes):
     return detector
 
 
-def batch_of(arrays: dict, num_images: int) -> dict:
+def batch_of(arrays: dict, num_images: int, box_width: int = 4) -> dict:
     """The collated batch of a case; scale factors of 1 keep detections in the network's pixels."""
 
     def padded(key: str, width: tuple[int, ...], dtype) -> tuple[np.ndarray, np.ndarray]:
@@ -68,8 +68,8 @@ def batch_of(arrays: dict, num_images: int) -> dict:
             values[row, : len(item)], mask[row, : len(item)] = item, 1
         return values, mask
 
-    boxes, box_mask = padded("gt_bboxes", (4,), np.float32)
-    ignore, ignore_mask = padded("gt_bboxes_ignore", (4,), np.float32)
+    boxes, box_mask = padded("gt_bboxes", (box_width,), np.float32)
+    ignore, ignore_mask = padded("gt_bboxes_ignore", (box_width,), np.float32)
     stacked = {
         key: np.stack([arrays[f"in/{key}/{i}"] for i in range(num_images)])
         for key in ("img_shape", "pad_shape")

@@ -1,5 +1,5 @@
 """Detectors: backbone, neck and head as one model. Importing the package registers them."""
 
-from jld.models.detectors.single_stage import GFL, SingleStageDetector
+from jld.models.detectors.single_stage import GFL, RotatedRetinaNet, SingleStageDetector
 
-__all__ = ["GFL", "SingleStageDetector"]
+__all__ = ["GFL", "RotatedRetinaNet", "SingleStageDetector"]

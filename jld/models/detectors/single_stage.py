@@ -62,3 +62,11 @@ class GFL(SingleStageDetector):
 
     Source: arXiv:2006.04388.
     """
+
+
+@DETECTORS.register
+class RotatedRetinaNet(SingleStageDetector):
+    """RetinaNet with rotated boxes; its detections are centre, width, height in px and angle in radians.
+
+    Source: arXiv:1708.02002 with rotated boxes as in mmRotate (arXiv:2204.13317).
+    """

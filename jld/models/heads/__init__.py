@@ -1,5 +1,6 @@
 """Heads: pyramid maps in; predictions, losses and detections out. Importing the package registers them."""
 
 from jld.models.heads.gfl_head import GFLHead
+from jld.models.heads.rotated_retina_head import RotatedRetinaHead
 
-__all__ = ["GFLHead"]
+__all__ = ["GFLHead", "RotatedRetinaHead"]

@@ -1,0 +1,216 @@
+"""The head of rotated RetinaNet, with plain box deltas or with one distribution per delta.
+
+Owns its layers, its task losses and the parameters of the selection of detections; the box coder knows the
+angle version, the assigner whether ground truth is matched as it lies or by its circumscribed upright box.
+Source: arXiv:1708.02002 with rotated boxes as in mmRotate (arXiv:2204.13317); distributions arXiv:2204.05957.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jld.errors import ConfigError, suggestion
+from jld.losses.kfiou import KFLoss
+from jld.models.heads.distribution import conv_tower, expected_values, flatten_levels, support_values
+from jld.models.layers import init_normal, prior_probability_bias
+from jld.models.postprocess import RotatedPostprocess
+from jld.models.targets import Targets
+from jld.models.trace import Trace
+from jld.registry import HEADS
+from jld.toolchain import jittor as jt
+
+nn = jt.nn
+
+BOX_NORMALIZERS = ("positives", "positives_per_level")
+
+
+@HEADS.register
+class RotatedRetinaHead(jt.Module):
+    """Head of rotated RetinaNet: focal scores and five box deltas per prior (dx, dy, dw, dh, dangle).
+
+    Predictions:
+        cls_logits: [N, P, C] one sigmoid per class.
+        box_deltas: [N, P, 5] what `box_coder` decodes; absent with `reg_max`.
+        box_logits: [N, P, 5, B] with `reg_max`: a distribution over B = reg_max + 1 fixed values of every
+            delta; the delta is its expectation.
+
+    Args:
+        num_classes: C.
+        in_channels: channels of the neck's maps.
+        feat_channels: width of the two towers.
+        stacked_convs: convolutions in each tower.
+        reg_max: B - 1, or None for plain deltas.
+        priors: prior generator, for example RotatedAnchorGenerator.
+        assigner: who is positive, for example MaxIoUAssigner with RotatedOverlap.
+        box_coder: deltas from and to boxes, for example DeltaXYWHAOBBoxCoder.
+        loss_cls: focal loss.
+        loss_bbox: box loss, on deltas or (`reg_decoded_bbox`) on boxes; KFLoss is given both.
+        kernel_size: of the two last convolutions; 3 (mmRotate) or 1 (JDet).
+        delta_range, angle_range: first and last of the B values for the first four deltas and for the angle,
+            in the units of the coder. The released (-5, 2) lets a box turn by -5 to 2 radians.
+        reg_decoded_bbox: the box loss compares boxes in px instead of deltas.
+        box_normalizer: what divides the sum of box losses: `positives` N_pos of all levels together, or
+            `positives_per_level`, the mean over each level's own positives, added up (the released
+            GDLoss_v1).
+        clamp_centers, score_threshold, nms_pre, nms, max_per_image: see `RotatedPostprocess`.
+    Raises:
+        ConfigError: even kernel, unknown normalizer or one that the box loss overrules, a range without
+        width.
+    Source: mmRotate's RotatedRetinaHead and KFIoURRetinaHead; Zzh-tju/Rotated-LD's
+        RotatedRetinaHeadDistribution; JDet's heads of the same names.
+    Differs: with `reg_max` the loss on deltas works as well (the released distribution head can only be
+        trained on decoded boxes).
+    """
+
+    num_sides = 5
+
+    def __init__(  # noqa: PLR0913 (the signature is the schema of a config section)
+        self,
+        num_classes: int,
+        in_channels: int = 256,
+        feat_channels: int = 256,
+        stacked_convs: int = 4,
+        reg_max: int | None = None,
+        *,
+        priors: Any,
+        assigner: Any,
+        box_coder: Any,
+        loss_cls: Any,
+        loss_bbox: Any,
+        kernel_size: int = 3,
+        delta_range: Sequence[float] = (-2.0, 2.0),
+        angle_range: Sequence[float] = (-5.0, 2.0),
+        reg_decoded_bbox: bool = False,
+        box_normalizer: str = "positives",
+        clamp_centers: bool = True,
+        score_threshold: float = 0.05,
+        nms_pre: int = 2000,
+        nms: Any,
+        max_per_image: int = 2000,
+    ):
+        _check_options(kernel_size, box_normalizer, loss_bbox)
+        self.num_classes, self.reg_max = num_classes, reg_max
+        self.priors, self.assigner, self.box_coder = priors, assigner, box_coder
+        self.loss_cls, self.loss_bbox = loss_cls, loss_bbox
+        self.reg_decoded_bbox, self.box_normalizer = reg_decoded_bbox, box_normalizer
+        self.postprocess = RotatedPostprocess(score_threshold, nms_pre, nms, max_per_image, clamp_centers)
+        self.supports = None
+        if reg_max is not None:
+            self.supports = support_values([delta_range] * 4 + [angle_range], reg_max + 1)
+        self.cls_convs = conv_tower(in_channels, feat_channels, stacked_convs, None)
+        self.reg_convs = conv_tower(in_channels, feat_channels, stacked_convs, None)
+        cells, padding = priors.num_per_cell, kernel_size // 2
+        per_prior = self.num_sides * (1 if reg_max is None else reg_max + 1)
+        self.retina_cls = nn.Conv(feat_channels, cells * num_classes, kernel_size, padding=padding)
+        self.retina_reg = nn.Conv(feat_channels, cells * per_prior, kernel_size, padding=padding)
+        init_normal(self.retina_cls, bias=prior_probability_bias(0.01))
+        init_normal(self.retina_reg)
+
+    def prediction_shapes(self) -> dict[str, tuple[int, ...]]:
+        """{key of the predictions: trailing shape per prior}; distillation compares models by it."""
+        box = (
+            {"box_deltas": (self.num_sides,)}
+            if self.reg_max is None
+            else {"box_logits": (self.num_sides, self.reg_max + 1)}
+        )
+        return {"cls_logits": (self.num_classes,), **box}
+
+    def execute(self, features: Sequence[jt.Var]) -> dict[str, jt.Var]:
+        """Predictions (see the class) for the neck's maps [N, D, H_l, W_l], fine to coarse."""
+        cls_maps = [self.retina_cls(self.cls_convs(x)) for x in features]
+        box_maps = [self.retina_reg(self.reg_convs(x)) for x in features]
+        shapes = self.prediction_shapes()
+        return {
+            key: flatten_levels(maps, per_prior=shapes[key])
+            for key, maps in zip(shapes, (cls_maps, box_maps), strict=True)
+        }
+
+    def deltas(self, predictions: Mapping[str, jt.Var]) -> jt.Var:
+        """[N, P, 5] box deltas, the expectations where the head predicts distributions."""
+        if self.supports is None:
+            return predictions["box_deltas"]
+        return expected_values(predictions["box_logits"], self.supports)
+
+    def assign(self, trace: Trace, targets: Targets) -> Any:
+        """The Assignment of the trace's priors to the targets."""
+        valid_mask = trace.priors.valid_mask(targets.pad_shapes)
+        return self.assigner(trace.priors, targets, valid_mask, self.num_classes)
+
+    def losses(self, trace: Trace, assignment: Any, targets: Targets) -> dict[str, jt.Var]:
+        """Task losses, dense over all priors and zero-weighted where they do not apply.
+
+        `loss_cls` is the focal loss over N_pos, the sum over the rank's own images of max(positives, 1);
+        `loss_bbox` is divided as `box_normalizer` says. As in the reference, N_pos is not averaged over
+        ranks.
+
+        Returns:
+            {"loss_cls", "loss_bbox"}: scalars, summed over levels and images; zero box loss without
+            positives.
+        """
+        num_pos = assignment.num_total_pos.float32()
+        loss_cls = self.loss_cls(
+            trace.predictions["cls_logits"],
+            assignment.labels,
+            weight=assignment.label_weights,
+            avg_factor=num_pos,
+        )
+        return {"loss_cls": loss_cls, "loss_bbox": self._box_loss(trace, assignment, num_pos)}
+
+    def _box_loss(self, trace: Trace, assignment: Any, num_pos: jt.Var) -> jt.Var:
+        anchors, deltas = trace.priors.boxes, self.deltas(trace.predictions)
+        weight = assignment.positive_mask
+        if self.box_normalizer == "positives_per_level":
+            weight, num_pos = _divided_per_level(weight, trace.priors.level_slices), 1.0
+        boxes = _target_boxes(anchors, assignment)  # [N, P, 5]
+        if self.reg_decoded_bbox:
+            decoded = self.box_coder.decode(anchors, deltas)
+            return self.loss_bbox(decoded, boxes, weight=weight, avg_factor=num_pos)
+        target_deltas = self.box_coder.encode(anchors, boxes).stop_grad()
+        if not isinstance(self.loss_bbox, KFLoss):
+            return self.loss_bbox(deltas, target_deltas, weight=weight, avg_factor=num_pos)
+        return self.loss_bbox(
+            deltas,
+            target_deltas,
+            weight=weight,
+            avg_factor=num_pos,
+            pred_decode=self.box_coder.decode(anchors, deltas),
+            targets_decode=boxes,
+        )
+
+    def detect(self, trace: Trace, batch: Mapping[str, Any]) -> list[dict]:
+        """Detections of every image: boxes [K, 5] in px of the original images, see `RotatedPostprocess`."""
+        scores, boxes = self.dense_detections(trace)
+        return self.postprocess(scores.numpy(), boxes.numpy(), trace.priors, batch)
+
+    def dense_detections(self, trace: Trace) -> tuple[jt.Var, jt.Var]:
+        """Scores [N, P, C] and boxes [N, P, 5] in px of the network input, before any selection."""
+        boxes = self.box_coder.decode(trace.priors.boxes, self.deltas(trace.predictions))
+        return jt.sigmoid(trace.predictions["cls_logits"]), boxes
+
+
+def _check_options(kernel_size: int, box_normalizer: str, loss_bbox: Any) -> None:
+    if kernel_size % 2 == 0:
+        raise ConfigError(f"RotatedRetinaHead: kernel_size is {kernel_size}, it must be odd: 3 or 1.")
+    if box_normalizer not in BOX_NORMALIZERS:
+        raise ConfigError(
+            f"unknown box_normalizer {box_normalizer!r}: {suggestion(box_normalizer, BOX_NORMALIZERS)}"
+        )
+    if box_normalizer == "positives_per_level" and getattr(loss_bbox, "average", "") == "positives":
+        raise ConfigError(
+            f"RotatedRetinaHead: {type(loss_bbox).__name__}(average='positives') averages over all levels; "
+            "with box_normalizer='positives_per_level' set average='avg_factor'."
+        )
+
+
+def _target_boxes(anchors: jt.Var, assignment: Any) -> jt.Var:
+    # Where nothing is assigned the anchor itself stands in: the logarithm of an empty box is infinite, and a
+    # weight of zero would not take it away.
+    positive = assignment.positive_mask.unsqueeze(-1)
+    return (assignment.target_boxes * positive + anchors * (1.0 - positive)).stop_grad()  # [N, P, 5]
+
+
+def _divided_per_level(positive: jt.Var, level_slices: Sequence[slice]) -> jt.Var:
+    """[N, P] 1 / (positives of the batch on the prior's level) at positives, else 0."""
+    levels = [positive[:, level] for level in level_slices]
+    return jt.concat([level / jt.maximum(level.sum(), 1.0) for level in levels], dim=1).stop_grad()

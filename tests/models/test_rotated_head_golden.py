@@ -1,0 +1,73 @@
+"""Rotated RetinaNet head on given maps: targets, losses, gradients, detections of mmRotate and Rotated-LD."""
+
+import numpy as np
+import pytest
+
+from jld.toolchain import jittor as jt
+from tests.golden_cases import case, cases, param_cases
+from tests.models.golden_rotated import (
+    assert_detections_equal,
+    assert_losses_equal,
+    assert_map_gradients,
+    assert_targets_equal,
+    expected_losses,
+    given_head,
+    given_maps,
+    rotated_batch,
+    rotated_targets,
+    trace_of,
+)
+
+GROUPS = ("s_retina_*", "s_gwd_*", "s_kld_*", "s_kfiou_*", "r_dist_*")
+
+
+@pytest.fixture(scope="module")
+def solved():
+    """{case: everything a test needs of it}, each case computed once."""
+    return {}
+
+
+def solve(solved, name):
+    if name not in solved:
+        meta, arrays = case(name)
+        head = given_head(meta)
+        maps = given_maps(meta, range(len(head.priors.strides)))
+        solved[name] = meta, arrays, head, maps, trace_of(head, maps)
+    return solved[name]
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_group_is_there(group):
+    if not cases("[rs]_*"):
+        pytest.skip("no golden cases")
+    assert cases(group), f"no case {group} although others are there"
+
+
+@pytest.mark.parametrize("name", [name for group in GROUPS for name in param_cases(group)])
+def test_losses_on_given_maps_equal_golden(solved, name):
+    meta, arrays, head, maps, trace = solve(solved, name)
+    targets = rotated_targets(arrays, maps["cls_score"][0].shape[0])
+    assignment = head.assign(trace, targets)
+    assert_targets_equal(meta, arrays, head, trace, assignment)
+    losses = head.losses(trace, assignment, targets)
+    assert_losses_equal(losses, expected_losses(arrays), rtol=1e-4)
+    assert_map_gradients(meta, arrays, maps, sum(losses.values()))
+
+
+@pytest.mark.parametrize("name", [name for group in GROUPS for name in param_cases(group)])
+def test_detections_from_given_maps_equal_golden(solved, name):
+    meta, arrays, head, maps, trace = solve(solved, name)
+    if "det_cfg" not in meta:
+        assert not any(key.startswith("out/det") for key in arrays)
+        pytest.skip("the case has no detections")
+    count = maps["cls_score"][0].shape[0]
+    batch = rotated_batch(arrays, count)
+    factors = {"det": batch["scale_factors"]}
+    factors["det_rescale"] = np.stack([arrays[f"in/scale_factor/{i}"] for i in range(count)])
+    with jt.no_grad():
+        for key, scale_factors in factors.items():
+            for image, found in enumerate(head.detect(trace, {**batch, "scale_factors": scale_factors})):
+                assert found["img_id"] == image
+                assert_detections_equal(
+                    found, arrays[f"out/{key}/boxes/{image}"], arrays[f"out/{key}/labels/{image}"]
+                )
