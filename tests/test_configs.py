@@ -53,6 +53,10 @@ def claim(leaf):
     return re.search(r"Published: (.+?) Measured with jld: (.+)", header(leaf))
 
 
+def is_rotated(leaf):
+    return load(leaf).model.type.startswith("Rotated")
+
+
 def shrunk(model):
     """The same kinds of parts with few channels and blocks, without a weights file."""
     model = to_plain(model)
@@ -125,10 +129,11 @@ def test_published_scores_are_those_of_the_row(leaf):
 
 @pytest.mark.parametrize("leaf", LEAVES)
 def test_lr_follows_the_images_of_a_step(leaf):
-    """The rule of the published runs, 0.01 for 16 images, wherever a config claims a row."""
+    """The published rule where a config claims a row: 0.01 for 16 images, rotated 0.0025 for 2."""
     config = load(leaf)
+    per_image = 0.0025 / 2 if is_rotated(leaf) else 0.01 / 16
     if (config.get("published") or {}).get("row"):
-        assert config.optimizer.lr == pytest.approx(0.01 * config.dataset.train.batch_size / 16)
+        assert config.optimizer.lr == pytest.approx(per_image * config.dataset.train.batch_size)
 
 
 @pytest.mark.parametrize("leaf", LEAVES)
@@ -137,7 +142,14 @@ def test_builds_when_shrunk(leaf):
     assert type(detector).__name__ == config.model.type
     assert len(list(detector.parameters())) > 100
     num_classes = detector.bbox_head.num_classes
-    assert num_classes == len(config.dataset.train.get("classes", ())) or num_classes in (5, 20, 80)
+    assert num_classes == len(config.dataset.train.get("classes", ())) or num_classes in (5, 15, 20, 80)
+
+
+@pytest.mark.parametrize("leaf", [leaf for leaf in LEAVES if "/rotated/" in leaf])
+def test_angles_of_model_and_data_are_of_one_version(leaf):
+    config = load(leaf)
+    versions = {section.angle_version for section in (config.dataset.train, config.dataset.val)}
+    assert versions == {config.model.bbox_head.box_coder.angle_version}
 
 
 @pytest.mark.parametrize("leaf", DISTILLED)
@@ -168,6 +180,8 @@ def test_student_is_the_plain_one(leaf):
     plain = (
         f"configs/gfl/gfl_{match[1]}_{match[2]}.py" if match else str(Path(leaf).with_name("gfl_student.py"))
     )
+    if is_rotated(leaf):
+        plain = str(Path(leaf).with_name(re.sub(r"ld_(\w+)_(r\d+)_from_r\d+_", r"\1_dist_\2_", name)))
     other = load(plain)
     own, theirs = to_plain(config.model), to_plain(other.model)
     own["bbox_head"].pop("loss_bbox"), theirs["bbox_head"].pop("loss_bbox")  # some rows were run with CIoU

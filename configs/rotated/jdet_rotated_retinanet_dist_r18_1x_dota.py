@@ -1,0 +1,19 @@
+"""Rotated RetinaNet R-18 with box distributions in JDet's conventions, 1x: JDet's second row.
+
+Command: python tools/run_net.py --config-file=configs/rotated/jdet_rotated_retinanet_dist_r18_1x_dota.py --task=train
+Published: DOTA-1.0 val AP50 68.5 (README of JDet's ld_rotated_retinanet; patches, area under the curve).
+Measured with jld: not measured. Memory, time: not measured.
+Differs: the published evaluator counts difficult objects class-agnostically and skips patches without objects;
+DotaEvaluator(protocol="jdet") repeats it. The angle's values -5 ... 2 are in units of pi, as released.
+"""
+
+_base_ = [
+    "../_base_/models/rotated_retinanet_r18_fpn.py",
+    "../_base_/models/rotated_distribution.py",
+    "../_base_/models/rotated_jdet.py",
+    "../_base_/datasets/dota_600_jdet.py",
+    "../_base_/schedules/rotated_1x.py",
+]
+
+scheduler = dict(milestones=[7, 10])
+published = dict(row="jdet-rotated-retinanet-distribution-r18-1x")

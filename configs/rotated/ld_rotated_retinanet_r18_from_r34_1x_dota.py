@@ -1,0 +1,26 @@
+"""LD and KD on rotated RetinaNet (L1): R-18 from R-34, 1x, DOTA-1.0 train to val.
+
+Command: python tools/run_net.py --config-file=configs/rotated/ld_rotated_retinanet_r18_from_r34_1x_dota.py --task=train
+Published: val AP 39.1, AP50 63.8, AP70 48.8, AP90 8.8 (README of Zzh-tju/Rotated-LD).
+Measured with jld: not measured. Memory, time: not measured.
+Differs: the published AP comes from an evaluator that adds a fifteenth of the previous threshold's score to every
+threshold above 0.5 (AP50 is right); DotaEvaluator(protocol="rotated_ld") repeats it. The repository has no config
+of this row:
+weights and temperature are those of its GWD config.
+"""
+
+_base_ = [
+    "../_base_/models/rotated_retinanet_r18_fpn.py",
+    "../_base_/models/rotated_distribution.py",
+    "../_base_/datasets/dota_1024.py",
+    "../_base_/schedules/rotated_1x.py",
+    "../_base_/distill/rotated_gwd.py",
+]
+
+distill = dict(
+    teacher=dict(
+        config="configs/rotated/rotated_retinanet_dist_r34_2x_dota.py",
+        checkpoint="weights/rotated_retinanet_dist_r34_2x_dota.pth",
+    )
+)
+published = dict(row="rld-rotated-retinanet-r18-from-r34-1x")
