@@ -20,7 +20,7 @@ from jld.apis.benchmark import (
     machine_report,
     peer,
 )
-from jld.apis.benchmark.clock import StageClock, Timing, counted_reads, loaded_kernels
+from jld.apis.benchmark.clock import TIMING_COLUMNS, StageClock, Timing, counted_reads, loaded_kernels
 from jld.apis.benchmark.operations import Convolution
 from jld.apis.benchmark.report import onednn_version
 from jld.apis.benchmark.scene import random_batch
@@ -54,18 +54,26 @@ def _program(path: Path, body: str) -> str:
     return str(path)
 
 
+def _same(milliseconds, cpu_milliseconds):
+    return Timing((float(milliseconds),), (float(cpu_milliseconds),))
+
+
 def test_timing_gives_median_and_quartiles():
-    timing = Timing((5.0, 1.0, 2.0, 3.0, 4.0))
-    assert (timing.median, timing.quartiles) == (3.0, (2.0, 4.0))
-    assert timing.cells() == ("3.0", "2.0 - 4.0")
+    timing = Timing((5.0, 1.0, 2.0, 3.0, 4.0), (7.0, 7.0, 6.0, 8.0, 9.0))
+    assert (timing.median, timing.quartiles, timing.cpu_median) == (3.0, (2.0, 4.0), 7.0)
+    assert timing.cells() == ("3.0", "2.0 - 4.0", "7.0")
 
 
 def test_report_aligns_columns_and_keeps_single_measurements_in_its_data():
-    report = Report("title", ("", "median ms", "quartiles"), [("step", Timing((1.0, 3.0)))], {"count": 7})
+    timing = Timing((1.0, 3.0), (2.0, 4.0))
+    report = Report("title", ("", *TIMING_COLUMNS), [("step", timing)], {"count": 7})
     assert report.as_text().splitlines() == [
-        "title", "", "      median ms  quartiles", "step        2.0  1.5 - 2.5", "", "count  7",
+        "title", "",
+        "      median ms  quartiles  CPU ms",
+        "step        2.0  1.5 - 2.5     3.0", "",
+        "count  7",
     ]  # fmt: skip
-    assert report.as_data()["rows"] == [["step", [1.0, 3.0]]]
+    assert report.as_data()["rows"] == [["step", {"ms": [1.0, 3.0], "cpu_ms": [2.0, 4.0]}]]
 
 
 def test_stage_clock_drops_the_warm_up_and_keeps_the_order():
@@ -114,10 +122,10 @@ def test_random_boxes_lie_in_the_image_and_follow_the_seed():
 
 def test_shares_relate_distillation_to_both_forward_passes():
     ms = {"student forward": 60, "teacher forward": 40, "distillation regions": 1, "distillation terms": 3}
-    stages = {name: Timing((float(value),)) for name, value in {**ms, "distillation gradient": 2}.items()}
-    assert list(shares(stages, Timing((300.0,)), Timing((250.0,))).values()) == pytest.approx(
-        [4.0, 6.0, 10.0]
-    )
+    stages = {name: _same(value, value / 2) for name, value in {**ms, "distillation gradient": 2}.items()}
+    stages["distillation terms"] = _same(3, 4.5)
+    found = list(shares(stages, _same(300, 300), _same(250, 270)).values())
+    assert found == pytest.approx([4.0, 10.0, 12.0, 10.0])
 
 
 def test_train_table_has_every_stage_and_a_steady_step_reads_nothing():
@@ -155,7 +163,7 @@ def test_convolution_table():
     report = benchmark_convolutions(TINY, shapes=[shape])
     ((name, forward, speed, both),) = report.rows
     assert name == "1x4x8x6 -> 5, 3x3 / 2"
-    assert speed == pytest.approx(shape.operations() / forward.median / 1e6)
+    assert speed == pytest.approx(shape.operations() / forward.cpu_median / 1e6)
     assert both.median > 0
     assert len(report.as_text().splitlines()) == 4
 
@@ -167,15 +175,13 @@ def test_without_torch_there_is_no_ratio(python_without_torch):
 
 
 def test_the_peer_is_told_the_sizes_and_divides(tmp_path, monkeypatch):
-    answer = (
-        'version="1", threads=3, given=json.loads(sys.argv[2]), **{name: [2.0, 4.0] for name in ("a", "b")}'
-    )
+    answer = 'version="1", threads=3, given=json.loads(sys.argv[2]), a=[[2, 4], [1, 1]], b=[[3], [5]]'
     python = _program(tmp_path / "python", f'if sys.argv[1] != "-c": print(json.dumps(dict({answer})))')
     given = peer.run_peer(TINY, python)["given"]
     assert (given["width"], given["student_depth"], given["device"]) == (96, 18, "cpu")
-    monkeypatch.setattr(peer, "_measure_jld", lambda settings: {"a": Timing((6.0,)), "b": Timing((1.5,))})
+    monkeypatch.setattr(peer, "_measure_jld", lambda settings: {"a": _same(6, 2), "b": _same(1.5, 10)})
     report = benchmark_networks(TINY, python)
-    assert [row[3] for row in report.rows] == [2.0, 0.5]
+    assert [row[3:] for row in report.rows] == [(2.0, 2.0), (0.5, 2.0)]
     assert report.facts == {"peer": "torch 1, 3 threads"}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,9 +24,16 @@ READING_METHODS = ("numpy", "fetch_sync", "item", "__array__")
 
 @dataclass(frozen=True)
 class Timing:
-    """Repeated measurements of one thing, in ms."""
+    """Repeated measurements of one thing.
+
+    Attributes:
+        milliseconds: from start to end.
+        cpu_milliseconds: of work by all threads of the process meanwhile. Other work on the machine stretches
+            the first number and hardly the second: divided by the threads it says what a quiet machine needs.
+    """
 
     milliseconds: tuple[float, ...]
+    cpu_milliseconds: tuple[float, ...]
 
     @property
     def median(self) -> float:
@@ -34,34 +41,56 @@ class Timing:
         return float(np.median(self.milliseconds))
 
     @property
+    def cpu_median(self) -> float:
+        """Half of the runs took less work."""
+        return float(np.median(self.cpu_milliseconds))
+
+    @property
     def quartiles(self) -> tuple[float, float]:
         """A quarter of the runs were faster than the first number, a quarter slower than the second."""
         low, high = np.percentile(self.milliseconds, (25, 75))
         return float(low), float(high)
 
-    def cells(self) -> tuple[str, str]:
-        """Median and quartiles as text."""
+    def cells(self) -> tuple[str, str, str]:
+        """Median, quartiles and CPU time as text; `TIMING_COLUMNS` are their heads."""
         low, high = self.quartiles
-        return f"{self.median:.1f}", f"{low:.1f} - {high:.1f}"
+        return f"{self.median:.1f}", f"{low:.1f} - {high:.1f}", f"{self.cpu_median:.1f}"
 
 
-def wait() -> float:
-    """Runs all that is pending, waits for the device, and returns the time in s."""
+TIMING_COLUMNS = ("median ms", "quartiles", "CPU ms")
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A point in time, in s: of the clock, and of the work this process has done."""
+
+    clock: float
+    cpu: float
+
+
+def wait() -> Moment:
+    """Runs all that is pending, waits for the device, and returns the moment."""
     jt.sync_all(True)
-    return time.perf_counter()
+    return Moment(time.perf_counter(), time.process_time())
+
+
+def timing_between(spans: Sequence[tuple[Moment, Moment]]) -> Timing:
+    """The Timing of (start, end) pairs."""
+    return Timing(
+        tuple((end.clock - start.clock) * 1e3 for start, end in spans),
+        tuple((end.cpu - start.cpu) * 1e3 for start, end in spans),
+    )
 
 
 def measure(function: Callable[[], Any], steps: int, warmup: int) -> Timing:
     """Times `function` `steps` times after `warmup` untimed calls; results are held until computed."""
-    times = []
-    for step in range(warmup + steps):
+    spans = []
+    for _ in range(warmup + steps):
         start = wait()
         result = function()
-        end = wait()
+        spans.append((start, wait()))
         del result
-        if step >= warmup:
-            times.append((end - start) * 1e3)
-    return Timing(tuple(times))
+    return timing_between(spans[warmup:])
 
 
 @dataclass
@@ -69,21 +98,21 @@ class StageClock:
     """Times the stages of a step, each from one device sync to the next.
 
     Attributes:
-        seconds: {stage: one entry per step}, in the order in which the stages first ran.
+        spans: {stage: (start, end) of every step}, in the order in which the stages first ran.
     """
 
-    seconds: dict[str, list[float]] = field(default_factory=dict)
+    spans: dict[str, list[tuple[Moment, Moment]]] = field(default_factory=dict)
 
     def run(self, stage: str, function: Callable[[], Any]) -> Any:
         """`function()`, computed and timed."""
         start = wait()
         result = function()
-        self.seconds.setdefault(stage, []).append(wait() - start)
+        self.spans.setdefault(stage, []).append((start, wait()))
         return result
 
     def timings(self, warmup: int) -> dict[str, Timing]:
         """{stage: Timing} without the first `warmup` steps."""
-        return {name: Timing(tuple(s * 1e3 for s in times[warmup:])) for name, times in self.seconds.items()}
+        return {name: timing_between(spans[warmup:]) for name, spans in self.spans.items()}
 
 
 def loaded_kernels(since: float = 0.0) -> int:

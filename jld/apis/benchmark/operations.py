@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jld.apis.benchmark.clock import loaded_kernels, measure, peak_memory_mib
+from jld.apis.benchmark.clock import TIMING_COLUMNS, loaded_kernels, measure, peak_memory_mib
 from jld.apis.benchmark.report import Report
 from jld.apis.benchmark.scene import Settings, make_student, random_batch
 from jld.assign.regions.valuable import ValuableLocalizationRegion
@@ -99,7 +99,7 @@ def benchmark_inference(settings: Settings) -> Report:
         "peak memory, MiB": peak_memory_mib(),
     }
     title = f"inference: GFL R-{settings.student_depth}, {settings.size()}, {settings.num_classes} classes"
-    return Report(title, ("", "median ms", "quartiles"), rows, facts)
+    return Report(title, ("", *TIMING_COLUMNS), rows, facts)
 
 
 def benchmark_assignment(settings: Settings, object_counts: Sequence[int] = OBJECT_COUNTS) -> Report:
@@ -130,7 +130,7 @@ def benchmark_assignment(settings: Settings, object_counts: Sequence[int] = OBJE
         ]
     facts = {"priors": len(priors), "kernels used": loaded_kernels(), "peak memory, MiB": peak_memory_mib()}
     title = f"assignment: batch {settings.size()}, {settings.steps} runs after {settings.warmup}"
-    return Report(title, ("", "median ms", "quartiles"), rows, facts)
+    return Report(title, ("", *TIMING_COLUMNS), rows, facts)
 
 
 def benchmark_convolutions(settings: Settings, shapes: Sequence[Convolution] = CONVOLUTIONS) -> Report:
@@ -152,7 +152,7 @@ def benchmark_convolutions(settings: Settings, shapes: Sequence[Convolution] = C
             return jt.grad((y * y).sum(), [x, layer.weight])  # noqa: B023
 
         timing = measure(forward, settings.steps, settings.warmup)
-        speed = shape.operations() / timing.median / 1e6
+        speed = shape.operations() / timing.cpu_median / 1e6
         rows.append((str(shape), timing, speed, measure(forward_backward, settings.steps, settings.warmup)))
-    columns = ("convolution", "forward ms", "quartiles", "GFLOP/s", "with gradients ms", "quartiles")
+    columns = ("convolution", *TIMING_COLUMNS, "GFLOP/CPU s", "with gradients ms", *TIMING_COLUMNS[1:])
     return Report(f"convolutions, {settings.steps} runs after {settings.warmup}", columns, rows)

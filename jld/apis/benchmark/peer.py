@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jld.apis.benchmark.clock import Timing, measure
+from jld.apis.benchmark.clock import TIMING_COLUMNS, Timing, measure
 from jld.apis.benchmark.report import Report
 from jld.apis.benchmark.scene import Settings, make_distiller, make_student, random_batch
 from jld.toolchain import jittor as jt
@@ -34,11 +34,12 @@ def benchmark_networks(settings: Settings, python: str = sys.executable) -> Repo
         if theirs is None:
             rows.append((name, timing))
             continue
-        peer = Timing(tuple(theirs[name]))
-        rows.append((name, timing, peer, timing.median / peer.median))
-    columns = ("", "jld median ms", "quartiles")
+        peer = Timing(*map(tuple, theirs[name]))
+        ratio, cpu_ratio = timing.median / peer.median, timing.cpu_median / peer.cpu_median
+        rows.append((name, timing, peer, ratio, cpu_ratio))
+    columns = ("", "jld " + TIMING_COLUMNS[0], *TIMING_COLUMNS[1:])
     if theirs is not None:
-        columns += ("torch median ms", "quartiles", "jld / torch")
+        columns += ("torch " + TIMING_COLUMNS[0], *TIMING_COLUMNS[1:], "jld / torch", "in CPU time")
     title = (
         f"networks alone, no losses: batch {settings.size()}, {settings.steps} runs after {settings.warmup}"
     )

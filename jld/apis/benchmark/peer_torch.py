@@ -2,8 +2,9 @@
 
 Runs as a program of its own, with an interpreter that has torch and need not have jld:
     python peer_torch.py '{"height": 512, ...}'      the fields of `Settings` as JSON
-It prints one JSON object {"version", "threads", "<name>": [ms, ...]}. What is frozen, trained and normalised
-by running statistics is the same as in jld; batch normalisation stays a layer of its own in the teacher, too.
+It prints one JSON object {"version", "threads", "<name>": [[ms, ...], [CPU ms, ...]]}. What is frozen,
+trained and normalised by running statistics is the same as in jld; batch normalisation stays a layer of its
+own in the teacher, too.
 """
 
 from __future__ import annotations
@@ -103,17 +104,20 @@ def _tower(channels: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def measure(function: Callable[[], Any], steps: int, warmup: int, device: str) -> list[float]:
-    """Times in ms, each to the end of the device's work."""
-    times = []
+def measure(
+    function: Callable[[], Any], steps: int, warmup: int, device: str
+) -> tuple[list[float], list[float]]:
+    """Times and CPU times in ms, each to the end of the device's work."""
+    times, cpu_times = [], []
     for step in range(warmup + steps):
         _wait(device)
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         function()
         _wait(device)
         if step >= warmup:
             times.append((time.perf_counter() - start) * 1e3)
-    return times
+            cpu_times.append((time.process_time() - cpu_start) * 1e3)
+    return times, cpu_times
 
 
 def _wait(device: str) -> None:

@@ -22,7 +22,7 @@ class Report:
     Attributes:
         title: what was measured, with its settings.
         columns: heads of the columns.
-        rows: cells: text, numbers, or a Timing, which fills two columns (median, quartiles) in ms.
+        rows: cells: text, numbers, or a Timing, which fills the three `TIMING_COLUMNS`.
         facts: {name: value} that belong to the table as a whole.
     """
 
@@ -41,8 +41,8 @@ class Report:
         return "\n".join(lines)
 
     def as_data(self) -> dict[str, Any]:
-        """Everything as JSON-ready data; a Timing is the list of its measurements in ms."""
-        rows = [[list(c.milliseconds) if isinstance(c, Timing) else c for c in row] for row in self.rows]
+        """Everything as JSON-ready data; a Timing is {"ms": [...], "cpu_ms": [...]}."""
+        rows = [[_plain(cell) for cell in row] for row in self.rows]
         return {"title": self.title, "columns": list(self.columns), "rows": rows, "facts": self.facts}
 
 
@@ -94,6 +94,12 @@ def _processor() -> str:
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()
     return "unknown"
+
+
+def _plain(cell: Any) -> Any:
+    if isinstance(cell, Timing):
+        return {"ms": list(cell.milliseconds), "cpu_ms": list(cell.cpu_milliseconds)}
+    return cell
 
 
 def _flat(row: Sequence[Any]) -> tuple[str, ...]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 from jld.apis.benchmark.clock import (
+    TIMING_COLUMNS,
+    Moment,
     StageClock,
     Timing,
     counted_reads,
     loaded_kernels,
     peak_memory_mib,
+    timing_between,
     wait,
 )
 from jld.apis.benchmark.report import Report
@@ -26,7 +30,6 @@ from jld.toolchain import jittor as jt
 
 # Random images say nothing about learning; a small rate keeps every value finite.
 LEARNING_RATE = 1e-5
-COLUMNS = ("", "median ms", "quartiles")
 FORWARD = ("student forward", "teacher forward")
 DISTILLATION = ("distillation regions", "distillation terms")
 GRADIENT = "distillation gradient"
@@ -50,19 +53,19 @@ class StepClock(Hook):
     """Notes when each step is done."""
 
     def __init__(self):
-        self.times: list[float] = []
+        self.moments: list[Moment] = []
 
     def before_training(self, loop: Any) -> None:
         """Starts the clock with nothing pending."""
-        self.times.append(wait())
+        self.moments.append(wait())
 
     def after_step(self, loop: Any) -> None:
         """Waits for the step's last kernel."""
-        self.times.append(wait())
+        self.moments.append(wait())
 
-    def durations(self) -> list[float]:
-        """Seconds of every step."""
-        return [end - start for start, end in zip(self.times, self.times[1:], strict=False)]
+    def spans(self) -> list[tuple[Moment, Moment]]:
+        """Start and end of every step."""
+        return list(pairwise(self.moments))
 
 
 def benchmark_train(settings: Settings) -> Report:
@@ -74,9 +77,9 @@ def benchmark_train(settings: Settings) -> Report:
     began, batch = time.time(), random_batch(settings)
     student = make_student(settings)
     loop = make_loop(student, make_distiller(settings, student), batch)
-    first_seconds = run_steps(loop, settings.warmup)[0]
+    first = timing_between(run_steps(loop, settings.warmup)[:1])
     facts: dict[str, Any] = {
-        "first step, s": first_seconds,
+        "first step, s": first.median / 1e3,
         "kernels used by a step": loaded_kernels(),
         "of them compiled now": loaded_kernels(since=began),
         "peak memory, MiB": peak_memory_mib(),
@@ -93,7 +96,7 @@ def benchmark_train(settings: Settings) -> Report:
         f"{settings.boxes} objects per image, {settings.num_classes} classes, "
         f"{settings.steps} steps after {settings.warmup}"
     )
-    return Report(title, COLUMNS, rows, facts)
+    return Report(title, ("", *TIMING_COLUMNS), rows, facts)
 
 
 def make_loop(student: Any, distiller: Any, batch: dict) -> TrainingLoop:
@@ -102,19 +105,20 @@ def make_loop(student: Any, distiller: Any, batch: dict) -> TrainingLoop:
     return TrainingLoop(student, SameBatch(batch), optimizer, distiller=distiller, max_iter=0)
 
 
-def run_steps(loop: TrainingLoop, count: int) -> list[float]:
-    """Seconds of the next `count` steps, each to the end of the device's work."""
+def run_steps(loop: TrainingLoop, count: int) -> list[tuple[Moment, Moment]]:
+    """Start and end of the next `count` steps, each to the end of the device's work."""
     clock = StepClock()
     loop.hooks, loop.max_iter = [clock], loop.iteration + count
     loop.run()
-    return clock.durations()
+    return clock.spans()
 
 
 def _alternate(first: TrainingLoop, second: TrainingLoop, settings: Settings) -> tuple[Timing, Timing]:
     """Steady steps of two loops in turn, so that other work on the machine meets both."""
     run_steps(second, settings.warmup)
     pairs = [(run_steps(first, 1)[0], run_steps(second, 1)[0]) for _ in range(settings.steps)]
-    return tuple(Timing(tuple(seconds * 1e3 for seconds in times)) for times in zip(*pairs, strict=True))
+    ours, theirs = zip(*pairs, strict=True)
+    return timing_between(ours), timing_between(theirs)
 
 
 def reads_of_one_step(loop: TrainingLoop) -> dict[str, int]:
@@ -161,11 +165,14 @@ def _staged_step(clock: StageClock, loop: TrainingLoop, batch: dict) -> None:
 def shares(stages: Mapping[str, Timing], step: Timing, alone: Timing) -> dict[str, float]:
     """What distillation costs beside student and teacher forward, and as a difference of whole steps."""
     forward = sum(stages[name].median for name in FORWARD)
+    forward_cpu = sum(stages[name].cpu_median for name in FORWARD)
     terms = sum(stages[name].median for name in DISTILLATION)
-    both = terms + stages[GRADIENT].median
-    rest = step.median - alone.median - stages["teacher forward"].median
+    terms_cpu = sum(stages[name].cpu_median for name in DISTILLATION)
+    gradient_cpu = stages[GRADIENT].cpu_median
+    rest_cpu = step.cpu_median - alone.cpu_median - stages["teacher forward"].cpu_median
     return {
         "distillation (regions + terms) / (student + teacher forward), %": 100 * terms / forward,
-        "the same with its gradient, %": 100 * both / forward,
-        "step - step without distillation - teacher forward, ms": rest,
+        "the same in CPU time, %": 100 * terms_cpu / forward_cpu,
+        "with its gradient, in CPU time, %": 100 * (terms_cpu + gradient_cpu) / forward_cpu,
+        "step - step without distillation - teacher forward, CPU ms": rest_cpu,
     }
