@@ -126,7 +126,7 @@ def build_distiller(distill: Mapping[str, Any] | None, student, *, statistics: I
 
 def named_regions(redefined: Mapping[str, Any] | None, terms: list) -> dict[str, Any]:
     """{name: region} of every registered region, with the config's own definitions on top."""
-    names = dict.fromkeys(term.region for term in terms)  # in the order of the terms, the same in every process
+    names = dict.fromkeys(term.region for term in terms)  # ordered: the same in every process
     regions = {name: REGIONS.get(name)() for name in names if name in REGIONS}
     return regions | {
         name: build(section, path=f"distill.regions.{name}") for name, section in (redefined or {}).items()
