@@ -30,7 +30,13 @@ class Postprocess:
     max_per_image: int
 
     def __call__(
-        self, scores: np.ndarray, boxes: np.ndarray, priors: Priors, batch: Mapping[str, Any]
+        self,
+        scores: np.ndarray,
+        boxes: np.ndarray,
+        priors: Priors,
+        batch: Mapping[str, Any],
+        *,
+        quality: np.ndarray | None = None,
     ) -> list[dict]:
         """Detections of every image.
 
@@ -40,13 +46,21 @@ class Postprocess:
             priors: for the level of every row.
             batch: `img_shapes` [N, 2] clips, `scale_factors` [N, 4] leads back to the original image,
                 `img_ids`.
+            quality: [N, P] in [0, 1], a head's centerness. The boxes are ranked and suppressed by score times
+                quality, which is also the detection's score; the threshold looks at the score alone.
         Returns:
             per image a dict of img_id, boxes [K, 4 or 5] in px of the original image, scores [K] falling,
             labels [K].
         """
         detections = []
         for image, img_id in enumerate(batch["img_ids"]):
-            found = self.select(scores[image], boxes[image], priors, batch["img_shapes"][image])
+            found = self.select(
+                scores[image],
+                boxes[image],
+                priors,
+                batch["img_shapes"][image],
+                quality=None if quality is None else quality[image],
+            )
             kept_boxes, kept_scores, labels = self.suppress(*found, batch["scale_factors"][image])
             detections.append(
                 {"img_id": img_id, "boxes": kept_boxes, "scores": kept_scores, "labels": labels}
@@ -54,15 +68,23 @@ class Postprocess:
         return detections
 
     def select(
-        self, scores: np.ndarray, boxes: np.ndarray, priors: Priors, image_shape: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Scores [K, C] and boxes [K, 4], fitted into the image, of the best `nms_pre` rows of every level of
-        one image.
+        self,
+        scores: np.ndarray,
+        boxes: np.ndarray,
+        priors: Priors,
+        image_shape: np.ndarray,
+        *,
+        quality: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Scores [K, C], boxes [K, 4], fitted into the image, and quality [K] of the best `nms_pre` rows of
+        every level of one image.
         """
+        ranks = scores.max(axis=1) if quality is None else scores.max(axis=1) * quality
         kept = np.concatenate(
-            [self._best_of_level(scores[level], level.start) for level in priors.level_slices]
+            [self._best_of_level(ranks[level], level.start) for level in priors.level_slices]
         )
-        return scores[kept], self.fit_into(boxes[kept], image_shape)
+        fitted = self.fit_into(boxes[kept], image_shape)
+        return scores[kept], fitted, None if quality is None else quality[kept]
 
     def fit_into(self, boxes: np.ndarray, image_shape: np.ndarray) -> np.ndarray:
         """Boxes [K, 4] clipped to an image of (height, width) px."""
@@ -72,19 +94,20 @@ class Postprocess:
         """Boxes [K, 4] in px of the original image, given the factors [4] of its resize."""
         return boxes / np.asarray(scale_factor, np.float32)
 
-    def _best_of_level(self, scores: np.ndarray, start: int) -> np.ndarray:
-        if not 0 < self.nms_pre < len(scores):
-            return np.arange(start, start + len(scores))
-        best = np.argpartition(-scores.max(axis=1), self.nms_pre)[: self.nms_pre]
+    def _best_of_level(self, ranks: np.ndarray, start: int) -> np.ndarray:
+        if not 0 < self.nms_pre < len(ranks):
+            return np.arange(start, start + len(ranks))
+        best = np.argpartition(-ranks, self.nms_pre)[: self.nms_pre]
         return np.sort(best) + start
 
     def suppress(
-        self, scores: np.ndarray, boxes: np.ndarray, scale_factor: np.ndarray
+        self, scores: np.ndarray, boxes: np.ndarray, quality: np.ndarray | None, scale_factor: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Final (boxes, scores, labels) of one image from candidate scores [K, C] and boxes [K, 4]."""
+        """Final (boxes, scores, labels) of one image from what `select` gives."""
         rows, labels = np.nonzero(scores > self.score_threshold)
         original = self.scale_back(boxes[rows], scale_factor).astype(np.float32)
-        kept = self.nms(original, scores[rows, labels], labels, self.max_per_image)
+        pair_scores = scores[rows, labels] if quality is None else scores[rows, labels] * quality[rows]
+        kept = self.nms(original, pair_scores, labels, self.max_per_image)
         return kept[0].astype(np.float32), kept[1].astype(np.float32), kept[2].astype(np.int64)
 
 

@@ -12,7 +12,7 @@ def batch(**changes):
     return one | changes
 
 
-def detections(scores, boxes, settings=None, **changes):
+def detections(scores, boxes, settings=None, quality=None, **changes):
     priors = AnchorGenerator((8, 16)).priors([(1, 3), (1, 2)])
     process = Postprocess(
         **(
@@ -20,7 +20,8 @@ def detections(scores, boxes, settings=None, **changes):
             | (settings or {})
         )
     )
-    return process(np.float32([scores]), np.float32([boxes]), priors, batch(**changes))[0]
+    quality = None if quality is None else np.float32([quality])
+    return process(np.float32([scores]), np.float32([boxes]), priors, batch(**changes), quality=quality)[0]
 
 
 FAR = [[0, 0, 8, 8], [10, 0, 18, 8], [20, 0, 28, 8], [30, 0, 38, 8], [52, 36, 70, 50]]
@@ -55,3 +56,16 @@ def test_overlapping_boxes_of_one_class_are_suppressed():
 def test_nothing_above_the_threshold_gives_empty_arrays():
     found = detections(np.zeros((5, 2)), FAR)
     assert found["boxes"].shape == (0, 4) and found["scores"].shape == (0,) and found["labels"].shape == (0,)
+
+
+def test_quality_ranks_and_scales_after_the_threshold():
+    scores = [[0.9, 0], [0.8, 0], [0.7, 0], [0.6, 0], [0.2, 0]]
+    found = detections(scores, FAR, quality=[0.1, 1.0, 0.5, 0.25, 1.0])
+    # The first row is third of its level by score times quality; the last is below the threshold by itself.
+    np.testing.assert_allclose(found["scores"], [0.8, 0.35, 0.15], rtol=1e-6)
+
+
+def test_quality_decides_which_of_two_boxes_survives():
+    boxes = [[0, 0, 8, 8], [0, 0, 8, 7], *FAR[2:]]
+    found = detections([[0.9, 0], [0.8, 0], [0, 0], [0, 0], [0, 0]], boxes, quality=[0.5, 1, 1, 1, 1])
+    np.testing.assert_allclose(found["scores"], [0.8])
