@@ -21,7 +21,8 @@ class Assignment:
         labels: [N, P] int32 class of a positive, C (background) otherwise.
         positive_mask: [N, P] 1 for positives.
         label_weights: [N, P] 0 for ignored priors and for cells outside the image's padded area, else 1.
-        max_iou: [N, P] ATSS: IoU with the assigned box, 0 without one; max-IoU: highest IoU with any box.
+        max_iou: [N, P] ATSS: IoU with the assigned box, 0 without one; max-IoU: highest IoU with any box;
+            FCOS: 0.
         gt_thresholds: [N, G] IoU from which ATSS accepts a prior for the box (t_g), `UNREACHABLE` for empty
             slots and for boxes with a single candidate; None for other assigners.
         num_total_pos: scalar, sum over the images of max(number of positives, 1).

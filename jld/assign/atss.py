@@ -113,7 +113,7 @@ def nearest_in_window(priors, centers, pad_shapes: np.ndarray, topk: int) -> Can
     distance = jt.ternary(valid > 0, distance.flatten(3), UNREACHABLE * UNREACHABLE)
     # Ranks compare a number with itself: both sides have to be the same stored value.
     distance = distance.stop_fuse()
-    rank = _rank(distance)  # [N, G, L, k * k]
+    rank = ascending_rank(distance)  # [N, G, L, k * k]
     cells = (rows * grid.widths).unsqueeze(4) + columns.unsqueeze(3)
     anchor = jt.arange(per_cell)
     index = grid.offsets + cells.flatten(3).unsqueeze(4) * per_cell + anchor  # [N, G, L, k * k, A]
@@ -158,7 +158,7 @@ class _Grid:
         return jt.minimum(cells, valid.unsqueeze(3) - 1.0).int32(), distance, exists.float32()
 
 
-def _rank(values):
+def ascending_rank(values):
     """[..., K] how many entries of the row come before this one in ascending order, ties by position."""
     mine, other = values.unsqueeze(-1), values.unsqueeze(-2)
     order = jt.arange(values.shape[-1])

@@ -6,9 +6,11 @@ ordinary case.
 """
 
 from jld.assign.regions.everywhere import All
+from jld.assign.regions.fcos import FCOSValuableRegion
 from jld.assign.regions.fine_grained import FineGrained
 from jld.assign.regions.general_instance import GeneralInstance
 from jld.assign.regions.inside_gt import Background, InsideGT
 from jld.assign.regions.main import MainRegion
+from jld.assign.regions.own_level import FineGrainedOwnLevel, InsideOwnLevel
 from jld.assign.regions.rotated import ReleasedRotatedLDRegion, RotatedFineGrained, RotatedLDRegion
 from jld.assign.regions.valuable import ValuableLocalizationRegion

@@ -1,0 +1,23 @@
+"""The valuable localization region of detectors that learn points instead of anchors."""
+
+from __future__ import annotations
+
+from jld.assign.atss import inset_px
+from jld.registry import REGIONS
+
+
+@REGIONS.register(aliases=("fcos_vlr",))
+class FCOSValuableRegion:
+    """Points inside an object, on every level, that are not positive (`fcos_vlr`).
+
+    Points have no overlap with an object that could be compared with a threshold; with centre sampling and
+    ranges per level most points inside an object are negatives, and there the teacher still knows its sides.
+
+    Source: HikariTJU/LD, `_get_target_single` of its LDFCOSHead; arXiv:2204.05957.
+    """
+
+    def __call__(self, context):
+        """[N, P] 1 inside the region."""
+        boxes, mask = context.targets.boxes.unsqueeze(2), context.targets.mask.unsqueeze(2)
+        inside = ((inset_px(context.priors.centers, boxes) > 0.0).float32() * mask).max(1)  # [N, P]
+        return inside * (1.0 - context.assignment.positive_mask) * context.valid_mask
