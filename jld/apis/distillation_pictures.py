@@ -106,7 +106,9 @@ class _Step:
         self.teacher = None if distiller is None else distiller.teacher
         known = {} if distiller is None else distiller.regions
         redefined = (config.distill or {}).get("regions")
-        self.regions = named_regions(redefined, [SimpleNamespace(region=name) for name in regions]) | known
+        self.regions = (
+            named_regions(redefined, [SimpleNamespace(regions=(name,)) for name in regions]) | known
+        )
         for name in regions:
             if name not in self.regions:
                 raise ConfigError(f"unknown region {name!r}: {suggestion(name, REGIONS.names())}")

@@ -107,8 +107,21 @@ LOADER_KEYS: tuple[Key, ...] = (
 
 DISTILL_KEYS: tuple[Key, ...] = (
     Key("teacher", Section, None, "dict(config, checkpoint)", reg.TEACHERS, default_type="FrozenTeacher"),
+    Key("teachers", Section, None, "several teachers, {name: dict(config, checkpoint)}"),
     Key("terms", list | None, None, "the losses that compare student and teacher", reg.TERMS),
     Key("regions", Section, None, "regions redefined for this run, {name: dict(type=...)}", reg.REGIONS),
+)
+
+LESSON_KEYS: tuple[Key, ...] = (
+    Key("teacher", str | None, None, "which of several teachers; None is `distill.teacher`"),
+    Key("schedule", Section, None, "when the term acts; None is always"),
+)
+
+TERM_SCHEDULE_KEYS: tuple[Key, ...] = (
+    Key("start", int, 0, "first step the term acts in, counted from 0", minimum=0),
+    Key("stop", Count, None, "first step it no longer acts in; None is never", minimum=1),
+    Key("warmup", int, 0, "steps over which its weight rises to the full one", minimum=0),
+    Key("decay", Literal["constant", "linear", "cosine"], "constant", "its weight from there to `stop`"),
 )
 
 AUTO_SCALE_KEYS: tuple[Key, ...] = (
@@ -179,6 +192,8 @@ def describe_schema() -> str:
         ("`dataset`", DATASET_KEYS),
         ("In each dataset, beside its constructor's arguments", LOADER_KEYS),
         ("`distill`", DISTILL_KEYS),
+        ("In each of `distill.terms`, beside its constructor's arguments", LESSON_KEYS),
+        ("`schedule` of a term", TERM_SCHEDULE_KEYS),
         ("`auto_scale_lr`", AUTO_SCALE_KEYS),
     )
     return "\n\n".join(f"### {title}\n\n{_table(keys)}" for title, keys in tables) + "\n"

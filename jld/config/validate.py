@@ -7,6 +7,7 @@ config file, the key path, and the nearest thing that would be right.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -17,8 +18,10 @@ from jld.config.schema import (
     AUTO_SCALE_KEYS,
     DATASET_KEYS,
     DISTILL_KEYS,
+    LESSON_KEYS,
     LOADER_KEYS,
     REQUIRED,
+    TERM_SCHEDULE_KEYS,
     TOP_LEVEL,
     Key,
     registry_at,
@@ -29,7 +32,10 @@ from jld.registry import DATASETS, EVALUATORS, REGIONS, TEACHERS, TERMS, Registr
 # Checked by methods of their own, or not meant to be built.
 _OWN_RULES = ("dataset", "distill", "auto_scale_lr", "published")
 _TEACHER = next(key for key in DISTILL_KEYS if key.name == "teacher")
+# A whole config of its own, checked when it is loaded.
+_TEACHERS_CONFIG = re.compile(r"distill\.teacher(s\.[^.]+)?\.config")
 _LOADER = {key.name: key for key in LOADER_KEYS}
+_LESSON = {key.name: key for key in LESSON_KEYS}
 
 
 def check_config(config: Mapping[str, Any]) -> None:
@@ -133,16 +139,38 @@ class _Checker:
         if not isinstance(distill, Mapping):
             return
         self.check_keys(distill, DISTILL_KEYS, "distill")
-        teacher = distill.get("teacher")
-        if isinstance(teacher, Mapping):
-            self.check_section(_TEACHER.typed(teacher), "distill.teacher", TEACHERS)
-        elif teacher is None and distill.get("terms"):
+        teachers = self.check_teachers(distill)
+        if not teachers and distill.get("terms"):
             self.report("distill.teacher", "terms need a teacher: add dict(config=..., checkpoint=...).")
         if isinstance(distill.get("terms"), list | tuple):
             for index, term in enumerate(distill["terms"]):
-                self.check_section(term, f"distill.terms.{index}", TERMS)
+                path = f"distill.terms.{index}"
+                self.check_section(term, path, TERMS, _LESSON)
+                if isinstance(term, Mapping):
+                    self.check_lesson(term, path, teachers)
         for name in self.own_regions:
             self.check_section(distill["regions"][name], f"distill.regions.{name}", REGIONS)
+
+    def check_teachers(self, distill: Mapping) -> list[str]:
+        """Looks at `distill.teacher` and `distill.teachers`; returns their names."""
+        several = distill.get("teachers")
+        found = {"teacher": distill.get("teacher")}
+        if isinstance(several, Mapping):
+            found |= {f"teachers.{name}": section for name, section in several.items()}
+        for path, section in found.items():
+            if isinstance(section, Mapping):
+                self.check_section(_TEACHER.typed(section), f"distill.{path}", TEACHERS)
+            elif path != "teacher":
+                self.report(f"distill.{path}", f"must be dict(config=..., checkpoint=...), got {section!r}.")
+        return [path.removeprefix("teachers.") for path, section in found.items() if section is not None]
+
+    def check_lesson(self, term: Mapping, path: str, teachers: list[str]) -> None:
+        """Which teacher a term learns from, and when."""
+        teacher = term.get("teacher")
+        if isinstance(teacher, str) and teacher not in teachers:
+            self.report(f"{path}.teacher", f"unknown teacher {teacher!r}: {suggestion(teacher, teachers)}")
+        if isinstance(term.get("schedule"), Mapping):
+            self.check_keys(term["schedule"], TERM_SCHEDULE_KEYS, f"{path}.schedule")
 
     # Sections whose schema is a constructor.
 
@@ -222,7 +250,7 @@ class _Checker:
             is_default = parameter is not None and value is parameter.default
             if not is_default and not fits(value, annotation):
                 self.report(place, f"must be {describe(annotation)}, got {_short(value)}.")
-            if place != "distill.teacher.config":  # a whole config of its own, checked when it is loaded
+            if not _TEACHERS_CONFIG.fullmatch(place):
                 self.check_inside(value, place, key, annotation)
 
     def check_inside(self, value: Any, path: str, key: str, annotation: Any) -> None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jld.distill.terms.base import Term, shape_problems
 from jld.errors import ConfigError
-
-# What to do when a term reads a prediction that a model does not make.
-CURES = {
-    "box_logits": "use a head with reg_max (a box distribution), or a feature term",
-    "cls_logits": "use a detector with a classification head",
-}
 
 
 def describe_detector(detector: Any) -> dict[str, Any]:
@@ -25,45 +21,55 @@ def describe_detector(detector: Any) -> dict[str, Any]:
     }
 
 
-def check_compatible(student: Any, teacher: Any, terms: list) -> None:
+def check_compatible(
+    student: Any, teachers: Mapping[str, Any], lessons: Sequence[tuple[Term, str]], regions: Mapping[str, Any]
+) -> None:
     """Refuses combinations that cannot be distilled.
 
+    Terms that compare predictions need the same priors; terms on features need some stride that both
+    have.
+
     Args:
-        student, teacher: detectors whose head offers `prediction_shapes()`, the trailing shape per prior of
-            every key it predicts.
-        terms: distillation terms with `requires`.
+        student: detector whose head offers `prediction_shapes()`, the trailing shape per prior of every key
+            it predicts.
+        teachers: {name: detector}.
+        lessons: (term, name of its teacher).
+        regions: {name: region object}; one that reads predictions names them in `requires`.
     Raises:
         ConfigError: all problems at once: other strides or priors, a prediction that a term needs is missing,
             or its shape differs (classes, sides, bins).
     """
-    problems = []
+    refused = []
+    for name, teacher in teachers.items():
+        terms = [term for term, of in lessons if of == name]
+        problems = _problems(student, teacher, terms, regions)
+        if problems:
+            which = "this teacher" if len(teachers) == 1 else f"the teacher {name!r}"
+            refused.append(f"{which} cannot teach this student:\n  " + "\n  ".join(dict.fromkeys(problems)))
+    if refused:
+        raise ConfigError("\n".join(refused))
+
+
+def _problems(student: Any, teacher: Any, terms: Sequence[Term], regions: Mapping[str, Any]) -> list[str]:
     mine, yours = describe_detector(student), describe_detector(teacher)
-    if any(term.requires for term in terms):
+    problems = []
+    readers = {
+        name: regions[name] for term in terms for name in term.regions if hasattr(regions[name], "requires")
+    }
+    if readers or any(term.requires for term in terms):
         problems += [
             f"{name} differ: student {mine[name]}, teacher {yours[name]}"
             for name in ("strides", "priors per cell")
             if mine[name] != yours[name]
         ]
-    for term in terms:
-        for key in term.requires:
-            problems += _prediction_problems(type(term).__name__, key, student, teacher)
-    if problems:
-        raise ConfigError(
-            "this teacher cannot teach this student:\n  " + "\n  ".join(dict.fromkeys(problems))
-        )
-
-
-def _prediction_problems(term: str, key: str, student: Any, teacher: Any) -> list[str]:
-    shapes = {}
-    problems = []
-    for role, detector in (("student", student), ("teacher", teacher)):
-        shapes[role] = detector.bbox_head.prediction_shapes().get(key)
-        if shapes[role] is None:
-            head, cure = type(detector.bbox_head).__name__, CURES.get(key, "use another term")
-            problems.append(f"{term} needs {key}; the {role}'s {head} does not predict it: {cure}")
-    if not problems and shapes["student"] != shapes["teacher"]:
+    if any(term.reads_features for term in terms) and not set(mine["strides"]) & set(yours["strides"]):
         problems.append(
-            f"{term} compares {key}, but its shape per prior is {shapes['student']} for the student and "
-            f"{shapes['teacher']} for the teacher: give both the same num_classes and reg_max"
+            f"no stride is shared: student {mine['strides']}, teacher {yours['strides']}; a term on features "
+            "compares maps of equal stride"
         )
+    for region in readers.values():
+        for key in region.requires:
+            problems += shape_problems(region, key, student, teacher)
+    for term in terms:
+        problems += term.bind(student, teacher)
     return problems

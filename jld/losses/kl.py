@@ -7,15 +7,20 @@ from jld.losses.reduction import WeightedLoss
 from jld.registry import LOSSES
 from jld.toolchain import jittor as jt
 
+# Probabilities below count as this one in a logarithm; entries no teacher bin falls into have none at all.
+SMALLEST = 1e-30
 
-def kl_divergence(student_logits, teacher_logits, temperature: float):
+
+def kl_divergence(student_logits, teacher_logits, temperature: float, projection=None):
     """KL divergence from the teacher's to the student's distribution, both softened by a temperature.
 
     Args:
         student_logits: [..., B] before the softmax.
-        teacher_logits: [..., B]; no gradient flows into it.
+        teacher_logits: [..., B]; no gradient flows into it. With a projection [..., S, B_teacher].
         temperature: both sides are divided by it and the result is multiplied by its square, so that the
             gradient keeps its size.
+        projection: [S, B_teacher, B], rows adding up to 1, or None: takes the teacher's softened
+            probabilities to the student's entries first.
     Returns:
         [...] mean over the B entries (not the sum), in nats; zero where both rows agree.
     Raises:
@@ -24,14 +29,18 @@ def kl_divergence(student_logits, teacher_logits, temperature: float):
     Source: arXiv:2102.12252, localization distillation loss; the mean over bins is the released code's.
     """
     check_temperature(temperature)
-    if student_logits.shape[-1] != teacher_logits.shape[-1]:
+    if projection is None and student_logits.shape[-1] != teacher_logits.shape[-1]:
         raise ValueError(
             f"student rows have {student_logits.shape[-1]} entries and teacher rows "
             f"{teacher_logits.shape[-1]}: both need the same number of bins or classes."
         )
     log_student = jt.nn.log_softmax(student_logits / temperature, dim=-1)
     log_teacher = jt.nn.log_softmax(teacher_logits.detach() / temperature, dim=-1)
-    return (jt.exp(log_teacher) * (log_teacher - log_student)).mean(-1) * (temperature * temperature)
+    teacher = jt.exp(log_teacher)
+    if projection is not None:
+        teacher = (teacher.unsqueeze(-1) * projection).sum(-2)  # [..., S, B]
+        log_teacher = jt.log(jt.maximum(teacher, SMALLEST))
+    return (teacher * (log_teacher - log_student)).mean(-1) * (temperature * temperature)
 
 
 def check_temperature(temperature: float) -> float:

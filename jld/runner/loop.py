@@ -149,7 +149,8 @@ class TrainingLoop:
         assignment = self.detector.assign(trace, targets)
         losses = dict(self.detector.losses(trace, assignment, targets))
         if self.distiller is not None:
-            losses.update(self.distiller(trace, assignment, targets, images))
+            step = max(self.iteration - 1, 0)  # the running step is counted already
+            losses.update(self.distiller(trace, assignment, targets, images, step))
         return losses
 
     @contextmanager

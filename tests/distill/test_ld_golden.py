@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from jld.distill import Distiller
+from jld.distill import Distiller, Lesson
 from jld.distill.distiller import named_regions
 from jld.models import Trace
 from jld.models.heads.distribution import flatten_levels
@@ -66,7 +66,11 @@ def term_sections(resolved: dict) -> list[dict]:
 def make_distiller(sections, teacher_trace, regions=None) -> Distiller:
     terms = [build(section) for section in sections]
     released = {"gi": dict(type="GeneralInstance", padding="at_origin")}
-    return Distiller(lambda *_: teacher_trace, terms, named_regions(released, terms) | (regions or {}))
+    return Distiller(
+        {"teacher": lambda *_: teacher_trace},
+        list(map(Lesson, terms)),
+        named_regions(released, terms) | (regions or {}),
+    )
 
 
 def given_head(meta):
@@ -147,7 +151,7 @@ def assert_region(distiller, region, arrays, meta):
 def assert_decoupled(trace, teacher, assignment, targets, arrays, meta):
     weight = meta["resolved"]["loss_im"]["loss_weight"]
     # The file counts the padding of the batch as background, which our `background` region leaves out.
-    inside = named_regions(None, [SimpleNamespace(region="inside_gt")])["inside_gt"]
+    inside = named_regions(None, [SimpleNamespace(regions=("inside_gt",))])["inside_gt"]
     complement = {"complement": lambda context: 1.0 - inside(context)}
     for region, key in (("inside_gt", "im_foreground"), ("complement", "im_background")):
         section = dict(type="FeatureImitation", region=region, weight=weight)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jld.assign.regions import ReleasedRotatedLDRegion, RotatedFineGrained
-from jld.distill import Distiller
+from jld.distill import Distiller, Lesson
 from jld.distill.context import StepContext
 from jld.distill.distiller import named_regions
 from jld.registry import build
@@ -66,7 +66,9 @@ def term_sections(resolved: dict) -> list[dict]:
 def make_distiller(sections, teacher_trace, imitation=None) -> Distiller:
     terms = [build(section) for section in sections]
     given = {} if imitation is None else {"given": imitation}
-    return Distiller(lambda *_: teacher_trace, terms, named_regions(None, terms) | given)
+    return Distiller(
+        {"teacher": lambda *_: teacher_trace}, list(map(Lesson, terms)), named_regions(None, terms) | given
+    )
 
 
 def given_cells(arrays, key):

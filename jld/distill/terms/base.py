@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from jld.distill.context import StepContext
 from jld.distill.reduction import check_reduction, reduce_over_region
 from jld.errors import ConfigError, suggestion
@@ -23,11 +25,79 @@ def _max_score(context: StepContext, region_weights):
 WEIGHTINGS = {"uniform": _uniform, "iou": _iou, "max_score": _max_score}
 
 
-class RegionTerm:
+class Term:
+    """One distillation loss: reads both traces, returns one scalar; may own adapters.
+
+    Subclasses give `__call__(context)`, a scalar Var to which `weight` is not yet applied.
+
+    Args:
+        weight: factor of the scalar; a term of weight 0 is removed before training.
+        name: key in the loss dict, must contain "loss".
+    Attributes:
+        regions: names of the regions the term asks the context for.
+        requires: keys of `predictions` both models must offer, in equal shapes and for the same priors.
+        reads_features: whether the neck's maps are read; then some strides must be shared.
+    Raises:
+        ConfigError: a name without "loss".
+    """
+
+    regions: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    reads_features = False
+
+    def __init__(self, weight: float, name: str):
+        if "loss" not in name:
+            raise ConfigError(
+                f"{type(self).__name__}: name {name!r} must contain 'loss', or it is not added up."
+            )
+        self.weight = float(weight)
+        self.name = name
+
+    def bind(self, student: Any, teacher: Any) -> list[str]:
+        """Prepares the term for two detectors; what keeps them from being combined, one sentence each."""
+        return [problem for key in self.requires for problem in shape_problems(self, key, student, teacher)]
+
+    def parameters(self) -> list:
+        """Trainable parameters the term owns (adapters): trained with the student, never saved with it."""
+        return []
+
+    def describe(self) -> str:
+        """The term in one line, for the table printed before training."""
+        return f"{self.name}: {type(self).__name__}(weight={self.weight:g})"
+
+
+# What to do when a term reads a prediction that a model does not make.
+CURES = {
+    "box_logits": "use a head with reg_max (a box distribution), or a feature term",
+    "cls_logits": "use a detector with a classification head",
+}
+
+
+def shape_problems(term: Any, key: str, student: Any, teacher: Any, axes: slice = slice(None)) -> list[str]:
+    """Why `predictions[key]` of two detectors cannot be compared; empty where they can.
+
+    Args:
+        axes: which of the trailing axes per prior must agree.
+    """
+    shapes, problems = {}, []
+    kind = type(term).__name__
+    for role, detector in (("student", student), ("teacher", teacher)):
+        shapes[role] = detector.bbox_head.prediction_shapes().get(key)
+        if shapes[role] is None:
+            head, cure = type(detector.bbox_head).__name__, CURES.get(key, "use another term")
+            problems.append(f"{kind} needs {key}; the {role}'s {head} does not predict it: {cure}")
+    if not problems and shapes["student"][axes] != shapes["teacher"][axes]:
+        problems.append(
+            f"{kind} compares {key}, but its shape per prior is {shapes['student']} for the student and "
+            f"{shapes['teacher']} for the teacher: give both the same num_classes and reg_max"
+        )
+    return problems
+
+
+class RegionTerm(Term):
     """A term that compares student and teacher per prior inside one region.
 
-    Subclasses give `requires`, the keys of `predictions` both models must offer, and `divergence(context)`,
-    [N, P] values.
+    Subclasses give `requires` and `divergence(context)`, [N, P] values.
 
     Args:
         region: name of the region.
@@ -42,23 +112,18 @@ class RegionTerm:
     """
 
     kind = ""
-    requires: tuple[str, ...] = ()
 
     def __init__(
         self, region: str, weight: float, temperature: float, weighting: str, reduction: str, name: str | None
     ):
         if weighting not in WEIGHTINGS:
             raise ConfigError(f"unknown weighting {weighting!r}: {suggestion(weighting, WEIGHTINGS)}")
+        super().__init__(weight, name or f"loss_{self.kind}" + ("" if region == "main" else f"_{region}"))
         self.region = region
-        self.weight = float(weight)
+        self.regions = (region,)
         self.temperature = float(check_temperature(temperature))
         self.weighting = weighting
         self.reduction = check_reduction(reduction)
-        self.name = name or f"loss_{self.kind}" + ("" if region == "main" else f"_{region}")
-        if "loss" not in self.name:
-            raise ConfigError(
-                f"{type(self).__name__}: name {name!r} must contain 'loss', or it is not added up."
-            )
 
     def __call__(self, context: StepContext):
         """Scalar Var, `weight` not yet applied."""
@@ -75,6 +140,9 @@ class RegionTerm:
         """[N, P] difference of teacher and student at every prior."""
         raise NotImplementedError
 
-    def parameters(self) -> list:
-        """Trainable parameters the term owns (adapters): trained with the student, never saved with it."""
-        return []
+    def describe(self) -> str:
+        """See `Term`."""
+        return (
+            f"{self.name}: {type(self).__name__}(region={self.region}, weight={self.weight:g}, "
+            f"temperature={self.temperature:g}, weighting={self.weighting}, reduction={self.reduction})"
+        )

@@ -6,6 +6,8 @@ the fine-grained mask or of general instances is the region's name.
 
 from __future__ import annotations
 
+from typing import Any
+
 from jld.distill.context import StepContext
 from jld.distill.reduction import level_membership
 from jld.distill.terms.base import RegionTerm
@@ -39,6 +41,7 @@ class FeatureImitation(RegionTerm):
     """
 
     kind = "im"
+    reads_features = True
 
     def __init__(
         self,
@@ -55,9 +58,25 @@ class FeatureImitation(RegionTerm):
     ):
         super().__init__(region, weight, 1.0, weighting, reduction, name)
         self.needs_positives = needs_positives
+        self.channels = (student_channels, teacher_channels)
         self.adapter = None
         if adapter is not None:
             self.adapter = _make_adapter(adapter, student_channels, teacher_channels)
+
+    def bind(self, student: Any, teacher: Any) -> list[str]:
+        """See `Term`; the maps must be of equal width, or the adapter must fit them."""
+        own, given = student.feature_channels, teacher.feature_channels
+        if self.adapter is None and own != given:
+            return [
+                f"FeatureImitation: the student's maps have {own} channels, the teacher's {given}: add "
+                f"adapter='1x1', student_channels={own}, teacher_channels={given}"
+            ]
+        if self.adapter is not None and self.channels != (own, given):
+            return [
+                f"FeatureImitation: the adapter goes from {self.channels[0]} to {self.channels[1]} channels, "
+                f"but the student's maps have {own} and the teacher's {given}"
+            ]
+        return []
 
     def parameters(self) -> list:
         """The adapter's weight and bias."""
@@ -71,13 +90,15 @@ class FeatureImitation(RegionTerm):
         return self.reduce(context, weights)
 
     def divergence(self, context: StepContext):
-        """[N, P] squared difference, mean over channels; the priors of one cell share their cell's value."""
-        columns = []
-        for student, teacher in zip(context.student.features, context.teacher.features, strict=True):
+        """[N, P] squared difference, mean over channels; the priors of one cell share their cell's value.
+
+        Zero on levels of a stride that the teacher lacks.
+        """
+        columns = [jt.zeros((x.shape[0], x.shape[2] * x.shape[3])) for x in context.student.features]
+        for level, student, teacher in context.feature_levels():
             student = student if self.adapter is None else self.adapter(student)
             difference = student - teacher.stop_grad()
-            cells = (difference * difference).mean(dim=1)  # [N, H, W]
-            columns.append(cells.reshape(cells.shape[0], -1))
+            columns[level] = (difference * difference).mean(dim=1).reshape(columns[level].shape)  # [N, H * W]
         values = jt.concat(columns, dim=1)  # [N, cells]
         per_cell = context.priors.num_per_cell
         return (

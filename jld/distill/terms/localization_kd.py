@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from jld.distill.context import StepContext
-from jld.distill.terms.base import RegionTerm
+from jld.distill.projection import projection
+from jld.distill.terms.base import RegionTerm, shape_problems
 from jld.errors import ConfigError
 from jld.losses.kl import kl_divergence
 from jld.registry import TERMS
+from jld.toolchain import jittor as jt
 
 
 @TERMS.register
@@ -20,6 +24,9 @@ class LocalizationKD(RegionTerm):
         sides: `mean` divides by the number of sides (avg_factor 4 of the horizontal code), `sum` does not
             (the rotated code); with `joint` all sides share one softmax over S*B entries (the released
             RetinaNet variant).
+        support: `same` refuses a teacher whose bins stand for other distances than the student's; `projected`
+            moves its probabilities to the student's bins (an option of jld: other `reg_max`, other ranges, or
+            points at another place in the cell).
         region, weight, temperature, weighting, reduction, name: see `RegionTerm`. The released VLR term
             divides by 16 instead of 4: weight 0.0625 here is its 0.25.
     Source: arXiv:2102.12252, section 3; arXiv:2204.05957; HikariTJU/LD mmdet/models/dense_heads/ld_head.py.
@@ -38,16 +45,41 @@ class LocalizationKD(RegionTerm):
         weighting: str = "max_score",
         reduction: str = "sum",
         sides: str = "mean",
+        support: str = "same",
         name: str | None = None,
     ):
         super().__init__(region, weight, temperature, weighting, reduction, name)
         if sides not in ("mean", "sum", "joint"):
             raise ConfigError(f"LocalizationKD: sides is {sides!r}, it must be 'mean', 'sum' or 'joint'.")
-        self.sides = sides
+        if support not in ("same", "projected"):
+            raise ConfigError(f"LocalizationKD: support is {support!r}, it must be 'same' or 'projected'.")
+        if support == "projected" and sides == "joint":
+            raise ConfigError(
+                "LocalizationKD: sides='joint' mixes the sides, nothing can be projected: use 'mean'."
+            )
+        self.sides, self.support = sides, support
+        self._projection = None
+
+    def bind(self, student: Any, teacher: Any) -> list[str]:
+        """See `Term`; computes the projection of the bins."""
+        is_projected = self.support == "projected"
+        problems = shape_problems(
+            self, "box_logits", student, teacher, axes=slice(0, 1) if is_projected else slice(None)
+        )
+        if problems:
+            return problems
+        matrices = projection(student.bbox_head, teacher.bbox_head)
+        if matrices is not None and not is_projected:
+            return [
+                "LocalizationKD: the teacher's bins stand for other distances than the student's: "
+                "give both heads the same ranges and prior positions, or set support='projected'"
+            ]
+        self._projection = matrices
+        return []
 
     def divergence(self, context: StepContext):
         per_side = context.cached(
-            ("ld", self.temperature, self.sides == "joint"), lambda: self._per_side(context)
+            ("ld", self.temperature, self.sides == "joint", self.support), lambda: self._per_side(context)
         )
         return per_side.mean(dim=2) if self.sides == "mean" else per_side.sum(dim=2)  # [N, P]
 
@@ -57,4 +89,5 @@ class LocalizationKD(RegionTerm):
         if self.sides == "joint":
             n, p, s, b = student.shape
             student, teacher = student.reshape(n, p, 1, s * b), teacher.reshape(n, p, 1, s * b)
-        return kl_divergence(student, teacher, self.temperature)  # [N, P, S]
+        matrices = None if self._projection is None else jt.array(self._projection)
+        return kl_divergence(student, teacher, self.temperature, matrices)  # [N, P, S]

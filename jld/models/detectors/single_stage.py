@@ -25,6 +25,11 @@ class SingleStageDetector(jt.Module):
     def __init__(self, backbone: jt.Module, neck: jt.Module, bbox_head: jt.Module):
         self.backbone, self.neck, self.bbox_head = backbone, neck, bbox_head
 
+    @property
+    def feature_channels(self) -> int:
+        """Channels of the neck's maps, which distillation reads."""
+        return self.neck.out_channels
+
     def execute(self, images: jt.Var) -> Trace:
         """The trace of images [N, 3, H, W], normalised and padded."""
         features = self.neck(self.backbone(images))

@@ -76,6 +76,7 @@ class FPN(jt.Module):
         self.start_level, self.num_inputs, self.num_outs = start_level, len(in_channels), num_outs
         self.extra_source = "on_input" if add_extra_convs is True else add_extra_convs
         self.relu_before_extra_convs = relu_before_extra_convs
+        self.out_channels = out_channels
         self.lateral_convs = nn.Sequential(*(ConvModule(channels, out_channels, 1) for channels in used))
         convs = [ConvModule(out_channels, out_channels, 3, padding=1) for _ in used]
         if self.extra_source:

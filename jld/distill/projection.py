@@ -1,0 +1,61 @@
+"""A teacher's box-edge distribution on the student's bins, where the two heads cut an edge into other bins.
+
+An option of jld; the published methods need heads of one support.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def bin_values(head: Any) -> np.ndarray:
+    """[S, B] the values over which a head's side distributions run.
+
+    Heads without `supports` count in strides: 0, 1, ..., B - 1 on every side.
+    """
+    supports = getattr(head, "supports", None)
+    if supports is not None:
+        return np.asarray(supports, np.float64)
+    sides, bins = head.prediction_shapes()["box_logits"]
+    return np.tile(np.arange(bins, dtype=np.float64), (sides, 1))
+
+
+def reference_shift(student_head: Any, teacher_head: Any) -> np.ndarray:
+    """[4] what to add to the teacher's distances, in strides, to measure them from the student's points.
+
+    Heads place a cell's point at its corner or its centre (`center_offset`); distances are to the left, top,
+    right and bottom.
+    """
+    mine, yours = (getattr(head.priors, "center_offset", 0.0) for head in (student_head, teacher_head))
+    return (mine - yours) * np.array([1.0, 1.0, -1.0, -1.0])
+
+
+def projection(student_head: Any, teacher_head: Any) -> np.ndarray | None:
+    """The matrices that take the teacher's probabilities to the student's bins.
+
+    The probability of a teacher's bin is split between the two student bins around its value, in proportion
+    to their nearness: the expectation stays the same. What lies outside the student's range goes to its
+    outermost bin.
+
+    Returns:
+        float32 [S, B_teacher, B_student], rows adding up to 1; None where the bins agree already.
+    """
+    own, given = bin_values(student_head), bin_values(teacher_head)
+    if len(own) == 4:  # rotated deltas are relative to anchors, not to points
+        given = given + reference_shift(student_head, teacher_head)[:, None]
+    if own.shape == given.shape and np.allclose(own, given, atol=1e-6):
+        return None
+    return np.stack([_split(*rows) for rows in zip(own, given, strict=True)]).astype(np.float32)
+
+
+def _split(own: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """[B_teacher, B_student] linear interpolation weights of `given` values between `own` ones."""
+    place = np.interp(given, own, np.arange(len(own)))  # fractional bin, clipped to the range
+    lower = np.minimum(place.astype(int), len(own) - 2)
+    rows = np.arange(len(given))
+    matrix = np.zeros((len(given), len(own)))
+    matrix[rows, lower] = 1.0 - (place - lower)
+    matrix[rows, lower + 1] = place - lower
+    return matrix

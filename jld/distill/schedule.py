@@ -1,0 +1,69 @@
+"""When a distillation term acts, and how strongly: a factor of its weight that follows the training step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from jld.config.schema import TERM_SCHEDULE_KEYS
+from jld.errors import ConfigError, suggestion
+
+DECAYS = {
+    "constant": lambda share: 1.0,
+    "linear": lambda share: 1.0 - share,
+    "cosine": lambda share: 0.5 * (1.0 + math.cos(math.pi * share)),
+}
+
+
+class TermSchedule:
+    """A factor between 0 and 1 for every step of a training.
+
+    Args:
+        start: first step the term acts in, counted from 0.
+        stop: first step it no longer acts in; None is never.
+        warmup: steps over which the factor rises in a line from 1 / (warmup + 1) to 1.
+        decay: what the factor does from the end of the warm-up to `stop`: `constant`, `linear` or `cosine`,
+            the latter two down to 0.
+    Raises:
+        ConfigError: unknown decay, a decay without an end, or no step between start and stop.
+    """
+
+    def __init__(self, start: int = 0, stop: int | None = None, warmup: int = 0, decay: str = "constant"):
+        if decay not in DECAYS:
+            raise ConfigError(f"unknown decay {decay!r} of a term's schedule: {suggestion(decay, DECAYS)}")
+        if stop is None and decay != "constant":
+            raise ConfigError(f"a {decay} decay must know where it ends: give the schedule a `stop`.")
+        if stop is not None and stop <= start + warmup:
+            raise ConfigError(
+                f"a term's schedule starts at {start}, warms up for {warmup} steps and stops at {stop}: "
+                "`stop` must lie behind start + warmup."
+            )
+        self.start, self.stop, self.warmup, self.decay = start, stop, warmup, decay
+
+    @classmethod
+    def from_config(cls, section: Mapping[str, Any] | None) -> TermSchedule:
+        """The schedule of a term's `schedule` section; None acts always and fully."""
+        known = [key.name for key in TERM_SCHEDULE_KEYS]
+        for key in section or ():
+            if key not in known:
+                raise ConfigError(f"a term's schedule has no key {key!r}: {suggestion(key, known)}")
+        return cls(**(section or {}))
+
+    def factor(self, step: int) -> float:
+        """Factor of the term's weight in the step (from 0); 0 where the term does not act."""
+        if step < self.start or (self.stop is not None and step >= self.stop):
+            return 0.0
+        passed = step - self.start
+        if passed < self.warmup:
+            return (passed + 1) / (self.warmup + 1)
+        if self.stop is None:
+            return 1.0
+        length = self.stop - self.start - self.warmup
+        return DECAYS[self.decay]((passed - self.warmup) / length)
+
+    def describe(self) -> str:
+        """The settings that differ from "always and fully", as text; empty where none does."""
+        usual = TermSchedule()
+        changed = {key: value for key, value in vars(self).items() if value != getattr(usual, key)}
+        return ", ".join(f"{key}={value}" for key, value in changed.items())
