@@ -1,7 +1,8 @@
 """Where the golden numbers lie and how tests read them.
 
-The folder is JLD_GOLDEN_DIR, else ../shared/golden beside the repository, else tests/golden. A test that
-needs a case which no folder holds is skipped; a case that is there but not understood must fail.
+The folder is JLD_GOLDEN_DIR alone, or else ../shared/golden beside the repository, where there is one, and
+tests/golden for what that lacks. A test that needs a case which no folder holds is skipped; a case that is
+there but not understood must fail.
 """
 
 from __future__ import annotations
@@ -17,22 +18,18 @@ ROOT = Path(__file__).resolve().parent.parent
 CANDIDATES = (ROOT.parent / "shared" / "golden", ROOT / "tests" / "golden")
 
 
-def golden_dir() -> Path | None:
-    """The first folder that holds golden files, or None."""
+def golden_dirs() -> list[Path]:
+    """The folders that hold golden files; a case is taken from the first that has it."""
     named = os.environ.get("JLD_GOLDEN_DIR")
-    for folder in (Path(named),) if named else CANDIDATES:
-        if any(folder.glob("*.npz")):
-            return folder
-    if named:
+    folders = [folder for folder in ((Path(named),) if named else CANDIDATES) if any(folder.glob("*.npz"))]
+    if named and not folders:
         raise FileNotFoundError(f"JLD_GOLDEN_DIR={named} holds no .npz file.")
-    return None
+    return folders
 
 
 def _load_fill():
-    folder = golden_dir()
-    path = None if folder is None else folder / "golden_fill.py"
-    if path is None or not path.is_file():
-        path = ROOT / "tests" / "golden" / "golden_fill.py"
+    candidates = [folder / "golden_fill.py" for folder in (*golden_dirs(), ROOT / "tests" / "golden")]
+    path = next(path for path in candidates if path.is_file())
     spec = importlib.util.spec_from_file_location("golden_fill", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -44,16 +41,15 @@ fill = _load_fill()
 
 def cases(pattern: str) -> list[str]:
     """Names (without suffix) of the golden files matching a glob such as `h_ld_loss_*`, sorted."""
-    folder = golden_dir()
-    return [] if folder is None else sorted(path.stem for path in folder.glob(pattern + ".npz"))
+    return sorted({path.stem for folder in golden_dirs() for path in folder.glob(pattern + ".npz")})
 
 
 def case(name: str) -> tuple[dict, dict[str, np.ndarray]]:
     """(meta, arrays) of one case; skips the test when no folder holds it."""
-    folder = golden_dir()
-    if folder is None or not (folder / f"{name}.npz").is_file():
-        pytest.skip(f"golden case {name} is not there; set JLD_GOLDEN_DIR to a folder that holds it.")
-    return fill.load(str(folder / f"{name}.npz"))
+    for folder in golden_dirs():
+        if (folder / f"{name}.npz").is_file():
+            return fill.load(str(folder / f"{name}.npz"))
+    pytest.skip(f"golden case {name} is not there; set JLD_GOLDEN_DIR to a folder that holds it.")
 
 
 def param_cases(pattern: str):

@@ -11,7 +11,7 @@ import numpy as np
 from jld.models import Targets, assign_state
 from jld.registry import build
 from jld.toolchain import jittor as jt
-from tests.golden_cases import fill
+from tests.golden_cases import case, cases, fill, param_cases
 
 IGNORED = {"min_bbox_size"}  # unused by the reference as well
 
@@ -26,7 +26,19 @@ def take(section: dict, **expected):
 
 def backbone_config(section: dict) -> dict:
     rest = take(section, num_stages=4, norm_cfg={"type": "BN", "requires_grad": True})
+    if rest.get("dcn") is not None:
+        rest["dcn"] = take(rest["dcn"], type="DCN", fallback_on_stride=False)
     return rest
+
+
+def whole_model_cases(*needed: str) -> list[str]:
+    """Names of all cases that run a GFL from images, whatever its backbone, and have these arrays."""
+    names = []
+    for name in cases("h_*"):
+        meta, arrays = case(name)
+        if meta.get("model", {}).get("type") == "GFL" and all(key in arrays for key in needed):
+            names.append(name)
+    return names or param_cases("h_gfl_full*")
 
 
 def head_config(section: dict, train_cfg: dict, test_cfg: dict) -> dict:

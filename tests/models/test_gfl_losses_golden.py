@@ -8,7 +8,14 @@ from jld.models.heads.distribution import flatten_levels
 from jld.registry import build
 from jld.toolchain import jittor as jt
 from tests.golden_cases import case, param_cases
-from tests.models.golden_models import assert_sampled, build_model, generated, head_config, targets_of
+from tests.models.golden_models import (
+    assert_sampled,
+    build_model,
+    generated,
+    head_config,
+    targets_of,
+    whole_model_cases,
+)
 
 
 def total(losses):
@@ -73,8 +80,9 @@ def test_losses_on_given_maps_equal_golden(name):
                 assert_sampled(meta, arrays, f"grad/{key}/{level}", gradient, 1e-4)
 
 
-def test_whole_model_losses_and_gradients_equal_golden():
-    meta, arrays = case("h_gfl_full")
+@pytest.mark.parametrize("name", whole_model_cases("loss/total"))
+def test_whole_model_losses_and_gradients_equal_golden(name):
+    meta, arrays = case(name)
     model = build_model(meta)
     targets = targets_of(arrays, meta["generated"]["img"]["shape"][0])
     trace = model(generated(meta, "img"))
