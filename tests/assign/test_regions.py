@@ -191,6 +191,34 @@ def test_general_instance_drops_overlapping_locations():
     np.testing.assert_array_equal(np.flatnonzero(chosen), [0, 5])
 
 
+def test_general_instance_thins_images_apart_or_together():
+    """Per image a region does not depend on its company; together, images share the places and collide."""
+    rng = np.random.default_rng(2)
+    context = scene([ONE, ONE], [(64, 64), (64, 64)], AnchorGenerator((8, 16)))
+    count = len(context.priors)
+
+    def maps():
+        values = rng.normal(size=(2, count, 3)), rng.normal(size=(2, count, 4, 9)) * 3
+        return SimpleNamespace(
+            predictions={
+                key: jt.array(value.astype(np.float32))
+                for key, value in zip(("cls_logits", "box_logits"), values, strict=True)
+            }
+        )
+
+    context.student, context.teacher = maps(), maps()
+    apart = GeneralInstance(thinning="image")(context).numpy()
+    together = GeneralInstance()(context).numpy()
+    for image in range(2):
+        alone = SimpleNamespace(priors=context.priors, valid_mask=context.valid_mask[image : image + 1])
+        for role in ("student", "teacher"):
+            whole = getattr(context, role).predictions
+            part = {key: value[image : image + 1] for key, value in whole.items()}
+            setattr(alone, role, SimpleNamespace(predictions=part))
+        np.testing.assert_array_equal(apart[image], GeneralInstance()(alone).numpy()[0])
+    assert together.sum() < apart.sum()
+
+
 def test_options_are_checked_and_names_registered():
     with pytest.raises(ConfigError, match="did you mean 'diou'"):
         ValuableLocalizationRegion(gate="dio")
@@ -198,5 +226,7 @@ def test_options_are_checked_and_names_registered():
         ValuableLocalizationRegion(gamma=1.0)
     with pytest.raises(ConfigError, match="threshold"):
         FineGrained(threshold=0)
+    with pytest.raises(ConfigError, match="'batch' or 'image'"):
+        GeneralInstance(thinning="images")
     short = {"main", "vlr", "inside_gt", "fine_grained", "gi", "all", "background"}
     assert short <= set(REGIONS.names())

@@ -21,16 +21,20 @@ class FineGrained:
     def __init__(self, threshold: float = 0.5):
         if not 0 < threshold < 1:
             raise ConfigError(
-                f"FineGrained needs a threshold between 0 and 1, not {threshold}: 0.5 is published."
+                f"{type(self).__name__} needs a threshold between 0 and 1, not {threshold}: 0.5 is published."
             )
         self.threshold = threshold
 
+    def usable(self, context):
+        """[N, 1 or G, P] 1 where a prior may be compared with an object."""
+        return context.valid_mask.unsqueeze(1)
+
     def __call__(self, context):
         """[N, P] 1 where any box accepts the prior."""
-        valid = context.valid_mask.unsqueeze(1)
-        best = (_overlaps(context) * valid).max(2)  # [N, G]
+        usable = self.usable(context)
+        best = (_overlaps(context) * usable).max(2)  # [N, G]
         # The IoU is computed again on purpose: [N, G, P] is then never stored, each pass is one fused kernel.
-        accepted = _overlaps(context) * valid > self.threshold * best.unsqueeze(2)
+        accepted = _overlaps(context) * usable > self.threshold * best.unsqueeze(2)
         return (accepted.float32() * context.targets.mask.unsqueeze(2)).max(1)
 
 
