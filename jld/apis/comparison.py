@@ -45,7 +45,12 @@ class Entry:
 
 
 def compare(
-    entries: Sequence[Entry], work_dir: str | Path, *, seed: int = 0, overrides: Sequence[str] = ()
+    entries: Sequence[Entry],
+    work_dir: str | Path,
+    *,
+    seed: int = 0,
+    overrides: Sequence[str] = (),
+    metrics: Sequence[str] = METRICS,
 ) -> dict:
     """Trains what is not trained yet, scores every entry on its dataset.val, draws and prints.
 
@@ -57,6 +62,7 @@ def compare(
         work_dir: a folder per entry, `table.txt`, `results.json` and `comparison.png` go here.
         seed: of every entry without one of its own.
         overrides: `key.path=value` for every entry.
+        metrics: columns of the table, as far as the evaluator gives them.
     Returns:
         {entry name: metrics}.
     """
@@ -74,7 +80,7 @@ def compare(
             clock.estimate(number),
         )
         results[entry.name] = _train_and_score(configs[entry.name])
-    table = format_runs(results, names=[name for name in METRICS if name in next(iter(results.values()))])
+    table = format_runs(results, names=[name for name in metrics if name in next(iter(results.values()))])
     (work_dir / "table.txt").write_text(table + "\n", encoding="utf-8")
     (work_dir / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
     picture = canvas.write_image(work_dir / "comparison.png", draw_comparison(configs))
@@ -155,9 +161,8 @@ def _draw_examples(configs: dict[str, Config]) -> Any:
     truths = dataset.ground_truth()
     chosen = [index for index, truth in enumerate(truths) if len(truth["boxes"]) > 1][:EXAMPLES]
     images = {index: dataset.read_image(index) for index in chosen}
-    cells = [
-        boxes.draw_boxes(images[i], truths[i]["boxes"], truths[i]["labels"], with_text=False) for i in chosen
-    ]
+    corners = {index: truths[index].get("polys", truths[index]["boxes"]) for index in chosen}
+    cells = [boxes.draw_boxes(images[i], corners[i], truths[i]["labels"], with_text=False) for i in chosen]
     captions = ["ground truth"] * len(chosen)
     for name, config in configs.items():
         found = {result["img_id"]: result for result in _detections(config)}
@@ -171,7 +176,7 @@ def _draw_examples(configs: dict[str, Config]) -> Any:
                 score_threshold=SCORE_SHOWN,
                 with_text=False,
             )
-            cells.append(boxes.draw_truth_outline(drawn, truths[index]["boxes"]))
+            cells.append(boxes.draw_truth_outline(drawn, corners[index]))
             captions.append(name)
     return montage.montage(cells, columns=len(chosen), captions=captions, cell_size=(256, 256 * 4 // 3))
 

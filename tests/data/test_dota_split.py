@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from jld.boxes.rotated import rboxes_to_polys, reorder_corners
+from jld.config import load_config
 from jld.data.dota import (
     DOTA1_CLASSES,
     SplitSettings,
@@ -279,12 +280,51 @@ def test_tool_cuts_goes_on_and_clears(source, tmp_path):
     assert failed.returncode == 1 and "P0001.txt:1" in failed.stderr and "Traceback" not in failed.stderr
 
 
-@pytest.mark.parametrize(
-    ("style", "folder", "objects"), [("jdet", "labelTxt", 2082), ("mmrotate", "annfiles", 2060)]
-)
-def test_real_images_are_cut_into_the_published_number_of_objects(tmp_path, style, folder, objects):
-    real = real_dataset("dota_sample")
+def test_shipped_configs_make_what_the_dataset_configs_read():
+    made = set()
+    for file in sorted((ROOT / "configs/preprocess").glob("*.py")):
+        assert f"--config-file=configs/preprocess/{file.name}\n" in file.read_text()
+        conversions, tasks = read_plan(load_config(file))
+        assert tasks and not conversions
+        made |= {str(task.target) for task in tasks}
+    datasets = [load_config(file).dataset for file in (ROOT / "configs/_base_/datasets").glob("dota_*.py")]
+    assert len(datasets) == 2
+    assert {section.dataset_dir for dataset in datasets for section in dataset.values()} <= made
+
+
+# Objects by class and flag in the patches of two real images, counted with the released splitters.
+REAL_COUNTS = {
+    "mmrotate": {
+        "P0706__1024__0___0": {"ship": (484, 2, 8), "harbor": (5, 0, 0)},
+        "P0706__1024__0___158": {"ship": (473, 4, 10), "harbor": (4, 0, 1)},
+        "P0706__1024__87___0": {"ship": (491, 0, 6), "harbor": (5, 0, 0)},
+        "P0706__1024__87___158": {"ship": (488, 3, 7), "harbor": (4, 0, 1)},
+        "P1888__1024__0___0": {"large-vehicle": (50, 0, 0), "small-vehicle": (14, 0, 0)},
+    },
+    "jdet": {
+        "P0706__1.0__0___0": {"ship": (492, 2, 3), "harbor": (5, 0, 0)},
+        "P0706__1.0__0___158": {"ship": (482, 4, 11), "harbor": (5, 0, 0)},
+        "P0706__1.0__87___0": {"ship": (497, 0, 2), "harbor": (5, 0, 0)},
+        "P0706__1.0__87___158": {"ship": (494, 4, 7), "harbor": (5, 0, 0)},
+        "P1888__1.0__0___0": {"large-vehicle": (50, 0, 0), "small-vehicle": (14, 0, 0)},
+    },
+}
+
+
+@pytest.mark.parametrize("style", REAL_COUNTS)
+def test_real_patches_hold_as_many_objects_as_the_released_ones(tmp_path, style):
     settings = SplitSettings(subimage_size=1024, overlap_size=200, style=style)
-    manifest = split_dataset(find_images([real]), tmp_path / "out", settings, classes=DOTA1_CLASSES)
-    assert manifest["num_patches"] == 5 and manifest["num_objects"] == objects
-    assert len(list((tmp_path / "out" / folder).iterdir())) == 5
+    sources = find_images([real_dataset("dota_sample")])
+    manifest = split_dataset(sources, tmp_path / "out", settings, classes=DOTA1_CLASSES)
+    assert manifest["num_objects"] == {"mmrotate": 2060, "jdet": 2082}[style]
+    counted = {}
+    for file in (tmp_path / "out" / settings.label_folder).iterdir():
+        annotation, problems = read_label_file(file)
+        assert not problems
+        flags = {name: annotation.difficult[np.array(annotation.names) == name] for name in annotation.names}
+        counted[file.stem] = {
+            name: tuple(np.bincount(each, minlength=3).tolist()) for name, each in flags.items()
+        }
+    assert counted == REAL_COUNTS[style]
+    sizes = {file.stem: cv2.imread(str(file)).shape for file in (tmp_path / "out" / "images").iterdir()}
+    assert set(sizes) == set(counted) and set(sizes.values()) == {(1024, 1024, 3)}

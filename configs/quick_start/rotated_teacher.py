@@ -1,0 +1,14 @@
+"""Quick start, oriented teacher: rotated RetinaNet R-34, twice as wide as the student and trained longer.
+
+Command: python tools/run_net.py --config-file=configs/quick_start/rotated_teacher.py --task=train
+Published: none. Measured with jld: see projects/rotated_ld/README.md.
+"""
+
+_base_ = "rotated_student.py"
+
+model = dict(
+    backbone=dict(depth=34, base_channels=32),
+    neck=dict(in_channels=[32, 64, 128, 256]),
+)
+scheduler = dict(milestones=[6], gamma=0.1)
+max_epoch = 8
