@@ -15,8 +15,8 @@ from jld.boxes.rotated.anchors import RotatedAnchorGenerator
 from jld.boxes.rotated.coders import DeltaXYWHAHBBoxCoder, DeltaXYWHAOBBoxCoder
 from jld.errors import ConfigError
 from jld.models.backbones import ResNet
-from jld.models.detectors import GFL, RotatedRetinaNet, SingleStageDetector
-from jld.models.heads import GFLHead, RotatedRetinaHead
+from jld.models.detectors import FCOS, GFL, RetinaNet, RotatedRetinaNet, SingleStageDetector
+from jld.models.heads import FCOSHead, GFLHead, RetinaHead, RotatedRetinaHead
 from jld.models.layers import fold_batch_norm
 from jld.models.necks import FPN
 from jld.models.pretrained import assign_state, load_weights
@@ -25,15 +25,19 @@ from jld.models.trace import Trace
 from jld.registry import DETECTORS, build
 
 __all__ = [
+    "FCOS",
     "FPN",
     "GFL",
     "AnchorGenerator",
     "DeltaBoxCoder",
     "DeltaXYWHAHBBoxCoder",
     "DeltaXYWHAOBBoxCoder",
+    "FCOSHead",
     "GFLHead",
     "Priors",
     "ResNet",
+    "RetinaHead",
+    "RetinaNet",
     "RotatedAnchorGenerator",
     "RotatedRetinaHead",
     "RotatedRetinaNet",

@@ -96,7 +96,8 @@ class ConvModule(jt.Module):
     """Convolution, optional group normalisation, optional ReLU; parameters `conv.*` and `gn.*`.
 
     Args:
-        num_norm_groups: groups of the normalisation; None: no normalisation and a convolution with bias.
+        num_norm_groups: groups of the normalisation; None: no normalisation.
+        bias: of the convolution; None: only where no normalisation follows.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class ConvModule(jt.Module):
         stride: int = 1,
         padding: int = 0,
         num_norm_groups: int | None = None,
+        bias: bool | None = None,
         relu: bool = False,
     ):
         self.conv = nn.Conv(
@@ -116,7 +118,7 @@ class ConvModule(jt.Module):
             kernel_size,
             stride=stride,
             padding=padding,
-            bias=num_norm_groups is None,
+            bias=num_norm_groups is None if bias is None else bias,
         )
         self.gn = None if num_norm_groups is None else GroupNorm(num_norm_groups, out_channels)
         self.relu = relu

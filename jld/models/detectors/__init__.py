@@ -1,5 +1,11 @@
 """Detectors: backbone, neck and head as one model. Importing the package registers them."""
 
-from jld.models.detectors.single_stage import GFL, RotatedRetinaNet, SingleStageDetector
+from jld.models.detectors.single_stage import (
+    FCOS,
+    GFL,
+    RetinaNet,
+    RotatedRetinaNet,
+    SingleStageDetector,
+)
 
-__all__ = ["GFL", "RotatedRetinaNet", "SingleStageDetector"]
+__all__ = ["FCOS", "GFL", "RetinaNet", "RotatedRetinaNet", "SingleStageDetector"]

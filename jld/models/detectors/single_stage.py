@@ -70,6 +70,22 @@ class GFL(SingleStageDetector):
 
 
 @DETECTORS.register
+class RetinaNet(SingleStageDetector):
+    """RetinaNet detector, with plain box deltas or with distributions of the box sides.
+
+    Source: arXiv:1708.02002.
+    """
+
+
+@DETECTORS.register
+class FCOS(SingleStageDetector):
+    """FCOS detector, with plain distances or with distributions of the box sides.
+
+    Source: arXiv:1904.01355.
+    """
+
+
+@DETECTORS.register
 class RotatedRetinaNet(SingleStageDetector):
     """RetinaNet with rotated boxes; its detections are centre, width, height in px and angle in radians.
 

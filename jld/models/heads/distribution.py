@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +15,14 @@ from jld.toolchain import jittor as jt
 nn = jt.nn
 
 
-def conv_tower(in_channels: int, channels: int, depth: int, num_norm_groups: int | None) -> nn.Sequential:
-    """`depth` times 3x3 convolution, group normalisation and ReLU; weights from N(0, 0.01)."""
+def conv_tower(
+    in_channels: int, channels: int, depth: int, num_norm_groups: int | None, *, bias: bool | None = None
+) -> nn.Sequential:
+    """`depth` times 3x3 convolution, group normalisation and ReLU; weights from N(0, 0.01).
+
+    Args:
+        num_norm_groups, bias: see `ConvModule`.
+    """
     tower = nn.Sequential()
     for index in range(depth):
         layer = ConvModule(
@@ -24,6 +31,7 @@ def conv_tower(in_channels: int, channels: int, depth: int, num_norm_groups: int
             3,
             padding=1,
             num_norm_groups=num_norm_groups,
+            bias=bias,
             relu=True,
         )
         init_normal(layer.conv)
@@ -44,6 +52,22 @@ def flatten_levels(maps: Sequence[jt.Var], *, per_prior: Sequence[int]) -> jt.Va
     for x in maps:
         rows.append(x.permute(0, 2, 3, 1).reshape((x.shape[0], -1, *per_prior)))  # [N, H * W * A, ...]
     return jt.concat(rows, dim=1)
+
+
+def targets_or_priors(prior_boxes: jt.Var, assignment: Any) -> jt.Var:
+    """The box every prior should predict: the assigned one, and the prior itself where there is none.
+
+    A stand-in keeps overlaps and logarithms finite there; an empty box would put 0 / 0 or log 0 under a
+    weight of zero, which does not take it away.
+
+    Args:
+        prior_boxes: [P, 4] corners, or [P, 5] rotated boxes.
+        assignment: Assignment of these priors.
+    Returns:
+        [N, P, 4 or 5] in the unit of the priors, without gradient.
+    """
+    positive = assignment.positive_mask.unsqueeze(-1)
+    return (assignment.target_boxes * positive + prior_boxes * (1.0 - positive)).stop_grad()
 
 
 def expected_bins(box_logits: jt.Var) -> jt.Var:
