@@ -310,3 +310,94 @@ def test_teacher_that_does_not_suit_is_refused_before_anything_is_compiled(
         assert message.count(part) == 1, message
     if len(differs) == 1:
         assert len(message.splitlines()) == 2, "only what differs is complained about"
+
+
+def filled_teacher(config, path, seed):
+    """The `teacher` section of a config with drawn weights."""
+    shapes = {name: tuple(var.shape) for name, var in build_detector(config).state_dict().items()}
+    rng = np.random.default_rng(seed)
+    write_safetensors(path, {name: fill(name, shape, rng) for name, shape in shapes.items()}, {})
+    return {"config": config, "checkpoint": str(path)}
+
+
+def two_teachers(weights, tmp_path, second, terms, student):
+    """The tiny detector's teacher, and another one, as `teachers` of one distiller."""
+    sections = {
+        "same": filled_teacher(tiny_config(), tmp_path / "same.safetensors", 1),
+        "other": filled_teacher(second, tmp_path / "other.safetensors", 2),
+    }
+    section = {"teachers": sections, "terms": terms}
+    return build_distiller(section, student, statistics=STATISTICS)
+
+
+def test_several_teachers_bins_of_their_own_and_schedules(weights, batches, tmp_path):
+    student = new_student(weights)
+    terms = [
+        dict(TERMS[0], teacher="same", schedule=dict(start=1, warmup=1)),
+        dict(TERMS[1], teacher="other", support="projected"),
+        dict(TERMS[2], teacher="other", name="loss_kd_other"),
+        dict(TERMS[2], teacher="same", schedule=dict(stop=1)),
+    ]
+    distiller = two_teachers(weights, tmp_path, tiny_config(reg_max=8), terms, student)
+    said = distiller.describe(student)
+    assert "loss_ld: " in said and "from same with start=1, warmup=1" in said and "4x9" in said
+    loop = make_loop(student, batches, distiller)
+    assert set(loop.losses_of(batches[0])) >= {"loss_ld", "loss_ld_vlr", "loss_kd_other", "loss_kd"}
+    seen = []
+    for step in range(3):
+        loop.iteration = step + 1
+        losses = {name: float(value.item()) for name, value in loop.losses_of(batches[0]).items()}
+        logged = {name: float(value.item()) for name, value in distiller.log_values().items()}
+        seen.append((losses, logged))
+    assert seen[0][0]["loss_ld"] == 0 < seen[1][0]["loss_ld"]
+    np.testing.assert_allclose(seen[1][0]["loss_ld"] * 2, seen[2][0]["loss_ld"], rtol=1e-5)
+    assert [losses["loss_kd"] > 0 for losses, _ in seen] == [True, False, False]
+    assert seen[0][0]["loss_ld_vlr"] > 0 and seen[0][0]["loss_kd_other"] != seen[0][0]["loss_kd"]
+    logged = seen[1][1]
+    assert logged["factor/loss_ld"] == 0.5
+    np.testing.assert_allclose(seen[1][0]["loss_ld"], 0.5 * 0.5 * logged["raw/loss_ld"], rtol=1e-5)
+    assert logged["region/main"] > 0 and not any("@" in name for name in logged), "no region reads a teacher"
+
+
+def test_features_are_compared_on_the_strides_both_have(weights, batches, tmp_path):
+    student = new_student(weights)
+    other = tiny_config(strides=(16, 32))
+    other.model.neck.update(start_level=2, num_outs=2)
+    section = {
+        "teacher": filled_teacher(other, tmp_path / "other.safetensors", 1),
+        "terms": [dict(type="FeatureImitation", region="all", reduction="per_level_mean")],
+    }
+    distiller = build_distiller(section, student, statistics=STATISTICS)
+    assert distillation_losses(student, distiller, batches[0])["loss_im_all"] > 0
+    images = jt.array(batches[0]["images"])
+    sizes = [[x.shape[2] for x in each(images).features] for each in (student, distiller.teacher.detector)]
+    assert sizes == [[8, 4, 2], [4, 2]]
+    section["terms"] = [dict(type="LocalizationKD"), dict(type="FeatureImitation")]
+    with pytest.raises(ConfigError, match=r"strides differ: student \(8, 16, 32\), teacher \(16, 32\)"):
+        build_distiller(section, student, statistics=STATISTICS)
+
+
+def test_what_teachers_and_terms_cannot_be_is_said_before_anything_is_compiled(
+    weights, tmp_path, no_evaluation
+):
+    student = build_detector(tiny_config())
+
+    def refused(terms, match, **changes):
+        with pytest.raises(ConfigError, match=match):
+            two_teachers(weights, tmp_path, tiny_config(**changes), terms, student)
+
+    refused([dict(TERMS[0])], "there are several teachers")
+    refused([dict(TERMS[0], teacher="sam")], "unknown teacher 'sam'")
+    both = [dict(TERMS[0], teacher="same"), dict(TERMS[1], teacher="other")]
+    refused(both, "the teacher 'other' cannot teach this student:\n  LocalizationKD compares", reg_max=8)
+    wide = tiny_config()
+    wide.model.neck.update(out_channels=24)
+    wide.model.bbox_head.update(in_channels=24)
+    section = {"teacher": {"config": wide}, "terms": [dict(type="FeatureImitation")]}
+    with pytest.raises(ConfigError, match="adapter='1x1', student_channels=16, teacher_channels=24"):
+        build_distiller(section, student)
+    section["terms"] = [
+        dict(type="FeatureImitation", adapter="1x1", student_channels=16, teacher_channels=32)
+    ]
+    with pytest.raises(ConfigError, match="from 16 to 32 channels, but"):
+        build_distiller(section, student)

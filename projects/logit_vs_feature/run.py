@@ -1,0 +1,125 @@
+"""Trains one student with every distillation method and the same teacher; see README.md beside this file."""
+
+import argparse
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+sys.path.insert(0, str(ROOT))
+
+from jld.errors import JldError
+
+# {dataset: (teacher, student with the paper's three terms, seconds per step of a plain and a distilled one)}
+DATASETS = {
+    "drawn": ("configs/quick_start/gfl_teacher.py", "configs/quick_start/ld_gfl_student.py", 0.17, 0.35),
+    "bccd": ("projects/bccd/configs/gfl_teacher.py", "projects/bccd/configs/ld_gfl_student.py", 0.3, 0.6),
+}
+TEACHER_COST = {"drawn": 0.45, "bccd": 0.9}
+
+
+def imitation(region: str, **settings) -> dict:
+    """Feature imitation in a region with the released weight and reduction."""
+    return dict(type="FeatureImitation", region=region, weight=2.0, reduction="per_level_mean", **settings)
+
+
+def methods(logit_terms: list[dict]) -> dict[str, list[dict]]:
+    """{method: terms}, of the logit terms main LD, VLR LD and main KD in this order."""
+    feature = {
+        "FitNets": [imitation("all")],
+        "Inside GT box": [imitation("inside_gt")],
+        "Main region": [imitation("main")],
+        "Fine-grained": [imitation("fine_grained")],
+        "DeFeat": [imitation("inside_gt"), imitation("background")],
+        "GI imitation": [imitation("gi")],
+    }
+    feature["DeFeat"][0]["weight"], feature["DeFeat"][1]["weight"] = 1.0, 2.0
+    logit = {
+        "Main LD": logit_terms[:1],
+        "Main LD + VLR LD": logit_terms[:2],
+        "Ours": logit_terms,
+        "Ours + GI imitation": [*logit_terms, imitation("gi")],
+    }
+    return {"none": [], **feature, **logit}
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", choices=DATASETS, default="drawn", help="default: %(default)s")
+    parser.add_argument("--data", default="data/bccd", help="folder of bccd; default: %(default)s")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the students")
+    parser.add_argument("--methods", nargs="+", help="only these; default: all")
+    parser.add_argument("--work_dir", help="default: work_dirs/logit_vs_feature/DATASET")
+    parser.add_argument("--no_cuda", action="store_true", help="run on the CPU where a GPU is usable")
+    parser.add_argument(
+        "--opts", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides for all runs"
+    )
+    return parser.parse_args()
+
+
+def write_configs(dataset: str, chosen: list[str] | None, folder: Path) -> dict[str, Path]:
+    """{method: its config file}; each is the dataset's distilled student with other terms.
+
+    Raises:
+        ConfigError: unknown method.
+    """
+    from jld.config import Config, dump_config, load_config
+    from jld.errors import ConfigError, suggestion
+
+    base = load_config(ROOT / DATASETS[dataset][1])
+    every = methods([dict(term) for term in base.distill.terms])
+    for name in chosen or ():
+        if name not in every:
+            raise ConfigError(f"unknown method {name!r}: {suggestion(name, every)}")
+    folder.mkdir(parents=True, exist_ok=True)
+    written = {}
+    for name in chosen or every:
+        config = Config(base, distill=Config(base.distill, terms=every[name]) if every[name] else None)
+        written[name] = folder / f"{slug(name)}.py"
+        dump_config(config, written[name])
+    return written
+
+
+def slug(method: str) -> str:
+    """A method's name as a file name."""
+    return method.lower().replace(" + ", "_").replace(" ", "_").replace("-", "_")
+
+
+def main() -> int:
+    """Runs the comparison; returns the exit code."""
+    options = parse()
+    from jld.apis import Entry, compare, mean_metrics, register_parts, use_device
+    from jld.evaluation.tables import format_runs
+    from jld.utils.logging import set_up_logging
+
+    work_dir = Path(options.work_dir or f"work_dirs/logit_vs_feature/{options.dataset}")
+    register_parts()
+    use_device("cpu" if options.no_cuda else "auto")
+    set_up_logging(work_dir / "log.txt")
+    teacher, _, plain_cost, cost = DATASETS[options.dataset]
+    splits = ("train", "val", "test") if options.dataset == "bccd" else ()
+    overrides = [f"dataset.{split}.root={options.data}" for split in splits] + options.opts
+    try:
+        configs = write_configs(options.dataset, options.methods, work_dir / "configs")
+        entries = [Entry("teacher", str(ROOT / teacher), cost=TEACHER_COST[options.dataset])]
+        for seed in options.seeds:
+            for name, path in configs.items():
+                of = dict(cost=plain_cost) if name == "none" else dict(taught_by="teacher", cost=cost)
+                entries.append(Entry(f"{slug(name)}_seed{seed}", str(path), seed=seed, **of))
+        results = compare(entries, work_dir, overrides=overrides)
+    except JldError as error:
+        print(error, file=sys.stderr)
+        return 2
+    means = {
+        name: mean_metrics([results[f"{slug(name)}_seed{seed}"] for seed in options.seeds])
+        for name in configs
+    }
+    table = format_runs({"teacher": results["teacher"], **means}, names=["AP", "AP50", "AP75"])
+    print(f"mean of the seeds {', '.join(map(str, options.seeds))}\n{table}")
+    (work_dir / "means.txt").write_text(table + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
