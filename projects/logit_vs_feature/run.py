@@ -75,7 +75,8 @@ def write_configs(dataset: str, chosen: list[str] | None, folder: Path) -> dict[
     folder.mkdir(parents=True, exist_ok=True)
     written = {}
     for name in chosen or every:
-        config = Config(base, distill=Config(base.distill, terms=every[name]) if every[name] else None)
+        config = Config(base)
+        config.distill = Config({**base.distill, "terms": every[name]}) if every[name] else None
         written[name] = folder / f"{slug(name)}.py"
         dump_config(config, written[name])
     return written
