@@ -176,10 +176,11 @@ def test_student_is_the_plain_one(leaf):
     """A distilled config changes nothing of the student but `distill`: the gain is the teacher's."""
     config = load(leaf)
     name = Path(leaf).name
-    match = re.match(r"(?:\w*ld\w*)_gfl_(\w+?)(?:_from_\w+?)?_(1x_coco|2x_coco|4e_voc)", name)
-    plain = (
-        f"configs/gfl/gfl_{match[1]}_{match[2]}.py" if match else str(Path(leaf).with_name("gfl_student.py"))
-    )
+    match = re.match(r"\w*?ld[a-z]*_(\w+?)_([rx]\d+\w*?)(?:_from_\w+?)?_(1x_coco|2x_coco|4e_voc)", name)
+    plain = str(Path(leaf).with_name("gfl_student.py"))
+    if match:
+        (found,) = ROOT.glob(f"configs/*/{match[1]}_{match[2]}_{match[3]}.py")
+        plain = str(found.relative_to(ROOT))
     if is_rotated(leaf):
         plain = re.sub(r"ld_(\w+)_(r\d+)_from_r\d+_", r"\1_dist_\2_", name).removeprefix("ld_")
         plain = str(Path(leaf).with_name(plain))
