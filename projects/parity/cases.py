@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,55 +57,58 @@ class Case:
 
     def model(self) -> dict[str, Any]:
         """The detector in mmDetection's words."""
-        backbone = {
-            "num_stages": 4,
-            "out_indices": [0, 1, 2, 3],
-            "frozen_stages": 1,
-            "norm_cfg": {"type": "BN", "requires_grad": True},
-            "norm_eval": True,
-            "style": "pytorch",
-            **self.backbone,
-        }
-        neck = {
-            "type": "FPN",
-            "in_channels": [256, 512, 1024, 2048],
-            "out_channels": 256,
-            "start_level": 1,
-            "add_extra_convs": "on_output",
-            "num_outs": 5,
-        }
-        return {
-            "type": "GFL",
-            "pretrained": None,
-            "backbone": backbone,
-            "neck": neck,
-            "bbox_head": self._head(),
-        }
+        return gfl_section(self.backbone, loss_bbox=self.loss_bbox)
 
-    def _head(self) -> dict[str, Any]:
-        return {
-            "type": "GFLHead",
-            "num_classes": NUM_CLASSES,
-            "in_channels": 256,
-            "stacked_convs": 4,
-            "feat_channels": 256,
-            "anchor_generator": {
-                "type": "AnchorGenerator",
-                "ratios": [1.0],
-                "octave_base_scale": 8,
-                "scales_per_octave": 1,
-                "strides": [8, 16, 32, 64, 128],
-            },
-            "loss_cls": {
-                "type": "QualityFocalLoss",
-                "use_sigmoid": True,
-                "beta": 2.0,
-                "loss_weight": 1.0,
-            },
-            "loss_dfl": {"type": "DistributionFocalLoss", "loss_weight": 0.25},
-            "reg_max": 16,
-            "loss_bbox": {"type": self.loss_bbox, "loss_weight": 2.0},
-        }
+
+def gfl_section(
+    backbone: dict[str, Any],
+    *,
+    widths: Sequence[int] = (256, 512, 1024, 2048),
+    num_classes: int = NUM_CLASSES,
+    loss_bbox: str = "GIoULoss",
+) -> dict[str, Any]:
+    """A GFL in mmDetection's words.
+
+    Args:
+        backbone: type, depth and what else differs from the common settings.
+        widths: channels of the four stages.
+    """
+    common = {
+        "num_stages": 4,
+        "out_indices": [0, 1, 2, 3],
+        "frozen_stages": 1,
+        "norm_cfg": {"type": "BN", "requires_grad": True},
+        "norm_eval": True,
+        "style": "pytorch",
+    }
+    neck = {
+        "type": "FPN",
+        "in_channels": list(widths),
+        "out_channels": 256,
+        "start_level": 1,
+        "add_extra_convs": "on_output",
+        "num_outs": 5,
+    }
+    head = {
+        "type": "GFLHead",
+        "num_classes": num_classes,
+        "in_channels": 256,
+        "stacked_convs": 4,
+        "feat_channels": 256,
+        "anchor_generator": {
+            "type": "AnchorGenerator",
+            "ratios": [1.0],
+            "octave_base_scale": 8,
+            "scales_per_octave": 1,
+            "strides": [8, 16, 32, 64, 128],
+        },
+        "loss_cls": {"type": "QualityFocalLoss", "use_sigmoid": True, "beta": 2.0, "loss_weight": 1.0},
+        "loss_dfl": {"type": "DistributionFocalLoss", "loss_weight": 0.25},
+        "reg_max": 16,
+        "loss_bbox": {"type": loss_bbox, "loss_weight": 2.0},
+    }
+    section = {"type": "GFL", "pretrained": None, "neck": neck, "bbox_head": head}
+    return {**section, "backbone": {**common, **backbone}}
 
 
 SCENE = (
