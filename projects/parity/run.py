@@ -23,7 +23,7 @@ import golden_fill as fill
 
 from jld.errors import JldError
 
-CONFIG = HERE / "configs" / "ld_gfl_r18_from_r34_drawn.py"
+CONFIG = HERE / "configs" / "ld_gfl_student.py"
 PANELS = ("total_loss", "loss_bbox", "loss_ld")
 
 

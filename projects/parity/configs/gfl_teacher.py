@@ -1,7 +1,8 @@
-"""Teacher of the training comparison: GFL R-34 as in the released configs, for drawn images.
+"""Training comparison, teacher: GFL R-34 as in the released configs, on drawn images.
 
-Command: none; `projects/parity/run.py` fills its weights by formula.
-Published: none. Measured with jld: see README.md beside this folder.
+Command: python tools/run_net.py --config-file=projects/parity/configs/gfl_teacher.py --task=train
+(projects/parity/run.py only fills its weights by formula).
+Published: none. Measured with jld: not measured; see README.md beside this folder.
 """
 
 _base_ = "../../../configs/_base_/models/gfl_r50_fpn.py"
