@@ -1,0 +1,266 @@
+"""What many runs measured, line by line beside the published rows their configs name.
+
+A row that no run claims keeps its place with empty fields: no number is filled in that nobody measured.
+"""
+
+from __future__ import annotations
+
+import csv
+import fnmatch
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jld.config import load_config
+from jld.errors import ConfigError, DataError, suggestion
+from jld.evaluation.published import PublishedRow, published_row, published_rows
+
+SOURCES = ("results/metrics.json", "metrics.json", "log.jsonl")
+"""Where a work folder keeps its scores, best first: of `--task=val`, of a comparison, of the training."""
+_ABOUT = (
+    "row",
+    "method",
+    "teacher",
+    "student",
+    "dataset",
+    "split",
+    "schedule",
+    "protocol",
+    "source",
+    "notes",
+)
+_RUN = ("run", "run_protocol", "run_file", "run_iteration")
+
+
+@dataclass(frozen=True)
+class RunScores:
+    """The scores of one work folder.
+
+    Attributes:
+        name: of the folder.
+        row: id of the published row its config claims, or None.
+        metrics: {name: percentage}; undefined ones are left out.
+        protocol: of the scores, "" where the file does not say.
+        file: where they were read, relative to the folder.
+        iteration: of the training, where the scores come from its log.
+    """
+
+    name: str
+    row: str | None
+    metrics: Mapping[str, float]
+    protocol: str
+    file: str
+    iteration: int | None = None
+
+
+@dataclass(frozen=True)
+class BaselineLine:
+    """A published row, a run, or a run beside its row."""
+
+    row: PublishedRow | None
+    run: RunScores | None
+
+    @property
+    def differences(self) -> dict[str, float]:
+        """{metric: measured - published} in percent, of the metrics that both have."""
+        if self.row is None or self.run is None:
+            return {}
+        ours, theirs = self.run.metrics, self.row.metrics
+        return {name: ours[name] - theirs[name] for name in theirs if name in ours}
+
+
+def find_runs(folder: str | Path) -> list[Path]:
+    """The work folders in a folder: itself if it has scores, else those right below it that have.
+
+    Raises:
+        DataError: there is none.
+    """
+    folder = Path(folder)
+    if _score_file(folder) is not None:
+        return [folder]
+    found = sorted(path for path in folder.glob("*") if _score_file(path) is not None)
+    if not found:
+        raise DataError(
+            f"{folder}: no work folder with scores here or right below; looked for {', '.join(SOURCES)} (run "
+            "tools/run_net.py --task=val first)."
+        )
+    return found
+
+
+def read_run(work_dir: str | Path) -> RunScores:
+    """The scores of a work folder and the published row that its config.py names.
+
+    Raises:
+        DataError: no scores, or a broken file.
+        ConfigError: its config cannot be read, or names a row that is not there.
+    """
+    work_dir = Path(work_dir)
+    file = _score_file(work_dir)
+    if file is None:
+        raise DataError(f"{work_dir}: no scores; looked for {', '.join(SOURCES)}.")
+    try:
+        record = (
+            _last_evaluation(work_dir / file) if file.endswith("l") else json.loads(_text(work_dir / file))
+        )
+    except ValueError as error:
+        raise DataError(f"{work_dir / file}: not json ({error}).") from error
+    metrics = {
+        name: 100 * value
+        for name, value in record.items()
+        if isinstance(value, int | float) and name not in ("iter", "epoch", "time") and value >= 0
+    }
+    return RunScores(
+        work_dir.resolve().name,
+        _claimed_row(work_dir),
+        metrics,
+        str(record.get("protocol", "")),
+        file,
+        record.get("iter"),
+    )
+
+
+def baseline_lines(runs: Iterable[RunScores], pattern: str = "*") -> list[BaselineLine]:
+    """All published rows whose id fits the pattern, each with the runs that claim it, then the other runs.
+
+    Args:
+        pattern: with `*` and `?`, such as `ld-coco-*`; runs of other rows are left out.
+    Raises:
+        ConfigError: no row fits.
+    """
+    rows = {row_id: row for row_id, row in published_rows().items() if fnmatch.fnmatch(row_id, pattern)}
+    if not rows:
+        raise ConfigError(f"no published row fits {pattern!r}: {suggestion(pattern, published_rows())}")
+    of_row: dict[str | None, list[RunScores]] = {}
+    for run in runs:
+        of_row.setdefault(run.row, []).append(run)
+    lines = [BaselineLine(row, run) for row_id, row in rows.items() for run in of_row.get(row_id) or [None]]
+    return lines + [BaselineLine(None, run) for run in of_row.get(None, [])]
+
+
+def baselines_csv(lines: Sequence[BaselineLine]) -> str:
+    """One line per row and run, with published_X, measured_X and difference_X for every metric X of a row."""
+    names = list(dict.fromkeys(name for line in lines if line.row for name in line.row.metrics))
+    if not names:
+        names = list(dict.fromkeys(name for line in lines if line.run for name in line.run.metrics))
+    scores = [f"{kind}_{name}" for name in names for kind in ("published", "measured", "difference")]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*_ABOUT, *_RUN, *scores], lineterminator="\n")
+    writer.writeheader()
+    for line in lines:
+        writer.writerow(_fields(line, names))
+    return text.getvalue()
+
+
+def _fields(line: BaselineLine, names: Sequence[str]) -> dict[str, object]:
+    row, run, found = line.row, line.run, {}
+    if row is not None:
+        found = {key: getattr(row, key) for key in _ABOUT if key != "row"} | {"row": row.id}
+    if run is not None:
+        found |= {"run": run.name, "run_protocol": run.protocol, "run_file": run.file}
+        found["run_iteration"] = run.iteration
+    kinds = (
+        ("published", row.metrics if row else {}),
+        ("measured", run.metrics if run else {}),
+        ("difference", line.differences),
+    )
+    for kind, values in kinds:
+        found |= {f"{kind}_{name}": _rounded(values[name]) for name in names if name in values}
+    return found
+
+
+def _rounded(percent: float) -> str:
+    return f"{percent:.2f}".removesuffix("0")
+
+
+@dataclass
+class _Section:
+    """Lines under one title of the Markdown text, with the metrics any of their rows has."""
+
+    lines: list[BaselineLine] = field(default_factory=list)
+    names: dict[str, None] = field(default_factory=dict)
+
+
+def baselines_markdown(lines: Sequence[BaselineLine]) -> str:
+    """A table per dataset, split and protocol; `published / measured (difference)` in percent."""
+    sections: dict[str, _Section] = {}
+    for line in lines:
+        row, run = line.row, line.run
+        title = f"{row.dataset}, {row.split}, {row.protocol}" if row else "Runs that claim no published row"
+        section = sections.setdefault(title, _Section())
+        section.lines.append(line)
+        section.names |= dict.fromkeys(row.metrics if row else run.metrics)
+    parts = [
+        "Percent: published alone, or published / measured with jld (difference). Rows without a run were "
+        "not measured."
+    ]
+    for title, section in sections.items():
+        is_published = section.lines[0].row is not None
+        about = ["row", "method", "student", "teacher", "schedule"] if is_published else []
+        header = [*about, *section.names, "run", *(["source"] if is_published else [])]
+        table = [header, ["---"] * len(header), *(_cells(line, section.names) for line in section.lines)]
+        text = "\n".join("| " + " | ".join(map(_escaped, cells)) + " |" for cells in table)
+        parts.append(f"## {title}\n\n{text}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _cells(line: BaselineLine, names: Iterable[str]) -> list[str]:
+    row, run = line.row, line.run
+    about = [row.id, row.method, row.student, row.teacher or "", row.schedule] if row else []
+    scores = [_score(line, name) for name in names]
+    where = f"{run.name} ({run.protocol or run.file})" if run else ""
+    return [*about, *scores, where, *([row.source] if row else [])]
+
+
+def _score(line: BaselineLine, name: str) -> str:
+    published = line.row.metrics.get(name) if line.row else None
+    measured = line.run.metrics.get(name) if line.run else None
+    texts = ["" if value is None else f"{value:.1f}" for value in (published, measured)]
+    if measured is None:
+        return texts[0]
+    if published is None:
+        return texts[1]
+    return f"{texts[0]} / {texts[1]} ({measured - published:+.1f})"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _score_file(work_dir: Path) -> str | None:
+    for name in SOURCES:
+        path = work_dir / name
+        if path.is_file() and (path.suffix == ".json" or _last_evaluation(path)):
+            return name
+    return None
+
+
+def _last_evaluation(path: Path) -> dict:
+    """{metric: fraction, "iter": ...} of the last line that holds an evaluation; {} if none does."""
+    for text in reversed(_text(path).splitlines()):
+        try:
+            record = json.loads(text)
+        except ValueError:  # a run that was killed leaves half a line
+            continue
+        scores = {
+            name.removeprefix("eval/"): value for name, value in record.items() if name.startswith("eval/")
+        }
+        if scores:
+            return scores | {"iter": record.get("iter")}
+    return {}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read ({error}).") from error
+
+
+def _claimed_row(work_dir: Path) -> str | None:
+    config = work_dir / "config.py"
+    if not config.is_file():
+        return None
+    row = (load_config(config).get("published") or {}).get("row")
+    return None if row is None else published_row(row).id

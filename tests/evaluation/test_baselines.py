@@ -1,0 +1,129 @@
+"""Scores of many runs beside the published rows; nothing is filled in that nobody measured."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+
+from jld.errors import ConfigError, DataError
+from jld.evaluation import published_row, published_rows
+from jld.evaluation.baselines import (
+    baseline_lines,
+    baselines_csv,
+    baselines_markdown,
+    find_runs,
+    read_run,
+)
+
+ROW = "ld-coco-r18-from-r101-1x"
+TOOL = Path(__file__).resolve().parents[2] / "tools" / "compare_baselines.py"
+
+
+def work_dir(folder: Path, row: str | None = ROW, metrics: dict | None = None) -> Path:
+    folder.mkdir(parents=True)
+    claim = "" if row is None else f"published = dict(row={row!r})\n"
+    (folder / "config.py").write_text(f"model = dict(type='GFL')\n{claim}")
+    if metrics is not None:
+        (folder / "results").mkdir()
+        (folder / "results" / "metrics.json").write_text(json.dumps(metrics))
+    return folder
+
+
+def scored(folder: Path, row: str | None = ROW, **fractions: float) -> Path:
+    metrics = {**fractions, "per_class": {"cat": {"AP": 0.1}}, "protocol": "COCO", "run": {"split": "val"}}
+    return work_dir(folder, row, metrics)
+
+
+def table(text: str) -> list[dict]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_scores_become_percent_and_undefined_ones_are_left_out(tmp_path):
+    run = read_run(scored(tmp_path / "a", AP=0.371, AP50=0.5, APl=-1.0))
+    assert run.metrics == {"AP": pytest.approx(37.1), "AP50": 50}
+    assert (run.name, run.row, run.protocol, run.file) == ("a", ROW, "COCO", "results/metrics.json")
+
+
+def test_the_last_evaluation_of_a_log_counts_where_nothing_else_is(tmp_path):
+    folder = work_dir(tmp_path / "a")
+    records = [{"iter": 1, "eval/AP": 0.1}, {"iter": 2, "total_loss": 1.0}, {"iter": 3, "eval/AP": 0.2}]
+    (folder / "log.jsonl").write_text("\n".join(map(json.dumps, records)) + '\n{"iter": 4, "eval/AP"')
+    run = read_run(folder)
+    assert (run.metrics, run.iteration, run.file) == ({"AP": 20}, 3, "log.jsonl")
+
+
+def test_every_published_row_keeps_its_line(tmp_path):
+    runs = [read_run(scored(tmp_path / name, AP=ap)) for name, ap in (("seed0", 0.36), ("seed1", 0.37))]
+    lines = baseline_lines(runs)
+    assert len(lines) == len(published_rows()) + 1
+    found = table(baselines_csv(lines))
+    measured = {line["run"]: line for line in found if line["run"]}
+    assert set(measured) == {"seed0", "seed1"}
+    for name, ap in (("seed0", 36.0), ("seed1", 37.0)):
+        line = measured[name]
+        assert line["row"] == ROW and float(line["measured_AP"]) == ap
+        assert float(line["published_AP"]) == published_row(ROW).metrics["AP"]
+        assert float(line["difference_AP"]) == pytest.approx(ap - published_row(ROW).metrics["AP"], abs=0.01)
+    for line in found:
+        if not line["run"]:
+            assert not any(value for key, value in line.items() if key.startswith(("measured", "difference")))
+            assert any(value for key, value in line.items() if key.startswith("published"))
+
+
+def test_markdown_has_a_table_per_protocol(tmp_path):
+    runs = [
+        read_run(scored(tmp_path / "mine", AP=0.37, AP50=0.53)),
+        read_run(scored(tmp_path / "other", row=None, AP=0.2)),
+    ]
+    text = baselines_markdown(baseline_lines(runs, "ld-coco-r18*"))
+    (line,) = [line for line in text.splitlines() if line.startswith(f"| {ROW} |")]
+    published = published_row(ROW).metrics
+    assert f"{published['AP']:.1f} / 37.0 ({37 - published['AP']:+.1f})" in line
+    assert "mine (COCO)" in line
+    untouched = [line for line in text.splitlines() if line.startswith("| ld-coco-r18-1x |")]
+    assert len(untouched) == 1 and " / " not in untouched[0]
+    assert text.count("\n## ") == 3
+    assert text.rstrip().endswith("| 20.0 | other (COCO) |")
+    for block in text.split("## ")[1:]:
+        assert len({line.count("|") for line in block.splitlines() if line.startswith("|")}) == 1
+
+
+def test_folders_of_runs_are_looked_through(tmp_path):
+    for name in ("b", "a"):
+        scored(tmp_path / "all" / name, AP=0.1)
+    (tmp_path / "all" / "weights").mkdir()
+    assert [path.name for path in find_runs(tmp_path / "all")] == ["a", "b"]
+    assert find_runs(tmp_path / "all" / "a") == [tmp_path / "all" / "a"]
+
+
+def test_problems_are_named(tmp_path):
+    with pytest.raises(DataError, match=r"no work folder with scores"):
+        find_runs(tmp_path)
+    with pytest.raises(DataError, match=r"no scores"):
+        read_run(work_dir(tmp_path / "none"))
+    with pytest.raises(ConfigError, match=ROW):
+        read_run(scored(tmp_path / "typo", row=ROW + "x", AP=0.1))
+    with pytest.raises(ConfigError, match="no published row fits"):
+        baseline_lines([], "ld-coco-r19*")
+    broken = work_dir(tmp_path / "broken", metrics={})
+    (broken / "results" / "metrics.json").write_text("{")
+    with pytest.raises(DataError, match=r"metrics\.json: not json"):
+        read_run(broken)
+
+
+def test_the_tool_prints_and_writes(tmp_path, capsys):
+    main = runpy.run_path(str(TOOL))["main"]
+    folder = str(scored(tmp_path / "mine", AP=0.37))
+    assert main([folder, "--measured"]) == 0
+    assert f"| {ROW} |" in capsys.readouterr().out
+    assert main([folder, "--out", str(tmp_path / "t.csv"), "--rows", "ld-coco-*"]) == 0
+    assert "1 measured" in capsys.readouterr().out
+    assert sum(bool(line["run"]) for line in table((tmp_path / "t.csv").read_text())) == 1
+    assert main([folder, "--out", str(tmp_path / "t.xlsx")]) == 1
+    assert "must end in .md or .csv" in capsys.readouterr().err
+    assert main([str(tmp_path / "nowhere")]) == 1
