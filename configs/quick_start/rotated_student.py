@@ -3,8 +3,8 @@
 Command: python tools/run_net.py --config-file=configs/quick_start/rotated_student.py --task=train
 (python tools/quick_start.py --oriented trains this, its teacher and its distilled twin).
 Published: none. Measured with jld: see projects/rotated_ld/README.md. The published GWD model, smaller so that two CPU
-cores finish in minutes: 128x128 images with thin objects 9 to 96 px long, 16 channels in the stem, a pyramid from stride
-4 on; everything learns from scratch, batch statistics in BN.
+cores finish in minutes: 128x128 images with thin objects 9 to 96 px long, 16 channels in the stem, a pyramid of three
+levels with anchors from 16 px on; everything learns from scratch, batch statistics in BN.
 """
 
 _base_ = [
@@ -18,10 +18,10 @@ _drawn = dict(type="DrawnOrientedDataset", angle_version="oc")
 
 model = dict(
     backbone=dict(base_channels=16, frozen_stages=-1, norm_eval=False, pretrained=None),
-    neck=dict(in_channels=[16, 32, 64, 128], out_channels=48, start_level=0, add_extra_convs=False, num_outs=4),
+    neck=dict(in_channels=[16, 32, 64, 128], out_channels=48, add_extra_convs=False, num_outs=3),
     bbox_head=dict(
         num_classes=4, in_channels=48, feat_channels=48, stacked_convs=2,
-        priors=dict(strides=[4, 8, 16, 32], scales_per_octave=2),
+        priors=dict(strides=[8, 16, 32], octave_base_scale=2, scales_per_octave=2),
     ),
 )
 dataset = dict(

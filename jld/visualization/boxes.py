@@ -20,6 +20,8 @@ from jld.visualization.canvas import (
     text_size,
 )
 
+MIN_TAGS, TAGGED_SHARE = 10, 0.15
+
 
 def draw_boxes(
     image: np.ndarray,
@@ -192,11 +194,19 @@ def _caption(index: int, labels: np.ndarray, scores: np.ndarray | None, classes:
 
 
 def _write_tags(canvas: np.ndarray, tags: list[tuple[np.ndarray, str, Color]], scale: float) -> None:
-    """Tags, most important first; each takes the first free place around its box or is left out."""
+    """Tags, most important first; each takes the first free place around its box or is left out.
+
+    In a crowd they would hide what they name: the first few are written whatever they cover, then only as
+    long as all together stay below a share of the picture.
+    """
     taken: list[tuple[int, int, int, int]] = []
+    room = TAGGED_SHARE * canvas.shape[0] * canvas.shape[1]
     for corners, text, color in tags:
         width, height, depth = text_size(text, scale)
         width, height = width + 6, height + depth + 4
+        covered = sum((x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in taken)
+        if len(taken) >= MIN_TAGS and covered + width * height > room:
+            break
         x1, y1 = corners.min(0)
         x2, y2 = corners.max(0)
         places = [

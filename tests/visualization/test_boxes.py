@@ -71,6 +71,15 @@ def test_labels_do_not_cover_each_other():
     assert count(both, class_color(1)) > 200
 
 
+def test_labels_leave_a_crowd_visible():
+    image = np.full((256, 256, 3), 90, np.uint8)
+    starts = np.stack(np.meshgrid(np.arange(4, 250, 12), np.arange(4, 250, 12)), -1).reshape(-1, 2)
+    boxes = np.concatenate([starts, starts + 6], 1).astype(float)
+    plain = draw_boxes(image, boxes, classes=["ship"], with_text=False)
+    covered = (draw_boxes(image, boxes, classes=["ship"]) != plain).any(2).mean()
+    assert 0.02 < covered < 0.16
+
+
 def test_better_box_is_drawn_on_top():
     boxes = [[50, 60, 150, 160]] * 2
     drawn = draw_boxes(grey(), boxes, [0, 1], [0.9, 0.4], with_text=False)
