@@ -134,7 +134,7 @@ class QualityFocalLoss(WeightedLoss):
         reduction: see `reduce_loss`.
         """
         super().__init__(loss_weight, reduction)
-        self.beta = beta
+        self.beta, self.use_sigmoid = beta, use_sigmoid
         self._function = quality_focal if use_sigmoid else quality_focal_probs
 
     def element_loss(self, pred, target):

@@ -13,10 +13,11 @@ from jld.boxes.coders import DeltaBoxCoder
 from jld.boxes.priors import AnchorGenerator, Priors
 from jld.boxes.rotated.anchors import RotatedAnchorGenerator
 from jld.boxes.rotated.coders import DeltaXYWHAHBBoxCoder, DeltaXYWHAOBBoxCoder
+from jld.boxes.rotated.midpoint import MidpointOffsetCoder
 from jld.errors import ConfigError
 from jld.models.backbones import ResNet
-from jld.models.detectors import FCOS, GFL, RetinaNet, RotatedRetinaNet, SingleStageDetector
-from jld.models.heads import FCOSHead, GFLHead, RetinaHead, RotatedRetinaHead
+from jld.models.detectors import ATSS, FCOS, GFL, GFLv2, RetinaNet, RotatedRetinaNet, SingleStageDetector
+from jld.models.heads import ATSSHead, FCOSHead, GFLHead, GFLv2Head, RetinaHead, RotatedRetinaHead
 from jld.models.layers import fold_batch_norm
 from jld.models.necks import FPN
 from jld.models.pretrained import assign_state, load_weights
@@ -25,15 +26,19 @@ from jld.models.trace import Trace
 from jld.registry import DETECTORS, build
 
 __all__ = [
+    "ATSS",
     "FCOS",
     "FPN",
     "GFL",
+    "ATSSHead",
     "AnchorGenerator",
     "DeltaBoxCoder",
     "DeltaXYWHAHBBoxCoder",
     "DeltaXYWHAOBBoxCoder",
     "FCOSHead",
     "GFLHead",
+    "GFLv2",
+    "GFLv2Head",
     "Priors",
     "ResNet",
     "RetinaHead",

@@ -70,6 +70,22 @@ class GFL(SingleStageDetector):
 
 
 @DETECTORS.register
+class GFLv2(SingleStageDetector):
+    """Generalized focal loss V2 detector: class scores times a quality read off the box distributions.
+
+    Source: arXiv:2011.12885.
+    """
+
+
+@DETECTORS.register
+class ATSS(SingleStageDetector):
+    """ATSS detector, with plain box deltas or with distributions of the box sides.
+
+    Source: arXiv:1912.02424.
+    """
+
+
+@DETECTORS.register
 class RetinaNet(SingleStageDetector):
     """RetinaNet detector, with plain box deltas or with distributions of the box sides.
 

@@ -8,16 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jld.boxes.distances import bbox2distance
-from jld.boxes.overlaps import aligned_overlaps
 from jld.models.heads.distribution import conv_tower, decode_distributions, flatten_levels
+from jld.models.heads.gfl_losses import gfl_losses
 from jld.models.layers import Scale, init_normal, prior_probability_bias
 from jld.models.postprocess import Postprocess
 from jld.models.targets import Targets
 from jld.models.trace import Trace
 from jld.registry import HEADS
 from jld.toolchain import jittor as jt
-from jld.utils.distributed import mean_over_ranks
 
 nn = jt.nn
 
@@ -51,8 +49,6 @@ class GFLHead(jt.Module):
     """
 
     num_sides = 4
-    # Floor of the summed weights that divide the box losses.
-    min_weight_sum = 1e-6
 
     def __init__(  # noqa: PLR0913 (the signature is the schema of a config section)
         self,
@@ -108,45 +104,12 @@ class GFLHead(jt.Module):
         return self.assigner(trace.priors, targets, valid_mask, self.num_classes)
 
     def losses(self, trace: Trace, assignment: Any, targets: Targets) -> dict[str, jt.Var]:
-        """Task losses, dense over all priors and zero-weighted where they do not apply.
-
-        With w = sg(max class score) at positives: `loss_cls` = QFL / N_pos, `loss_bbox` = sum w L_box / W,
-        `loss_dfl` = sum w L_dfl / (4 W), where N_pos and W = sum w are averaged over ranks.
-
-        Returns:
-            {"loss_cls", "loss_bbox", "loss_dfl"}: scalars, summed over levels and images.
-        """
-        cls_logits, box_logits = trace.predictions["cls_logits"], trace.predictions["box_logits"]
-        positive = assignment.positive_mask
-        num_pos = jt.maximum(mean_over_ranks(assignment.num_total_pos.float32()), 1.0)
+        """{"loss_cls", "loss_bbox", "loss_dfl"} of `gfl_losses`, with the highest class score as weight."""
+        cls_logits = trace.predictions["cls_logits"]
         # The sigmoid is monotone, so the largest score is that of the largest logit.
-        weights = (jt.sigmoid(cls_logits.max(dim=-1)) * positive).stop_grad()  # [N, P]
-        weight_sum = jt.maximum(mean_over_ranks(weights.sum()), self.min_weight_sum)
-
-        # Strides are the unit, as in the reference: its guards against division by zero are in this unit.
-        strides = trace.priors.strides.unsqueeze(-1)  # [P, 1]
-        centers = trace.priors.centers / strides
-        boxes = decode_distributions(box_logits, centers, jt.ones_like(trace.priors.strides))
-        target_boxes = self._target_boxes(trace, assignment, strides)
-        quality = (aligned_overlaps(boxes, target_boxes) * positive).stop_grad()
-        distances = bbox2distance(centers, target_boxes, self.reg_max)
-        return {
-            "loss_cls": self.loss_cls(
-                cls_logits, (assignment.labels, quality), weight=assignment.label_weights, avg_factor=num_pos
-            ),
-            "loss_bbox": self.loss_bbox(boxes, target_boxes, weight=weights, avg_factor=weight_sum),
-            "loss_dfl": self.loss_dfl(
-                box_logits, distances, weight=weights, avg_factor=self.num_sides * weight_sum
-            ),
-        }
-
-    @staticmethod
-    def _target_boxes(trace: Trace, assignment: Any, strides: jt.Var) -> jt.Var:
-        # Where nothing is assigned the prior itself stands in: an empty box would put 0 / 0 under a zero
-        # weight.
-        positive = assignment.positive_mask.unsqueeze(-1)
-        chosen = assignment.target_boxes * positive + trace.priors.boxes * (1.0 - positive)
-        return (chosen / strides).stop_grad()  # [N, P, 4]
+        confidence = jt.sigmoid(cls_logits.max(dim=-1))
+        losses = {"loss_cls": self.loss_cls, "loss_bbox": self.loss_bbox, "loss_dfl": self.loss_dfl}
+        return gfl_losses(trace, assignment, cls_logits, confidence, **losses)
 
     def detect(self, trace: Trace, batch: Mapping[str, Any]) -> list[dict]:
         """Detections of every image (see `Postprocess`) in px of the original images."""

@@ -12,7 +12,13 @@ from typing import Any
 
 from jld.errors import ConfigError, suggestion
 from jld.losses.kfiou import KFLoss
-from jld.models.heads.distribution import conv_tower, expected_values, flatten_levels, support_values
+from jld.models.heads.distribution import (
+    conv_tower,
+    expected_values,
+    flatten_levels,
+    support_values,
+    targets_or_priors,
+)
 from jld.models.layers import init_normal, prior_probability_bias
 from jld.models.postprocess import RotatedPostprocess
 from jld.models.targets import Targets
@@ -162,7 +168,7 @@ class RotatedRetinaHead(jt.Module):
         weight = assignment.positive_mask
         if self.box_normalizer == "positives_per_level":
             weight, num_pos = _divided_per_level(weight, trace.priors.level_slices), 1.0
-        boxes = _target_boxes(anchors, assignment)  # [N, P, 5]
+        boxes = targets_or_priors(anchors, assignment)  # [N, P, 5]
         if self.reg_decoded_bbox:
             decoded = self.box_coder.decode(anchors, deltas)
             return self.loss_bbox(decoded, boxes, weight=weight, avg_factor=num_pos)
@@ -201,13 +207,6 @@ def _check_options(kernel_size: int, box_normalizer: str, loss_bbox: Any) -> Non
             f"RotatedRetinaHead: {type(loss_bbox).__name__}(average='positives') averages over all levels; "
             "with box_normalizer='positives_per_level' set average='avg_factor'."
         )
-
-
-def _target_boxes(anchors: jt.Var, assignment: Any) -> jt.Var:
-    # Where nothing is assigned the anchor itself stands in: the logarithm of an empty box is infinite, and a
-    # weight of zero would not take it away.
-    positive = assignment.positive_mask.unsqueeze(-1)
-    return (assignment.target_boxes * positive + anchors * (1.0 - positive)).stop_grad()  # [N, P, 5]
 
 
 def _divided_per_level(positive: jt.Var, level_slices: Sequence[slice]) -> jt.Var:
