@@ -156,11 +156,12 @@ def _write_coco(detections: Sequence[dict], dataset: Any, folder: Path) -> Path:
 
 
 def _write_dota(detections: Sequence[dict], dataset: Any, folder: Path) -> Path:
-    """Task1.zip, checked as the server would."""
-    path = write_submission(folder / "Task1.zip", detections, dataset.classes)
+    """Task1.zip (oriented) and Task2.zip (the upright boxes around them), checked as the server would."""
     image_ids = {dataset.layout.whole_id(image_id) for image_id in dataset.image_ids}
-    report = check_submission(path, image_ids, dataset.classes)
-    report.raise_errors(str(path))
+    for task in (2, 1):
+        path = write_submission(folder / f"Task{task}.zip", detections, dataset.classes, task=task)
+        report = check_submission(path, image_ids, dataset.classes, task=task)
+        report.raise_errors(str(path))
     get_logger("run").info(
         "%s: %d detections in %d of %d images%s",
         path,

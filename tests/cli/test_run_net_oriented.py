@@ -8,7 +8,8 @@ import pytest
 from jld.cli import main
 from jld.data import DrawnOrientedDataset
 from jld.data.aerial_shapes import KINDS
-from jld.data.dota import SplitSettings, find_images, read_submission, split_dataset
+from jld.data.dota import SplitSettings, check_submission, find_images, read_submission, split_dataset
+from jld.evaluation import DotaEvaluator
 from tests.cli.tiny_config import ROOT
 
 TEXT = """
@@ -87,8 +88,25 @@ def test_val_writes_scores_and_submission(trained, capsys):
 @pytest.mark.parametrize("flags", [(), ("--opts", "flip_test=[V,HV]", "merge_nms_threshold_type=0")])
 def test_test_writes_a_checked_zip(trained, flags):
     assert run(*trained, "--task", "test", *flags) == 0
-    found = read_submission(trained[1] / "results" / "test" / "Task1.zip", KINDS)
-    assert {record["img_id"] for record in found} == {"val_000000", "val_000001"}
+    for task in (1, 2):
+        found = read_submission(trained[1] / "results" / "test" / f"Task{task}.zip", KINDS, task=task)
+        assert {record["img_id"] for record in found} == {"val_000000", "val_000001"}
+
+
+def test_an_empty_result_is_a_valid_zip(trained):
+    assert run(*trained, "--task", "test", "--opts", "model.bbox_head.score_threshold=1.0") == 0
+    path = trained[1] / "results" / "test" / "Task1.zip"
+    assert read_submission(path, KINDS) == []
+    report = check_submission(path, ["val_000000", "val_000001"], KINDS)
+    assert [problem.severity for problem in report.problems] == ["warning"]
+
+
+@pytest.mark.parametrize("protocol", ["jdet", "rotated_ld"])
+def test_released_protocols_are_named_in_the_scores(trained, protocol):
+    chosen = f"dataset.val.evaluator={{type: DotaEvaluator, protocol: {protocol}}}"
+    assert run(*trained, "--task", "val", "--opts", chosen) == 0
+    written = json.loads((trained[1] / "results" / "metrics.json").read_text())
+    assert written["protocol"] == DotaEvaluator(protocol=protocol).protocol
 
 
 def test_pictures_of_every_patch(trained, tmp_path):
