@@ -13,9 +13,8 @@ from jld.boxes.coders import DeltaBoxCoder
 from jld.boxes.priors import AnchorGenerator, Priors
 from jld.boxes.rotated.anchors import RotatedAnchorGenerator
 from jld.boxes.rotated.coders import DeltaXYWHAHBBoxCoder, DeltaXYWHAOBBoxCoder
-from jld.boxes.rotated.midpoint import MidpointOffsetCoder
 from jld.errors import ConfigError
-from jld.models.backbones import ResNet
+from jld.models.backbones import Res2Net, ResNet
 from jld.models.detectors import ATSS, FCOS, GFL, GFLv2, RetinaNet, RotatedRetinaNet, SingleStageDetector
 from jld.models.heads import ATSSHead, FCOSHead, GFLHead, GFLv2Head, RetinaHead, RotatedRetinaHead
 from jld.models.layers import fold_batch_norm
@@ -40,6 +39,7 @@ __all__ = [
     "GFLv2",
     "GFLv2Head",
     "Priors",
+    "Res2Net",
     "ResNet",
     "RetinaHead",
     "RetinaNet",

@@ -182,8 +182,9 @@ def prior_probability_bias(probability: float) -> float:
 def fold_batch_norm(model: jt.Module) -> jt.Module:
     """Merges every normalisation into the convolution before it, in place, in a model that no longer trains.
 
-    Pairs are found by name: `bn{i}` follows `conv{i}` in the same module, and a BatchNorm follows the
-    convolution before it in a Sequential. Parameter names change, so weights must be loaded before.
+    Pairs are found by name: in the same module `bn{i}` follows `conv{i}`, and the entries of `bns` follow
+    those of `convs`; in a Sequential a BatchNorm follows the convolution before it. Parameter names change,
+    so weights must be loaded before.
 
     Returns:
         `model`, with the same outputs up to rounding.
@@ -192,7 +193,7 @@ def fold_batch_norm(model: jt.Module) -> jt.Module:
         if isinstance(module, nn.Sequential):
             parts = list(module.layers.items())
             for (_, conv), (name, norm) in pairwise(parts):
-                if isinstance(norm, BatchNorm):
+                if isinstance(norm, BatchNorm) and not isinstance(conv, BatchNorm):
                     _merge(conv, norm)
                     module.layers[name] = Identity()
             continue
@@ -200,6 +201,10 @@ def fold_batch_norm(model: jt.Module) -> jt.Module:
             if isinstance(norm, BatchNorm) and name.startswith("bn"):
                 _merge(getattr(module, name.replace("bn", "conv")), norm)
                 setattr(module, name, Identity())
+            elif name == "bns":
+                for conv, (index, each) in zip(module.convs, list(norm.items()), strict=True):
+                    _merge(conv, each)
+                    norm.layers[index] = Identity()
     return model
 
 

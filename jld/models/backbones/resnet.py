@@ -1,4 +1,4 @@
-"""ResNet and ResNeXt with frozen stages, fixed statistics and deformable stages.
+"""ResNet and ResNeXt with frozen stages, fixed statistics and deformable stages; variants override steps.
 
 Source: arXiv:1512.03385 (ResNet), arXiv:1611.05431 (ResNeXt), arXiv:1703.06211 (deformable convolution).
 Parameter names are torchvision's (`conv1.weight`, `layer1.0.bn1.weight`, `layer2.0.downsample.0.weight`).
@@ -32,7 +32,7 @@ class BasicBlock(jt.Module):
         # width, style and groups exist only in a bottleneck; both blocks are built by one function.
         self.conv1 = nn.Conv(in_channels, channels, 3, stride=stride, padding=1, bias=False)
         self.bn1 = BatchNorm(channels, fixed_statistics=fixed_statistics)
-        self.conv2 = _conv3x3(channels, 1, 1, dcn)
+        self.conv2 = conv3x3(channels, 1, 1, dcn)
         self.bn2 = BatchNorm(channels, fixed_statistics=fixed_statistics)
         self.downsample = downsample
 
@@ -59,7 +59,7 @@ class Bottleneck(jt.Module):
         first, second = (1, stride) if style == "pytorch" else (stride, 1)
         self.conv1 = nn.Conv(in_channels, width, 1, stride=first, bias=False)
         self.bn1 = BatchNorm(width, fixed_statistics=fixed_statistics)
-        self.conv2 = _conv3x3(width, second, groups, dcn)
+        self.conv2 = conv3x3(width, second, groups, dcn)
         self.bn2 = BatchNorm(width, fixed_statistics=fixed_statistics)
         self.conv3 = nn.Conv(width, channels * self.expansion, 1, bias=False)
         self.bn3 = BatchNorm(channels * self.expansion, fixed_statistics=fixed_statistics)
@@ -78,7 +78,8 @@ class Bottleneck(jt.Module):
         return nn.relu(self.bn3(self.conv3(x)) + shortcut)
 
 
-def _conv3x3(channels: int, stride: int, groups: int, dcn: Mapping[str, int] | None) -> jt.Module:
+def conv3x3(channels: int, stride: int, groups: int, dcn: Mapping[str, int] | None) -> jt.Module:
+    """3x3 convolution of a block without bias, deformable where `dcn` is given."""
     options = {"stride": stride, "padding": 1, "groups": groups, "bias": False}
     if dcn is None:
         return nn.Conv(channels, channels, 3, **options)
@@ -129,27 +130,23 @@ class ResNet(jt.Module):
         _check_options(depth, style, groups, dcn)
         self.out_indices, self.frozen_stages = tuple(out_indices), frozen_stages
         self.pretrained = pretrained
-        self.conv1 = nn.Conv(3, base_channels, 7, stride=2, padding=3, bias=False)
-        self.bn1 = BatchNorm(base_channels, fixed_statistics=norm_eval or frozen_stages >= 0)
+        stem = self._build_stem(base_channels, norm_eval or frozen_stages >= 0)
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
-        block = BasicBlock if depth < 50 else Bottleneck
+        block = self._block(depth)
         in_channels = base_channels
         for stage, num_blocks in enumerate(STAGE_BLOCKS[depth]):
             channels = base_channels * 2**stage
             options = {
                 "fixed_statistics": norm_eval or stage < frozen_stages,
                 "style": style,
-                "groups": groups,
-                "width": channels * base_width // 64 * groups if groups > 1 else channels,
                 "dcn": dcn if dcn is not None and stage_with_dcn[stage] else None,
+                **self._inner_options(channels, groups, base_width),
             }
-            stride = 1 if stage == 0 else 2
-            setattr(
-                self, f"layer{stage + 1}", _stage(block, in_channels, channels, num_blocks, stride, options)
-            )
+            layer = self._stage(block, in_channels, channels, num_blocks, 1 if stage == 0 else 2, options)
+            setattr(self, f"layer{stage + 1}", layer)
             in_channels = channels * block.expansion
         self._init_weights(zero_init_residual)
-        self._freeze(norm_trainable)
+        self._freeze(stem, norm_trainable)
 
     def execute(self, images: jt.Var) -> tuple[jt.Var, ...]:
         """One map per entry of `out_indices`.
@@ -159,7 +156,7 @@ class ResNet(jt.Module):
         Returns:
             of stage s: [N, D_s, H / 2^(s + 2), W / 2^(s + 2)], sizes rounded up.
         """
-        x = self.maxpool(nn.relu(self.bn1(self.conv1(images))))
+        x = self.maxpool(self._stem(images))
         if self.frozen_stages >= 0:
             x.stop_grad()  # nothing before it learns: lets Jittor drop the early maps, the largest ones
         maps = []
@@ -180,16 +177,62 @@ class ResNet(jt.Module):
         if self.pretrained is not None:
             load_backbone_weights(self, self.pretrained)
 
+    def _build_stem(self, channels: int, fixed_statistics: bool) -> list[jt.Module]:
+        """Makes the layers of `_stem` and returns them."""
+        self.conv1 = nn.Conv(3, channels, 7, stride=2, padding=3, bias=False)
+        self.bn1 = BatchNorm(channels, fixed_statistics=fixed_statistics)
+        return [self.conv1, self.bn1]
+
+    def _stem(self, images: jt.Var) -> jt.Var:
+        """[N, 3, H, W] to [N, D, H / 2, W / 2]."""
+        return nn.relu(self.bn1(self.conv1(images)))
+
+    @staticmethod
+    def _block(depth: int) -> type[jt.Module]:
+        """The class of all residual blocks."""
+        return BasicBlock if depth < 50 else Bottleneck
+
+    def _inner_options(self, channels: int, groups: int, base_width: int) -> dict[str, int]:
+        """Arguments of the blocks that say what happens between their two 1x1 convolutions."""
+        return {"groups": groups, "width": channels * base_width // 64 * groups if groups > 1 else channels}
+
+    def _stage(
+        self,
+        block: type[jt.Module],
+        in_channels: int,
+        channels: int,
+        num_blocks: int,
+        stride: int,
+        options: dict,
+    ) -> nn.Sequential:
+        out_channels = channels * block.expansion
+        downsample = None
+        if stride != 1 or in_channels != out_channels:
+            downsample = self._shortcut(in_channels, out_channels, stride, options["fixed_statistics"])
+        blocks = [block(in_channels, channels, stride=stride, downsample=downsample, **options)]
+        blocks += [
+            block(out_channels, channels, stride=1, downsample=None, **options) for _ in range(num_blocks - 1)
+        ]
+        return nn.Sequential(*blocks)
+
+    @staticmethod
+    def _shortcut(in_channels: int, out_channels: int, stride: int, fixed_statistics: bool) -> nn.Sequential:
+        """What fits the input of a stage to its output."""
+        return nn.Sequential(
+            nn.Conv(in_channels, out_channels, 1, stride=stride, bias=False),
+            BatchNorm(out_channels, fixed_statistics=fixed_statistics),
+        )
+
     def _init_weights(self, zero_init_residual: bool) -> None:
         for name, module in self.named_modules():
             # Offset convolutions stay at zero: a deformable convolution starts as the ordinary one.
             if isinstance(module, nn.Conv | DeformConv) and not name.endswith("conv_offset"):
                 init_kaiming_normal(module)
-            elif zero_init_residual and isinstance(module, BasicBlock | Bottleneck):
+            elif zero_init_residual and hasattr(module, "last_norm"):
                 module.last_norm.weight = jt.zeros(module.last_norm.weight.shape)
 
-    def _freeze(self, norm_trainable: bool) -> None:
-        frozen = [self.conv1, self.bn1] if self.frozen_stages >= 0 else []
+    def _freeze(self, stem: list[jt.Module], norm_trainable: bool) -> None:
+        frozen = list(stem) if self.frozen_stages >= 0 else []
         frozen += [getattr(self, f"layer{stage + 1}") for stage in range(self.frozen_stages)]
         if not norm_trainable:
             frozen += [module for module in self.modules() if isinstance(module, BatchNorm)]
@@ -210,20 +253,3 @@ def _check_options(depth: int, style: str, groups: int, dcn: Mapping[str, int] |
     unknown = set(dcn or ()) - {"deform_groups"}
     if unknown:
         raise ConfigError(f"ResNet dcn takes only deform_groups, not {', '.join(sorted(unknown))}.")
-
-
-def _stage(
-    block, in_channels: int, channels: int, num_blocks: int, stride: int, options: dict
-) -> nn.Sequential:
-    out_channels = channels * block.expansion
-    downsample = None
-    if stride != 1 or in_channels != out_channels:
-        downsample = nn.Sequential(
-            nn.Conv(in_channels, out_channels, 1, stride=stride, bias=False),
-            BatchNorm(out_channels, fixed_statistics=options["fixed_statistics"]),
-        )
-    blocks = [block(in_channels, channels, stride=stride, downsample=downsample, **options)]
-    blocks += [
-        block(out_channels, channels, stride=1, downsample=None, **options) for _ in range(num_blocks - 1)
-    ]
-    return nn.Sequential(*blocks)
