@@ -57,6 +57,19 @@ def test_coinciding_boxes_overlap_fully_whatever_their_description():
         np.testing.assert_allclose(matched_rbox_iou(boxes, other), 1, atol=1e-9)
 
 
+def test_boxes_that_differ_by_rounding_overlap_fully():
+    """Corners on the line of a cut may fall to either side in turn: more corners than a plain cut makes."""
+    rng = np.random.default_rng(1)
+    count = 20000
+    boxes = np.column_stack(
+        [rng.uniform(0, 500, (count, 2)), rng.uniform(4, 120, (count, 2)), rng.uniform(-9, 9, count)]
+    )
+    polys = rboxes_to_polys(boxes)
+    np.testing.assert_allclose(
+        matched_poly_iou(polys, polys + rng.normal(0, 1e-13, polys.shape)), 1, atol=1e-9
+    )
+
+
 def test_hand_drawn_shapes_equal_shapelys():
     rng = np.random.default_rng(5)
     first = np.concatenate([rng.uniform(0, 20, (20, 8)), [CONCAVE]])

@@ -54,8 +54,9 @@ def _chunk_areas(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def _cut(subject: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """The part of convex polygons [n, V, 2] to the right of the lines start -> end [n, 2] (on the screen).
 
-    The result has V + 1 corners per polygon: free places repeat the first corner, which adds no area, and a
-    polygon cut away entirely becomes the origin V + 1 times.
+    All polygons get as many corners as the longest needs: V + 1, or more where rounding takes corners on the
+    line to either side in turn. Free places repeat the first corner, which adds no area, and a polygon cut
+    away entirely becomes the origin.
     """
     edge = end - start
     local = subject - start[:, None]
@@ -70,6 +71,6 @@ def _cut(subject: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
     rows, columns = np.nonzero(is_corner)
     places = (np.cumsum(is_corner, 1) - 1)[rows, columns]
     first = candidates[np.arange(num_polygons), is_corner.argmax(1)] * is_corner.any(1)[:, None]
-    result = np.repeat(first[:, None], num_corners + 1, 1)
+    result = np.repeat(first[:, None], max(int(is_corner.sum(1).max(initial=1)), 1), 1)
     result[rows, places] = candidates[rows, columns]
     return result
