@@ -13,6 +13,7 @@ from jld.boxes.coders import DeltaBoxCoder
 from jld.boxes.priors import AnchorGenerator, Priors
 from jld.boxes.rotated.anchors import RotatedAnchorGenerator
 from jld.boxes.rotated.coders import DeltaXYWHAHBBoxCoder, DeltaXYWHAOBBoxCoder
+from jld.boxes.rotated.midpoint import MidpointOffsetCoder
 from jld.errors import ConfigError
 from jld.models.backbones import Res2Net, ResNet
 from jld.models.detectors import ATSS, FCOS, GFL, GFLv2, RetinaNet, RotatedRetinaNet, SingleStageDetector

@@ -8,10 +8,11 @@ import pytest
 
 from jld.boxes.rotated import ANGLE_VERSIONS, matched_rbox_iou, regularize_rboxes
 from jld.boxes.rotated.coders import DeltaXYWHAHBBoxCoder, DeltaXYWHAOBBoxCoder
+from jld.boxes.rotated.midpoint import MidpointOffsetCoder
 from jld.errors import ConfigError
 from jld.registry import build
 from jld.toolchain import jittor as jt
-from tests.golden_cases import case
+from tests.golden_cases import case, fill
 
 # How the file's coders without options in their names were made: read off the numbers, exact to 1e-6.
 STANDARDIZED = {
@@ -20,6 +21,7 @@ STANDARDIZED = {
     "means": (0, 0.1, 0, -0.1, 0),
     "stds": (0.1, 0.1, 0.2, 0.2, 0.1),
 }
+MIDPOINT = {"stds": (1, 1, 1, 1, 0.5, 0.5)}
 HORIZONTAL = {"edge_swap": True, "norm_factor": 2, "stds": (0.1, 0.1, 0.2, 0.2, 1)}
 OPTIONS = re.compile(r"swap([01])_proj([01])_norm(\d+)")
 WITH_GRADIENT = ("oc/swap0_proj0_norm0", "le90/swap1_proj1_norm0", "le135/swap0_proj1_norm2")
@@ -42,7 +44,6 @@ def arrays():
     _, arrays = case("s_coders")
     names = {tuple(key.split("/")[1:3]) for key in arrays if key.startswith("out/")}
     assert {version for version, _ in names} == set(ANGLE_VERSIONS)
-    # `mid` is the midpoint-offset coder of Oriented R-CNN, which jld does not have.
     assert all(name in ("std", "hb", "mid") or OPTIONS.fullmatch(name) for _, name in names)
     return arrays
 
@@ -84,6 +85,17 @@ def test_horizontal_coder_equals_golden(arrays, version):
 
 
 @pytest.mark.golden
+@pytest.mark.parametrize("version", ANGLE_VERSIONS)
+def test_midpoint_coder_equals_golden(arrays, version):
+    meta, _ = case("s_coders")
+    coder, anchors = MidpointOffsetCoder(version, **MIDPOINT), arrays[f"in/{version}/mid/boxes"]
+    encoded = coder.encode(anchors, arrays[f"in/{version}/gt"])
+    np.testing.assert_allclose(encoded, arrays[f"out/{version}/mid/encode"], rtol=1e-4, atol=1e-5)
+    deltas = fill.generate(meta["generated"][f"{version}/mid/deltas"])
+    close(coder.decode(anchors, deltas), arrays[f"out/{version}/mid/decode"])
+
+
+@pytest.mark.golden
 @pytest.mark.parametrize("name", WITH_GRADIENT)
 def test_jittor_decodes_with_the_references_gradient(arrays, name):
     version, options = name.split("/")
@@ -122,6 +134,24 @@ def test_decoding_undoes_encoding(version):
         coder = DeltaXYWHAHBBoxCoder(version, swap, norm, size_ratio_clip=1e-6)
         decoded = coder.decode(upright, coder.encode(upright, boxes))
         assert matched_rbox_iou(decoded, boxes).min() > 1 - 1e-9
+
+
+def test_midpoints_undo_encoding_in_numpy_and_jittor():
+    boxes, anchors = random_boxes("le90", 60), random_boxes("le90", 60)[::-1]
+    boxes[0, 4] = 0  # two corners on the top edge: the right one counts
+    upright = np.concatenate([anchors[:, :2] - anchors[:, 2:4] / 2, anchors[:, :2] + anchors[:, 2:4] / 2], 1)
+    coder = MidpointOffsetCoder("le90", means=(0, 0, 0.1, 0, 0, 0), size_ratio_clip=1e-6, **MIDPOINT)
+    deltas = coder.encode(upright, boxes)
+    assert deltas[0, 4] == 1
+    decoded = coder.decode(upright, deltas)
+    iou, is_tilted = matched_rbox_iou(decoded, boxes), np.abs(np.sin(2 * boxes[:, 4])) > 0.1
+    assert iou[is_tilted].min() > 1 - 1e-9 and iou[0] > 1 - 1e-9  # tilts below 0.1 px are taken for none
+    upright, boxes = jt.array(np.float32(upright)), jt.array(np.float32(boxes))
+    given = coder.encode(upright, boxes)
+    np.testing.assert_allclose(given.numpy()[1:], deltas[1:], atol=2e-4)
+    again = coder.decode(upright, jt.array(np.float32(deltas)))
+    close(again.numpy(), decoded)
+    assert np.isfinite(jt.grad(coder.decode(upright, given).sum(), given).numpy()).all()
 
 
 def test_card_values():
