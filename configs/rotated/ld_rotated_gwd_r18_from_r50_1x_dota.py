@@ -3,7 +3,8 @@
 Command: python tools/run_net.py --config-file=configs/rotated/ld_rotated_gwd_r18_from_r50_1x_dota.py --task=train
 Published: none.
 Measured with jld: not measured. Memory, time: not measured.
-Differs: the released imitation mask is scrambled (anchors are taken for locations); here it is the intended one.
+Differs: the released imitation mask is scrambled (anchors are taken for locations); here it is the intended one, and
+region="rotated_fine_grained_released" in its place is the scrambled one.
 """
 
 _base_ = [

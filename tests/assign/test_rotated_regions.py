@@ -5,7 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from jld.assign.regions import ReleasedRotatedLDRegion, RotatedFineGrained, RotatedLDRegion
+from jld.assign.regions import (
+    ReleasedRotatedFineGrained,
+    ReleasedRotatedLDRegion,
+    RotatedFineGrained,
+    RotatedLDRegion,
+)
 from jld.boxes.rotated import pairwise_rbox_iou, upright_rboxes
 from jld.boxes.rotated.anchors import RotatedAnchorGenerator
 from jld.errors import ConfigError
@@ -50,6 +55,19 @@ def test_released_regions_equal_golden(name):
     np.testing.assert_allclose(weights, arrays["out/tgt/ld_region"], rtol=1e-5, atol=1e-6)
     fine = RotatedFineGrained(geometry="ignore_angle")(context).numpy()
     np.testing.assert_array_equal(fine, arrays["out/tgt/im_region"])
+    valid = context.valid_mask.numpy().sum(1)
+    np.testing.assert_array_equal(valid, arrays["out/tgt/valid_sum"])
+    if "out/im_mask/0" in arrays:
+        scrambled = ReleasedRotatedFineGrained()(context).numpy()
+        assert_cells_equal(context, fine, arrays, "intended/im_mask")
+        assert_cells_equal(context, scrambled, arrays, "out/im_mask")
+
+
+def assert_cells_equal(context, marks, arrays, key):
+    """A cell is selected when any of its priors is."""
+    for level, rows in enumerate(context.priors.level_slices):
+        cells = marks[:, rows].reshape(len(marks), -1, context.priors.num_per_cell).max(2)
+        np.testing.assert_array_equal(cells > 0, arrays[f"{key}/{level}"] > 0, err_msg=f"{key}/{level}")
 
 
 def test_card_thresholds():
@@ -121,4 +139,5 @@ def test_options_are_checked_and_names_registered():
         RotatedLDRegion(gamma=0)
     with pytest.raises(ConfigError, match="threshold"):
         RotatedFineGrained(threshold=1)
-    assert {"rotated_ld", "rotated_ld_released", "rotated_fine_grained"} <= set(REGIONS.names())
+    names = {"rotated_ld", "rotated_ld_released", "rotated_fine_grained", "rotated_fine_grained_released"}
+    assert names <= set(REGIONS.names())

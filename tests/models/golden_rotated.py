@@ -159,6 +159,9 @@ def assert_targets_equal(meta: dict, arrays: dict, head, trace: Trace, assignmen
     learning = sure & (weights > 0)
     np.testing.assert_array_equal(assignment.labels.numpy()[learning], arrays["out/tgt/labels"][learning])
     assert assignment.num_total_pos.item() == arrays["out/tgt/num_total_pos"]
+    negative = (assignment.label_weights.numpy() > 0) & (assignment.positive_mask.numpy() == 0)
+    # The reference counts at least one in each image.
+    assert np.maximum(negative.sum(1), 1).sum() == arrays["out/tgt/num_total_neg"]
     positive = sure & (arrays["out/tgt/bbox_weights"] > 0)
     np.testing.assert_array_equal(assignment.positive_mask.numpy()[sure] > 0, positive[sure])
     boxes = assignment.target_boxes.numpy()
@@ -248,6 +251,12 @@ def assert_parameter_gradients(meta: dict, arrays: dict, parameters: dict, loss)
             assert_sampled(meta, arrays, f"grad/{name}", values, 1e-2)
 
 
+def gradient_norm(loss, parameters) -> float:
+    """Joint L2 norm of the gradients, before clipping."""
+    norms = [np.linalg.norm(var.numpy().astype(np.float64)) for var in jt.grad(loss, parameters)]
+    return float(np.linalg.norm(norms))
+
+
 def assert_sgd_equal(meta: dict, arrays: dict, model, step_losses) -> None:
     """Losses along SGD with clipping on one batch, and the weights afterwards."""
     settings = dict(meta["sgd"])
@@ -258,11 +267,14 @@ def assert_sgd_equal(meta: dict, arrays: dict, model, step_losses) -> None:
     expected = {key.split("/")[1] for key in arrays if key.startswith("sgd/loss_")}
     for step in range(steps):
         losses = step_losses()
+        rtol = SGD_RTOL[min(step, len(SGD_RTOL) - 1)]
         zero = {name for name in expected if not arrays[f"sgd/{name}"].any()}
         assert expected - zero <= set(losses) <= expected
         total = sum(losses.values())
+        if clip is not None:
+            norm = gradient_norm(total, [slot.param for slot in optimizer.slots])
+            np.testing.assert_allclose(norm, arrays["sgd/grad_norm"][step], rtol=max(rtol, 2e-3))
         optimizer.step(total)
-        rtol = SGD_RTOL[min(step, len(SGD_RTOL) - 1)]
         np.testing.assert_allclose(total.item(), arrays["sgd/total"][step], rtol=rtol)
         for name, value in losses.items():
             np.testing.assert_allclose(

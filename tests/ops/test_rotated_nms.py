@@ -99,3 +99,19 @@ def test_multiclass_suppression_equals_the_references():
             np.testing.assert_array_equal(kept_labels, arrays[f"out/{version}/{name}/labels"])
             expected = arrays[f"out/{version}/{name}/dets"]
             np.testing.assert_allclose(np.column_stack([boxes, scores]), expected, atol=1e-4)
+
+
+@pytest.mark.golden
+def test_suppression_of_joined_views_equals_the_references():
+    """Boxes with one label each, as after flips and several scales; the reference returns class by class."""
+    meta, arrays = case("s_nms_rotated")
+    settings = meta["nms"]["multi"]
+    for version in sorted({key.split("/")[1] for key in arrays if key.startswith("in/")}):
+        boxes, labels = arrays[f"in/{version}/boxes"], arrays[f"in/{version}/labels"]
+        scores = arrays[f"in/{version}/scores"][:, 0]
+        rows = np.flatnonzero(scores > settings["score_thr"])
+        kept = rows[rotated_nms(boxes[rows], scores[rows], settings["iou_thr"], labels[rows])]
+        kept = kept[np.argsort(labels[kept], kind="stable")]
+        np.testing.assert_array_equal(labels[kept], arrays[f"out/{version}/aug/labels"])
+        expected = arrays[f"out/{version}/aug/dets"]
+        np.testing.assert_allclose(np.column_stack([boxes[kept], scores[kept]]), expected, atol=1e-4)

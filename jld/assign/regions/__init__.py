@@ -12,5 +12,10 @@ from jld.assign.regions.general_instance import GeneralInstance
 from jld.assign.regions.inside_gt import Background, InsideGT
 from jld.assign.regions.main import MainRegion
 from jld.assign.regions.own_level import FineGrainedOwnLevel, InsideOwnLevel
-from jld.assign.regions.rotated import ReleasedRotatedLDRegion, RotatedFineGrained, RotatedLDRegion
+from jld.assign.regions.rotated import (
+    ReleasedRotatedFineGrained,
+    ReleasedRotatedLDRegion,
+    RotatedFineGrained,
+    RotatedLDRegion,
+)
 from jld.assign.regions.valuable import ValuableLocalizationRegion

@@ -116,3 +116,30 @@ class RotatedFineGrained:
         # Exactly half is common: a small object inside priors of one and of twice the area. It is not enough.
         floors = self.threshold * (1 + 1e-6) * rotated_match(*arrays).reached
         return (rotated_match(*arrays, floors=floors).best > 0).float32()
+
+
+@REGIONS.register(aliases=("rotated_fine_grained_released",))
+class ReleasedRotatedFineGrained(RotatedFineGrained):
+    """`RotatedFineGrained` with angles ignored and the cells of each level scrambled, as released.
+
+    The released code reads a level's values (cell after cell, all priors of a cell together) as if all cells
+    of the first prior came first; a cell is selected by the values that then seem to be its own. For feature
+    terms only: of the priors of a selected cell the first is marked.
+
+    Args:
+        threshold: see `RotatedFineGrained`.
+    Source: the imitation mask of Zzh-tju/Rotated-LD.
+    """
+
+    def __init__(self, threshold: float = 0.5):
+        super().__init__(threshold, "ignore_angle")
+
+    def __call__(self, context):
+        """[N, P] 1 at the first prior of the selected cells."""
+        mask, per_cell = super().__call__(context), context.priors.num_per_cell
+        levels = []
+        for rows in context.priors.level_slices:
+            cells = mask[:, rows].reshape((mask.shape[0], per_cell, -1)).max(1)  # [N, H * W]
+            others = jt.zeros((*cells.shape, per_cell - 1))
+            levels.append(jt.concat([cells.unsqueeze(-1), others], dim=-1).reshape((mask.shape[0], -1)))
+        return jt.concat(levels, dim=1)
