@@ -225,6 +225,15 @@ def test_plan_follows_jdets_names(source, tmp_path):
     assert test.target.name == "test_1024_200_1.0" and test.classes is None
 
 
+def test_a_plan_may_name_classes_of_its_own(source, tmp_path):
+    _, (task,) = read_plan(plan_config(source, tmp_path, classes=["harbor", "plane", "ship"]))
+    manifest = split_dataset(task.sources(), task.target, task.settings, classes=task.classes)
+    assert manifest["settings"]["classes"] == ["harbor", "plane", "ship"] and manifest["num_objects"] > 0
+    _, (task,) = read_plan(plan_config(source, tmp_path, classes=["plane"]))
+    with pytest.raises(DataError, match="ship"):
+        split_dataset(task.sources(), tmp_path / "few", task.settings, classes=task.classes)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

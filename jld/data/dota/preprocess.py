@@ -4,6 +4,7 @@
     source_dataset_path = "data/DOTA"        # {train,val}/{images,labelTxt}, test/images
     target_dataset_path = "data/DOTA_split"
     tasks = [dict(label="trainval", config=dict(subimage_size=1024, overlap_size=200, multi_scale=[1.0]))]
+    classes = ["crane", "barge"]             # only where they are not those of the type
 
 Each task fills `<target>/<label>_<size>_<overlap>_<rates joined by ->`. `trainval` takes the images of train
 and val where no such folder exists; nothing is ever copied into, or removed from, the source.
@@ -26,7 +27,8 @@ from jld.errors import ConfigError, suggestion
 LABELS = ("trainval", "train", "val", "test")
 TOP_KEYS = (
     "type", "source_dataset_path", "target_dataset_path", "tasks", "convert_tasks",
-    "source_fair_dataset_path", "resize", "style", "yx_style", "keep_empty", "name", "work_dir",
+    "source_fair_dataset_path", "resize", "style", "yx_style", "keep_empty", "classes", "name",
+    "work_dir",
 )  # fmt: skip
 # JDet's keys for augmentation before cutting; JDet itself accepts only these values.
 UNSUPPORTED = {"horizontal_flip": False, "vertical_flip": False, "rotation_angles": [0.0]}
@@ -42,11 +44,12 @@ class SplitTask:
     folders: tuple[Path, ...]
     target: Path
     settings: SplitSettings
+    own_classes: tuple[str, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...] | None:
         """Class names; None for a test set, which has no labels."""
-        return None if self.label == "test" else classes_of(self.dataset_type)
+        return None if self.label == "test" else self.own_classes or classes_of(self.dataset_type)
 
     def sources(self) -> list[SourceImage]:
         """The images to cut; see `find_images`."""
@@ -121,7 +124,8 @@ def _split_task(task: Mapping, index: int, config: Mapping, common: dict[str, An
     folders = (source / label,)
     if label == "trainval" and not folders[0].is_dir():
         folders = (source / "train", source / "val")
-    return SplitTask(label, config["type"], folders, Path(config["target_dataset_path"]) / name, settings)
+    target = Path(config["target_dataset_path"]) / name
+    return SplitTask(label, config["type"], folders, target, settings, tuple(config.get("classes") or ()))
 
 
 def _convert_tasks(config: Mapping, source: Path, target: Path) -> list[ConvertTask]:
