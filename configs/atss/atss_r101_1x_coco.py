@@ -1,0 +1,15 @@
+"""ATSS R-101, 1x, COCO, as mmDetection's atss_r101_fpn_1x_coco.
+
+Command: python tools/run_net.py --config-file=configs/atss/atss_r101_1x_coco.py --task=train
+Published: val AP 41.5 (mmDetection model zoo, ATSS).
+Measured with jld: not measured. Memory, time: not measured.
+"""
+
+_base_ = [
+    "../_base_/models/atss_r50_fpn.py",
+    "../_base_/datasets/coco_detection.py",
+    "../_base_/schedules/schedule_1x.py",
+]
+
+model = dict(backbone=dict(depth=101, pretrained="torchvision://resnet101"))
+published = dict(row="mmdet-atss-r101-1x")

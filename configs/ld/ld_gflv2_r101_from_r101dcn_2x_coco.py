@@ -1,0 +1,22 @@
+"""LD on GFLv2, main region only: R-101 from R-101-DCN, 2x, multi-scale 480-960, COCO.
+
+Command: python tools/run_net.py --config-file=configs/ld/ld_gflv2_r101_from_r101dcn_2x_coco.py --task=train
+Published: test-dev AP 46.8, AP50 64.5, AP75 51.1 (GFLv2 table of HikariTJU/LD's README, later removed).
+Measured with jld: not measured. Memory, time: not measured.
+Differs: the released config of this row was removed; its settings (16 images on 8 GPUs, GIoU, distribution
+focal loss kept) are taken from the repository's history. The sum over locations at 2 images per GPU is
+written as a mean per image times 2, equal for any batch and device count.
+"""
+
+_base_ = [
+    "../_base_/models/gflv2_r50_fpn.py",
+    "../_base_/datasets/coco_multiscale_960.py",
+    "../_base_/schedules/schedule_2x.py",
+    "../_base_/distill/main_ld_batch16.py",
+]
+
+model = dict(backbone=dict(depth=101, pretrained="torchvision://resnet101"))
+distill = dict(
+    teacher=dict(config="configs/gflv2/gflv2_r101dcn_2x_coco.py", checkpoint="weights/gflv2_r101dcn_2x_coco.pth")
+)
+published = dict(row="ld-gflv2-r101-from-r101dcn-2x-testdev")

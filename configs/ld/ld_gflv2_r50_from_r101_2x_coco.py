@@ -1,0 +1,21 @@
+"""LD on GFLv2, main region only: R-50 from R-101, 2x, multi-scale 480-960, COCO.
+
+Command: python tools/run_net.py --config-file=configs/ld/ld_gflv2_r50_from_r101_2x_coco.py --task=train
+Published: test-dev AP 44.8, AP50 62.4, AP75 49.0 (GFLv2 table of HikariTJU/LD's README, later removed).
+Measured with jld: not measured. Memory, time: not measured.
+Differs: the released config of this row was removed; its settings (16 images on 8 GPUs, GIoU, distribution
+focal loss kept) are taken from the repository's history. The sum over locations at 2 images per GPU is
+written as a mean per image times 2, equal for any batch and device count.
+"""
+
+_base_ = [
+    "../_base_/models/gflv2_r50_fpn.py",
+    "../_base_/datasets/coco_multiscale_960.py",
+    "../_base_/schedules/schedule_2x.py",
+    "../_base_/distill/main_ld_batch16.py",
+]
+
+distill = dict(
+    teacher=dict(config="configs/gflv2/gflv2_r101_2x_coco.py", checkpoint="weights/gflv2_r101_2x_coco.pth")
+)
+published = dict(row="ld-gflv2-r50-from-r101-2x-testdev")

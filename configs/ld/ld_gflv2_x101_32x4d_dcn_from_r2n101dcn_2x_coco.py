@@ -1,0 +1,28 @@
+"""LD on GFLv2, main region only: X-101-32x4d-DCN from Res2Net-101-DCN, 2x, multi-scale 480-960, COCO.
+
+Command: python tools/run_net.py --config-file=configs/ld/ld_gflv2_x101_32x4d_dcn_from_r2n101dcn_2x_coco.py --task=train
+Published: test-dev AP 50.2, AP50 68.3, AP75 54.9 (GFLv2 table of HikariTJU/LD's README, later removed).
+Measured with jld: not measured. Memory, time: not measured.
+Differs: the released config of this row was removed; its settings (16 images on 8 GPUs, GIoU, distribution
+focal loss kept) are taken from the repository's history. The sum over locations at 2 images per GPU is
+written as a mean per image times 2, equal for any batch and device count.
+"""
+
+_base_ = [
+    "../_base_/models/gflv2_r50_fpn.py",
+    "../_base_/datasets/coco_multiscale_960.py",
+    "../_base_/schedules/schedule_2x.py",
+    "../_base_/distill/main_ld_batch16.py",
+]
+
+model = dict(
+    backbone=dict(
+        _cover_=True, type="ResNeXt", depth=101, groups=32, base_width=4, frozen_stages=1, norm_eval=True,
+        dcn=dict(deform_groups=1), stage_with_dcn=[False, False, True, True],
+        pretrained="open-mmlab://resnext101_32x4d",
+    )
+)
+distill = dict(
+    teacher=dict(config="configs/gflv2/gflv2_r2n101dcn_2x_coco.py", checkpoint="weights/gflv2_r2n101dcn_2x_coco.pth")
+)
+published = dict(row="ld-gflv2-x101-32x4d-dcn-from-r2n101dcn-2x-testdev")

@@ -1,0 +1,21 @@
+"""Main KD + main LD + VLR LD on GFLv2 (the paper's "Ours"): R-101 from R-101-DCN, 2x, multi-scale 480-960, COCO.
+
+Command: python tools/run_net.py --config-file=configs/ld/ldfull_gflv2_r101_from_r101dcn_2x_coco.py --task=train
+Published: test-dev AP 47.1 (HikariTJU/LD README, released weights).
+Measured with jld: not measured. Memory, time: not measured.
+Differs: no config of this row is released; the terms are those it names, everything else is that of the rows
+with main LD alone. VLR is gated by IoF as in the released code (region option gate="diou" gives the paper's).
+"""
+
+_base_ = [
+    "../_base_/models/gflv2_r50_fpn.py",
+    "../_base_/datasets/coco_multiscale_960.py",
+    "../_base_/schedules/schedule_2x.py",
+    "../_base_/distill/full_batch4.py",
+]
+
+model = dict(backbone=dict(depth=101, pretrained="torchvision://resnet101"))
+distill = dict(
+    teacher=dict(config="configs/gflv2/gflv2_r101dcn_2x_coco.py", checkpoint="weights/gflv2_r101dcn_2x_coco.pth")
+)
+published = dict(row="ld-gflv2-ours-r101-from-r101dcn-2x-testdev")
