@@ -1,7 +1,23 @@
 """Distillation terms, one file per method; importing this package registers them."""
 
 from jld.distill.terms.classification_kd import ClassificationKD
+from jld.distill.terms.defeat import DeFeat
+from jld.distill.terms.fbkd import FBKD
 from jld.distill.terms.feature_imitation import FeatureImitation
+from jld.distill.terms.fgfi import FGFI
+from jld.distill.terms.gid import GID
 from jld.distill.terms.localization_kd import LocalizationKD
+from jld.distill.terms.pfi import PFI
+from jld.distill.terms.rank_mimicking import RankMimicking
 
-__all__ = ["ClassificationKD", "FeatureImitation", "LocalizationKD"]
+__all__ = [
+    "FBKD",
+    "FGFI",
+    "GID",
+    "PFI",
+    "ClassificationKD",
+    "DeFeat",
+    "FeatureImitation",
+    "LocalizationKD",
+    "RankMimicking",
+]

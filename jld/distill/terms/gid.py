@@ -1,0 +1,274 @@
+"""GID: features, relations and responses of the boxes where the two networks disagree most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from jld.assign.rounds import GONE, pick_in_rounds
+from jld.boxes.formats import split_corners
+from jld.distill.context import StepContext
+from jld.distill.maps import conv_adapters, shared_levels
+from jld.distill.terms.base import Term
+from jld.errors import ConfigError, suggestion
+from jld.losses.cross_entropy import binary_cross_entropy_with_logits
+from jld.losses.regression import smooth_l1
+from jld.ops.max_iou_match import max_iou_match
+from jld.ops.roi_align import pyramid_levels, roi_align
+from jld.registry import TERMS
+from jld.toolchain import jittor as jt
+
+
+def objectness_gain(student_logits, teacher_logits):
+    """(how far apart the highest class scores are, 1 where the teacher's is higher), both [N, P]."""
+    student, teacher = (jt.sigmoid(logits.max(2)) for logits in (student_logits, teacher_logits))
+    return jt.abs(teacher - student), teacher > student
+
+
+def class_gain(student_logits, teacher_logits):
+    """(largest difference of one class's scores, 1 where the teacher has the higher one), both [N, P]."""
+    gain = jt.sigmoid(teacher_logits) - jt.sigmoid(student_logits)
+    up, down = gain.max(2), (-gain).max(2)
+    return jt.maximum(up, down), up > down
+
+
+SCORES: dict[str, Callable] = {"objectness": objectness_gain, "class": class_gain}
+
+
+@dataclass(frozen=True)
+class Instances:
+    """K boxes per image, some slots empty.
+
+    Attributes:
+        boxes: [N, K, 4] corners in px, a proper box in empty slots too; no gradient.
+        mask: [N, K] 1 for real ones.
+    """
+
+    boxes: jt.Var
+    mask: jt.Var
+
+
+def general_instances(
+    scores, boxes, image_sizes, *, candidates: int, count: int, min_side_px: float, iou_threshold: float
+) -> Instances:
+    """The boxes of highest score, thinned by non-maximum suppression.
+
+    Args:
+        scores: [N, P]; negative ones are no candidates.
+        boxes: [N, P, 4] corners in px.
+        image_sizes: [N, 2] height, width that boxes are clipped to.
+        candidates: places per image that are looked at, by score.
+        count: K.
+        min_side_px: clipped boxes with a side of this or less are dropped.
+        iou_threshold: of the suppression, over all classes together.
+    Source: arXiv:2103.02340, section 3.1.
+    """
+    n = scores.shape[0]
+    order, _ = jt.argsort(scores, dim=1, descending=True)
+    order = order[:, :candidates].int32()
+    q = order.shape[1]
+    scores = scores.reindex([n, q], ["i0", "@e0(i0,i1)"], extras=[order])
+    boxes = boxes.reindex([n, q, 4], ["i0", "@e0(i0,i1)", "i2"], extras=[order])
+    x1, y1, x2, y2 = split_corners(boxes)
+    height, width = image_sizes[:, :1], image_sizes[:, 1:]
+    x1, x2 = (jt.minimum(jt.maximum(x, 0.0), width) for x in (x1, x2))
+    y1, y2 = (jt.minimum(jt.maximum(y, 0.0), height) for y in (y1, y2))
+    large = (x2 - x1 > min_side_px).logical_and(y2 - y1 > min_side_px)
+    boxes, scores = jt.stack([x1, y1, x2, y2], -1), jt.ternary(large, scores, GONE)
+    picks = pick_in_rounds(
+        scores, boxes, jt.zeros((q,), "int32"), num_groups=1, rounds=count, iou_threshold=iou_threshold
+    ).squeeze(2)  # [N, K]
+    mask = (picks < q).float32()
+    chosen = boxes.reindex([n, count, 4], ["i0", "@e0(i0,i1)", "i2"], extras=[picks])
+    # Empty slots read a box of zeros; one of a pixel keeps logarithms and divisions finite.
+    return Instances((chosen + (1.0 - mask).unsqueeze(2) * jt.array([0.0, 0.0, 1.0, 1.0])).stop_grad(), mask)
+
+
+def feature_difference(student_crops, teacher_crops, mask):
+    """Squared difference of crops, summed over channels, mean over their cells and over instances.
+
+    Args:
+        student_crops, teacher_crops: [K, D, H, W] of one width; no gradient flows into the teacher's.
+        mask: [K] 1 for real instances.
+    Returns:
+        Scalar Var; 0 without instances.
+    """
+    difference = student_crops - teacher_crops.stop_grad()
+    per_instance = (difference * difference).sum(1).mean([1, 2])
+    return (per_instance * mask).sum() / mask.sum().maximum(1.0)
+
+
+def relation_difference(student_crops, teacher_crops, mask):
+    """Smooth L1 between the instances' mutual distances in the two networks, each divided by its mean.
+
+    Args:
+        student_crops, teacher_crops: [K, ...], widths may differ; no gradient flows into the teacher's.
+        mask: [K] 1 for real instances.
+    Returns:
+        Scalar Var, mean over ordered pairs; 0 with fewer than three instances.
+    Source: arXiv:2103.02340, section 3.3.
+    """
+    k = mask.shape[0]
+    apart = 1.0 - (jt.arange(k).unsqueeze(0) == jt.arange(k).unsqueeze(1)).float32()
+    pairs = mask.unsqueeze(0) * mask.unsqueeze(1) * apart  # [K, K]
+    student, teacher = (
+        _relative_distances(crops.reshape(k, -1), pairs)
+        for crops in (student_crops, teacher_crops.stop_grad())
+    )
+    enough = (mask.sum() > 2.5).float32()  # three or more
+    return enough * (smooth_l1(student, teacher) * pairs).sum() / pairs.sum().maximum(1.0)
+
+
+def _relative_distances(rows, pairs):
+    """[K, K] Euclidean distances of rows [K, F], divided by the mean of the positive ones among `pairs`."""
+    difference = rows.unsqueeze(0) - rows.unsqueeze(1)
+    distances = jt.sqrt((difference * difference).sum(2).maximum(1e-12))
+    positive = pairs * (distances > 2e-6).float32()  # beyond the floor of the root
+    mean = (distances * positive).sum() / positive.sum().maximum(1.0)
+    return distances / mean.maximum(1e-6)
+
+
+def response_difference(values, mask):
+    """Mean over masked priors [N, P] of values [N, P, *] summed over their last axis; 0 without any."""
+    return (values.sum(2) * mask).sum() / mask.sum().maximum(1.0)
+
+
+@TERMS.register
+class GID(Term):
+    """General instance distillation: K boxes per image on which teacher and student disagree most.
+
+    Boxes are decoded by the network that is surer of each prior. On them
+    L = feature_weight sum_i |t_i - A(s_i)|^2 / (10 * 10 K)
+      + relation_weight mean_{i != j} SmoothL1(d*_ij / mean d*, d_ij / mean d)
+      + mean over the priors assigned to the boxes of (cls_weight BCE(z, sigmoid(z*)) + box_weight |b - b*|),
+    t and s being RoIAlign crops and d their distances. Reads `features`, `cls_logits` and `box_deltas`, and
+    has both heads decode their boxes.
+
+    Args:
+        weight: factor of the whole term.
+        feature_weight, relation_weight, cls_weight, box_weight: as above; released 5e-4, 40, 0.1 and 1.
+        scores: what disagreement is: `objectness`, difference of the highest class scores (released), or
+            `class`, largest difference of one class's scores (the paper, as far as known).
+        adapter: None, or the side of a convolution A on the student's maps, shared by all levels (the
+            paper: 3). In the released code it is neither trained nor used. Needed where the widths differ.
+        region: the priors that may become instances.
+        count, candidates, min_side_px, iou_threshold: see `general_instances`; count is K.
+        crop_size: bins along each side of a crop.
+        match_iou: IoU from which a prior answers for an instance; every instance has its best prior too.
+        name: key in the loss dict.
+    Source: arXiv:2103.02340; daixinghome/Distill_GID_detectron2.
+    Differs: boxes carry no gradient (the release forgets to cut it).
+    """
+
+    requires = ("cls_logits", "box_deltas")
+    reads_features = True
+
+    def __init__(  # noqa: PLR0913 (the signature is the schema of a config section)
+        self,
+        weight: float = 1.0,
+        feature_weight: float = 5e-4,
+        relation_weight: float = 40.0,
+        cls_weight: float = 0.1,
+        box_weight: float = 1.0,
+        *,
+        scores: str = "objectness",
+        adapter: int | None = None,
+        region: str = "all",
+        count: int = 10,
+        candidates: int = 3000,
+        min_side_px: float = 10.0,
+        iou_threshold: float = 0.3,
+        crop_size: int = 10,
+        match_iou: float = 0.5,
+        name: str = "loss_gid",
+    ):
+        if scores not in SCORES:
+            raise ConfigError(f"GID: unknown scores {scores!r}: {suggestion(scores, SCORES)}")
+        super().__init__(weight, name)
+        self.feature_weight, self.relation_weight = feature_weight, relation_weight
+        self.cls_weight, self.box_weight = cls_weight, box_weight
+        self.scores, self.crop_size, self.match_iou = scores, crop_size, match_iou
+        self.region, self.regions = region, (region,)
+        self.selection = {
+            "candidates": candidates,
+            "count": count,
+            "min_side_px": min_side_px,
+            "iou_threshold": iou_threshold,
+        }
+        self.adapter_side = adapter
+        self.adapter: Any = None
+        self._heads: tuple = ()
+
+    def bind(self, student: Any, teacher: Any) -> list[str]:
+        """See `Term`; keeps the heads that decode boxes, makes the adapter."""
+        own, given = student.feature_channels, teacher.feature_channels
+        problems = super().bind(student, teacher)
+        self._heads = student.bbox_head, teacher.bbox_head
+        if self.adapter_side is not None:
+            self.adapter = conv_adapters([0], own, given, self.adapter_side)[0]
+        elif own != given:
+            problems.append(
+                f"GID: the student's maps have {own} channels, the teacher's {given}: add adapter=3"
+            )
+        if not shared_levels(student, teacher):
+            problems.append("GID: crops need at least one shared stride")
+        return problems
+
+    def parameters(self) -> list:
+        """The adapter's weight and bias."""
+        return [] if self.adapter is None else self.adapter.parameters()
+
+    def __call__(self, context: StepContext):
+        """Scalar Var, `weight` not yet applied."""
+        instances = self.instances(context)
+        return self._crop_losses(context, instances) + self._response_loss(context, instances)
+
+    def instances(self, context: StepContext) -> Instances:
+        """The general instances of the batch."""
+        traces = context.student, context.teacher
+        logits = (trace.predictions["cls_logits"] for trace in traces)
+        gain, teacher_leads = SCORES[self.scores](*logits)
+        student_boxes, teacher_boxes = (
+            head.dense_detections(trace)[1] for head, trace in zip(self._heads, traces, strict=True)
+        )
+        boxes = jt.ternary(teacher_leads.unsqueeze(2), teacher_boxes, student_boxes)
+        scores = jt.ternary(context.region(self.region) > 0, gain, GONE)
+        sizes = context.targets.img_shapes
+        return general_instances(
+            scores.stop_grad(),
+            boxes.stop_grad(),
+            jt.array(context.targets.pad_shapes if sizes is None else sizes),
+            **self.selection,
+        )
+
+    def _crop_losses(self, context: StepContext, instances: Instances):
+        levels = list(context.feature_levels())
+        strides = [context.priors.level_strides[level] for level, _, _ in levels]
+        students, teachers = [x for _, x, _ in levels], [x for _, _, x in levels]
+        chosen = pyramid_levels(instances.boxes, strides)
+        mask = instances.mask.reshape(-1)
+
+        def crops(maps):
+            found = roi_align(maps, instances.boxes, chosen, strides, size=self.crop_size)
+            return found.reshape(-1, *found.shape[2:])
+
+        student, teacher = crops(students), crops([x.stop_grad() for x in teachers])
+        adapted = student if self.adapter is None else crops([self.adapter(x) for x in students])
+        return self.feature_weight * feature_difference(
+            adapted, teacher, mask
+        ) + self.relation_weight * relation_difference(student, teacher, mask)
+
+    def _response_loss(self, context: StepContext, instances: Instances):
+        best, _, claimed = max_iou_match(
+            context.priors.boxes, instances.boxes, instances.mask, context.valid_mask,
+            min_pos_iou=0.0, assign_all=True,
+        )  # fmt: skip
+        positive = (best >= self.match_iou).logical_or(claimed >= 0).float32() * context.valid_mask
+        student, teacher = context.student.predictions, context.teacher.predictions
+        answers = jt.sigmoid(teacher["cls_logits"]).stop_grad()
+        cls = binary_cross_entropy_with_logits(student["cls_logits"], answers)
+        box = jt.abs(student["box_deltas"] - teacher["box_deltas"].stop_grad())
+        return self.cls_weight * response_difference(cls, positive) + self.box_weight * response_difference(
+            box, positive
+        )
