@@ -17,11 +17,11 @@ from jld.registry import Registry
 
 
 def describe_class(cls: type) -> tuple[str, str]:
-    """(first docstring line, text of the `Source:` line) of a class itself, empty where it has none."""
+    """(first docstring line, text of `Source:`) of a class itself, empty where it has none."""
     # Not inspect.getdoc alone: an inherited docstring describes another class.
     doc = inspect.cleandoc(cls.__doc__) if cls.__doc__ else ""
-    source = re.search(r"^Source:\s*(.+)$", doc, re.MULTILINE)
-    return doc.split("\n", 1)[0], source.group(1) if source else ""
+    source = re.search(r"^Source:\s*(.+(?:\n +.+)*)$", doc, re.MULTILINE)  # continued lines are indented
+    return doc.split("\n", 1)[0], " ".join(source.group(1).split()) if source else ""
 
 
 def listing(wanted: list[str]) -> list[str]:

@@ -62,3 +62,16 @@ def test_words_choose(tool, wanted, kinds):
 
 def test_nothing_found(tool):
     assert tool.listing(["green"]) == []
+
+
+def test_source_that_runs_over_several_lines_is_shown_whole(tool):
+    class Part:
+        """A part.
+
+        Source: the first line,
+            the second;
+            the third.
+        Differs: not in the source.
+        """
+
+    assert tool.describe_class(Part) == ("A part.", "the first line, the second; the third.")
