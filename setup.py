@@ -17,7 +17,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["jld", "jld.*"]),
-    package_data={"jld": ["py.typed", "evaluation/*.json"]},
+    package_data={
+        "jld": ["py.typed", "evaluation/*.json"],
+        "jld.toolchain": ["cuda_overlay/bin/*", "cuda_overlay/include/*.h", "cuda_overlay/include/cub/*"],
+    },
     # numpy 1.26 has no wheels above 3.12; shapely 2.2 and matplotlib 3.11 none below 3.11.
     python_requires=">=3.11,<3.13",
     install_requires=[
@@ -36,5 +39,14 @@ setup(
         "onednn-cpu-gomp==2021.4.0" + ON_X86_LINUX,
         "onednn-devel-cpu-gomp==2021.4.0" + ON_X86_LINUX,
     ],
-    extras_require={"test": ["pytest>=8", "ruff>=0.6"]},
+    extras_require={
+        # A whole CUDA toolkit: compiler, headers and the libraries Jittor links. CUDA 12 has
+        # no such wheels: its wheel of nvcc holds no nvcc (docs/cuda.md).
+        "cuda13": [
+            "cuda-toolkit[nvcc,cccl,cudart,nvrtc,cublas,cufft,curand,cusparse,nvjitlink]==13.0.*"
+            + ON_X86_LINUX,
+            "nvidia-cudnn-cu13>=9,<10" + ON_X86_LINUX,
+        ],
+        "test": ["pytest>=8", "ruff>=0.6"],
+    },
 )

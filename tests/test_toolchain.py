@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from jld import toolchain
+from jld.toolchain import cache, findings, onednn
 
 
 @pytest.fixture
@@ -56,33 +57,33 @@ def test_a_wrong_package_is_one_sentence_with_its_cure(fresh_home, monkeypatch, 
 
 
 def test_a_missing_compiler_is_named(fresh_home, monkeypatch):
-    monkeypatch.setattr(toolchain.shutil, "which", lambda name: None)
+    monkeypatch.setattr(findings.shutil, "which", lambda name: None)
     with pytest.raises(toolchain.ToolchainError, match=r"no g\+\+ on PATH.*apt-get install g\+\+"):
         toolchain.prepare()
 
 
 def test_missing_headers_are_named(fresh_home, monkeypatch, tmp_path):
-    monkeypatch.setattr(toolchain.sysconfig, "get_paths", lambda: {"include": str(tmp_path / "nowhere")})
+    monkeypatch.setattr(findings.sysconfig, "get_paths", lambda: {"include": str(tmp_path / "nowhere")})
     finding = toolchain.check_python_headers()
     assert not finding.ok
     assert "apt-get install python3" in finding.cure
 
 
 def test_a_folder_that_cannot_be_written_is_named(fresh_home, monkeypatch):
-    monkeypatch.setattr(toolchain.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(findings.os, "access", lambda path, mode: False)
     assert "set HOME" in toolchain.check_home().cure
 
 
 def test_prepare_links_onednn_where_jittor_looks(fresh_home):
     toolchain.prepare()
-    folder = fresh_home / ".cache" / "jittor" / "mkl" / toolchain.ONEDNN_FOLDER
+    folder = fresh_home / ".cache" / "jittor" / "mkl" / onednn.ONEDNN_FOLDER
     assert (folder / "include" / "dnnl.hpp").is_file()
     assert (folder / "lib" / "libmkldnn.so").stat().st_size > 1e6
     assert "use_mkl" not in os.environ
 
 
 def test_a_link_into_another_environment_is_renewed_and_a_download_is_left_alone(fresh_home):
-    library = fresh_home / ".cache" / "jittor" / "mkl" / toolchain.ONEDNN_FOLDER / "lib" / "libmkldnn.so"
+    library = fresh_home / ".cache" / "jittor" / "mkl" / onednn.ONEDNN_FOLDER / "lib" / "libmkldnn.so"
     library.parent.mkdir(parents=True)
     library.symlink_to(fresh_home / "gone")
     assert toolchain.link_onednn()
@@ -94,35 +95,10 @@ def test_a_link_into_another_environment_is_renewed_and_a_download_is_left_alone
 
 
 def test_without_onednn_jittor_is_told_not_to_download_it(fresh_home, monkeypatch):
-    monkeypatch.setattr(toolchain, "onednn_files", lambda: None)
+    monkeypatch.setattr(onednn, "onednn_files", lambda: None)
     toolchain.prepare()
     assert os.environ["use_mkl"] == "0"
     assert "pip install onednn-cpu-gomp" in toolchain.check_onednn().cure
-
-
-def test_nvcc_without_a_gpu_is_ignored(fresh_home, monkeypatch):
-    monkeypatch.setattr(toolchain, "gpu_count", lambda: 0)
-    monkeypatch.setattr(toolchain.shutil, "which", lambda name: f"/usr/bin/{name}")
-    toolchain.prepare()
-    assert os.environ["nvcc_path"] == ""
-    assert "no usable GPU" in toolchain.check_cuda().detail
-
-
-def test_a_toolkit_without_libraries_runs_on_the_cpu_and_says_so(fresh_home, monkeypatch, tmp_path):
-    nvcc = tmp_path / "cuda" / "bin" / "nvcc"
-    nvcc.parent.mkdir(parents=True)
-    nvcc.touch()
-    monkeypatch.setattr(toolchain, "gpu_count", lambda: 1)
-    original = toolchain.shutil.which
-    monkeypatch.setattr(
-        toolchain.shutil, "which", lambda name: str(nvcc) if name == "nvcc" else original(name)
-    )
-    missing = toolchain.missing_cuda_libraries(str(nvcc))
-    assert "libcudart.so" in missing
-    finding = toolchain.check_cuda()
-    assert "libcudart.so" in finding.detail and "running on the CPU" in finding.detail and finding.cure
-    toolchain.prepare()
-    assert os.environ["nvcc_path"] == ""
 
 
 def test_variables_of_the_user_win(fresh_home, monkeypatch):
@@ -132,15 +108,15 @@ def test_variables_of_the_user_win(fresh_home, monkeypatch):
 
 
 def test_the_python_config_script_answers_what_jittor_asks(fresh_home, monkeypatch, tmp_path):
-    monkeypatch.setattr(toolchain.sys, "executable", str(tmp_path / "bin" / "python"))
-    monkeypatch.setattr(toolchain.sysconfig, "get_config_var", {"EXT_SUFFIX": ".so"}.get)
+    monkeypatch.setattr(cache.sys, "executable", str(tmp_path / "bin" / "python"))
+    monkeypatch.setattr(cache.sysconfig, "get_config_var", {"EXT_SUFFIX": ".so"}.get)
     script = toolchain.python_config()
     assert script.is_relative_to(fresh_home)
     answers = [
         subprocess.run([script, flag], capture_output=True, text=True, check=True).stdout.strip()
         for flag in ("--includes", "--extension-suffix")
     ]
-    assert answers == [f"-I{toolchain.sysconfig.get_paths()['include']}", ".so"]
+    assert answers == [f"-I{cache.sysconfig.get_paths()['include']}", ".so"]
 
 
 def test_importing_jld_does_not_import_jittor():
