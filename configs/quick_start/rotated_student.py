@@ -36,9 +36,9 @@ dataset = dict(
     test=dict(**_drawn, split="test", num_images=16, batch_size=16, transforms=_transforms),
 )
 optimizer = dict(type="AdamW", lr=0.001, weight_decay=0.0001, grad_clip=dict(max_norm=35, norm_type=2))
-scheduler = dict(type="StepLR", milestones=[4, 5], gamma=0.3, warmup="linear", warmup_iters=50, warmup_ratio=0.1)
+scheduler = dict(type="StepLR", milestones=[6, 7], gamma=0.3, warmup="linear", warmup_iters=50, warmup_ratio=0.1)
 logger = dict(type="RunLogger", loggers=["TextLogger", "TensorboardLogger"])
-max_epoch = 6
+max_epoch = 8
 eval_interval = 2
 checkpoint_interval = 2
 log_interval = 20
