@@ -1,7 +1,8 @@
 """Convert a checkpoint: any file jld reads, to .safetensors or .pth.
 
-Without --config every name is translated and nothing is compared; with it the shapes of that model decide,
-and a file that does not fit is refused. --to mmdet writes a file mmDetection and mmRotate can load.
+Without --config every name is translated and nothing is compared; with it the shapes of that model and the
+values its distributions run over decide, and a file that does not fit is refused. --to mmdet writes a file
+that mmDetection and mmRotate can load.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from jld.checkpoint import convert_file
+from jld.checkpoint import ConvertOptions, convert_file
 from jld.errors import JldError
 
 
@@ -32,9 +33,14 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        shapes = model_shapes(options.config) if options.config else None
+        shapes, supports = describe_model(options.config) if options.config else (None, {})
         report = convert_file(
-            options.source, options.destination, shapes, options.to, strict=not options.partial
+            options.source,
+            options.destination,
+            shapes,
+            options.to,
+            strict=not options.partial,
+            options=ConvertOptions(supports=supports),
         )
     except JldError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -44,15 +50,17 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def model_shapes(config: str) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the model a config describes; only this needs Jittor."""
+def describe_model(config: str) -> tuple[dict[str, tuple[int, ...]], dict]:
+    """Names and shapes of the model a config describes, and its supports; only this needs Jittor."""
     from jld.apis import register_parts
     from jld.config import load_config
     from jld.models import build_detector
+    from jld.models.pretrained import named_supports
 
     register_parts()
     model = build_detector(load_config(config))
-    return {name: tuple(values.shape) for name, values in model.state_dict().items()}
+    shapes = {name: tuple(values.shape) for name, values in model.state_dict().items()}
+    return shapes, named_supports(model)
 
 
 if __name__ == "__main__":

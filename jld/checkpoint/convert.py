@@ -12,7 +12,7 @@ import numpy as np
 import jld
 from jld.checkpoint.export import write_weights
 from jld.checkpoint.names import detect_origin, map_name
-from jld.checkpoint.names.jdet import POINTWISE_KERNELS
+from jld.checkpoint.names.jdet import POINTWISE_KERNELS, embed_pointwise
 from jld.checkpoint.reader import Checkpoint, read_checkpoint
 from jld.checkpoint.report import Report, Shape, require_complete
 
@@ -114,13 +114,6 @@ def fit(name: str, values: np.ndarray, shape: Shape) -> tuple[np.ndarray | None,
     return None, ""
 
 
-def embed_pointwise(kernel: np.ndarray) -> np.ndarray:
-    """[O, I, 3, 3] the kernel that computes the same as an [O, I, 1, 1] one when the border is padded."""
-    wide = np.zeros((*kernel.shape[:2], 3, 3), kernel.dtype)
-    wide[:, :, 1, 1] = kernel[:, :, 0, 0]
-    return wide
-
-
 def _check_support(name: str, values: np.ndarray, options: ConvertOptions, report: Report) -> None:
     expected = options.supports.get(name)
     starts_at_zero = values.ndim == 1 and values.size > 0 and values[0] == 0
@@ -149,6 +142,7 @@ def convert_file(
     target_shapes: Mapping[str, Shape] | None = None,
     layout: str = "jld",
     strict: bool = True,
+    options: ConvertOptions | None = None,
 ) -> Report:
     """Read a checkpoint, convert its names, write it, and return the report.
 
@@ -159,17 +153,18 @@ def convert_file(
             (JDet's 1x1 prediction kernels still become 3x3).
         layout: "jld" or "mmdet".
         strict: refuse a file that fits the model only in part.
+        options: see `ConvertOptions`; its supports are also what the "mmdet" layout states.
     Raises:
         CheckpointError: the source cannot be read, does not fit, or the destination cannot be written.
     """
     checkpoint = read_checkpoint(source)
     shapes = _own_shapes(checkpoint) if target_shapes is None else target_shapes
-    converted, report = convert_state(checkpoint.state, shapes, checkpoint.origin)
+    converted, report = convert_state(checkpoint.state, shapes, checkpoint.origin, options)
     if target_shapes is not None:
         require_complete(report, "the model", source, strict)
     classes = checkpoint.classes
     meta = {"jld_version": jld.__version__} | ({"classes": list(classes)} if classes else {})
-    write_weights(destination, converted, meta, layout)
+    write_weights(destination, converted, meta, layout, supports=(options and options.supports) or None)
     return report
 
 

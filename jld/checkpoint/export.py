@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from jld.checkpoint.names.jdet import POINTWISE_KERNELS, embed_pointwise
 from jld.checkpoint.safetensors_files import write_safetensors
 from jld.checkpoint.torch_writer import write_torch
 from jld.errors import CheckpointError, suggestion
@@ -23,8 +25,8 @@ def to_mmdet(
 ) -> dict[str, np.ndarray]:
     """The state with everything mmDetection or mmRotate expects beside our parameters.
 
-    Batch normalisation gets its counter (int64, zero), scales lose their axis, and a head that predicts
-    distributions gets the support it integrates over.
+    Batch normalisation gets its counter (int64, zero), scales lose their axis, JDet's 1x1 prediction kernels
+    become 3x3 ones, and a head that predicts distributions gets the support it integrates over.
 
     Args:
         state: our names to arrays.
@@ -33,8 +35,11 @@ def to_mmdet(
     """
     result = {}
     for name, values in state.items():
-        is_scale = name.endswith(".scale") and values.shape == (1,)
-        result[name] = values.reshape(()) if is_scale else np.asarray(values)
+        if name.endswith(".scale") and values.shape == (1,):
+            values = values.reshape(())
+        elif values.ndim == 4 and values.shape[2:] == (1, 1) and re.search(POINTWISE_KERNELS, name):
+            values = embed_pointwise(values)
+        result[name] = np.asarray(values)
         if name.endswith(".running_var"):
             result[f"{name.removesuffix('running_var')}num_batches_tracked"] = np.zeros((), np.int64)
     return result | dict(_supports_of(state) if supports is None else supports)
@@ -67,7 +72,11 @@ def _num_bins(width: int, layer: str) -> int:
 
 
 def write_weights(
-    path: str | Path, state: Mapping[str, np.ndarray], meta: Mapping | None = None, layout: str = "jld"
+    path: str | Path,
+    state: Mapping[str, np.ndarray],
+    meta: Mapping | None = None,
+    layout: str = "jld",
+    supports: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Write weights; the suffix says how: `.safetensors`, or `.pth` / `.pt` for PyTorch.
 
@@ -75,13 +84,14 @@ def write_weights(
         state: our names to arrays.
         meta: plain data; text in a safetensors file, kept as it is in a `.pth`.
         layout: "jld" for our names, "mmdet" to add what mmDetection and mmRotate expect.
+        supports: of the distributions, for the "mmdet" layout; None derives them, see `to_mmdet`.
     Raises:
         CheckpointError: unknown suffix or layout, or the disk is full.
     """
     path = Path(path)
     if layout not in LAYOUTS:
         raise CheckpointError(f"Unknown layout {layout!r}: {suggestion(layout, LAYOUTS)}")
-    arrays = to_mmdet(state) if layout == "mmdet" else dict(state)
+    arrays = to_mmdet(state, supports) if layout == "mmdet" else dict(state)
     if path.suffix == ".safetensors":
         write_safetensors(path, arrays, text_metadata(meta or {}))
     elif path.suffix in (".pth", ".pt"):

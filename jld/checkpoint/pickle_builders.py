@@ -16,7 +16,15 @@ from jld.checkpoint.arrays import (
     TensorRecord,
 )
 from jld.checkpoint.malformed import MalformedError
-from jld.checkpoint.pickle_machine import Builder, Global, PickleMachine, Placeholder, add_pairs, check_key
+from jld.checkpoint.pickle_machine import (
+    STEPS_PER_SET,
+    Builder,
+    Global,
+    PickleMachine,
+    Placeholder,
+    add_pairs,
+    check_key,
+)
 
 _NUMPY_CORES = ("numpy.core", "numpy._core")
 _BUILTINS = ("builtins", "__builtin__")
@@ -55,6 +63,7 @@ def _default_dictionary(machine: PickleMachine, arguments: tuple) -> dict:
 
 
 def _set(machine: PickleMachine, arguments: tuple) -> set:
+    machine.charge(STEPS_PER_SET)
     items = _items_of(machine, arguments)
     for item in items:
         check_key(item)
@@ -70,7 +79,7 @@ def _latin1_bytes(machine: PickleMachine, arguments: tuple) -> bytes:
         return text
     if not isinstance(text, str) or len(arguments) != 2 or arguments[1] not in ("latin1", "latin-1"):
         raise MalformedError("its pickle makes bytes in a way no writer does")
-    machine.charge(len(text) >> 8)
+    machine.charge_copy(len(text))
     return text.encode("latin-1")
 
 

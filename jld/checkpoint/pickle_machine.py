@@ -18,7 +18,9 @@ from typing import BinaryIO
 from jld.checkpoint.arrays import NumpyDtype, NumpyRecord
 from jld.checkpoint.malformed import MalformedError
 
-MAX_STEPS = 5_000_000  # a training state of a large detector takes some hundred thousand
+# A training state of a large detector takes some hundred thousand; a step leaves up to 100 bytes behind.
+MAX_STEPS = 2_000_000
+STEPS_PER_SET = 3  # more: an empty set is three times as large as an empty dictionary
 MAX_LINE = 1 << 16
 MAX_KEY_BITS = 64  # larger integers can be made to collide in a dict
 _MARK = object()
@@ -90,6 +92,7 @@ class PickleMachine:
         self.builders, self.persistent = builders, persistent
         self.skipped: dict[str, None] = {}  # ordered set of names that became placeholders
         self.steps = 0
+        self.copied, self.size = 0, 0
         self.stack: list = []
         self.memo: dict[int, object] = {}
 
@@ -100,6 +103,7 @@ class PickleMachine:
             MalformedError: it is damaged, too long, or asks for something that is not data.
         """
         self.stack, self.memo = [], {}
+        self.size = max(self.size, end)
         for opcode, argument, _ in pickletools.genops(BoundedStream(stream, end)):
             self.charge(1)
             if opcode.name == "STOP":
@@ -115,6 +119,12 @@ class PickleMachine:
         self.steps += num_steps
         if self.steps > MAX_STEPS:
             raise MalformedError(f"its pickle takes more than {MAX_STEPS} steps")
+
+    def charge_copy(self, num_bytes: int) -> None:
+        """Count bytes made from text; honest pickles use a text once, so they make no more than they hold."""
+        self.copied += num_bytes
+        if self.copied > self.size:
+            raise MalformedError("its pickle unfolds to more bytes than it holds")
 
     def skip(self, name: str) -> Placeholder:
         """A placeholder of that name, remembered in `skipped`."""
@@ -230,7 +240,13 @@ def _dict(machine: PickleMachine, _: object) -> None:
     machine.stack.append(result)
 
 
+def _empty_set(machine: PickleMachine, _: object) -> None:
+    machine.charge(STEPS_PER_SET)
+    machine.stack.append(set())
+
+
 def _frozenset(machine: PickleMachine, _: object) -> None:
+    machine.charge(STEPS_PER_SET)
     items = machine.pop_to_mark()
     for item in items:
         check_key(item)
@@ -329,7 +345,7 @@ _STEPS: dict[str, Callable[[PickleMachine, object], None]] = {
     "EMPTY_LIST": lambda machine, _: machine.stack.append([]),
     "EMPTY_TUPLE": lambda machine, _: machine.stack.append(()),
     "EMPTY_DICT": lambda machine, _: machine.stack.append({}),
-    "EMPTY_SET": lambda machine, _: machine.stack.append(set()),
+    "EMPTY_SET": _empty_set,
     "MARK": lambda machine, _: machine.stack.append(_MARK),
     "LIST": lambda machine, _: machine.stack.append(machine.pop_to_mark()),
     "TUPLE": lambda machine, _: machine.stack.append(tuple(machine.pop_to_mark())),

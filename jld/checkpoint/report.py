@@ -98,6 +98,7 @@ def explain(report: Report) -> str:
     reasons = (
         _nothing_in_common,
         _other_depth,
+        _other_stem,
         _only_a_backbone,
         _other_support,
         _other_classes,
@@ -127,6 +128,17 @@ def _other_depth(report: Report) -> str:
     if there is None or here is None or there == here:
         return ""
     return f"its backbone has {there} layers and the model's {here}; choose the file or the depth to match"
+
+
+def _other_stem(report: Report) -> str:
+    there, here = (
+        any(name.startswith("backbone.stem.") for name in shapes)
+        for shapes in (report.file_shapes, report.model_shapes)
+    )
+    if there == here:
+        return ""
+    deep, plain = ("its backbone", "the model's") if there else ("the model's backbone", "the file's")
+    return f"{deep} is a ResNet-C or D with a stem of three convolutions and {plain} is a plain ResNet"
 
 
 def _only_a_backbone(report: Report) -> str:

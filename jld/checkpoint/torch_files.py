@@ -21,6 +21,9 @@ from jld.checkpoint.pickle_machine import Global, PickleMachine
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_MAGIC_BYTES = LEGACY_MAGIC.to_bytes(10, "little")
 LEGACY_PROTOCOL = 1001
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# The pickle of a detector holds some hundred kilobytes of names, which PyTorch does not compress.
+PICKLE_BYTES, PICKLE_RATIO = 1 << 19, 32
 # Bytes per element of the kinds we do not read, so that the storages after them are still found.
 _OTHER_SIZES = {
     "ComplexFloatStorage": 8,
@@ -61,6 +64,8 @@ class ZipSource:
     def member(self, name: str, budget: Budget) -> bytes:
         """The unpacked bytes of a member; its checksum is verified."""
         info = self.members[self.root + name]
+        if info.compress_type not in _COMPRESSIONS:
+            raise MalformedError(f"the member {info.filename!r} is compressed in a way PyTorch never writes")
         budget.spend(info.file_size, f"the member {info.filename!r}")
         with self.archive.open(info) as stream:
             data = stream.read(info.file_size + 1)
@@ -124,6 +129,9 @@ def read_zip(stream: BinaryIO, budget: Budget) -> tuple[object, PickleMachine]:
         return Storage(source, key, code, size)
 
     machine = PickleMachine(BUILDERS, load)
+    info = source.members[f"{root}data.pkl"]
+    if info.file_size > PICKLE_BYTES + PICKLE_RATIO * info.compress_size:
+        raise MalformedError("its data.pkl unfolds to more than any honest one of its size")
     data = source.member("data.pkl", budget)
     return machine.run(io.BytesIO(data), len(data)), machine
 

@@ -73,3 +73,11 @@ def torch_legacy(body: bytes, storages: dict[str, tuple[int, bytes]], order: str
     parts += [program(body), pickle.dumps(list(storages), 2)]
     parts += [struct.pack(order + "q", count) + data for count, data in storages.values()]
     return b"".join(parts)
+
+
+def archive(**members: bytes) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as target:
+        for name, data in members.items():
+            target.writestr(name, data)
+    return stream.getvalue()

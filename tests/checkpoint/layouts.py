@@ -14,7 +14,8 @@ def batch_norm(name: str, width: int) -> Shapes:
     return shapes | {f"{name}.num_batches_tracked": ()}
 
 
-def resnet(depth: int, prefix: str = "backbone.") -> Shapes:
+def resnet(depth: int, prefix: str = "backbone.", groups: int = 1, dcn: tuple[int, ...] = ()) -> Shapes:
+    """`groups` 32 is ResNeXt 32x4d; `dcn` holds the stages, 1 to 4, with deformable convolutions."""
     shapes: Shapes = {"conv1.weight": (64, 3, 7, 7), **batch_norm("bn1", 64)}
     is_basic = depth in BASIC
     width_in = 64
@@ -25,7 +26,14 @@ def resnet(depth: int, prefix: str = "backbone.") -> Shapes:
             name = f"layer{stage + 1}.{block}"
             kernels = [(plane, width_in, 3, 3), (plane, plane, 3, 3)]
             if not is_basic:
-                kernels = [(plane, width_in, 1, 1), (plane, plane, 3, 3), (width_out, plane, 1, 1)]
+                width = plane if groups == 1 else 2 * plane
+                kernels = [
+                    (width, width_in, 1, 1),
+                    (width, width // groups, 3, 3),
+                    (width_out, width, 1, 1),
+                ]
+            if stage + 1 in dcn:
+                shapes |= conv(f"{name}.conv2.conv_offset", (18, kernels[1][0], 3, 3))
             for index, kernel in enumerate(kernels, 1):
                 shapes |= {f"{name}.conv{index}.weight": kernel, **batch_norm(f"{name}.bn{index}", kernel[0])}
             if block == 0 and width_in != width_out:
@@ -54,9 +62,9 @@ def conv(name: str, kernel: tuple[int, ...]) -> Shapes:
     return {f"{name}.weight": kernel, f"{name}.bias": kernel[:1]}
 
 
-def gfl(depth: int, num_classes: int = 80, num_bins: int = 17) -> Shapes:
+def gfl(depth: int, num_classes: int = 80, num_bins: int = 17, **backbone) -> Shapes:
     widths = (128, 256, 512) if depth in BASIC else (512, 1024, 2048)
-    shapes = resnet(depth) | fpn_and_towers(widths, 256, has_norm=True)
+    shapes = resnet(depth, **backbone) | fpn_and_towers(widths, 256, has_norm=True)
     shapes |= conv("bbox_head.gfl_cls", (num_classes, 256, 3, 3))
     shapes |= conv("bbox_head.gfl_reg", (4 * num_bins, 256, 3, 3))
     shapes |= {f"bbox_head.scales.{index}.scale": () for index in range(5)}

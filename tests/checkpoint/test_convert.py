@@ -34,8 +34,13 @@ COUNTED = [
     (layouts.gfl(34), "mmdet", 266, 29_529_049),
     (layouts.gfl(50), "mmdet", 368, 32_440_537),
     (layouts.gfl(101), "mmdet", 674, 51_432_665),
+    (layouts.gfl(101, dcn=(2, 3, 4)), "mmdet", 734, 52_718_837),
+    (layouts.gfl(101, groups=32), "mmdet", 674, 51_061_209),
+    (layouts.gfl(101, groups=32, dcn=(3, 4)), "mmdet", 726, 53_467_053),
     (layouts.gfl(18, num_classes=20), "mmdet", 170, 19_282_589),
+    (layouts.rotated_retina(18, has_distribution=False), "mmrotate", 156, 20_082_420),
     (layouts.rotated_retina(18, has_distribution=True), "mmrotate", 158, 20_912_220),
+    (layouts.rotated_retina(34, has_distribution=True), "mmrotate", 254, 31_020_380),
     (layouts.rotated_retina(34, has_distribution=False), "mmrotate", 252, 30_190_580),
     (layouts.rotated_retina(50, has_distribution=True), "mmrotate", 356, 37_470_812),
 ]
@@ -113,6 +118,12 @@ def test_backbone_files_get_their_prefix():
         ("torchvision", "layer3.5.bn2.running_var", "backbone.layer3.5.bn2.running_var"),
         ("torchvision", "layer3.5.conv2_offset.weight", "backbone.layer3.5.conv2.conv_offset.weight"),
         ("torchvision", "roi_heads.box_head.fc6.weight", None),
+        ("torchvision", "stem.0.weight", "backbone.stem.0.weight"),
+        ("torchvision", "conv1.bias", None),
+        ("torchvision", "layer2.0.conv3.bias", None),
+        ("torchvision", "layer1.0.downsample.0.bias", None),
+        ("torchvision", "layer1.0.downsample.1.bias", "backbone.layer1.0.downsample.1.bias"),
+        ("torchvision", "layer3.1.conv2.conv_offset.bias", "backbone.layer3.1.conv2.conv_offset.bias"),
         ("timm", "conv1.3.weight", "backbone.stem.3.weight"),
         ("timm", "bn1.running_mean", "backbone.stem.7.running_mean"),
         ("timm", "layer1.0.downsample.1.weight", "backbone.layer1.0.downsample.1.weight"),
@@ -227,6 +238,29 @@ def test_offset_channels_tell_the_version():
         layouts.zeros(layouts.gfl(18) | extra), layouts.ours(layouts.gfl(18)) | {name: (18, 128, 3, 3)}
     )
     assert "version 2" in message_of(report)
+
+
+def test_caffe_conversions_carry_biases_that_nothing_reads():
+    """mmDetection's `detectron/resnet50_caffe` has one at every convolution, `detectron2/` in the stem."""
+    plain = layouts.resnet(50, "")
+    biases = {
+        f"{name.removesuffix('weight')}bias": shape[:1] for name, shape in plain.items() if len(shape) == 4
+    }
+    target = layouts.ours(layouts.resnet(50))
+    for extra in (biases, {"conv1.bias": (64,)}):
+        values, report = convert_state(layouts.zeros(plain | extra), target)
+        assert report.is_complete and set(values) == set(target)
+        assert list(report.dropped.values()).count("bias before a normalisation") == len(extra)
+
+
+def test_a_deep_stem_is_named():
+    deep = layouts.resnet(50, "")
+    del deep["conv1.weight"]
+    deep = {name: shape for name, shape in deep.items() if not name.startswith("bn1.")}
+    deep |= {f"stem.{index}.weight": (32, 3, 3, 3) for index in (0, 3, 6)}
+    report = converted(deep, layouts.resnet(50))
+    assert report.origin == "torchvision"
+    assert "stem of three convolutions" in message_of(report)
 
 
 def test_partial_loading_is_a_choice_but_nothing_is_not():

@@ -55,6 +55,16 @@ def test_exported_layouts_are_those_of_the_release_and_come_back(layout):
     assert report.is_complete
 
 
+def test_pointwise_predictions_are_exported_as_the_release_has_them():
+    layout = layouts.rotated_retina(18, has_distribution=True)
+    ours = layouts.zeros(layouts.ours(layouts.rotated_retina(18, has_distribution=True, kernel=1)))
+    ours["bbox_head.retina_cls.weight"] = np.ones((135, 256, 1, 1), np.float32)
+    exported = to_mmdet(ours)
+    assert {name: values.shape for name, values in exported.items()} == layout
+    kernel = exported["bbox_head.retina_cls.weight"]
+    assert kernel[:, :, 1, 1].all() and kernel.sum() == 135 * 256
+
+
 def test_retina_with_distributions_and_given_supports():
     assert to_mmdet({"bbox_head.atss_reg.weight": np.ones((612, 1, 1, 1))})[
         "bbox_head.integral.project"

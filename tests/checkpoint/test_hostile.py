@@ -15,36 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jld.checkpoint import pickle_machine, read_checkpoint, read_safetensors, read_training_state
+from jld.checkpoint import pickle_machine, read_checkpoint, read_safetensors
 from jld.errors import CheckpointError
 from tests.checkpoint import files
 
 RAW = np.arange(6, dtype="<f4").tobytes()
-
-
-@pytest.fixture
-def canary(tmp_path) -> Path:
-    """A file that exists after the test only if something in a checkpoint was run."""
-    return tmp_path / "canary"
-
-
-@pytest.fixture
-def refuse(tmp_path, canary) -> Callable[[bytes], str]:
-    """Reads bytes as a checkpoint and returns the sentence they are refused with."""
-
-    def read(data: bytes, suffix: str = ".pth") -> str:
-        path = tmp_path / f"hostile{suffix}"
-        path.write_bytes(data)
-        for reader in (read_training_state, read_checkpoint):
-            with pytest.raises(CheckpointError) as caught:
-                reader(path)
-        message = str(caught.value)
-        assert str(path) in message
-        assert "\n" not in message and message.endswith(".")
-        assert not canary.exists(), "something in the file was run"
-        return message
-
-    return read
 
 
 class Calls:
@@ -261,14 +236,6 @@ def test_storages_that_are_not_there_are_refused(refuse):
         assert "view" in refuse(files.torch_legacy(body, {"0": (6, RAW)}))
 
 
-def archive(**members: bytes) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as target:
-        for name, data in members.items():
-            target.writestr(name, data)
-    return stream.getvalue()
-
-
 GOOD_PICKLE = files.program(files.dictionary(w=files.tensor()))
 BAD_ARCHIVES = {
     "parent folder": ({"a/data.pkl": GOOD_PICKLE, "a/../../x": b""}, "points outside"),
@@ -284,7 +251,7 @@ BAD_ARCHIVES = {
 @pytest.mark.parametrize("name", BAD_ARCHIVES)
 def test_odd_archives_are_refused(refuse, name):
     members, message = BAD_ARCHIVES[name]
-    assert message in refuse(archive(**members))
+    assert message in refuse(files.archive(**members))
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")

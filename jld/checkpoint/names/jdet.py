@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from jld.checkpoint.names.rules import Mapped, Rules, State, apply_rules, counts_batches, has_prefix
 
 DROPS: Rules = (
@@ -23,3 +25,10 @@ def detect(state: State) -> float:
 def map_name(name: str) -> Mapped:
     """Our spelling of a name, or why it is dropped."""
     return apply_rules(name, DROPS, ())
+
+
+def embed_pointwise(kernel: np.ndarray) -> np.ndarray:
+    """[O, I, 3, 3] the kernel that computes the same as an [O, I, 1, 1] one when the border is padded."""
+    wide = np.zeros((*kernel.shape[:2], 3, 3), kernel.dtype)
+    wide[:, :, 1, 1] = kernel[:, :, 0, 0]
+    return wide
