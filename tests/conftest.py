@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from jld.toolchain.gpus import find_gpus
 from tests.tiny_data import write_coco, write_voc
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Passes over the tests marked `gpu` where there is none."""
+    marked = [item for item in items if "gpu" in item.keywords]
+    if marked and find_gpus() is None:
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
 
 
 @pytest.fixture

@@ -148,8 +148,20 @@ def test_jittor_is_built_in_a_process_of_its_own_until_it_imports(
         return subprocess.CompletedProcess(command, 0, stdout=answers[len(started) - 1])
 
     monkeypatch.setattr(toolchain.subprocess, "run", run)
-    toolchain._build_once()
+    assert toolchain._build_once() == is_marked
     assert started == ["0"] * runs
     assert toolchain._built_mark().is_file() == is_marked
     monkeypatch.setenv("cc_flags", "-DOTHER")
     assert not toolchain._built_mark().is_file()
+
+
+def test_a_toolkit_that_jittor_cannot_be_built_with_is_left_for_the_cpu(fresh_home, monkeypatch, capsys):
+    def run(command, **options):
+        return subprocess.CompletedProcess(command, int(options["env"]["nvcc_path"] != ""), stdout="imported")
+
+    monkeypatch.setattr(toolchain.subprocess, "run", run)
+    monkeypatch.setenv("nvcc_path", "/chosen/nvcc")
+    assert not toolchain._build_once()
+    toolchain._leave_the_gpu()
+    assert os.environ["nvcc_path"] == "" and toolchain._built_mark().is_file()
+    assert "building Jittor with /chosen/nvcc failed" in capsys.readouterr().err

@@ -105,8 +105,10 @@ def import_jittor():
     """
     if "jittor" in sys.modules:
         return sys.modules["jittor"]
+    is_ours = "nvcc_path" not in os.environ
     prepare()
-    _build_once()
+    if not _build_once() and is_ours and os.environ["nvcc_path"]:
+        _leave_the_gpu()
     import numpy
 
     for kind in ("float32", "float64"):
@@ -123,15 +125,29 @@ def import_jittor():
     return jittor
 
 
-def _build_once() -> None:
+def _leave_the_gpu() -> None:
+    """Goes on with the CPU where Jittor cannot be built with the toolkit that was chosen for it."""
+    print(
+        f"jld: building Jittor with {os.environ['nvcc_path']} failed (see above): running on the CPU.",
+        file=sys.stderr,
+        flush=True,
+    )
+    os.environ["nvcc_path"] = ""
+    _build_once()
+
+
+def _build_once() -> bool:
     """Lets Jittor compile itself in a process of its own, the first time on a machine or after other flags.
 
     Jittor ends the process that compiled its loader with status 0 ("please rerun"): a test run or a training
     would end silently. Can go when Jittor loads what it has built.
+
+    Returns:
+        Whether it is built.
     """
     mark = _built_mark()
     if mark.is_file():
-        return
+        return True
     print(
         "jld: Jittor compiles itself once on this machine; on two cores this takes about four minutes.",
         file=sys.stderr,
@@ -142,11 +158,12 @@ def _build_once() -> None:
         command = [sys.executable, "-c", "import jittor; print('imported')"]
         answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, check=False)
         if answer.returncode:
-            return  # the import in this process says why
+            return False  # the import in this process says why
         if "imported" in answer.stdout:
             mark.parent.mkdir(parents=True, exist_ok=True)
             mark.touch()
-            return
+            return True
+    return False
 
 
 def _built_mark() -> Path:

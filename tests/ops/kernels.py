@@ -1,0 +1,108 @@
+"""Every operator of jld that has a CUDA body, and what the networks lean on most, on small inputs.
+
+Each entry makes its inputs from a random generator and returns Vars, so that two devices can be compared and
+a build without a device has something to compile.
+"""
+
+import numpy as np
+
+from jld.ops.deform_conv import deform_conv2d
+from jld.ops.max_iou_match import max_iou_match
+from jld.ops.nms import nms_mask
+from jld.ops.roi_align import roi_align
+from jld.ops.rotated_iou import aligned_rotated_iou, pairwise_rotated_iou
+from jld.ops.rotated_match import TIES, rotated_match
+from jld.ops.rotated_nms import rotated_nms_mask
+from jld.toolchain import jittor as jt
+
+
+def normal(rng, *shape):
+    return jt.array(rng.standard_normal(shape).astype(np.float32))
+
+
+def boxes(rng, *shape):
+    corner, size = rng.uniform(0, 40, (*shape, 2)), rng.uniform(5, 30, (*shape, 2))
+    return jt.array(np.concatenate([corner, corner + size], -1).astype(np.float32))
+
+
+def rotated_boxes(rng, *shape):
+    centre, size = rng.uniform(10, 40, (*shape, 2)), rng.uniform(5, 30, (*shape, 2))
+    return jt.array(np.concatenate([centre, size, rng.uniform(-2, 2, (*shape, 1))], -1).astype(np.float32))
+
+
+def with_gradients(function, *inputs):
+    result = function(*inputs)
+    return [result, *jt.grad((result * result).sum(), list(inputs))]
+
+
+def convolution(rng):
+    images, weight = normal(rng, 2, 4, 9, 9), normal(rng, 6, 4, 3, 3)
+    return with_gradients(lambda x, w: jt.nn.conv2d(x, w, stride=2, padding=1), images, weight)
+
+
+def half_convolution(rng):
+    images, weight = normal(rng, 2, 4, 9, 9), normal(rng, 6, 4, 3, 3)
+    return [jt.nn.conv2d(images.float16(), weight.float16(), padding=1).float32()]
+
+
+def half_pooling(rng):
+    return [jt.nn.Pool(3, stride=2, padding=1, op="maximum")(normal(rng, 1, 2, 8, 8).float16()).float32()]
+
+
+def deform_conv(rng):
+    settings = {"stride": (2, 1), "padding": (1, 1), "deform_groups": 2}
+    inputs = normal(rng, 2, 4, 9, 9), normal(rng, 2, 36, 5, 9), normal(rng, 6, 4, 3, 3)
+    return with_gradients(lambda x, offset, weight: deform_conv2d(x, offset, weight, **settings), *inputs)
+
+
+def groups(rng):
+    return jt.array(rng.integers(-1, 2, (2, 40)).astype(np.int32))
+
+
+def matches(rng, assign_all):
+    priors, objects = (
+        boxes(
+            rng,
+            60,
+        ),
+        boxes(rng, 2, 5),
+    )
+    masks = jt.array(rng.integers(0, 2, (2, 5)).astype(np.float32))
+    usable = jt.array((rng.uniform(size=(2, 60)) < 0.9).astype(np.float32))
+    return list(max_iou_match(priors, objects, masks, usable, min_pos_iou=0.1, assign_all=assign_all))
+
+
+def rotated_matches(rng, ties):
+    priors, objects = rotated_boxes(rng, 60), rotated_boxes(rng, 2, 5)
+    masks = jt.array(rng.integers(0, 2, (2, 5)).astype(np.float32))
+    usable = jt.array((rng.uniform(size=(2, 60)) < 0.9).astype(np.float32))
+    found = rotated_match(priors, objects, masks, usable, min_pos_iou=0.1, ties=ties)
+    return [found.best, found.first, found.claimed, found.reached]
+
+
+def aligned_regions(rng):
+    objects, levels = boxes(rng, 2, 3), jt.array(rng.integers(0, 2, (2, 3)).astype(np.int32))
+    return with_gradients(
+        lambda fine, coarse: roi_align([fine, coarse], objects, levels, [4, 8], size=2),
+        normal(rng, 2, 4, 16, 16),
+        normal(rng, 2, 4, 8, 8),
+    )
+
+
+KERNELS = {
+    "convolution": convolution,
+    "half_convolution": half_convolution,
+    "half_pooling": half_pooling,
+    "sort": lambda rng: list(jt.argsort(normal(rng, 4, 9), dim=1)),
+    "product": lambda rng: [normal(rng, 4, 5) @ normal(rng, 5, 6)],
+    "deform_conv": deform_conv,
+    "nms_mask": lambda rng: [nms_mask(boxes(rng, 2, 40), groups(rng), 0.3, max_keep=9)],
+    "max_iou_match_all": lambda rng: matches(rng, assign_all=True),
+    "max_iou_match_first": lambda rng: matches(rng, assign_all=False),
+    "roi_align": aligned_regions,
+    "pairwise_rotated_iou": lambda rng: [pairwise_rotated_iou(rotated_boxes(rng, 9), rotated_boxes(rng, 7))],
+    "aligned_rotated_iou": lambda rng: [aligned_rotated_iou(rotated_boxes(rng, 9), rotated_boxes(rng, 9))],
+    "rotated_nms_mask": lambda rng: [
+        rotated_nms_mask(rotated_boxes(rng, 2, 40), groups(rng), 0.3, max_keep=9)
+    ],
+} | {f"rotated_match_{ties}": lambda rng, ties=ties: rotated_matches(rng, ties) for ties in TIES}
