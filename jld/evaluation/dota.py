@@ -8,7 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from jld.boxes.formats import box_areas
-from jld.boxes.rotated import candidate_pairs, matched_poly_iou, polys_to_xyxy, record_polys
+from jld.boxes.rotated import (
+    candidate_pairs,
+    matched_poly_iou,
+    poly_areas,
+    polys_to_xyxy,
+    record_polys,
+    shared_area_bounds,
+)
 from jld.errors import ConfigError, suggestion
 from jld.evaluation.records import Metrics, pair_by_image
 from jld.evaluation.voc import (
@@ -128,7 +135,8 @@ class DotaEvaluator:
         Raises:
             DataError: see `jld.evaluation.records.pair_by_image`.
         """
-        matches = match_rotated(detections, ground_truth, len(classes), self.rules)
+        least_iou = min(self.thresholds.values())
+        matches = match_rotated(detections, ground_truth, len(classes), self.rules, least_iou=least_iou)
         per_class = {name: self._score_class(matches, label) for label, name in enumerate(classes)}
         means = self._means(list(per_class.values()))
         average = float(np.mean(list(means.values()))) if min(means.values()) >= 0 else -1.0
@@ -169,6 +177,8 @@ def match_rotated(
     ground_truth: Sequence[dict],
     num_classes: int,
     rules: Rules = PROTOCOLS["jld"],
+    *,
+    least_iou: float = 0.0,
 ) -> dict[str, np.ndarray]:
     """The favourite ground truth of every detection; it does not depend on the threshold, nor on other
     detections.
@@ -177,9 +187,11 @@ def match_rotated(
         detections, ground_truth: see `DotaEvaluator`.
         num_classes: C.
         rules: of the protocol.
+        least_iou: smaller overlaps are not needed; most of them are then not computed.
     Returns:
         labels, scores, best_index (row of the favourite), best_iou [K] of all detections, image by image;
-        gt_labels, gt_is_ignored of all ground-truth rows. Detections that overlap nothing have the IoU -1.
+        gt_labels, gt_is_ignored of all ground-truth rows. Detections without such an overlap have an IoU
+        below `least_iou`, or -1.
     Raises:
         DataError: see `jld.evaluation.records.pair_by_image`.
     """
@@ -192,7 +204,13 @@ def match_rotated(
     preferred = np.argsort(gt_is_ignored, kind="stable")
     gt_groups = (gt_images * num_classes + gt_labels)[preferred]
     rows, columns = candidate_pairs(polys, gt_polys[preferred], images * num_classes + labels, gt_groups)
-    overlaps = matched_poly_iou(polys[rows], gt_polys[preferred][columns])
+    gt_polys = gt_polys[preferred]
+    areas, gt_areas = poly_areas(polys)[rows], poly_areas(gt_polys)[columns]
+    most = shared_area_bounds(polys[rows], gt_polys[columns], areas, gt_areas)
+    # The margin is for rounding: a pair that just reaches the threshold stays.
+    possible = most >= (least_iou - 1e-9) * (areas + gt_areas - most)
+    rows, columns = rows[possible], columns[possible]
+    overlaps = matched_poly_iou(polys[rows], gt_polys[columns])
     best_index, best_iou = np.zeros(len(labels), np.int64), np.full(len(labels), -1.0)
     # The last writer of a row wins: its greatest overlap, and of equal ones the first column.
     order = np.lexsort((-columns, overlaps, rows))

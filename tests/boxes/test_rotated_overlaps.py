@@ -6,14 +6,18 @@ import shapely
 
 from jld.boxes.rotated import (
     candidate_pairs,
+    candidates,
     matched_poly_iou,
     matched_rbox_iou,
     nms_polys,
     pairwise_poly_iou,
     pairwise_rbox_iou,
     poly_areas,
+    polys_to_xyxy,
     rboxes_to_polys,
+    shared_area_bounds,
 )
+from jld.boxes.rotated.polygon_iou import intersection_areas
 from jld.errors import ConfigError
 
 CROSSED = [0, 0, 10, 10, 10, 0, 0, 10]  # two triangles of 25 px^2 that meet in the middle
@@ -115,6 +119,33 @@ def test_pairs_meet_only_within_their_group():
     everything = set(zip(*map(np.ndarray.tolist, candidate_pairs(polys, polys)), strict=True))
     wanted = {(i, j) for i, j in everything if groups[i] == groups[j]}
     assert set(zip(rows.tolist(), columns.tolist(), strict=True)) == wanted and len(wanted) < len(everything)
+
+
+@pytest.mark.parametrize("spread", [60, 20000])  # crowded: a tree; spread out: a sweep
+def test_candidates_are_the_pairs_that_touch(spread, monkeypatch):
+    first, second = (rboxes_to_polys(random_rboxes(count, count, spread)) for count in (300, 200))
+    first[0] = second[0] + [second[0, 0::2].max() - second[0, 0::2].min(), 0] * 4  # side by side
+    sweeps = []
+    monkeypatch.setattr(candidates, "_sweep", lambda *boxes, _sweep=candidates._sweep: note(_sweep(*boxes)))
+
+    def note(pairs):
+        sweeps.append(pairs is not None)
+        return pairs
+
+    rows, columns = candidate_pairs(first, second)
+    boxes, others = polys_to_xyxy(first), polys_to_xyxy(second)
+    low, high = (pick(boxes[:, None, part], others[:, part]) for pick, part in (
+        (np.maximum, slice(0, 2)), (np.minimum, slice(2, 4))
+    ))  # fmt: skip
+    np.testing.assert_array_equal(np.stack([rows, columns], 1), np.argwhere((low <= high).all(2)))
+    assert sweeps == [spread > 1000] and len(rows) > 0
+
+
+def test_bounds_are_never_below_the_shared_area():
+    first, second = (rboxes_to_polys(random_rboxes(2000, seed)) for seed in (11, 12))
+    areas = poly_areas(first), poly_areas(second)
+    most, shared = shared_area_bounds(first, second, *areas), intersection_areas(first, second)
+    assert (most >= shared - 1e-9).all() and (most < 1.5 * shared)[shared > 0].mean() > 0.1
 
 
 @pytest.mark.parametrize("threshold", [0.1, 0.5])

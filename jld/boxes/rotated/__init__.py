@@ -4,6 +4,7 @@
 """
 
 from jld.boxes.rotated.angles import ANGLE_VERSIONS, check_version, regularize_rboxes, wrap_angles
+from jld.boxes.rotated.candidates import candidate_pairs, shared_area_bounds
 from jld.boxes.rotated.corners import (
     edges_to_rboxes,
     is_loadable,
@@ -13,7 +14,6 @@ from jld.boxes.rotated.corners import (
 )
 from jld.boxes.rotated.motions import flip_polys, flip_rboxes, rotate_rboxes, scale_rboxes
 from jld.boxes.rotated.polygon_iou import (
-    candidate_pairs,
     matched_poly_iou,
     matched_rbox_iou,
     pairwise_poly_iou,
@@ -47,6 +47,7 @@ __all__ = [
     "reorder_corners",
     "rotate_rboxes",
     "scale_rboxes",
+    "shared_area_bounds",
     "upright_rboxes",
     "wrap_angles",
     "xyxy_to_rboxes",

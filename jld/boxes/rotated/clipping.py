@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-# Pairs worked on at once: about 30 MB of temporaries.
-CHUNK = 32768
+# Pairs worked on at once: few enough for the processor's cache.
+CHUNK = 8192
 
 
 def signed_areas(points: np.ndarray) -> np.ndarray:

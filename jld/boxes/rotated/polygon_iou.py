@@ -1,7 +1,7 @@
 """Exact overlaps of rotated boxes and quadrilaterals, in float64: what evaluation, merging and tests rely on.
 
-Pairs that may overlap come from a search tree over upright boxes; convex pairs (all rotated boxes) are
-intersected in NumPy, the others (some hand-drawn annotations) by shapely.
+Pairs that may overlap come from a sweep or a search tree over upright boxes (`candidates.py`); convex pairs
+(all rotated boxes) are intersected in NumPy, the others (some hand-drawn annotations) by shapely.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 import shapely
 
+from jld.boxes.rotated.candidates import candidate_pairs
 from jld.boxes.rotated.clipping import convex_intersection_areas, is_convex, signed_areas
 from jld.boxes.rotated.corners import rboxes_to_polys
-from jld.boxes.rotated.upright import polys_to_xyxy
 from jld.errors import ConfigError, suggestion
 
 MODES = ("iou", "iof")
@@ -73,37 +73,6 @@ def matched_poly_iou(first: np.ndarray, second: np.ndarray, mode: str = "iou") -
     whole = first_areas + second_areas - shared if mode == "iou" else first_areas
     has_area = (first_areas >= MIN_AREA) & (second_areas >= MIN_AREA)
     return np.where(has_area, np.clip(shared / np.where(has_area, whole, 1.0), 0, 1), 0.0)
-
-
-def candidate_pairs(
-    first: np.ndarray,
-    second: np.ndarray,
-    first_groups: np.ndarray | None = None,
-    second_groups: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of both lists whose upright boxes touch, optionally only within the same group (image, class,
-    ...).
-
-    Args:
-        first: [n, 8] px; second: [m, 8] px.
-        first_groups: [n] integers; second_groups: [m] integers.
-    Returns:
-        two index arrays [number of pairs], ordered by the row of `first`, then of `second`.
-    """
-    if not len(first) or not len(second):
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    boxes, others = polys_to_xyxy(first), polys_to_xyxy(second)
-    if first_groups is not None:
-        # Every group gets a strip of its own on the x axis: one tree serves all images and classes.
-        low = min(boxes[:, 0].min(), others[:, 0].min())
-        span = max(boxes[:, 2].max(), others[:, 2].max()) - low + 1
-        _, numbers = np.unique(np.concatenate([first_groups, second_groups]), return_inverse=True)
-        boxes[:, 0::2] += (numbers[: len(boxes)] * span)[:, None]
-        others[:, 0::2] += (numbers[len(boxes) :] * span)[:, None]
-    tree = shapely.STRtree(shapely.box(*others.T))
-    rows, columns = tree.query(shapely.box(*boxes.T))
-    order = np.lexsort((columns, rows))
-    return rows[order], columns[order]
 
 
 def pairwise_poly_iou(first: np.ndarray, second: np.ndarray, mode: str = "iou") -> np.ndarray:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from jld.boxes.rotated.polygon_iou import candidate_pairs, intersection_areas, poly_areas
+from jld.boxes.rotated.candidates import candidate_pairs, shared_area_bounds
+from jld.boxes.rotated.polygon_iou import intersection_areas, poly_areas
 
 
 def nms_polys(
@@ -33,10 +34,9 @@ def nms_polys(
     is_ordered = better < worse
     better, worse = better[is_ordered], worse[is_ordered]
     areas = poly_areas(polys)
-    # min(area) / max(area) bounds the overlap from above and is cheap.
-    possible = np.minimum(areas[better], areas[worse]) > thresholds[worse] * np.maximum(
-        areas[better], areas[worse]
-    )
+    joint, least = areas[better] + areas[worse], thresholds[worse]
+    most = shared_area_bounds(polys[better], polys[worse], areas[better], areas[worse])
+    possible = most > least * (joint - most)
     better, worse = better[possible], worse[possible]
     shared = intersection_areas(polys[better], polys[worse])
     suppresses = shared > thresholds[worse] * (areas[better] + areas[worse] - shared)

@@ -84,23 +84,27 @@ def write_submission(
         DataError: an image identifier with a space in it.
     """
     lines: list[list[str]] = [[] for _ in classes]
+    # Nine digits keep every float32 score apart, so the order of detections survives. One template per line:
+    # a hundred thousand of them are written at the end of a test.
+    numbers = " ".join([f"%.{DECIMALS[check_style(style)]}f"] * (8 if task == 1 else 4))
+    line = f"%s %.9g {numbers}\n"
     for record in detections:
         image_id = str(record["img_id"])
         if not image_id or re.search(r"\s", image_id):
             raise DataError(f"image {image_id!r} cannot be named in a result file: its name holds a space.")
         polys = record_polys(record)
         shapes = reorder_corners(polys) if task == 1 else polys_to_xyxy(polys)
-        for shape, score, label in zip(shapes, record["scores"], record["labels"], strict=True):
-            numbers = " ".join(f"{value:.{DECIMALS[check_style(style)]}f}" for value in shape)
-            # Nine digits keep every float32 score apart, so the order of detections survives.
-            lines[int(label)].append(f"{image_id} {float(score):.9g} {numbers}\n")
+        columns = (np.asarray(column).tolist() for column in (shapes, record["scores"], record["labels"]))
+        for shape, score, label in zip(*columns, strict=True):
+            lines[int(label)].append(line % (image_id, score, *shape))
     names = [member_name(name, task, style) for name in classes]
 
     def write(stream: Any) -> None:
         with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, rows in zip(names, lines, strict=True):
-                # A fixed date makes equal results equal files.
-                archive.writestr(zipfile.ZipInfo(name), "".join(rows), zipfile.ZIP_DEFLATED)
+                # A fixed date makes equal results equal files. Level 2 costs a tenth in size and takes a fifth
+                # of the time of the default.
+                archive.writestr(zipfile.ZipInfo(name), "".join(rows), zipfile.ZIP_DEFLATED, 2)
 
     atomic_write(path, write)
     return Path(path)

@@ -1,0 +1,88 @@
+"""Which of many boxes may overlap: pairs whose upright boxes touch, found without looking at all pairs."""
+
+from __future__ import annotations
+
+import numpy as np
+import shapely
+
+from jld.boxes.rotated.upright import polys_to_xyxy
+
+# A sweep looks at all pairs that touch along x. Beyond this many per box a search tree is faster.
+SWEEP_PAIRS_PER_BOX = 16
+
+
+def candidate_pairs(
+    first: np.ndarray,
+    second: np.ndarray,
+    first_groups: np.ndarray | None = None,
+    second_groups: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of both lists whose upright boxes touch, optionally only within the same group (image, class,
+    ...).
+
+    Args:
+        first: [n, 8] px; second: [m, 8] px.
+        first_groups: [n] integers; second_groups: [m] integers.
+    Returns:
+        two index arrays [number of pairs], ordered by the row of `first`, then of `second`.
+    """
+    if not len(first) or not len(second):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    boxes, others = polys_to_xyxy(first), polys_to_xyxy(second)
+    if first_groups is not None:
+        # Every group gets a strip of its own on the x axis: one search serves all images and classes.
+        low = min(boxes[:, 0].min(), others[:, 0].min())
+        span = max(boxes[:, 2].max(), others[:, 2].max()) - low + 1
+        _, numbers = np.unique(np.concatenate([first_groups, second_groups]), return_inverse=True)
+        boxes[:, 0::2] += (numbers[: len(boxes)] * span)[:, None]
+        others[:, 0::2] += (numbers[len(boxes) :] * span)[:, None]
+    pairs = _sweep(boxes, others)
+    if pairs is None:
+        pairs = shapely.STRtree(shapely.box(*others.T)).query(shapely.box(*boxes.T))
+    rows, columns = pairs
+    order = np.lexsort((columns, rows))
+    return rows[order], columns[order]
+
+
+def _sweep(boxes: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Pairs of boxes [n, 4] and others [m, 4] that touch; None where too many touch along x.
+
+    Of two intervals that touch, one starts inside the other: pairs are found by the one that starts later.
+    """
+    by_start, others_by_start = np.argsort(boxes[:, 0]), np.argsort(others[:, 0])
+    starts, other_starts = boxes[by_start, 0], others[others_by_start, 0]
+    later = np.searchsorted(other_starts, boxes[:, 0]), np.searchsorted(other_starts, boxes[:, 2], "right")
+    earlier = np.searchsorted(starts, others[:, 0], "right"), np.searchsorted(starts, others[:, 2], "right")
+    count = (later[1] - later[0]).sum() + np.maximum(earlier[1] - earlier[0], 0).sum()
+    if count > SWEEP_PAIRS_PER_BOX * (len(boxes) + len(others)):
+        return None
+    rows, places = _ranges(*later)
+    other_rows, other_places = _ranges(*earlier)
+    rows = np.concatenate([rows, by_start[other_places]])
+    columns = np.concatenate([others_by_start[places], other_rows])
+    touch = (boxes[rows, 1] <= others[columns, 3]) & (others[columns, 1] <= boxes[rows, 3])
+    return rows[touch], columns[touch]
+
+
+def _ranges(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Row i as often as its range starts[i]:ends[i] is long, and all numbers of the ranges, in order."""
+    counts = np.maximum(ends - starts, 0)
+    rows = np.repeat(np.arange(len(counts)), counts)
+    before = np.cumsum(counts) - counts
+    return rows, np.arange(len(rows)) + (starts - before)[rows]
+
+
+def shared_area_bounds(
+    first: np.ndarray, second: np.ndarray, first_areas: np.ndarray, second_areas: np.ndarray
+) -> np.ndarray:
+    """What the areas shared by row i of one and row i of the other cannot exceed.
+
+    Args:
+        first: [n, 8] px; second: [n, 8] px.
+        first_areas: [n] px^2; second_areas: [n] px^2.
+    Returns:
+        [n] px^2: the least of both areas and of what their upright boxes share.
+    """
+    boxes, others = polys_to_xyxy(first), polys_to_xyxy(second)
+    sides = np.minimum(boxes[:, 2:], others[:, 2:]) - np.maximum(boxes[:, :2], others[:, :2])
+    return np.minimum(np.maximum(sides, 0).prod(1), np.minimum(first_areas, second_areas))
