@@ -27,7 +27,14 @@ LEAVES = sorted(
     if not {"_base_", "preprocess"} & set(path.parts)
 )
 DISTILLED = [leaf for leaf in LEAVES if "distill = " in (ROOT / leaf).read_text()]
-TABLES = ("COCO Main LD table", "Self-LD table", "VOC table", "model zoo of its LD port", "GFL model zoo")
+TABLES = (
+    "COCO Main LD table",
+    "Self-LD table",
+    "logit mimicking against feature imitation",
+    "VOC table",
+    "model zoo of its LD port",
+    "GFL model zoo",
+)
 SPLITS = ("val2017", "test2007")  # test-dev is the same training, scored elsewhere
 SHRINK = 8
 TOY_DEPTH = {18: 18, 34: 18, 50: 50, 101: 50, 152: 50}
@@ -176,7 +183,8 @@ def test_student_is_the_plain_one(leaf):
     """A distilled config changes nothing of the student but `distill`: the gain is the teacher's."""
     config = load(leaf)
     name = Path(leaf).name
-    match = re.match(r"\w*?ld[a-z]*_(\w+?)_([rx]\d+\w*?)(?:_from_\w+?)?_(1x_coco|2x_coco|4e_voc)", name)
+    kinds = "(?:gflv2|gfl|atss|fcos|retinanet)(?:_dist)?"
+    match = re.match(rf"[a-z]+_({kinds})_([rx]\d+\w*?)(?:_from_\w+?)?_(1x_coco|2x_coco|4e_voc)", name)
     plain = str(Path(leaf).with_name("gfl_student.py"))
     if match:
         (found,) = ROOT.glob(f"configs/*/{match[1]}_{match[2]}_{match[3]}.py")
