@@ -10,5 +10,5 @@ model = dict(
     backbone=dict(depth=34, base_channels=32),
     neck=dict(in_channels=[32, 64, 128, 256]),
 )
-scheduler = dict(milestones=[8, 9])
-max_epoch = 10
+scheduler = dict(milestones=[6], gamma=0.1)
+max_epoch = 8
