@@ -7,6 +7,7 @@ import shapely
 from jld.boxes.rotated import (
     candidate_pairs,
     candidates,
+    clipping,
     matched_poly_iou,
     matched_rbox_iou,
     nms_polys,
@@ -68,10 +69,34 @@ def test_boxes_that_differ_by_rounding_overlap_fully():
     boxes = np.column_stack(
         [rng.uniform(0, 500, (count, 2)), rng.uniform(4, 120, (count, 2)), rng.uniform(-9, 9, count)]
     )
-    polys = rboxes_to_polys(boxes)
-    np.testing.assert_allclose(
-        matched_poly_iou(polys, polys + rng.normal(0, 1e-13, polys.shape)), 1, atol=1e-9
-    )
+    polys = rboxes_to_polys(boxes).reshape(-1, 4, 2)
+    nearly, areas = polys + rng.normal(0, 1e-13, polys.shape), poly_areas(polys)
+    for shared_areas in (clipping.convex_intersection_areas, clipping.rectangle_intersection_areas):
+        np.testing.assert_allclose(shared_areas(polys, nearly), areas, rtol=1e-9)
+
+
+def test_rectangles_are_told_from_other_shapes():
+    boxes = random_rboxes(200, 4, spread=1e4) * [1, 1, 10, 1, 1]
+    polys = rboxes_to_polys(boxes).reshape(-1, 4, 2)
+    assert clipping.is_rectangle(polys).all() and clipping.is_rectangle(polys[:, ::-1]).all()
+    moved = polys.copy()
+    moved[:, 2] += 1e-6
+    assert not clipping.is_rectangle(moved).any()
+    sheared = polys + (polys - polys.mean(1, keepdims=True))[..., ::-1] * 1e-3
+    assert not clipping.is_rectangle(sheared)[np.abs(np.cos(2 * boxes[:, 4])) > 0.1].any()
+    assert not clipping.is_rectangle(np.zeros((1, 4, 2))).any()
+
+
+def test_both_ways_to_share_an_area_agree():
+    rng = np.random.default_rng(8)
+    rectangles = rboxes_to_polys(random_rboxes(3000, 8, spread=60)).reshape(-1, 4, 2)
+    corners = np.sort(rng.uniform(0, 2 * np.pi, (3000, 4)), 1)  # on an ellipse: convex
+    shapes = np.stack([40 * np.cos(corners), 25 * np.sin(corners)], -1) + rng.uniform(0, 60, (3000, 1, 2))
+    expected = clipping.convex_intersection_areas(shapes, rectangles)
+    for turned in (shapes, shapes[:, ::-1]):
+        got = clipping.rectangle_intersection_areas(rectangles, turned)
+        np.testing.assert_allclose(got, expected, atol=1e-9)
+    assert 0.3 < (expected > 0).mean() < 0.95
 
 
 def test_hand_drawn_shapes_equal_shapelys():
@@ -146,6 +171,17 @@ def test_bounds_are_never_below_the_shared_area():
     areas = poly_areas(first), poly_areas(second)
     most, shared = shared_area_bounds(first, second, *areas), intersection_areas(first, second)
     assert (most >= shared - 1e-9).all() and (most < 1.5 * shared)[shared > 0].mean() > 0.1
+
+
+@pytest.mark.parametrize("spread", [60, 1500])
+def test_pairs_within_a_list_are_the_pairs_of_it_with_itself(spread):
+    polys, groups = rboxes_to_polys(random_rboxes(300, 3, spread)), np.arange(300) % 2
+    rows, columns = candidate_pairs(polys, polys, groups, groups)
+    once = rows < columns
+    found = candidates.pairs_within(polys, groups)
+    assert (np.diff(found[0]) >= 0).all() and len(found[0]) > 0
+    assert set(zip(*found, strict=True)) == set(zip(rows[once], columns[once], strict=True))
+    assert len(found[0]) == once.sum()
 
 
 @pytest.mark.parametrize("threshold", [0.1, 0.5])

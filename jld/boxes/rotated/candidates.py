@@ -28,20 +28,51 @@ def candidate_pairs(
     """
     if not len(first) or not len(second):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    boxes, others = polys_to_xyxy(first), polys_to_xyxy(second)
+    everything = polys_to_xyxy(np.concatenate([first, second]))
     if first_groups is not None:
-        # Every group gets a strip of its own on the x axis: one search serves all images and classes.
-        low = min(boxes[:, 0].min(), others[:, 0].min())
-        span = max(boxes[:, 2].max(), others[:, 2].max()) - low + 1
-        _, numbers = np.unique(np.concatenate([first_groups, second_groups]), return_inverse=True)
-        boxes[:, 0::2] += (numbers[: len(boxes)] * span)[:, None]
-        others[:, 0::2] += (numbers[len(boxes) :] * span)[:, None]
+        everything = _in_strips(everything, np.concatenate([first_groups, second_groups]))
+    boxes, others = everything[: len(first)], everything[len(first) :]
     pairs = _sweep(boxes, others)
     if pairs is None:
         pairs = shapely.STRtree(shapely.box(*others.T)).query(shapely.box(*boxes.T))
     rows, columns = pairs
     order = np.lexsort((columns, rows))
     return rows[order], columns[order]
+
+
+def pairs_within(polys: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of one list whose upright boxes touch, within the same group; each pair once.
+
+    Args:
+        polys: [n, 8] px.
+        groups: [n] integers.
+    Returns:
+        two index arrays [number of pairs], the first the smaller, ordered by it.
+    """
+    if not len(polys):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    boxes = _in_strips(polys_to_xyxy(polys), groups)
+    by_start = np.argsort(boxes[:, 0], kind="stable")
+    ends = np.searchsorted(boxes[by_start, 0], boxes[by_start, 2], "right")
+    starts = np.arange(1, len(boxes) + 1)
+    if (ends - starts).sum() > SWEEP_PAIRS_PER_BOX * len(boxes):
+        shapes = shapely.box(*boxes.T)
+        first, second = shapely.STRtree(shapes).query(shapes)
+    else:
+        first, second = (by_start[places] for places in _ranges(starts, ends))
+        touch = (boxes[first, 1] <= boxes[second, 3]) & (boxes[second, 1] <= boxes[first, 3])
+        first, second = first[touch], second[touch]
+        first, second = np.minimum(first, second), np.maximum(first, second)
+    once = first < second
+    order = np.argsort(first[once], kind="stable")
+    return first[once][order], second[once][order]
+
+
+def _in_strips(boxes: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Boxes [n, 4] with a strip of the x axis for each group: one search serves all images and classes."""
+    low = boxes[:, 0].min()
+    _, numbers = np.unique(groups, return_inverse=True)
+    return boxes + np.array([1, 0, 1, 0]) * (numbers * (boxes[:, 2].max() - low + 1))[:, None]
 
 
 def _sweep(boxes: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

@@ -10,7 +10,13 @@ import numpy as np
 import shapely
 
 from jld.boxes.rotated.candidates import candidate_pairs
-from jld.boxes.rotated.clipping import convex_intersection_areas, is_convex, signed_areas
+from jld.boxes.rotated.clipping import (
+    convex_intersection_areas,
+    is_convex,
+    is_rectangle,
+    rectangle_intersection_areas,
+    signed_areas,
+)
 from jld.boxes.rotated.corners import rboxes_to_polys
 from jld.errors import ConfigError, suggestion
 
@@ -46,9 +52,11 @@ def intersection_areas(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """
     first = np.asarray(first, np.float64).reshape(-1, 4, 2)
     second = np.asarray(second, np.float64).reshape(-1, 4, 2)
-    are_convex = is_convex(first) & is_convex(second)
-    areas = np.zeros(len(first))
-    areas[are_convex] = convex_intersection_areas(first[are_convex], second[are_convex])
+    areas, are_convex = np.zeros(len(first)), is_convex(first) & is_convex(second)
+    is_framed = are_convex & is_rectangle(first)
+    areas[is_framed] = rectangle_intersection_areas(first[is_framed], second[is_framed])
+    is_cut = are_convex & ~is_framed
+    areas[is_cut] = convex_intersection_areas(first[is_cut], second[is_cut])
     if not are_convex.all():
         parts = polys_to_geometries(first[~are_convex]), polys_to_geometries(second[~are_convex])
         areas[~are_convex] = shapely.area(shapely.intersection(*parts))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jld.boxes.rotated.candidates import candidate_pairs, shared_area_bounds
+from jld.boxes.rotated.candidates import pairs_within, shared_area_bounds
 from jld.boxes.rotated.polygon_iou import intersection_areas, poly_areas
 
 
@@ -30,9 +30,7 @@ def nms_polys(
     polys = np.asarray(polys, np.float64).reshape(-1, 8)[order]
     groups = np.zeros(len(order), np.int64) if groups is None else np.asarray(groups)[order]
     thresholds = np.broadcast_to(iou_threshold, len(order))[order]
-    better, worse = candidate_pairs(polys, polys, groups, groups)
-    is_ordered = better < worse
-    better, worse = better[is_ordered], worse[is_ordered]
+    better, worse = pairs_within(polys, groups)
     areas = poly_areas(polys)
     joint, least = areas[better] + areas[worse], thresholds[worse]
     most = shared_area_bounds(polys[better], polys[worse], areas[better], areas[worse])
