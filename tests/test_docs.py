@@ -11,7 +11,7 @@ import pytest
 from jld.apis import register_parts
 from jld.cli import parser
 from jld.config import describe_schema, prepare_config
-from jld.registry import REGIONS, TERMS
+from jld.registry import REGIONS, TERMS, build
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(path.relative_to(ROOT) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -88,7 +88,9 @@ def test_shown_configs_are_valid(shown, monkeypatch):
 
 def test_shown_term_passes_its_shown_test(shown, monkeypatch):
     monkeypatch.chdir(shown)
-    prepare_config("work_dirs/cosine/cosine_gfl_student.py")
+    config = prepare_config("work_dirs/cosine/cosine_gfl_student.py")
+    built = [build(section) for section in config.distill.terms]
+    assert [term.name for term in built] == ["loss_cosine_inside_gt", "loss_ld"]
     # A reader's test imports the file by name; here the config has imported it already, under another one.
     monkeypatch.setitem(sys.modules, "cosine_terms", sys.modules[TERMS.get("CosineImitation").__module__])
     path = shown / "work_dirs/cosine/test_cosine_terms.py"
