@@ -47,6 +47,7 @@ setup(
             + ON_X86_LINUX,
             "nvidia-cudnn-cu13>=9,<10" + ON_X86_LINUX,
         ],
+        "cluster": ["distributed>=2024.1"],  # preparing data on many machines
         "test": ["pytest>=8", "ruff>=0.6"],
     },
 )

@@ -1,7 +1,7 @@
 """Cuts DOTA-like datasets into patches, and rewrites FAIR1M, SSDD, HRSC2016 and DIOR-R in the layout of DOTA
 first.
 
-Usage: python tools/preprocess.py --config-file CFG [--workers N] [--skip-malformed] [--clear]
+Usage: python tools/preprocess.py --config-file CFG [--workers N|ADDRESS] [--skip-malformed] [--clear]
 
 Config files are those of JDet (docs of the keys: jld/data/dota/preprocess.py). A killed run is continued by
 the same command. --clear removes the patches a former run made, never the source.
@@ -40,7 +40,7 @@ class Progress:
             self.bar.close()
 
 
-def split(task: SplitTask, num_workers: int, skip_malformed: bool) -> None:
+def split(task: SplitTask, num_workers: int | str, skip_malformed: bool) -> None:
     """Makes the patches of one task."""
     manifest = split_dataset(
         task.sources(),
@@ -72,6 +72,11 @@ def run(arguments: argparse.Namespace) -> None:
         split(task, arguments.workers, arguments.skip_malformed)
 
 
+def workers(text: str) -> int | str:
+    """A number of processes, or the address of a scheduler as it is."""
+    return text if "://" in text else int(text)
+
+
 def main() -> int:
     """0 when all is done, 1 after an error that a user can mend, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
@@ -80,10 +85,11 @@ def main() -> int:
     )
     parser.add_argument(
         "--workers",
-        type=int,
+        type=workers,
         default=os.cpu_count() or 1,
-        metavar="N",
-        help="processes; each holds one image",
+        metavar="N|ADDRESS",
+        help="processes, each with one image; or a Dask scheduler (tcp://host:8786) whose workers see "
+        "the same folders",
     )
     parser.add_argument(
         "--skip-malformed", action="store_true", help="leave out label lines that cannot be used"

@@ -1,5 +1,5 @@
-"""One function over many items in worker processes: bounded memory, errors that name their item, clean
-interrupts.
+"""One function over many items in worker processes, on this machine or on a cluster: bounded memory, errors
+that name their item, clean interrupts.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 # Items handed out per worker: one being worked on, one waiting, so that results do not pile up.
 AHEAD = 2
+CONNECT_SECONDS = 10
 
 
 class ShardError(RuntimeError):
@@ -25,7 +26,7 @@ class ShardError(RuntimeError):
 def map_shards(
     function: Callable[[Any], Any],
     items: Sequence[Any],
-    num_workers: int = 0,
+    num_workers: int | str = 0,
     describe: Callable[[Any], str] = str,
 ) -> Iterator[tuple[int, Any]]:
     """Results of `function` for every item, each as soon as it is there.
@@ -38,14 +39,20 @@ def map_shards(
     Args:
         function: called with one item.
         items: what to work on.
-        num_workers: processes; 0 and 1 work in this process.
+        num_workers: processes; 0 and 1 work in this process. Or the address of a Dask scheduler
+            ("tcp://host:8786"), whose workers need jld and the same paths; an item whose worker dies is given
+            to another, so `function` may run twice for it.
         describe: names an item in messages.
     Yields:
         (index of the item, result), in the order of completion.
     Raises:
         ValueError: an error of jld (they all are ValueErrors that say where) is raised again as it was.
-        ShardError: any other failure of `function`, or a worker that died.
+        ShardError: any other failure of `function`, a worker that died (on a cluster: several, over the same
+            item), or no scheduler at the address.
     """
+    if isinstance(num_workers, str):
+        yield from _on_cluster(num_workers, function, items, describe)
+        return
     if num_workers <= 1:
         for index, item in enumerate(items):
             yield index, _result(_call(function, item), describe(item))
@@ -59,8 +66,31 @@ def map_shards(
         executor.shutdown(wait=True, cancel_futures=True)
 
 
+def _on_cluster(
+    address: str, function: Callable, items: Sequence, describe: Callable
+) -> Iterator[tuple[int, Any]]:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ShardError(
+            f'{address} is a Dask scheduler; Dask is missing: pip install -e ".[cluster]"'
+        ) from None
+    try:
+        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError) as problem:
+        raise ShardError(f"no Dask scheduler answers at {address}: {problem}") from None
+    with client:
+        # Every call is work of its own: equal items must not share a result.
+        executor = client.get_executor(pure=False)
+        try:
+            workers = max(sum(client.ncores().values()), 1)
+            yield from _serve(executor, function, items, workers, describe)
+        finally:
+            executor.shutdown(wait=False)
+
+
 def _serve(
-    executor: ProcessPoolExecutor, function: Callable, items: Sequence, workers: int, describe: Callable
+    executor: Executor, function: Callable, items: Sequence, workers: int, describe: Callable
 ) -> Iterator[tuple[int, Any]]:
     waiting, running = iter(enumerate(items)), {}
     while True:
@@ -81,6 +111,8 @@ def _serve(
                     f"a worker process died while working on one of: {names} (often: out of memory); "
                     "use fewer workers."
                 ) from None
+            except Exception as problem:  # `_call` lets none through: the cluster itself gave up
+                raise ShardError(f"{describe(items[index])} could not be worked on: {problem}") from None
             yield index, _result(answer, describe(items[index]))
 
 

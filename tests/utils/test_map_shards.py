@@ -1,5 +1,6 @@
 """Worker processes over many items."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -99,3 +100,59 @@ def test_one_worker_stays_in_this_process():
 
 def _process_id(_item):
     return os.getpid()
+
+
+CLUSTER_WORK = """
+import os, pathlib, signal
+
+def die_once(item):
+    mark = pathlib.Path(item[1])
+    if item[0] == 3 and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item[0] * 2
+
+def die(item):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """(address of a scheduler with two local workers, a module that they can import, its folder)."""
+    distributed = pytest.importorskip("distributed")
+    folder = tmp_path_factory.mktemp("cluster")
+    (folder / "cluster_work.py").write_text(CLUSTER_WORK)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        patch.setenv("PYTHONPATH", f"{ROOT}:{folder}")
+        with distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as local:
+            yield local.scheduler_address, importlib.import_module("cluster_work"), folder
+
+
+def test_a_cluster_finishes_what_a_killed_worker_had_begun(cluster):
+    address, work, folder = cluster
+    items = [(number, str(folder / "died")) for number in range(8)]
+    assert sorted(map_shards(work.die_once, items, address)) == [(n, 2 * n) for n in range(8)]
+    assert (folder / "died").exists()
+
+
+def test_a_cluster_names_the_item_that_fails_or_kills_its_workers(cluster):
+    address, work, _ = cluster
+    with pytest.raises(ShardError, match=r"(?s)item 'x' failed.*invalid literal"):
+        list(map_shards(int, ["1", "x"], address, lambda item: f"item {item!r}"))
+    with pytest.raises(ShardError, match="item 'bad' could not be worked on"):
+        list(map_shards(work.die, ["bad"], address, lambda item: f"item {item!r}"))
+
+
+def test_an_address_without_a_scheduler_is_named(monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("jld.utils.map_shards.CONNECT_SECONDS", 0.5)
+    with pytest.raises(ShardError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1"):
+        list(map_shards(abs, [1], "tcp://127.0.0.1:1"))
+
+
+def test_an_address_without_dask_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ShardError, match=r"pip install -e \"\.\[cluster\]\""):
+        list(map_shards(abs, [1], "tcp://127.0.0.1:1"))

@@ -34,7 +34,7 @@ class ConvertJob:
     resize: int | None = None
 
 
-def convert_fair(source: Path, target: Path, num_workers: int = 0) -> int:
+def convert_fair(source: Path, target: Path, num_workers: int | str = 0) -> int:
     """FAIR1M: `images/<n>.tif` and, but for test, `labelXml/<n>.xml`; images become `P<n, four
     digits>.png`.
     """
@@ -53,7 +53,13 @@ def convert_fair(source: Path, target: Path, num_workers: int = 0) -> int:
 
 
 def convert_ssdd(
-    source: Path, target: Path, label: str, resize: int = 800, num_workers: int = 0, *, rotated: bool = False
+    source: Path,
+    target: Path,
+    label: str,
+    resize: int = 800,
+    num_workers: int | str = 0,
+    *,
+    rotated: bool = False,
 ) -> int:
     """SSDD and SSDD+: `JPEGImages_<label>`, `Annotations_<label>`; images are stretched to a square, as in
     JDet.
@@ -69,7 +75,7 @@ def convert_ssdd(
 
 
 def convert_hrsc(
-    source: Path, target: Path, label: str, num_workers: int = 0, *, classwise: bool = False
+    source: Path, target: Path, label: str, num_workers: int | str = 0, *, classwise: bool = False
 ) -> int:
     """HRSC2016: `FullDataSet/AllImages`, `FullDataSet/Annotations`, `ImageSets/<label>.txt`."""
     data = source / "FullDataSet"
@@ -88,7 +94,7 @@ def convert_hrsc(
     return _convert(jobs, num_workers, HRSC_CLASSES if classwise else SHIP_CLASSES)
 
 
-def convert_dior(source: Path, target: Path, label: str, num_workers: int = 0) -> int:
+def convert_dior(source: Path, target: Path, label: str, num_workers: int | str = 0) -> int:
     """DIOR-R: `JPEGImages-trainval`, `JPEGImages-test`, `Annotations/Oriented Bounding Boxes`,
     `Main/<label>.txt`.
     """
@@ -113,7 +119,7 @@ CONVERTERS = {
 }
 
 
-def _convert(jobs: Sequence[ConvertJob], num_workers: int, classes: Sequence[str] | None = None) -> int:
+def _convert(jobs: Sequence[ConvertJob], num_workers: int | str, classes: Sequence[str] | None = None) -> int:
     """Runs all jobs, then writes `labels.pkl` where the images are used as they are (`classes` given)."""
     problems = [
         problem

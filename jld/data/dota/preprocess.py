@@ -65,7 +65,7 @@ class ConvertTask:
     target: Path
     options: dict[str, Any]
 
-    def run(self, num_workers: int = 0) -> int:
+    def run(self, num_workers: int | str = 0) -> int:
         """Writes images and label files; returns the number of images.
 
         Raises:

@@ -77,7 +77,7 @@ def split_dataset(
     settings: SplitSettings,
     *,
     classes: Sequence[str] | None = None,
-    num_workers: int = 0,
+    num_workers: int | str = 0,
     skip_malformed: bool = False,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
@@ -88,7 +88,8 @@ def split_dataset(
         target: folder of the result.
         settings: how to cut.
         classes: names in the order of the labels; None for images without labels.
-        num_workers: processes, each with one image in memory; 0 works in this one.
+        num_workers: processes, each with one image in memory; 0 works in this one. Or the address of a Dask
+            scheduler, see `jld.utils.map_shards`.
         skip_malformed: leave out label lines that cannot be used instead of stopping.
         on_progress: called with (images done, images in all) after each image, first with those done before.
     Returns:
@@ -134,7 +135,7 @@ def _cut_missing(
     marks: dict[str, dict],
     target: Path,
     work: Callable,
-    num_workers: int,
+    num_workers: int | str,
     on_progress: Callable[[int, int], None],
 ) -> dict[str, dict]:
     """Cuts the images that have no mark yet, and returns the marks of all."""
