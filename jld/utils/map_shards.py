@@ -40,8 +40,8 @@ def map_shards(
         function: called with one item.
         items: what to work on.
         num_workers: processes; 0 and 1 work in this process. Or the address of a Dask scheduler
-            ("tcp://host:8786"), whose workers need jld and the same paths; an item whose worker dies is given
-            to another, so `function` may run twice for it.
+            ("tcp://host:8786"); it and its workers need jld, the workers the same paths; an item whose worker
+            dies is given to another, so `function` may run twice for it.
         describe: names an item in messages.
     Yields:
         (index of the item, result), in the order of completion.
