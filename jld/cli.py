@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
 from jld.errors import JldError
+from jld.utils.distributed import rank, world_size
 
 FAILED = 2
 EPILOG = """examples:
@@ -17,8 +19,31 @@ EPILOG = """examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit code: 0, or 2 after a message about what to change."""
+    """Runs one command; returns the exit code: 0, or 2 after a message about what to change.
+
+    Under `mpirun` a rank that fails ends its process at once, and with it the job: the others would wait for
+    it for ever, and so would its own farewell to them.
+    """
     options = parser().parse_args(arguments)
+    if world_size() == 1:
+        return _guarded(options)
+    try:
+        code = _guarded(options)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        code = 1
+    if code:
+        print(f"jld: rank {rank()} of {world_size()} has failed and ends the job.", file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _guarded(options: argparse.Namespace) -> int:
+    """The exit code of a command, errors of the user as sentences."""
     try:
         return run(options)
     except JldError as error:

@@ -79,6 +79,9 @@ def prepare() -> None:
     if config is not None:
         defaults["python_config_path"] = str(config)
     defaults["nvcc_path"] = _cuda_compiler()
+    mpicc = Path(sys.executable).parent / "mpicc"
+    if _inside_mpi() and mpicc.is_file():
+        defaults["mpicc_path"] = str(mpicc)  # the wheel's, in an environment that is not on PATH
     if not link_onednn():
         defaults["use_mkl"] = "0"
     for name, value in defaults.items():
