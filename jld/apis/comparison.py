@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jld.apis.inference import init_detector
 from jld.config import Config, prepare_config
 from jld.evaluation.tables import format_runs, write_metrics
@@ -23,6 +25,7 @@ METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 PANELS = ("eval/AP", "eval/AP75", "loss_bbox", "loss_cls")
 EXAMPLES = 5
 SCORE_SHOWN = 0.3
+DRAWN_SIDE = 384
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,12 @@ def _draw_examples(configs: dict[str, Config]) -> Any:
     truths = dataset.ground_truth()
     chosen = [index for index, truth in enumerate(truths) if len(truth["boxes"]) > 1][:EXAMPLES]
     images = {index: dataset.read_image(index) for index in chosen}
-    corners = {index: truths[index].get("polys", truths[index]["boxes"]) for index in chosen}
+    # Lines are a pixel or two wide: small images are enlarged before they are drawn on.
+    zoom = max(
+        1, -(-DRAWN_SIDE // min((max(image.shape[:2]) for image in images.values()), default=DRAWN_SIDE))
+    )
+    images = {index: image.repeat(zoom, 0).repeat(zoom, 1) for index, image in images.items()}
+    corners = {index: zoom * truths[index].get("polys", truths[index]["boxes"]) for index in chosen}
     cells = [boxes.draw_boxes(images[i], corners[i], truths[i]["labels"], with_text=False) for i in chosen]
     captions = ["ground truth"] * len(chosen)
     for name, config in configs.items():
@@ -170,7 +178,7 @@ def _draw_examples(configs: dict[str, Config]) -> Any:
             result = found[truths[index]["img_id"]]
             drawn = boxes.draw_boxes(
                 images[index],
-                result["boxes"],
+                result["boxes"] * _factors(result["boxes"], zoom),
                 result["labels"],
                 result["scores"],
                 score_threshold=SCORE_SHOWN,
@@ -179,6 +187,11 @@ def _draw_examples(configs: dict[str, Config]) -> Any:
             cells.append(boxes.draw_truth_outline(drawn, corners[index]))
             captions.append(name)
     return montage.montage(cells, columns=len(chosen), captions=captions, cell_size=(256, 256 * 4 // 3))
+
+
+def _factors(found: np.ndarray, zoom: int) -> np.ndarray:
+    """What enlarges boxes [K, 4] or [K, 5]; the fifth number is an angle."""
+    return np.array([zoom] * 4 + [1] * (found.shape[1] - 4), np.float32)
 
 
 def _detections(config: Config) -> list[dict]:

@@ -36,7 +36,7 @@ class DistillationPicture:
         img_id: of the dataset.
         regions: uint8 [h, w, 3] BGR: every region over the image, per level and merged.
         edges: uint8 [h, w, 3] BGR: edge distributions of some objects; None where no object has a positive
-            or the head predicts no distributions.
+            or the head predicts no distributions of edges.
         counts: {region: number of priors in it}.
     """
 
@@ -159,7 +159,9 @@ class _Step:
     def _draw_edges(self, context, image, sample, classes, num_boxes, temperature) -> np.ndarray | None:
         traces = {"student": context.student, "teacher": context.teacher}
         traces = {name: trace for name, trace in traces.items() if trace is not None}
-        if any("box_logits" not in trace.predictions for trace in traces.values()):
+        # Deltas of rotated boxes [N, P, 5, B] are no distances of edges, which is what the picture shows.
+        box_logits = [trace.predictions.get("box_logits") for trace in traces.values()]
+        if any(each is None or each.shape[2] != 4 for each in box_logits):
             return None
         scores = {name: _scores(trace) for name, trace in traces.items()}  # [P, C]
         owners = context.assignment.gt_index.numpy()[0]

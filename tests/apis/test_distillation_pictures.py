@@ -2,12 +2,13 @@
 
 import importlib.util
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
-from jld.apis.distillation_pictures import draw_distillation, pixels_of, surest_positives
+from jld.apis.distillation_pictures import _Step, draw_distillation, pixels_of, surest_positives
 from jld.config import prepare_config
 from jld.data import DrawnDataset
 from jld.distill import InputStatistics
@@ -123,3 +124,9 @@ def test_tool_writes_what_the_function_draws(tool, tmp_path, capsys):
 def test_tool_says_what_is_wrong(tool, capsys):
     assert tool.main(["--config-file", "nowhere.py"]) == 1
     assert capsys.readouterr().err.startswith("error: config file nowhere.py does not exist")
+
+
+def test_deltas_of_rotated_boxes_are_no_edges():
+    trace = SimpleNamespace(predictions={"box_logits": np.zeros((1, 6, 5, 9))})
+    context = SimpleNamespace(student=trace, teacher=None)
+    assert _Step._draw_edges(None, context, None, {}, (), 1, 1.0) is None
