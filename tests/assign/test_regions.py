@@ -228,5 +228,7 @@ def test_options_are_checked_and_names_registered():
         FineGrained(threshold=0)
     with pytest.raises(ConfigError, match="'batch' or 'image'"):
         GeneralInstance(thinning="images")
+    with pytest.raises(ConfigError, match="'excluded' or 'included'"):
+        All(padding="include")
     short = {"main", "vlr", "inside_gt", "fine_grained", "gi", "all", "background"}
     assert short <= set(REGIONS.names())

@@ -62,13 +62,16 @@ def bound(term, own=OWN, given=GIVEN):
     return term
 
 
-def context(term, *, own=OWN, given=GIVEN, boxes=TWO_BOXES, regions=None):
-    """A step of two images, the second without objects."""
+def context(term, *, own=OWN, given=GIVEN, boxes=TWO_BOXES, regions=None, teacher_levels=2):
+    """A step of two images, the second without objects; the teacher may lack coarse levels."""
     targets = make_targets([boxes, []], PADS, labels=[np.arange(len(boxes)) % C, []])
     valid = PRIORS.valid_mask(targets.pad_shapes)
     assignment = MaxIoUAssigner(0.5, 0.4)(PRIORS, targets, valid, C)
     found = named_regions(OWN_LEVEL | (regions or {}), [term])
-    return StepContext(trace(1, own), trace(2, given), assignment, targets, found)
+    teacher = trace(2, given)
+    teacher.features = teacher.features[:teacher_levels]
+    teacher.priors = AnchorGenerator(STRIDES[:teacher_levels]).priors(PRIORS.level_sizes[:teacher_levels])
+    return StepContext(trace(1, own), teacher, assignment, targets, found)
 
 
 def numpy_levels(values):

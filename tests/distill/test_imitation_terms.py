@@ -63,6 +63,20 @@ def test_defeat_is_the_formula(regions):
     np.testing.assert_allclose(term(step).numpy(), np.mean(expected), rtol=1e-4)
 
 
+def test_feature_imitation_counts_a_cell_once_and_only_on_shared_strides():
+    """Two priors per cell; then a teacher that lacks the second stride, whose cells must not be counted."""
+    term = FeatureImitation("all", reduction="mean")
+    step = context(term, given=OWN)
+    masks = cell_masks(step, "all")
+    errors = [
+        ((student.numpy() - teacher.numpy()) ** 2).mean(1)[mask]
+        for (_, student, teacher), mask in zip(step.feature_levels(), masks, strict=True)
+    ]
+    np.testing.assert_allclose(term(step).numpy(), np.concatenate(errors).mean(), rtol=1e-4)
+    step = context(term, given=OWN, teacher_levels=1)
+    np.testing.assert_allclose(term(step).numpy(), errors[0].mean(), rtol=1e-4)
+
+
 def test_pfi_is_the_formula():
     term = bound(PFI(), own=OWN, given=OWN)
     assert term.parameters() == []

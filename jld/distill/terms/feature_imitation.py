@@ -85,6 +85,7 @@ class FeatureImitation(RegionTerm):
     def __call__(self, context: StepContext):
         """Scalar Var, `weight` not yet applied."""
         weights = once_per_cell(context.region(self.region), context.priors.num_per_cell)
+        weights = weights * levels_compared(context)
         if self.needs_positives:
             weights = weights * levels_with_positives(context)
         return self.reduce(context, weights)
@@ -124,6 +125,17 @@ def once_per_cell(weights, num_per_cell: int):
     n, p = weights.shape
     largest = weights.reshape(n, -1, num_per_cell).max(dim=2).unsqueeze(2)  # [N, cells, 1]
     return (largest * (jt.arange(num_per_cell) == 0).float32()).reshape(n, p)
+
+
+def levels_compared(context: StepContext) -> Any:
+    """[P] 1 for the priors of every stride that the teacher has too; the number 1 where it has all."""
+    levels = {level for level, _, _ in context.feature_levels()}
+    sections = context.priors.level_slices
+    if len(levels) == len(sections):
+        return 1.0
+    return jt.concat(
+        [jt.full((part.stop - part.start,), float(level in levels)) for level, part in enumerate(sections)]
+    )
 
 
 def levels_with_positives(context: StepContext):
