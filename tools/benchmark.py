@@ -16,7 +16,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-WHAT = ("train", "networks", "inference", "assign", "conv")
+WHAT = ("train", "networks", "inference", "assign", "conv", "rotated")
 # Assignment is measured at the size of COCO training unless the command line says otherwise.
 SIZES = {"assign": (800, 1344)}
 
@@ -29,8 +29,10 @@ def parser() -> argparse.ArgumentParser:
         "--what", choices=WHAT, default="train",
         help="train: a distillation step, whole and in stages, then the networks alone; networks: jld's "
         "beside PyTorch's; inference: images per second with post-processing; assign: ATSS and the VLR "
-        "region; conv: convolution shapes",
+        "region; conv: convolution shapes; rotated: overlaps, suppression, splitting, merging and evaluation "
+        "of rotated boxes beside plain loops and the public tools",
     )  # fmt: skip
+    add("--detector", choices=("gfl", "rotated"), help="of train; default gfl; rotated: no comparison")
     add("--height", type=int, help="px, default 512 (assign: 800)")
     add("--width", type=int, help="px, default 512 (assign: 1344)")
     add("--batch", type=int, help="images per step, default 2")
@@ -43,7 +45,9 @@ def parser() -> argparse.ArgumentParser:
     add("--steps", type=int, help="measured repetitions, default 10")
     add("--warmup", type=int, help="repetitions before them, default 3")
     add("--device", choices=("cpu", "cuda"), default="cpu")
-    add("--peer-python", default=sys.executable, help="interpreter that has torch, for the comparison")
+    add("--peer-python", default=sys.executable, help="interpreter that has torch (and mmcv), to compare")
+    add("--devkit", type=Path, metavar="DIR", help="rotated: DOTA_devkit with its polyiou compiled")
+    add("--mmrotate", type=Path, metavar="DIR", help="rotated: mmRotate 0.x, for its splitter")
     add("--no-peer", action="store_true", help="train: leave out the networks alone and the comparison")
     add(
         "--cold",
@@ -84,15 +88,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> Any:
     """Yields the reports that the flags ask for."""
-    from jld.apis.benchmark import BENCHMARKS, benchmark_cold, benchmark_networks
+    from jld.apis.benchmark import (
+        BENCHMARKS,
+        PeerTools,
+        benchmark_cold,
+        benchmark_networks,
+        benchmark_rotated,
+    )
 
     settings = settings_of(options)
     if options.cold:
         yield benchmark_cold(settings, use_cuda=options.device == "cuda")
         return
+    if options.what == "rotated":
+        tools = PeerTools(options.peer_python, options.devkit, options.mmrotate)
+        yield benchmark_rotated(settings, tools)
+        return
     if options.what != "networks":
         yield BENCHMARKS[options.what](settings)
-    if options.what == "networks" or (options.what == "train" and not options.no_peer):
+    has_peer = settings.detector == "gfl" and not options.no_peer
+    if options.what == "networks" or (options.what == "train" and has_peer):
         yield benchmark_networks(settings, options.peer_python)
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,15 @@ import pytest
 
 from jld.apis import register_parts
 from jld.apis.benchmark import (
+    PeerTools,
     Report,
+    RotatedSizes,
     Settings,
     benchmark_assignment,
     benchmark_convolutions,
     benchmark_inference,
     benchmark_networks,
+    benchmark_rotated,
     benchmark_train,
     machine_report,
     peer,
@@ -23,7 +27,9 @@ from jld.apis.benchmark import (
 from jld.apis.benchmark.clock import TIMING_COLUMNS, StageClock, Timing, counted_reads, loaded_kernels
 from jld.apis.benchmark.operations import Convolution
 from jld.apis.benchmark.report import onednn_version
-from jld.apis.benchmark.scene import random_batch
+from jld.apis.benchmark.rotated_peers import run_devkit, run_mmrotate
+from jld.apis.benchmark.rotated_scene import detections_and_truths
+from jld.apis.benchmark.scene import make_distiller, make_student, random_batch
 from jld.apis.benchmark.train import shares
 from jld.toolchain import jittor as jt
 from tools import benchmark as tool
@@ -45,7 +51,7 @@ def parts():
 
 @pytest.fixture
 def python_without_torch(tmp_path):
-    return _program(tmp_path / "python", "sys.exit(1)")
+    return _program(tmp_path / "python", "sys.exit(1) if sys.argv[1] == '-c' else print('null')")
 
 
 def _program(path: Path, body: str) -> str:
@@ -166,6 +172,68 @@ def test_convolution_table():
     assert speed == pytest.approx(shape.operations() / forward.cpu_median / 1e6)
     assert both.median > 0
     assert len(report.as_text().splitlines()) == 4
+
+
+def test_a_rotated_step_is_measured_with_its_own_terms():
+    settings = replace(TINY, detector="rotated", num_classes=3)
+    batch = random_batch(settings)
+    assert batch["boxes"].shape == (1, 8, 5) and batch["boxes"][0, :3, 4].min() > 0
+    distiller = make_distiller(settings, make_student(settings))
+    kinds = [type(term).__name__ for term in distiller.terms]
+    assert kinds == ["LocalizationKD", "ClassificationKD"]
+    assert {term.region for term in distiller.terms} == {"rotated_ld_released"}
+    assert settings.pair() == "rotated RetinaNet R-18 from R-18"
+
+
+SMALL = RotatedSizes(
+    gts=30, anchors=500, assigned=10, assigned_px=64, nms_boxes=200, images=1, image_px=1100, objects=40,
+    detections=2000,
+)  # fmt: skip
+
+
+def test_rotated_tasks_agree_with_plain_loops(python_without_torch):
+    report = benchmark_rotated(replace(TINY, steps=1), PeerTools(python_without_torch), SMALL)
+    tasks = ["IoU", "max-IoU", "NMS", "splitting", "merging", "evaluating"]
+    assert [row[0].split()[0] for row in report.rows] == tasks
+    assert {row[2] for row in report.rows} == {"plain loops"}
+    for _, ours, _, theirs, ratio, cpu_ratio in report.rows:
+        assert ratio == pytest.approx(theirs.median / ours.median)
+        assert cpu_ratio == pytest.approx(theirs.cpu_median / ours.cpu_median)
+    facts = report.facts
+    assert facts["IoU: largest difference from plain loops"] < 1e-6
+    pairs = [value.split(", ") for name, value in facts.items() if name.endswith("of plain loops")]
+    pairs += [value.split(", ") for name, value in facts.items() if name.endswith("by plain loops")]
+    assert len(pairs) == 4 and all(ours == plain for ours, plain in pairs)
+
+
+def test_rotated_competitors_are_run_where_they_are(tmp_path):
+    """A splitter, a merger and an evaluator with the public tools' names and arguments."""
+    (tmp_path / "tools/data/dota/split").mkdir(parents=True)
+    (tmp_path / "tools/data/dota/split/img_split.py").write_text(
+        "import pathlib, sys\n"
+        "def main():\n    (pathlib.Path(sys.argv[sys.argv.index('--save-dir') + 1])).mkdir()\n"
+    )
+    (tmp_path / "ResultMerge_multi_process.py").write_text(
+        "import pathlib\npy_cpu_nms_poly_fast = None\n"
+        "def mergebase(source, target, nms):\n"
+        "    assert len(list(pathlib.Path(source).iterdir())) == 15 and pathlib.Path(target).is_dir()\n"
+    )
+    (tmp_path / "dota_evaluation_task1.py").write_text(
+        "import pathlib\ndef voc_eval(found, labels, images, name, ovthresh, use_07_metric):\n"
+        "    for image in pathlib.Path(images).read_text().split():\n"
+        "        assert len(pathlib.Path(labels.format(image)).read_text().split()) == 600\n"
+        "    assert pathlib.Path(found.format(name)).is_file()\n"
+    )
+    tools = PeerTools(devkit=tmp_path, mmrotate=tmp_path)
+    source = tmp_path / "source"
+    assert run_mmrotate(tools, source, tmp_path / "patches", 1024, 200)["mmRotate"].median >= 0
+    assert (tmp_path / "patches").is_dir()
+    found, truths = detections_and_truths(SMALL)
+    for task, arguments in (("merge", (found,)), ("evaluate", (found, truths))):
+        (tmp_path / task).mkdir()
+        assert list(run_devkit(tools, task, tmp_path / task, *arguments)) == ["DOTA_devkit"]
+    assert run_devkit(PeerTools(), "merge", tmp_path, found) == {}
+    assert run_mmrotate(PeerTools(), source, tmp_path, 1024, 200) == {}
 
 
 def test_without_torch_there_is_no_ratio(python_without_torch):

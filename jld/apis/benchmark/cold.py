@@ -62,9 +62,7 @@ def benchmark_cold(settings: Settings, *, use_cuda: bool = False) -> Report:
         ("first training step: kernels are compiled", first),
         ("steady step, median of three", steady),
     ]
-    title = (
-        f"cold start: GFL R-{settings.student_depth} from R-{settings.teacher_depth}, batch {settings.size()}"
-    )
+    title = f"cold start: {settings.pair()}, batch {settings.size()}"
     return Report(title, ("", "seconds"), rows, {"kernels compiled": kernels})
 
 

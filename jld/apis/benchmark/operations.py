@@ -12,7 +12,7 @@ import numpy as np
 
 from jld.apis.benchmark.clock import TIMING_COLUMNS, loaded_kernels, measure, peak_memory_mib
 from jld.apis.benchmark.report import Report
-from jld.apis.benchmark.scene import Settings, make_student, random_batch
+from jld.apis.benchmark.scene import TITLES, Settings, make_student, random_batch
 from jld.assign.regions.valuable import ValuableLocalizationRegion
 from jld.models.targets import Targets
 from jld.toolchain import jittor as jt
@@ -98,7 +98,8 @@ def benchmark_inference(settings: Settings) -> Report:
         "of them compiled now": loaded_kernels(since=began),
         "peak memory, MiB": peak_memory_mib(),
     }
-    title = f"inference: GFL R-{settings.student_depth}, {settings.size()}, {settings.num_classes} classes"
+    model = f"{TITLES[settings.detector]} R-{settings.student_depth}"
+    title = f"inference: {model}, {settings.size()}, {settings.num_classes} classes"
     return Report(title, ("", *TIMING_COLUMNS), rows, facts)
 
 

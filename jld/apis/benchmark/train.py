@@ -92,7 +92,7 @@ def benchmark_train(settings: Settings) -> Report:
     rows += [(f"  {name}", timing) for name, timing in stages.items() if name != GRADIENT]
     rows.append((f"{GRADIENT} (part of backward)", stages[GRADIENT]))
     title = (
-        f"training step: GFL R-{settings.student_depth} from R-{settings.teacher_depth}, {settings.size()}, "
+        f"training step: {settings.pair()}, {settings.size()}, "
         f"{settings.boxes} objects per image, {settings.num_classes} classes, "
         f"{settings.steps} steps after {settings.warmup}"
     )
