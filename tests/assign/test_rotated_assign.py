@@ -1,5 +1,8 @@
 """Rotated anchors and their assignment against the reference, the method card and a loop over boxes."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -155,6 +158,41 @@ def test_a_box_that_overlaps_nothing_is_given_the_nearest_or_everything():
     np.testing.assert_array_equal(np.flatnonzero(got.gt_index.numpy()[0] == 0), np.arange(63 * 9, 64 * 9))
     got = assigner(OBB, min_pos_iou=0.01)(priors, targets, valid, NUM_CLASSES)
     assert (got.gt_index.numpy() == -1).all()
+
+
+def test_many_objects_and_priors_in_bounded_memory():
+    """500 objects and 2 * 10^5 priors: their overlaps alone would take 400 MB."""
+    rng = np.random.default_rng(6)
+    gts = random_rboxes(rng, 500, 1024, 8, 200)
+    priors, targets, valid = rotated_scene([gts], [(1024, 1024)])
+    assert len(priors) == 196416
+
+    def assign():
+        got = assigner(OBB)(priors, targets, valid, NUM_CLASSES)
+        return got.gt_index.numpy()[0]
+
+    index = assign()  # compiled and warmed up
+    grown = peak_growth_mib(assign)
+    assert grown < 60
+    assert len(np.unique(index[index >= 0])) > 450  # boxes inside larger ones may lose all of theirs
+    sample = rng.choice(len(priors), 2000, replace=False)
+    iou = pairwise_rbox_iou(gts, priors.boxes.numpy()[sample])
+    np.testing.assert_array_equal((index[sample] >= 0)[iou.max(0) > 0.51], True)
+    far = (iou.max(0) < 0.39) & (index[sample] >= 0)
+    assert far.mean() < 0.05  # only the best of a box
+
+
+def peak_growth_mib(function):
+    """How far resident memory rises while the function runs."""
+    process = Path("/proc/self")
+    (process / "clear_refs").write_text("5", encoding="ascii")  # forget the peak so far
+
+    def read(name):
+        return int(re.search(rf"{name}:\s+(\d+)", (process / "status").read_text())[1]) / 1024
+
+    before = read("VmRSS")
+    function()
+    return read("VmHWM") - before
 
 
 def test_ties_go_to_the_nearest():

@@ -35,12 +35,13 @@ def context_of(*args, **kwargs):
 
 
 @pytest.mark.golden
-@pytest.mark.parametrize("name", param_cases("r_ld_*"))
+@pytest.mark.parametrize("name", [*param_cases("r_ld_*"), *param_cases("r_full_ld_*")])
 def test_released_regions_equal_golden(name):
     meta, arrays = case(name)
-    anchors = dict(meta["head"]["anchor_generator"])
+    head = meta["head"] if "head" in meta else meta["model"]["bbox_head"]
+    anchors = dict(head["anchor_generator"])
     assert anchors.pop("type") == "RotatedAnchorGenerator"
-    assert meta["head"]["imitation_method"] in LEVELS
+    assert head.get("imitation_method", "finegrained") in LEVELS
     count = sum(key.startswith("in/pad_shape/") for key in arrays)
     pads = [arrays[f"in/pad_shape/{i}"][:2] for i in range(count)]
     boxes = [arrays[f"in/gt_bboxes/{i}"] for i in range(count)]

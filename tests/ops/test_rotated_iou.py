@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import shapely
 
-from jld.boxes.rotated import matched_rbox_iou, pairwise_rbox_iou
+from jld.boxes.rotated import matched_rbox_iou, pairwise_rbox_iou, rboxes_to_polys
 from jld.errors import ConfigError
 from jld.ops.rotated_iou import aligned_rotated_iou, pairwise_rotated_iou
 from jld.toolchain import jittor as jt
@@ -41,6 +42,22 @@ def test_degenerate_pairs_equal_polygon_clipping(name):
         ours = aligned(first, second, mode)
         np.testing.assert_allclose(ours, matched_rbox_iou(first, second, mode), atol=1e-6)
         assert (ours >= 0).all() and (ours <= 1).all()
+
+
+def test_a_hundred_thousand_pairs_equal_shapelys():
+    """Random pairs and all kinds of degenerate ones, by the operator and by NumPy."""
+    rng = np.random.default_rng(3)
+    pairs = [tuple(random_rboxes(rng, 75000, 60) for _ in range(2)), *degenerate_pairs().values()]
+    first, second = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    assert len(first) > 100_000
+    shapes = [shapely.polygons(rboxes_to_polys(side).reshape(-1, 4, 2)) for side in (first, second)]
+    shared = shapely.area(shapely.intersection(*shapes))
+    areas = [np.float64(side[:, 2]) * side[:, 3] for side in (first, second)]
+    has_area = np.minimum(*areas) > 1e-14
+    expected = np.where(has_area, shared / np.where(has_area, sum(areas) - shared, 1), 0)
+    assert 0.3 < (expected > 0).mean() < 0.7
+    np.testing.assert_allclose(matched_rbox_iou(first, second), expected, atol=1e-8)
+    np.testing.assert_allclose(aligned(first, second), expected, atol=1e-6)
 
 
 def test_known_values():
