@@ -8,8 +8,8 @@ import numpy as np
 
 
 def array_module(array) -> ModuleType:
-    """`numpy` for an ndarray, else `jittor`; both name box arithmetic alike (maximum, exp, stack)."""
-    if isinstance(array, np.ndarray):
+    """`numpy` for an ndarray or a number of one, else `jittor`; both name box arithmetic alike."""
+    if isinstance(array, np.ndarray | np.generic):
         return np
     from jld.toolchain import jittor  # imported late: data and evaluation use boxes without Jittor
 

@@ -180,6 +180,12 @@ def test_sizes_and_centres_are_limited():
     np.testing.assert_allclose(box, [79, 0, 20 * 62.5, 40 / 62.5, 7])
 
 
+def test_a_single_box_needs_no_axis_of_boxes():
+    anchor, box = np.array([100, 100, 32, 64, 0.3]), np.array([108, 90, 50, 20, -1.2])
+    coder = DeltaXYWHAOBBoxCoder("le90", edge_swap=True, proj_xy=True)
+    np.testing.assert_allclose(coder.decode(anchor, coder.encode(anchor, box)), box)
+
+
 def test_options_are_checked():
     with pytest.raises(ConfigError, match="le90"):
         build({"type": "DeltaXYWHAOBBoxCoder", "angle_version": "le91"})
