@@ -39,6 +39,7 @@ __all__ = [
     "GFLHead",
     "GFLv2",
     "GFLv2Head",
+    "MidpointOffsetCoder",
     "Priors",
     "Res2Net",
     "ResNet",
