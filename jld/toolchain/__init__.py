@@ -33,6 +33,7 @@ from jld.toolchain.findings import (
     check_python,
     check_python_headers,
 )
+from jld.toolchain.kernel_prefix import precompile
 from jld.toolchain.onednn import check_onednn, link_onednn
 
 CHECKS = (
@@ -125,6 +126,7 @@ def import_jittor():
     # Jittor ends the process without saying where when any child dies; data workers report their own death.
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    precompile(jittor)
     return jittor
 
 
