@@ -134,8 +134,8 @@ CASES = (
         (SCENE[0], ()),
     ),
     Case("h_gfl_full_x101", X101, (64, 96), ((64, 96),), SCENE[:1]),
-    # X-101 with DCN in c4 and c5 is left out: with these weights gradient norms move by 4e-3 with the number of
-    # threads alone.
+    # X-101 with DCN in c4 and c5 is left out: with these weights gradient norms move by 4e-3 with the number
+    # of threads alone.
 )
 
 # Parameters whose gradients are sampled; those that a model lacks are left out.
