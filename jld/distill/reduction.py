@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from jld.assign.levels import level_of_priors
 from jld.errors import ConfigError, suggestion
 from jld.toolchain import jittor as jt
 
@@ -70,7 +71,5 @@ def check_reduction(reduction: str) -> str:
 
 def level_membership(priors):
     """[P, L] float32, 1 where prior p belongs to level l."""
-    lengths = [section.stop - section.start for section in priors.level_slices]
-    columns = [jt.full((length,), index, "int32") for index, length in enumerate(lengths)]
-    level_index = jt.concat(columns)  # [P]
-    return (level_index.unsqueeze(1) == jt.arange(len(lengths)).unsqueeze(0)).float32()
+    levels = jt.arange(len(priors.level_slices)).unsqueeze(0)
+    return (level_of_priors(priors).unsqueeze(1) == levels).float32()

@@ -6,12 +6,13 @@ distributions as in the ATSS of HikariTJU/LD.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from jld.boxes.centerness import centerness
 from jld.boxes.distances import bbox2distance
 from jld.errors import ConfigError
+from jld.models.heads.dense_head import DenseHead, sides_shape
 from jld.models.heads.distribution import (
     conv_tower,
     decode_distributions,
@@ -30,7 +31,7 @@ nn = jt.nn
 
 
 @HEADS.register
-class ATSSHead(jt.Module):
+class ATSSHead(DenseHead):
     """Head of ATSS: focal scores, a box and its centerness per prior.
 
     Predictions:
@@ -108,11 +109,7 @@ class ATSSHead(jt.Module):
 
     def prediction_shapes(self) -> dict[str, tuple[int, ...]]:
         """{key of the predictions: trailing shape per prior}; distillation compares models by it."""
-        box = (
-            {"box_deltas": (self.num_sides,)}
-            if self.reg_max is None
-            else {"box_logits": (self.num_sides, self.reg_max + 1)}
-        )
+        box = sides_shape(self.num_sides, self.reg_max, "box_deltas")
         return {"cls_logits": (self.num_classes,), "centerness_logits": (), **box}
 
     def execute(self, features: Sequence[jt.Var]) -> dict[str, jt.Var]:
@@ -135,11 +132,6 @@ class ATSSHead(jt.Module):
         if self.reg_max is None:
             return self.box_coder.decode(priors.boxes, trace.predictions["box_deltas"])
         return decode_distributions(trace.predictions["box_logits"], priors.centers, priors.strides)
-
-    def assign(self, trace: Trace, targets: Targets) -> Any:
-        """The Assignment of the trace's priors to the targets."""
-        valid_mask = trace.priors.valid_mask(targets.pad_shapes)
-        return self.assigner(trace.priors, targets, valid_mask, self.num_classes)
 
     def losses(self, trace: Trace, assignment: Any, targets: Targets) -> dict[str, jt.Var]:
         """Task losses, dense over all priors and zero-weighted where they do not apply.
@@ -171,12 +163,6 @@ class ATSSHead(jt.Module):
                 trace.predictions["centerness_logits"], quality, weight=positive, avg_factor=num_pos
             ),
         }
-
-    def detect(self, trace: Trace, batch: Mapping[str, Any]) -> list[dict]:
-        """Detections of every image (see `Postprocess`) in px of the original images."""
-        scores, boxes = self.dense_detections(trace)
-        quality = jt.sigmoid(trace.predictions["centerness_logits"])
-        return self.postprocess(scores.numpy(), boxes.numpy(), trace.priors, batch, quality=quality.numpy())
 
     def dense_detections(self, trace: Trace) -> tuple[jt.Var, jt.Var]:
         """Scores [N, P, C] and boxes [N, P, 4] in px of the network input, before any selection."""

@@ -6,11 +6,12 @@ object is the assigner's. Source: arXiv:1904.01355; distributions as in the FCOS
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from jld.boxes.centerness import centerness
 from jld.boxes.distances import bbox2distance, distance2bbox
+from jld.models.heads.dense_head import DenseHead, sides_shape
 from jld.models.heads.distribution import conv_tower, expected_bins, flatten_levels
 from jld.models.layers import Scale, init_normal, prior_probability_bias
 from jld.models.postprocess import Postprocess
@@ -24,7 +25,7 @@ nn = jt.nn
 
 
 @HEADS.register
-class FCOSHead(jt.Module):
+class FCOSHead(DenseHead):
     """Head of FCOS: focal scores, a box and its centerness per point.
 
     Predictions:
@@ -102,11 +103,7 @@ class FCOSHead(jt.Module):
 
     def prediction_shapes(self) -> dict[str, tuple[int, ...]]:
         """{key of the predictions: trailing shape per prior}; distillation compares models by it."""
-        box = (
-            {"box_distances": (self.num_sides,)}
-            if self.reg_max is None
-            else {"box_logits": (self.num_sides, self.reg_max + 1)}
-        )
+        box = sides_shape(self.num_sides, self.reg_max, "box_distances")
         return {"cls_logits": (self.num_classes,), "centerness_logits": (), **box}
 
     def execute(self, features: Sequence[jt.Var]) -> dict[str, jt.Var]:
@@ -136,11 +133,6 @@ class FCOSHead(jt.Module):
         if self.reg_max is None:
             return trace.predictions["box_distances"]
         return expected_bins(trace.predictions["box_logits"]) * trace.priors.strides.unsqueeze(-1)
-
-    def assign(self, trace: Trace, targets: Targets) -> Any:
-        """The Assignment of the trace's points to the targets."""
-        valid_mask = trace.priors.valid_mask(targets.pad_shapes)
-        return self.assigner(trace.priors, targets, valid_mask, self.num_classes)
 
     def losses(self, trace: Trace, assignment: Any, targets: Targets) -> dict[str, jt.Var]:
         """Task losses, dense over all points and zero-weighted where they do not apply.
@@ -179,12 +171,6 @@ class FCOSHead(jt.Module):
                 trace.predictions["centerness_logits"], quality, weight=positive, avg_factor=num_pos
             ),
         }
-
-    def detect(self, trace: Trace, batch: Mapping[str, Any]) -> list[dict]:
-        """Detections of every image (see `Postprocess`) in px of the original images."""
-        scores, boxes = self.dense_detections(trace)
-        quality = jt.sigmoid(trace.predictions["centerness_logits"])
-        return self.postprocess(scores.numpy(), boxes.numpy(), trace.priors, batch, quality=quality.numpy())
 
     def dense_detections(self, trace: Trace) -> tuple[jt.Var, jt.Var]:
         """Scores [N, P, C] and boxes [N, P, 4] in px of the network input, before any selection."""

@@ -5,9 +5,10 @@ Owns its layers, its task losses and the parameters of the selection of detectio
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from jld.models.heads.dense_head import DenseHead
 from jld.models.heads.distribution import conv_tower, decode_distributions, flatten_levels
 from jld.models.heads.gfl_losses import gfl_losses
 from jld.models.layers import Scale, init_normal, prior_probability_bias
@@ -21,7 +22,7 @@ nn = jt.nn
 
 
 @HEADS.register
-class GFLHead(jt.Module):
+class GFLHead(DenseHead):
     """Head of generalized focal loss: quality scores and box side distributions.
 
     Predictions:
@@ -98,11 +99,6 @@ class GFLHead(jt.Module):
             "box_logits": flatten_levels(box_maps, per_prior=shapes["box_logits"]),
         }
 
-    def assign(self, trace: Trace, targets: Targets) -> Any:
-        """The Assignment of the trace's priors to the targets."""
-        valid_mask = trace.priors.valid_mask(targets.pad_shapes)
-        return self.assigner(trace.priors, targets, valid_mask, self.num_classes)
-
     def losses(self, trace: Trace, assignment: Any, targets: Targets) -> dict[str, jt.Var]:
         """{"loss_cls", "loss_bbox", "loss_dfl"} of `gfl_losses`, with the highest class score as weight."""
         cls_logits = trace.predictions["cls_logits"]
@@ -110,11 +106,6 @@ class GFLHead(jt.Module):
         confidence = jt.sigmoid(cls_logits.max(dim=-1))
         losses = {"loss_cls": self.loss_cls, "loss_bbox": self.loss_bbox, "loss_dfl": self.loss_dfl}
         return gfl_losses(trace, assignment, cls_logits, confidence, **losses)
-
-    def detect(self, trace: Trace, batch: Mapping[str, Any]) -> list[dict]:
-        """Detections of every image (see `Postprocess`) in px of the original images."""
-        scores, boxes = self.dense_detections(trace)
-        return self.postprocess(scores.numpy(), boxes.numpy(), trace.priors, batch)
 
     def dense_detections(self, trace: Trace) -> tuple[jt.Var, jt.Var]:
         """Scores [N, P, C] and boxes [N, P, 4] in px of the network input, before any selection."""

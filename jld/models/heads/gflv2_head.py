@@ -6,10 +6,11 @@ arXiv:2011.12885.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from jld.errors import ConfigError
+from jld.models.heads.dense_head import DenseHead
 from jld.models.heads.distribution import conv_tower, decode_distributions, flatten_levels
 from jld.models.heads.gfl_losses import gfl_losses
 from jld.models.layers import Scale, init_normal, prior_probability_bias
@@ -23,7 +24,7 @@ nn = jt.nn
 
 
 @HEADS.register
-class GFLv2Head(jt.Module):
+class GFLv2Head(DenseHead):
     """Head of generalized focal loss V2: class probability times a quality read off the box distributions.
 
     Predictions:
@@ -128,21 +129,11 @@ class GFLv2Head(jt.Module):
         columns = statistics.permute(0, 2, 1).unsqueeze(3)  # [N, S, P, 1]
         return self.reg_conf(columns).reshape(box_logits.shape[:2])
 
-    def assign(self, trace: Trace, targets: Targets) -> Any:
-        """The Assignment of the trace's priors to the targets."""
-        valid_mask = trace.priors.valid_mask(targets.pad_shapes)
-        return self.assigner(trace.priors, targets, valid_mask, self.num_classes)
-
     def losses(self, trace: Trace, assignment: Any, targets: Targets) -> dict[str, jt.Var]:
         """{"loss_cls", "loss_bbox", "loss_dfl"} of `gfl_losses`, with the highest score as weight."""
         scores = trace.predictions["scores"]
         losses = {"loss_cls": self.loss_cls, "loss_bbox": self.loss_bbox, "loss_dfl": self.loss_dfl}
         return gfl_losses(trace, assignment, scores, scores.max(dim=-1), **losses)
-
-    def detect(self, trace: Trace, batch: Mapping[str, Any]) -> list[dict]:
-        """Detections of every image (see `Postprocess`) in px of the original images."""
-        scores, boxes = self.dense_detections(trace)
-        return self.postprocess(scores.numpy(), boxes.numpy(), trace.priors, batch)
 
     def dense_detections(self, trace: Trace) -> tuple[jt.Var, jt.Var]:
         """Scores [N, P, C] and boxes [N, P, 4] in px of the network input, before any selection."""

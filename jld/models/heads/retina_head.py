@@ -6,10 +6,11 @@ distributions as in the RetinaNet of HikariTJU/LD.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from jld.errors import ConfigError
+from jld.models.heads.dense_head import DenseHead, sides_shape
 from jld.models.heads.distribution import (
     conv_tower,
     decode_distributions,
@@ -27,7 +28,7 @@ nn = jt.nn
 
 
 @HEADS.register
-class RetinaHead(jt.Module):
+class RetinaHead(DenseHead):
     """Head of RetinaNet: focal scores and a box per anchor, as deltas or as side distributions.
 
     Predictions:
@@ -101,11 +102,7 @@ class RetinaHead(jt.Module):
 
     def prediction_shapes(self) -> dict[str, tuple[int, ...]]:
         """{key of the predictions: trailing shape per prior}; distillation compares models by it."""
-        box = (
-            {"box_deltas": (self.num_sides,)}
-            if self.reg_max is None
-            else {"box_logits": (self.num_sides, self.reg_max + 1)}
-        )
+        box = sides_shape(self.num_sides, self.reg_max, "box_deltas")
         return {"cls_logits": (self.num_classes,), **box}
 
     def execute(self, features: Sequence[jt.Var]) -> dict[str, jt.Var]:
@@ -118,11 +115,6 @@ class RetinaHead(jt.Module):
             key: flatten_levels(maps, per_prior=shapes[key])
             for key, maps in zip(shapes, (cls_maps, box_maps), strict=True)
         }
-
-    def assign(self, trace: Trace, targets: Targets) -> Any:
-        """The Assignment of the trace's priors to the targets."""
-        valid_mask = trace.priors.valid_mask(targets.pad_shapes)
-        return self.assigner(trace.priors, targets, valid_mask, self.num_classes)
 
     def losses(self, trace: Trace, assignment: Any, targets: Targets) -> dict[str, jt.Var]:
         """Task losses, dense over all priors and zero-weighted where they do not apply.
@@ -161,11 +153,6 @@ class RetinaHead(jt.Module):
         if self.reg_decoded_bbox:
             return self.box_coder.decode(priors.boxes, deltas), boxes
         return deltas, self.box_coder.encode(priors.boxes, boxes).stop_grad()
-
-    def detect(self, trace: Trace, batch: Mapping[str, Any]) -> list[dict]:
-        """Detections of every image (see `Postprocess`) in px of the original images."""
-        scores, boxes = self.dense_detections(trace)
-        return self.postprocess(scores.numpy(), boxes.numpy(), trace.priors, batch)
 
     def dense_detections(self, trace: Trace) -> tuple[jt.Var, jt.Var]:
         """Scores [N, P, C] and boxes [N, P, 4] in px of the network input, before any selection."""

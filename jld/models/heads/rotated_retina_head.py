@@ -12,6 +12,7 @@ from typing import Any
 
 from jld.errors import ConfigError, suggestion
 from jld.losses.kfiou import KFLoss
+from jld.models.heads.dense_head import DenseHead, sides_shape
 from jld.models.heads.distribution import (
     conv_tower,
     expected_values,
@@ -32,7 +33,7 @@ BOX_NORMALIZERS = ("positives", "positives_per_level")
 
 
 @HEADS.register
-class RotatedRetinaHead(jt.Module):
+class RotatedRetinaHead(DenseHead):
     """Head of rotated RetinaNet: focal scores and five box deltas per prior (dx, dy, dw, dh, dangle).
 
     Predictions:
@@ -115,11 +116,7 @@ class RotatedRetinaHead(jt.Module):
 
     def prediction_shapes(self) -> dict[str, tuple[int, ...]]:
         """{key of the predictions: trailing shape per prior}; distillation compares models by it."""
-        box = (
-            {"box_deltas": (self.num_sides,)}
-            if self.reg_max is None
-            else {"box_logits": (self.num_sides, self.reg_max + 1)}
-        )
+        box = sides_shape(self.num_sides, self.reg_max, "box_deltas")
         return {"cls_logits": (self.num_classes,), **box}
 
     def execute(self, features: Sequence[jt.Var]) -> dict[str, jt.Var]:
@@ -137,11 +134,6 @@ class RotatedRetinaHead(jt.Module):
         if self.supports is None:
             return predictions["box_deltas"]
         return expected_values(predictions["box_logits"], self.supports)
-
-    def assign(self, trace: Trace, targets: Targets) -> Any:
-        """The Assignment of the trace's priors to the targets."""
-        valid_mask = trace.priors.valid_mask(targets.pad_shapes)
-        return self.assigner(trace.priors, targets, valid_mask, self.num_classes)
 
     def losses(self, trace: Trace, assignment: Any, targets: Targets) -> dict[str, jt.Var]:
         """Task losses, dense over all priors and zero-weighted where they do not apply.
@@ -183,11 +175,6 @@ class RotatedRetinaHead(jt.Module):
             pred_decode=self.box_coder.decode(anchors, deltas),
             targets_decode=boxes,
         )
-
-    def detect(self, trace: Trace, batch: Mapping[str, Any]) -> list[dict]:
-        """Detections of every image: boxes [K, 5] in px of the original images, see `RotatedPostprocess`."""
-        scores, boxes = self.dense_detections(trace)
-        return self.postprocess(scores.numpy(), boxes.numpy(), trace.priors, batch)
 
     def dense_detections(self, trace: Trace) -> tuple[jt.Var, jt.Var]:
         """Scores [N, P, C] and boxes [N, P, 5] in px of the network input, before any selection."""
