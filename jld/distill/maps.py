@@ -46,11 +46,6 @@ def conv_adapters(
     return adapters
 
 
-def module_parameters(modules: Iterable[jt.Module]) -> list:
-    """All parameters of some modules, in their order."""
-    return [parameter for module in modules for parameter in module.parameters()]
-
-
 def masked_squared_error(student_map, teacher_map, mask, divisor: str = "values"):
     """Half of the mean squared difference inside a mask: sum M (S - T)^2 / max(1, 2 C sum M).
 

@@ -37,6 +37,7 @@ class Term:
         regions: names of the regions the term asks the context for.
         requires: keys of `predictions` both models must offer, in equal shapes and for the same priors.
         reads_features: whether the neck's maps are read; then some strides must be shared.
+        adapters: {level: module} that train with the student; `bind` makes them, when widths are known.
     Raises:
         ConfigError: a name without "loss".
     """
@@ -52,14 +53,15 @@ class Term:
             )
         self.weight = float(weight)
         self.name = name
+        self.adapters: dict[int, Any] = {}
 
     def bind(self, student: Any, teacher: Any) -> list[str]:
         """Prepares the term for two detectors; what keeps them from being combined, one sentence each."""
         return [problem for key in self.requires for problem in shape_problems(self, key, student, teacher)]
 
     def parameters(self) -> list:
-        """Trainable parameters the term owns (adapters): trained with the student, never saved with it."""
-        return []
+        """Parameters of the adapters: trained with the student, never saved with it."""
+        return [parameter for adapter in self.adapters.values() for parameter in adapter.parameters()]
 
     def describe(self) -> str:
         """The term in one line, for the table printed before training."""

@@ -10,7 +10,6 @@ from jld.distill.maps import (
     conv_adapters,
     masked_squared_error,
     mean_of,
-    module_parameters,
     shared_levels,
 )
 from jld.distill.terms.base import Term
@@ -53,17 +52,12 @@ class DeFeat(Term):
         self.object_weight, self.background_weight = object_weight, background_weight
         self.region, self.everything = region, everything
         self.regions = (region, everything)
-        self.adapters: dict[int, Any] = {}
 
     def bind(self, student: Any, teacher: Any) -> list[str]:
         """Makes an adapter for every shared level."""
         widths = student.feature_channels, teacher.feature_channels
         self.adapters = conv_adapters(shared_levels(student, teacher), *widths, kernel=3, std=1e-4)
         return []
-
-    def parameters(self) -> list:
-        """Weights and biases of the adapters."""
-        return module_parameters(self.adapters.values())
 
     def __call__(self, context: StepContext):
         """Scalar Var, `weight` not yet applied."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jld.distill.context import StepContext
-from jld.distill.maps import module_parameters, shared_levels
+from jld.distill.maps import shared_levels
 from jld.distill.non_local import NonLocalBlock
 from jld.distill.terms.base import Term
 from jld.registry import TERMS
@@ -101,7 +101,6 @@ class FBKD(Term):
         self.temperature, self.use_channel_attention = temperature, use_channel_attention
         self.inner_channels, self.pooling = tuple(inner_channels), tuple(pooling)
         self.images_per_norm = images_per_norm
-        self.adapters: dict[int, LevelAdapters] = {}
 
     def bind(self, student: Any, teacher: Any) -> list[str]:
         """Makes the adapters and non-local blocks of every shared level."""
@@ -117,10 +116,6 @@ class FBKD(Term):
             for level in shared_levels(student, teacher)
         }
         return []
-
-    def parameters(self) -> list:
-        """Those of all adapters and non-local blocks."""
-        return module_parameters(self.adapters.values())
 
     def __call__(self, context: StepContext):
         """Scalar Var, `weight` not yet applied."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jld.distill.context import StepContext
-from jld.distill.maps import cell_weights, conv_adapters, mean_of, module_parameters, shared_levels
+from jld.distill.maps import cell_weights, conv_adapters, mean_of, shared_levels
 from jld.distill.terms.base import Term
 from jld.errors import ConfigError, suggestion
 from jld.registry import TERMS
@@ -72,7 +72,6 @@ class PFI(Term):
         self.scores, self.gradient_through_gap = scores, gradient_through_gap
         self.region, self.regions = region, (region,)
         self.adapter = adapter
-        self.adapters: dict[int, Any] = {}
 
     def bind(self, student: Any, teacher: Any) -> list[str]:
         """See `Term`; makes the adapters, or refuses maps of different widths without any."""
@@ -85,10 +84,6 @@ class PFI(Term):
                 f"PFI: the student's maps have {own} channels, the teacher's {given}: add adapter=1"
             )
         return problems
-
-    def parameters(self) -> list:
-        """Weights and biases of the adapters."""
-        return module_parameters(self.adapters.values())
 
     def __call__(self, context: StepContext):
         """Scalar Var, `weight` not yet applied."""
