@@ -1,6 +1,7 @@
 """Trains one student with every distillation method and the same teacher; see README.md beside this file."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -18,9 +19,9 @@ DATASETS = {
 TEACHER_COST = {"drawn": 0.45, "bccd": 0.9}
 
 
-def imitation(region: str, **settings) -> dict:
+def imitation(region: str, weight: float = 2.0) -> dict:
     """Feature imitation in a region with the released weight and reduction."""
-    return dict(type="FeatureImitation", region=region, weight=2.0, reduction="per_level_mean", **settings)
+    return dict(type="FeatureImitation", region=region, weight=weight, reduction="per_level_mean")
 
 
 def methods(logit_terms: list[dict]) -> dict[str, list[dict]]:
@@ -30,10 +31,13 @@ def methods(logit_terms: list[dict]) -> dict[str, list[dict]]:
         "Inside GT box": [imitation("inside_gt")],
         "Main region": [imitation("main")],
         "Fine-grained": [imitation("fine_grained")],
-        "DeFeat": [imitation("inside_gt"), imitation("background")],
+        "DeFeat": [imitation("inside_gt", 1.0), imitation("background", 2.0)],
         "GI imitation": [imitation("gi")],
+        "GI imitation, weight 0.2": [imitation("gi", 0.2)],
+        "FGFI": [dict(type="FGFI")],
+        "FBKD": [dict(type="FBKD", temperature=0.1, images_per_norm=2)],
+        "PFI with rank mimicking": [dict(type="RankMimicking"), dict(type="PFI")],
     }
-    feature["DeFeat"][0]["weight"], feature["DeFeat"][1]["weight"] = 1.0, 2.0
     logit = {
         "Main LD": logit_terms[:1],
         "Main LD + VLR LD": logit_terms[:2],
@@ -84,7 +88,7 @@ def write_configs(dataset: str, chosen: list[str] | None, folder: Path) -> dict[
 
 def slug(method: str) -> str:
     """A method's name as a file name."""
-    return method.lower().replace(" + ", "_").replace(" ", "_").replace("-", "_")
+    return re.sub(r"\W+", "_", method.lower())
 
 
 def main() -> int:
