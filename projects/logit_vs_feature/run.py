@@ -36,6 +36,7 @@ def methods(logit_terms: list[dict]) -> dict[str, list[dict]]:
         "GI imitation, weight 0.2": [imitation("gi", 0.2)],
         "FGFI": [dict(type="FGFI")],
         "FBKD": [dict(type="FBKD", temperature=0.1, images_per_norm=2)],
+        "GID": [dict(type="GID")],
         "PFI with rank mimicking": [dict(type="RankMimicking"), dict(type="PFI")],
     }
     logit = {

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jld.assign import MaxIoUAssigner
+from jld.boxes.distances import distance2bbox
 from jld.distill.terms import GID
 from jld.distill.terms.gid import (
     class_gain,
@@ -198,13 +199,43 @@ def test_no_instance_gives_zero():
     assert all(np.isfinite(g.numpy()).all() for g in gradients)
 
 
-def test_a_head_without_deltas_is_refused():
+class PointHead(Head):
+    """What terms ask of a head that predicts distances in strides from the centres."""
+
+    def prediction_shapes(self):
+        return {"cls_logits": (3,), "box_strides": (4,)}
+
+    def dense_detections(self, trace):
+        strides = PRIORS.strides.unsqueeze(1)
+        boxes = distance2bbox(PRIORS.centers, trace.predictions["box_strides"] * strides)
+        return jt.sigmoid(trace.predictions["cls_logits"]), boxes
+
+
+def test_without_deltas_decoded_boxes_are_compared_in_strides():
+    term = GID(feature_weight=0.0, relation_weight=0.0, cls_weight=0.0, count=4, crop_size=3, min_side_px=4.0)
+    detectors = [SimpleNamespace(feature_channels=OWN, bbox_head=PointHead()) for _ in range(2)]
+    assert term.bind(*detectors) == []
+    step = context(term, given=OWN)
+    for trace in (step.student, step.teacher):
+        trace.predictions["box_strides"] = jt.exp(trace.predictions.pop("box_deltas"))
+    own, given = (trace.predictions["box_strides"] for trace in (step.student, step.teacher))
+    instances = term.instances(step)
+    mask = instances.mask.numpy() > 0
+    targets = make_targets([row[kept] for row, kept in zip(instances.boxes.numpy(), mask, strict=True)], PADS)
+    positive = MaxIoUAssigner(0.5, 0.5)(PRIORS, targets, step.valid_mask, 3).positive_mask.numpy() > 0
+    loss = term(step)
+    expected = np.abs(own.numpy() - given.numpy()).sum(2)[positive].mean()
+    np.testing.assert_allclose(loss.numpy(), expected, rtol=1e-4)
+    gradients = jt.grad(loss, [own, given])
+    np.testing.assert_array_equal(gradients[0].numpy().any(2), positive)
+    assert not gradients[1].numpy().any()
+
+
+def test_a_head_without_classes_is_refused():
     head = Head()
     other = SimpleNamespace(
-        priors=head.priors,
-        num_classes=3,
-        prediction_shapes=lambda: {"cls_logits": (3,), "box_logits": (4, 17)},
+        priors=head.priors, num_classes=3, prediction_shapes=lambda: {"box_logits": (4, 17)}
     )
     detectors = [SimpleNamespace(feature_channels=4, bbox_head=part) for part in (head, other)]
     (problem,) = GID().bind(*detectors)
-    assert "needs box_deltas" in problem
+    assert "needs cls_logits" in problem

@@ -142,8 +142,9 @@ class GID(Term):
     L = feature_weight sum_i |t_i - A(s_i)|^2 / (10 * 10 K)
       + relation_weight mean_{i != j} SmoothL1(d*_ij / mean d*, d_ij / mean d)
       + mean over the priors assigned to the boxes of (cls_weight BCE(z, sigmoid(z*)) + box_weight |b - b*|),
-    t and s being RoIAlign crops and d their distances. Reads `features`, `cls_logits` and `box_deltas`, and
-    has both heads decode their boxes.
+    t and s being RoIAlign crops and d their distances. b are the `box_deltas` where both networks predict
+    them, else (distances, distributions) the decoded corners in strides. Reads `features`, `cls_logits` and
+    the boxes of any dense head.
 
     Args:
         weight: factor of the whole term.
@@ -158,10 +159,10 @@ class GID(Term):
         match_iou: IoU from which a prior answers for an instance; every instance has its best prior too.
         name: key in the loss dict.
     Source: arXiv:2103.02340; daixinghome/Distill_GID_detectron2.
-    Differs: boxes carry no gradient (the release forgets to cut it).
+    Differs: boxes carry no gradient (the release forgets to cut it); heads without box deltas are ours.
     """
 
-    requires = ("cls_logits", "box_deltas")
+    requires = ("cls_logits",)
     reads_features = True
 
     def __init__(  # noqa: PLR0913 (the signature is the schema of a config section)
@@ -229,9 +230,7 @@ class GID(Term):
         traces = context.student, context.teacher
         logits = (trace.predictions["cls_logits"] for trace in traces)
         gain, teacher_leads = SCORES[self.scores](*logits)
-        student_boxes, teacher_boxes = (
-            head.dense_detections(trace)[1] for head, trace in zip(self._heads, traces, strict=True)
-        )
+        student_boxes, teacher_boxes = self._decoded(context)
         boxes = jt.ternary(teacher_leads.unsqueeze(2), teacher_boxes, student_boxes)
         scores = jt.ternary(context.region(self.region) > 0, gain, GONE)
         sizes = context.targets.img_shapes
@@ -241,6 +240,11 @@ class GID(Term):
             jt.array(context.targets.pad_shapes if sizes is None else sizes),
             **self.selection,
         )
+
+    def _decoded(self, context: StepContext) -> tuple:
+        """Boxes [N, P, 4] in px of student and teacher."""
+        traces = context.student, context.teacher
+        return tuple(head.dense_detections(trace)[1] for head, trace in zip(self._heads, traces, strict=True))
 
     def _crop_losses(self, context: StepContext, instances: Instances):
         levels = list(context.feature_levels())
@@ -268,7 +272,12 @@ class GID(Term):
         student, teacher = context.student.predictions, context.teacher.predictions
         answers = jt.sigmoid(teacher["cls_logits"]).stop_grad()
         cls = binary_cross_entropy_with_logits(student["cls_logits"], answers)
-        box = jt.abs(student["box_deltas"] - teacher["box_deltas"].stop_grad())
+        if "box_deltas" in student and "box_deltas" in teacher:
+            own, given = student["box_deltas"], teacher["box_deltas"]
+        else:
+            strides = context.priors.strides.unsqueeze(-1)
+            own, given = (boxes / strides for boxes in self._decoded(context))
+        box = jt.abs(own - given.stop_grad())
         return self.cls_weight * response_difference(cls, positive) + self.box_weight * response_difference(
             box, positive
         )
