@@ -34,6 +34,7 @@ from jld.toolchain.findings import (
     check_python_headers,
 )
 from jld.toolchain.kernel_prefix import precompile
+from jld.toolchain.memory import keep_freed_memory
 from jld.toolchain.onednn import check_onednn, link_onednn
 
 CHECKS = (
@@ -111,6 +112,7 @@ def import_jittor():
         return sys.modules["jittor"]
     is_ours = "nvcc_path" not in os.environ
     prepare()
+    keep_freed_memory()
     if not _build_once() and is_ours and os.environ["nvcc_path"]:
         _leave_the_gpu()
     import numpy
