@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+from jld.ops.group_norm import group_norm
 from jld.toolchain import jittor as jt
 from jld.utils.distributed import mean_over_ranks
 
@@ -63,11 +64,7 @@ class BatchNorm(jt.Module):
 
 
 class GroupNorm(jt.Module):
-    """Group normalisation, with the statistics folded into one scale and shift per channel.
-
-    One multiply-add over the map instead of Jittor's broadcast over groups: 24 ms instead of 35 ms forward
-    and backward on a [1, 256, 80, 100] map (one CPU core).
-    """
+    """Group normalisation with a weight and a bias per channel, see `group_norm`."""
 
     def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5):
         if num_channels % num_groups:
@@ -76,20 +73,9 @@ class GroupNorm(jt.Module):
         self.weight = jt.ones((num_channels,))
         self.bias = jt.zeros((num_channels,))
 
-    def execute(self, x: jt.Var) -> jt.Var:
-        """Normalised [N, D, H, W]."""
-        n, channels = x.shape[:2]
-        groups = x.reshape((n, self.num_groups, -1))  # [N, groups, D / groups * H * W]
-        mean = groups.mean(2)
-        var = ((groups * groups).mean(2) - mean * mean).maximum(0.0)
-        inverse = 1.0 / jt.sqrt(var + self.eps)
-        scale = self._per_channel(inverse, channels) * self.weight.broadcast((n, channels), [0])
-        shift = self.bias.broadcast((n, channels), [0]) - self._per_channel(mean, channels) * scale
-        return x * scale.broadcast(x, [2, 3]) + shift.broadcast(x, [2, 3])
-
-    def _per_channel(self, per_group: jt.Var, channels: int) -> jt.Var:
-        shape = (per_group.shape[0], self.num_groups, channels // self.num_groups)
-        return per_group.broadcast(shape, [2]).reshape((shape[0], channels))
+    def execute(self, x: jt.Var, *, relu: bool = False) -> jt.Var:
+        """Normalised [N, D, H, W], with a ReLU behind it when asked for: together they cost one pass."""
+        return group_norm(x, self.weight, self.bias, self.num_groups, eps=self.eps, relu=relu)
 
 
 class ConvModule(jt.Module):
@@ -127,7 +113,7 @@ class ConvModule(jt.Module):
         """[N, D, H, W] to [N, D', H', W']."""
         x = self.conv(x)
         if self.gn is not None:
-            x = self.gn(x)
+            return self.gn(x, relu=self.relu)
         return nn.relu(x) if self.relu else x
 
 

@@ -8,21 +8,23 @@ from jld.ops.deform_conv import DeformConv
 from jld.toolchain import jittor as jt
 
 
-def group_norm(x, groups, weight, bias):
+def group_norm(x, groups, weight, bias, relu):
     y = x.reshape(x.shape[0], groups, -1).astype(np.float64)
     y = (y - y.mean(2, keepdims=True)) / np.sqrt(y.var(2, keepdims=True) + 1e-5)
-    return y.reshape(x.shape) * weight[:, None, None] + bias[:, None, None]
+    y = y.reshape(x.shape) * weight[:, None, None] + bias[:, None, None]
+    return y.clip(0) if relu else y
 
 
-def test_group_norm_values_and_gradients():
+@pytest.mark.parametrize("relu", [False, True])
+def test_group_norm_values_and_gradients(relu):
     rng = np.random.default_rng(0)
     x, factor = rng.standard_normal((2, 2, 6, 3, 5)).astype(np.float32) + 0.5
     layer = GroupNorm(3, 6)
     weight, bias = rng.standard_normal((2, 6)).astype(np.float32)
     layer.weight, layer.bias = jt.array(weight), jt.array(bias)
     var = jt.array(x)
-    y = layer(var)
-    np.testing.assert_allclose(y.numpy(), group_norm(x, 3, weight, bias), rtol=1e-4, atol=1e-5)
+    y = layer(var, relu=relu)
+    np.testing.assert_allclose(y.numpy(), group_norm(x, 3, weight, bias, relu), rtol=1e-4, atol=1e-5)
     gradients = [g.numpy() for g in jt.grad((y * jt.array(factor)).sum(), [var, layer.weight, layer.bias])]
     for array, gradient, place in (
         (x, gradients[0], "x"),
@@ -35,8 +37,17 @@ def test_group_norm_values_and_gradients():
                 moved = {"x": x, "weight": weight, "bias": bias}
                 moved = {key: value.astype(np.float64) for key, value in moved.items()}
                 moved[place].ravel()[entry] += step
-                ends.append((group_norm(moved["x"], 3, moved["weight"], moved["bias"]) * factor).sum())
+                ends.append((group_norm(moved["x"], 3, moved["weight"], moved["bias"], relu) * factor).sum())
             assert gradient.ravel()[entry] == pytest.approx((ends[0] - ends[1]) / 2e-4, rel=1e-3, abs=1e-3)
+
+
+def test_group_norm_of_values_far_from_zero():
+    """The variance is not the difference of two large numbers."""
+    x = np.random.default_rng(0).standard_normal((1, 4, 8, 8)).astype(np.float32) + 1000
+    ones, zeros = np.ones(4, np.float32), np.zeros(4, np.float32)
+    np.testing.assert_allclose(
+        GroupNorm(2, 4)(jt.array(x)).numpy(), group_norm(x, 2, ones, zeros, False), atol=2e-3
+    )
 
 
 def test_group_norm_needs_divisible_channels():

@@ -7,6 +7,7 @@ a build without a device has something to compile.
 import numpy as np
 
 from jld.ops.deform_conv import deform_conv2d
+from jld.ops.group_norm import group_norm
 from jld.ops.max_iou_match import max_iou_match
 from jld.ops.nms import nms_mask
 from jld.ops.roi_align import roi_align
@@ -55,6 +56,11 @@ def deform_conv(rng):
     return with_gradients(lambda x, offset, weight: deform_conv2d(x, offset, weight, **settings), *inputs)
 
 
+def normalised(rng, relu):
+    inputs = normal(rng, 2, 12, 5, 7), normal(rng, 12), normal(rng, 12)
+    return with_gradients(lambda x, weight, bias: group_norm(x, weight, bias, 3, relu=relu), *inputs)
+
+
 def groups(rng):
     return jt.array(rng.integers(-1, 2, (2, 40)).astype(np.int32))
 
@@ -96,6 +102,8 @@ KERNELS = {
     "sort": lambda rng: list(jt.argsort(normal(rng, 4, 9), dim=1)),
     "product": lambda rng: [normal(rng, 4, 5) @ normal(rng, 5, 6)],
     "deform_conv": deform_conv,
+    "group_norm": lambda rng: normalised(rng, relu=False),
+    "group_norm_relu": lambda rng: normalised(rng, relu=True),
     "nms_mask": lambda rng: [nms_mask(boxes(rng, 2, 40), groups(rng), 0.3, max_keep=9)],
     "max_iou_match_all": lambda rng: matches(rng, assign_all=True),
     "max_iou_match_first": lambda rng: matches(rng, assign_all=False),
