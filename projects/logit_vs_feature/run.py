@@ -35,7 +35,8 @@ def methods(logit_terms: list[dict]) -> dict[str, list[dict]]:
         "GI imitation": [imitation("gi")],
         "GI imitation, weight 0.2": [imitation("gi", 0.2)],
         "FGFI": [dict(type="FGFI")],
-        "FBKD": [dict(type="FBKD", temperature=0.1, images_per_norm=2)],
+        # The blocks of the published five levels, as far as the students here have them.
+        "FBKD": [dict(type="FBKD", inner_channels=[64, 64, 128], pooling=[8, 4, 2], images_per_norm=2)],
         "GID": [dict(type="GID")],
         "PFI with rank mimicking": [dict(type="RankMimicking"), dict(type="PFI")],
     }
