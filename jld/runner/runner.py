@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -18,8 +19,10 @@ from jld.runner.history import LossHistory
 from jld.runner.hooks import CheckpointHook, EMAHook, EvaluationHook, LogHook
 from jld.runner.logs import RunLogger
 from jld.runner.loop import TrainingLoop
-from jld.runner.state import LAST, collect_state, evaluation_arrays, resume
+from jld.runner.ranks import require_agreement
+from jld.runner.state import LAST, collect_state, evaluation_arrays, fingerprint, resume
 from jld.toolchain import jittor as jt
+from jld.utils.distributed import is_main, world_size
 from jld.utils.environment import write_environment
 from jld.utils.logging import get_logger, set_up_logging
 from jld.utils.seeds import set_seed
@@ -68,6 +71,9 @@ class Runner:
         parts.check_promises(self.config)
         set_up_logging(self.work_dir / "log.txt")
         set_seed(self.config.seed)
+        if world_size() > 1:
+            threads = os.environ.get("OMP_NUM_THREADS", "all")
+            self.log.info("%d processes, each with %s threads", world_size(), threads)
         return getattr(self, task)()
 
     def train(self) -> dict[str, Any]:
@@ -77,8 +83,10 @@ class Runner:
             The metrics of the last evaluation; empty without dataset.val.
         """
         datasets = self._datasets("train", "val", needed=("train",))
-        config_path = dump_config(self.config, self.work_dir / "config.py")
-        write_environment(self.work_dir / "env.json")
+        config_path = self.work_dir / "config.py"
+        if is_main():
+            dump_config(self.config, config_path)
+            write_environment(self.work_dir / "env.json")
         detector = self._new_detector(datasets["train"])
         distiller = build_distiller(
             self.config.distill, detector, statistics=InputStatistics.from_config(self.config)
@@ -107,6 +115,7 @@ class Runner:
     def _train(self, loop: TrainingLoop, datasets: Mapping[str, Any]) -> dict[str, Any]:
         average = self._average(loop.detector)
         resumed = self._resume(loop, average)
+        require_agreement(fingerprint(loop), "position and weights")
         logger = build(self.config.logger) or RunLogger()
         logger.open(self.work_dir, keep_old=resumed)
         loop.hooks = self._hooks(loop, datasets, logger, average)
@@ -125,15 +134,19 @@ class Runner:
         dataset = self._datasets("val", needed=("val",))["val"]
         detector, checkpoint = self._trained_detector(dataset)
         metrics, detections = self._evaluate(detector, dataset, "val", with_flips=True)
+        if not is_main():
+            return metrics
         about = {"config": str(config_file(self.config) or ""), "checkpoint": str(checkpoint), "split": "val"}
         written = tasks.write_results(self.work_dir / "results", dataset, detections, metrics, about)
         self.log.info("%s\ndetections in %s", tasks.metrics_table(metrics, self.config.published), written)
         return metrics
 
-    def test(self) -> Path:
-        """Writes the detections on dataset.test in the format its benchmark takes; returns the file."""
+    def test(self) -> Path | None:
+        """Writes the detections on dataset.test as its benchmark takes them; rank 0 returns the file."""
         dataset = self._datasets("test", needed=("test",))["test"]
         detections = self._predict("test", dataset)
+        if not is_main():
+            return None
         threshold = parts.view_settings(self.config, dataset)["iou_threshold"]
         detections = tasks.whole_images(detections, dataset, threshold)
         written = tasks.write_results(self.work_dir / "results" / "test", dataset, detections, None, {})
@@ -141,9 +154,11 @@ class Runner:
         return written
 
     def vis_test(self) -> list[Path]:
-        """Draws the detections on dataset.test into `save_dir`; returns the pictures."""
+        """Draws the detections on dataset.test into `save_dir`; returns the pictures, all of rank 0."""
         dataset = self._datasets("test", needed=("test",))["test"]
         detections = self._predict("test", dataset)
+        if not is_main():
+            return []
         written = tasks.draw_detections(detections, dataset, self.save_dir, classes=dataset.classes)
         self.log.info("%d pictures in %s", len(written), self.save_dir)
         return written

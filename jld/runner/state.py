@@ -7,6 +7,7 @@ optimizer's buffers.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -23,6 +24,7 @@ from jld.config import to_plain
 from jld.errors import CheckpointError
 from jld.models.pretrained import assign_state
 from jld.toolchain import jittor as jt
+from jld.utils.distributed import world_size
 from jld.utils.seeds import random_state, restore_random_state
 
 LAST = "last.pkl"
@@ -77,6 +79,18 @@ def collect_state(loop: Any, config: Mapping[str, Any], classes: Sequence[str], 
         "ema": {} if average is None else average.average.state_dict(),
         "data_position": position,
     }
+
+
+def fingerprint(loop: Any) -> str:
+    """Position and a digest of the weights of a `TrainingLoop`, the same where two runs would do the same."""
+    if world_size() == 1:
+        return ""  # nobody to compare with
+    digest = hashlib.sha256()
+    for name, array in model_arrays(loop.detector).items():
+        digest.update(name.encode() + array.tobytes())
+    return (
+        f"epoch {loop.epoch}, batch {loop.batch_index}, iteration {loop.iteration}, {digest.hexdigest()[:12]}"
+    )
 
 
 def save_state(state: Mapping[str, Any], paths: Sequence[Path]) -> None:

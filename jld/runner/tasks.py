@@ -15,8 +15,9 @@ from jld.data.dota import check_submission, merge_views, unflip_detections, writ
 from jld.data.dota.merge import FLIPS, MERGE_IOU
 from jld.data.images import read_image
 from jld.evaluation import format_metrics, metrics_to_json, write_coco_results
+from jld.runner.ranks import from_main, gather_detections
 from jld.toolchain import jittor as jt
-from jld.utils.distributed import is_main
+from jld.utils.distributed import is_main, world_size
 from jld.utils.logging import get_logger
 from jld.visualization.boxes import draw_boxes
 from jld.visualization.canvas import write_image
@@ -37,11 +38,13 @@ def predict(
     """Detections of every image a loader serves; the detector is left in evaluation mode.
 
     Args:
+        loader: under `mpirun` that of this rank, which deals out the images.
         flips: "H", "V", "HV": mirrored images are looked at as well, for detectors of rotated boxes.
         iou_threshold: what counts as the same object when the views are joined.
     Returns:
         dicts img_id, boxes [K, 4] xyxy (rotated: [K, 5], with flips `polys` [K, 8]) in original px, scores
-        [K], labels [K], in the order of the loader.
+        [K], labels [K], in the order of the loader. Of several ranks the first gets those of all, in the
+        order of the dataset, and the others none.
     """
     from tqdm import tqdm
 
@@ -57,10 +60,11 @@ def predict(
             for view, flip in zip(views[1:], flips, strict=True):
                 mirrored = detector.detect(detector(jt.array(flipped_images(batch, flip))), batch)
                 view += unflip_detections(mirrored, flip, _mirrored_sizes(batch))
-    if not flips:
-        return views[0]
-    image_ids = [record["img_id"] for record in views[0]]
-    return merge_views(views, loader.dataset.classes, iou_threshold=iou_threshold, image_ids=image_ids)
+    found = views[0]
+    if flips:
+        image_ids = [record["img_id"] for record in found]
+        found = merge_views(views, loader.dataset.classes, iou_threshold=iou_threshold, image_ids=image_ids)
+    return gather_detections(found, loader.dataset.image_ids) if world_size() > 1 else found
 
 
 def flipped_images(batch: Mapping[str, Any], flip: str) -> np.ndarray:
@@ -90,13 +94,24 @@ def evaluate(
 
     Detections in patches are moved to the whole images and scored there, where the dataset knows the ground
     truth of these; the scores on the patches stand beside them as `patch_AP50` and so on. Where it does not,
-    the scores are those on the patches, and the protocol says so.
+    the scores are those on the patches, and the protocol says so. Of several ranks the first scores and tells
+    the others the metrics; it alone gets the detections.
 
     Args:
         flips, iou_threshold: see `predict`; the threshold also decides what several patches saw.
     """
-    dataset = loader.dataset
     detections = predict(detector, loader, "evaluating", flips=flips, iou_threshold=iou_threshold)
+    if not is_main():
+        return json.loads(from_main("{}")), []
+    metrics, whole = score(detections, loader.dataset, evaluator, iou_threshold)
+    from_main(metrics_to_json(metrics))
+    return metrics, whole
+
+
+def score(
+    detections: list[dict], dataset: Any, evaluator: Any, iou_threshold: MergeIou = MERGE_IOU
+) -> tuple[dict[str, Any], list[dict]]:
+    """(metrics, detections in whole images) of what was found on a dataset, see `evaluate`."""
     metrics = evaluator(detections, dataset.ground_truth(), dataset.classes)
     whole = whole_images(detections, dataset, iou_threshold)
     if getattr(dataset, "has_whole_labels", False):

@@ -10,6 +10,7 @@ All workarounds are for Jittor 1.3.11 and name the condition under which they ca
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -35,6 +36,7 @@ from jld.toolchain.findings import (
 )
 from jld.toolchain.kernel_prefix import precompile
 from jld.toolchain.memory import keep_freed_memory
+from jld.toolchain.mpi import check_joined, check_mpi, environment_of_one, mpi_settings
 from jld.toolchain.onednn import check_onednn, link_onednn
 
 CHECKS = (
@@ -46,6 +48,7 @@ CHECKS = (
     check_home,
     check_onednn,
     check_cuda,
+    check_mpi,
 )
 
 
@@ -68,7 +71,6 @@ def prepare() -> None:
         "use_cutt": "0",
         "use_cutlass": "0",
         "use_nccl": "0",
-        "use_mpi": str(int(_inside_mpi())),
         "FIX_TORCH_ERROR": "0",  # else an installed PyTorch is imported too
         "gdb_path": "",  # else a crash starts a debugger
         "log_silent": "1",
@@ -76,22 +78,16 @@ def prepare() -> None:
         "cache_name": "default",
         # Spinning OpenMP threads collapse when the cores are shared (measured in docs/performance.md).
         "OMP_WAIT_POLICY": "passive",
+        **mpi_settings(),
     }
     config = python_config()
     if config is not None:
         defaults["python_config_path"] = str(config)
     defaults["nvcc_path"] = _cuda_compiler()
-    mpicc = Path(sys.executable).parent / "mpicc"
-    if _inside_mpi() and mpicc.is_file():
-        defaults["mpicc_path"] = str(mpicc)  # the wheel's, in an environment that is not on PATH
     if not link_onednn():
         defaults["use_mkl"] = "0"
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
-
-
-def _inside_mpi() -> bool:
-    return any(name in os.environ for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE"))
 
 
 def _cuda_compiler() -> str:
@@ -125,6 +121,7 @@ def import_jittor():
     except SystemExit:
         _built_mark().unlink(missing_ok=True)
         raise ToolchainError("Jittor has rebuilt its loader; start the same command again.") from None
+    check_joined(jittor)
     # Jittor ends the process without saying where when any child dies; data workers report their own death.
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -147,7 +144,8 @@ def _build_once() -> bool:
     """Lets Jittor compile itself in a process of its own, the first time on a machine or after other flags.
 
     Jittor ends the process that compiled its loader with status 0 ("please rerun"): a test run or a training
-    would end silently. Can go when Jittor loads what it has built.
+    would end silently. Can go when Jittor loads what it has built. Of several processes, such as the ranks of
+    an `mpirun`, one builds and the others wait.
 
     Returns:
         Whether it is built.
@@ -155,19 +153,25 @@ def _build_once() -> bool:
     mark = _built_mark()
     if mark.is_file():
         return True
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    with (mark.parent / "build.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return mark.is_file() or _build(mark)
+
+
+def _build(mark: Path) -> bool:
     print(
         "jld: Jittor compiles itself once on this machine; on two cores this takes about four minutes.",
         file=sys.stderr,
         flush=True,
     )
-    environment = {**os.environ, "use_mpi": "0"}  # a child of a rank must not join the ranks
+    command = [sys.executable, "-c", "import jittor; print('imported')"]
+    alone = environment_of_one()
     for _ in range(2):
-        command = [sys.executable, "-c", "import jittor; print('imported')"]
-        answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, check=False)
+        answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=alone, check=False)
         if answer.returncode:
             return False  # the import in this process says why
         if "imported" in answer.stdout:
-            mark.parent.mkdir(parents=True, exist_ok=True)
             mark.touch()
             return True
     return False

