@@ -169,7 +169,7 @@ def test_teacher_suits_the_student(leaf):
     toy_teacher = Config({**teacher_config, "model": shrunk(teacher_config["model"])})
     section = {
         **to_plain(config.distill),
-        "teacher": {"config": toy_teacher, "checkpoint": None, "fold_batch_norm": False},
+        "teacher": {"config": toy_teacher, "checkpoint": None},
     }
     distiller = build_distiller(section, toy(leaf), statistics=InputStatistics.from_config(config))
     assert [term.weight > 0 for term in distiller.terms] == [True] * len(config.distill.terms)

@@ -12,7 +12,6 @@ from typing import Any
 from jld.config import load_config
 from jld.errors import ConfigError
 from jld.models import build_detector, load_weights
-from jld.models import fold_batch_norm as merge_batch_norm
 from jld.registry import TEACHERS
 from jld.toolchain import jittor as jt
 
@@ -44,15 +43,13 @@ class InputStatistics:
 
 @TEACHERS.register
 class FrozenTeacher:
-    """A trained detector that never changes: evaluation mode, no gradient, BN folded into the convolutions.
+    """A trained detector that never changes: evaluation mode, no gradient.
 
     Args:
         config: path of the teacher's config file, or the config itself; only `model` is built.
         checkpoint: its weights (.pth, .pkl, .safetensors); None keeps the initial ones (for tests).
         input_statistics: `own` re-normalises the student's input where the teacher's config normalises
             differently; `student` feeds the student's tensor as it is, as the released code does.
-        fold_batch_norm: merge BN into the convolutions (same values, less time) at the first call; until
-            then nothing is evaluated, so a teacher that does not suit the student is refused in no time.
     Raises:
         ConfigError: unknown `input_statistics`; the config has no model.
         CheckpointError: the weights do not fit.
@@ -64,7 +61,6 @@ class FrozenTeacher:
         checkpoint: str | None = None,
         *,
         input_statistics: str = "own",
-        fold_batch_norm: bool = True,
     ):
         if input_statistics not in ("own", "student"):
             raise ConfigError(
@@ -76,7 +72,6 @@ class FrozenTeacher:
         if checkpoint is not None:
             load_weights(detector, checkpoint, what="teacher.checkpoint")
         detector.eval()
-        self._must_fold = fold_batch_norm
         for parameter in detector.parameters():
             parameter.stop_grad()
         # Inside a tuple Jittor's module traversal does not find it, whoever holds the teacher.
@@ -99,9 +94,6 @@ class FrozenTeacher:
             batch_shapes: [N, 2] numpy (h, w) of the unpadded images, so that padding stays zero.
             student_statistics: how `images` were normalised, or None when unknown.
         """
-        if self._must_fold:
-            merge_batch_norm(self.detector)
-            self._must_fold = False
         with jt.no_grad():
             images = renormalise(images, batch_shapes, student_statistics, self._statistics)
             return self.detector(images)

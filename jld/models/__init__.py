@@ -18,7 +18,6 @@ from jld.errors import ConfigError
 from jld.models.backbones import Res2Net, ResNet
 from jld.models.detectors import ATSS, FCOS, GFL, GFLv2, RetinaNet, RotatedRetinaNet, SingleStageDetector
 from jld.models.heads import ATSSHead, FCOSHead, GFLHead, GFLv2Head, RetinaHead, RotatedRetinaHead
-from jld.models.layers import fold_batch_norm
 from jld.models.necks import FPN
 from jld.models.pretrained import assign_state, load_weights
 from jld.models.targets import Targets
@@ -53,7 +52,6 @@ __all__ = [
     "Trace",
     "assign_state",
     "build_detector",
-    "fold_batch_norm",
     "load_weights",
 ]
 

@@ -6,8 +6,8 @@ Parameter names follow the public PyTorch checkpoints (`conv.weight`, `gn.weight
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
+from jld.ops.channel_affine import channel_affine
 from jld.ops.group_norm import group_norm
 from jld.toolchain import jittor as jt
 from jld.utils.distributed import mean_over_ranks
@@ -39,19 +39,17 @@ class BatchNorm(jt.Module):
         self.running_mean = jt.zeros((num_features,)).stop_grad()
         self.running_var = jt.ones((num_features,)).stop_grad()
 
-    def execute(self, x: jt.Var) -> jt.Var:
-        """Normalised [N, D, H, W]."""
+    def execute(self, x: jt.Var, *, shortcut: jt.Var | None = None, relu: bool = False) -> jt.Var:
+        """Normalised [N, D, H, W], plus the shortcut of a residual block, then a ReLU where asked for.
+
+        All of it together costs one pass over the map.
+        """
         if self.fixed_statistics or not self.is_training():
-            scale, shift = self.scale_and_shift(self.running_mean, self.running_var)
+            mean, var = self.running_mean, self.running_var
         else:
             mean, var = self._batch_statistics(x)
-            scale, shift = self.scale_and_shift(mean, var)
-        return x * scale.broadcast(x, [0, 2, 3]) + shift.broadcast(x, [0, 2, 3])
-
-    def scale_and_shift(self, mean: jt.Var, var: jt.Var) -> tuple[jt.Var, jt.Var]:
-        """(scale, shift), both [D], such that the layer is x * scale + shift."""
         scale = self.weight / jt.sqrt(var + self.eps)
-        return scale, self.bias - mean * scale
+        return channel_affine(x, scale, self.bias - mean * scale, shortcut, relu=relu)
 
     def _batch_statistics(self, x: jt.Var) -> tuple[jt.Var, jt.Var]:
         mean, square = x.mean([0, 2, 3]), (x * x).mean([0, 2, 3])
@@ -128,14 +126,6 @@ class Scale(jt.Module):
         return x * self.scale.broadcast(x)
 
 
-class Identity(jt.Module):
-    """Takes the place of a normalisation that was folded into the convolution before it."""
-
-    def execute(self, x: jt.Var) -> jt.Var:
-        """`x` itself."""
-        return x
-
-
 def init_normal(conv: jt.Module, std: float = 0.01, bias: float = 0.0) -> None:
     """Weight from N(0, std), bias constant."""
     conv.weight = jt.randn(*conv.weight.shape) * std
@@ -163,41 +153,3 @@ def init_kaiming_normal(conv: jt.Module) -> None:
 def prior_probability_bias(probability: float) -> float:
     """The logit of a probability: the initial bias that makes every class score start there."""
     return -math.log((1.0 - probability) / probability)
-
-
-def fold_batch_norm(model: jt.Module) -> jt.Module:
-    """Merges every normalisation into the convolution before it, in place, in a model that no longer trains.
-
-    Pairs are found by name: in the same module `bn{i}` follows `conv{i}`, and the entries of `bns` follow
-    those of `convs`; in a Sequential a BatchNorm follows the convolution before it. Parameter names change,
-    so weights must be loaded before.
-
-    Returns:
-        `model`, with the same outputs up to rounding.
-    """
-    for module in model.modules():
-        if isinstance(module, nn.Sequential):
-            parts = list(module.layers.items())
-            for (_, conv), (name, norm) in pairwise(parts):
-                if isinstance(norm, BatchNorm) and not isinstance(conv, BatchNorm):
-                    _merge(conv, norm)
-                    module.layers[name] = Identity()
-            continue
-        for name, norm in list(vars(module).items()):
-            if isinstance(norm, BatchNorm) and name.startswith("bn"):
-                _merge(getattr(module, name.replace("bn", "conv")), norm)
-                setattr(module, name, Identity())
-            elif name == "bns":
-                for conv, (index, each) in zip(module.convs, list(norm.items()), strict=True):
-                    _merge(conv, each)
-                    norm.layers[index] = Identity()
-    return model
-
-
-def _merge(conv: jt.Module, norm: BatchNorm) -> None:
-    scale, shift = norm.scale_and_shift(norm.running_mean, norm.running_var)
-    if conv.bias is not None:
-        shift = shift + conv.bias * scale
-    # Evaluated now and detached: the folded model owns plain values, not a graph over the old parameters.
-    conv.weight = jt.array((conv.weight * scale.broadcast(conv.weight, [1, 2, 3])).numpy()).stop_grad()
-    conv.bias = jt.array(shift.numpy()).stop_grad()

@@ -51,7 +51,7 @@ def test_distiller_and_teacher_come_from_their_texts(tmp_path):
     assert config.distill.teacher.config.endswith("teacher.py")
     toy_teacher = Config({**teacher, "model": shrunk(teacher["model"])})
     section = to_plain(config.distill)
-    section["teacher"] = {"config": toy_teacher, "checkpoint": None, "fold_batch_norm": False}
+    section["teacher"] = {"config": toy_teacher, "checkpoint": None}
     distiller = build_distiller(section, student, statistics=InputStatistics.from_config(config))
     kinds = [(type(term).__name__, term.weight, term.temperature, term.region) for term in distiller.terms]
     assert kinds == [("LocalizationKD", 10, 10, "main"), ("ClassificationKD", 10, 2, "all")]

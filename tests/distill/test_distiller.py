@@ -176,7 +176,7 @@ def test_teacher_never_changes_and_is_saved_nowhere(weights, batches, teacher_fi
     student = new_student(weights)
     own_names = set(student.state_dict())
     distiller = distilled(student, teacher_file)
-    distillation_losses(student, distiller, batches[0])  # folds the teacher's BN
+    distillation_losses(student, distiller, batches[0])
     before = model_arrays(distiller.teacher.detector)
     loop = make_loop(student, batches, distiller)
     loop.run()
@@ -245,7 +245,6 @@ def test_self_distillation_starts_at_zero(weights, batches, tmp_path):
     distiller = distilled(student, str(path))
     at_start = distillation_losses(student, distiller, batches[0])
     assert set(at_start) == {"loss_ld", "loss_ld_vlr", "loss_kd"}
-    # The teacher's BN is folded into its convolutions, so its logits are equal up to rounding.
     assert max(map(abs, at_start.values())) < 1e-6
     trained(student, batches, distiller)
     later = distillation_losses(student, distiller, batches[0])

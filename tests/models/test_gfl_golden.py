@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from jld.models.layers import fold_batch_norm
 from jld.toolchain import jittor as jt
 from tests.golden_cases import case
 from tests.models.golden_detections import assert_detections_match
@@ -84,17 +83,4 @@ def test_detections_with_other_settings_equal_golden(golden, trace):
     for image, found in enumerate(few.detect(trace, batch_of(arrays, meta["generated"]["img"]["shape"][0]))):
         assert_detections_match(
             found, arrays[f"out/det_pre60/boxes/{image}"], arrays[f"out/det_pre60/labels/{image}"]
-        )
-
-
-def test_folded_model_gives_the_same_predictions(golden, trace):
-    meta, _ = golden
-    folded = fold_batch_norm(build_model(meta).eval())
-    assert not any("bn" in name or "downsample.1" in name for name in folded.state_dict())
-    with jt.no_grad():
-        predictions = folded(generated(meta, "img")).predictions
-    for key, values in trace.predictions.items():
-        expected = values.numpy()
-        np.testing.assert_allclose(
-            predictions[key].numpy(), expected, rtol=0, atol=1e-5 * np.abs(expected).max()
         )

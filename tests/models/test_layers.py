@@ -1,10 +1,9 @@
-"""Normalisations against NumPy; folding; initial values."""
+"""Normalisations against NumPy; initial values."""
 
 import numpy as np
 import pytest
 
-from jld.models.layers import BatchNorm, GroupNorm, Identity, fold_batch_norm, prior_probability_bias
-from jld.ops.deform_conv import DeformConv
+from jld.models.layers import BatchNorm, GroupNorm, prior_probability_bias
 from jld.toolchain import jittor as jt
 
 
@@ -91,23 +90,32 @@ def test_batch_statistics_are_used_and_remembered_while_training(batch):
     np.testing.assert_array_equal(layer.running_mean.numpy(), remembered)
 
 
-def test_folding_covers_deformable_convolutions_and_keeps_a_bias(batch):
-    class Block(jt.Module):
-        def __init__(self):
-            self.conv1 = DeformConv(4, 4, 3, padding=1, bias=True)
-            self.bn1 = BatchNorm(4)
-
-        def execute(self, x):
-            return self.bn1(self.conv1(x))
-
-    block = Block()
-    block.conv1.bias = jt.array(np.float32([1, 2, 3, 4]))
-    block.bn1.running_mean.assign(jt.array(np.float32([0.5, -1, 0, 2])))
-    block.bn1.running_var.assign(jt.array(np.float32([1, 4, 0.25, 2])))
-    x = jt.array(batch)
-    expected = block(x).numpy()
-    assert fold_batch_norm(block) is block and isinstance(block.bn1, Identity)
-    np.testing.assert_allclose(block(x).numpy(), expected, rtol=1e-4, atol=1e-5)
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("with_shortcut", [False, True])
+def test_batch_norm_with_shortcut_and_relu(batch, with_shortcut, relu):
+    rng = np.random.default_rng(5)
+    x, other, factor = (rng.standard_normal(batch.shape).astype(np.float32) for _ in range(3))
+    layer = BatchNorm(4)
+    weight, bias, mean = rng.standard_normal((3, 4)).astype(np.float32)
+    var = rng.uniform(0.5, 2, 4).astype(np.float32)
+    for name, values in (("weight", weight), ("bias", bias), ("running_mean", mean), ("running_var", var)):
+        getattr(layer, name).assign(jt.array(values))
+    inputs = jt.array(x), jt.array(other)
+    y = layer(inputs[0], shortcut=inputs[1] if with_shortcut else None, relu=relu)
+    weight, bias, mean, var = (v.astype(np.float64).reshape(4, 1, 1) for v in (weight, bias, mean, var))
+    normal = (x - mean) / np.sqrt(var + 1e-5)
+    expected = normal * weight + bias + with_shortcut * other
+    g = factor * (expected > 0) if relu else factor
+    np.testing.assert_allclose(y.numpy(), expected.clip(0) if relu else expected, atol=1e-5)
+    wanted = [
+        g * weight / np.sqrt(var + 1e-5),
+        (g * normal).sum((0, 2, 3)),
+        g.sum((0, 2, 3)),
+        with_shortcut * g,
+    ]
+    found = jt.grad((y * jt.array(factor)).sum(), [inputs[0], layer.weight, layer.bias, inputs[1]])
+    for got, gradient in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(got.numpy(), gradient, atol=1e-4)
 
 
 def test_prior_probability_bias():

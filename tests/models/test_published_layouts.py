@@ -83,7 +83,7 @@ def test_a_pth_of_the_release_fills_a_model_and_comes_back(tmp_path, name):
     file = tmp_path / "model.pth"
     write_weights(file, state, {"CLASSES": ("a", "b", "c")}, "mmdet", named_supports(model) or None)
     load_weights(model, file)
-    teacher = FrozenTeacher(config, str(file), fold_batch_norm=False).detector
+    teacher = FrozenTeacher(config, str(file)).detector
     for loaded in (model, teacher):
         for key, var in loaded.state_dict().items():
             np.testing.assert_array_equal(var.numpy(), state[key], err_msg=key)

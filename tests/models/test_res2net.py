@@ -5,7 +5,6 @@ import pytest
 
 from jld.errors import ConfigError
 from jld.models import Res2Net
-from jld.models.layers import fold_batch_norm
 from jld.toolchain import jittor as jt
 
 # Of the classifier that timm publishes as res2net101d, in millions, and of its last layer.
@@ -132,12 +131,3 @@ def test_maps_equal_a_plain_forward_pass(small):
             x = block(x, state, f"layer{stage + 1}.{index}", WIDTHS[stage], stride, index == 0)
         assert found.shape[1:] == x.shape
         np.testing.assert_allclose(found[0], x, rtol=0, atol=1e-4 * np.abs(x).max())
-
-
-def test_folded_normalisations_give_the_same_map(small):
-    model, _, _, maps = small
-    folded = fold_batch_norm(model.layer2.eval())
-    assert not any("bn" in name or "running" in name for name in folded.state_dict())
-    with jt.no_grad():
-        found = folded(jt.array(maps[0])).numpy()
-    np.testing.assert_allclose(found, maps[1], rtol=0, atol=1e-5 * np.abs(maps[1]).max())

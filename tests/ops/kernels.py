@@ -6,6 +6,7 @@ a build without a device has something to compile.
 
 import numpy as np
 
+from jld.ops.channel_affine import channel_affine
 from jld.ops.deform_conv import deform_conv2d
 from jld.ops.group_norm import group_norm
 from jld.ops.max_iou_match import max_iou_match
@@ -61,6 +62,13 @@ def normalised(rng, relu):
     return with_gradients(lambda x, weight, bias: group_norm(x, weight, bias, 3, relu=relu), *inputs)
 
 
+def scaled(rng, has_shortcut):
+    inputs = [normal(rng, 2, 6, 5, 7), normal(rng, 6), normal(rng, 6), normal(rng, 2, 6, 5, 7)]
+    return with_gradients(
+        lambda *given: channel_affine(*given, relu=True), *inputs[: 4 if has_shortcut else 3]
+    )
+
+
 def groups(rng):
     return jt.array(rng.integers(-1, 2, (2, 40)).astype(np.int32))
 
@@ -102,6 +110,8 @@ KERNELS = {
     "sort": lambda rng: list(jt.argsort(normal(rng, 4, 9), dim=1)),
     "product": lambda rng: [normal(rng, 4, 5) @ normal(rng, 5, 6)],
     "deform_conv": deform_conv,
+    "channel_affine": lambda rng: scaled(rng, has_shortcut=False),
+    "channel_affine_shortcut": lambda rng: scaled(rng, has_shortcut=True),
     "group_norm": lambda rng: normalised(rng, relu=False),
     "group_norm_relu": lambda rng: normalised(rng, relu=True),
     "nms_mask": lambda rng: [nms_mask(boxes(rng, 2, 40), groups(rng), 0.3, max_keep=9)],

@@ -54,16 +54,16 @@ class Bottle2neck(jt.Module):
     def execute(self, x: jt.Var) -> jt.Var:
         """[N, D, H, W] to [N, D', H / stride, W / stride]."""
         shortcut = x if self.downsample is None else self.downsample(x)
-        x = nn.relu(self.bn1(self.conv1(x)))
+        x = self.bn1(self.conv1(x), relu=True)
         results = []
         for index, (conv, norm) in enumerate(zip(self.convs, self.bns, strict=True)):
             part = self._part(x, index)
             if results and not self.is_first:
                 part = part + results[-1]
-            results.append(nn.relu(norm(conv(part))))
+            results.append(norm(conv(part), relu=True))
         last = self._part(x, len(results))
         results.append(last if self.pool is None else self.pool(last))
-        return nn.relu(self.bn3(self.conv3(jt.concat(results, dim=1))) + shortcut)
+        return self.bn3(self.conv3(jt.concat(results, dim=1)), shortcut=shortcut, relu=True)
 
     def _part(self, x: jt.Var, index: int) -> jt.Var:
         return x[:, index * self.width : (index + 1) * self.width]

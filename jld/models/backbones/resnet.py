@@ -7,6 +7,7 @@ Parameter names are torchvision's (`conv1.weight`, `layer1.0.bn1.weight`, `layer
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 
 from jld.errors import ConfigError, suggestion
 from jld.models.layers import BatchNorm, init_kaiming_normal
@@ -44,8 +45,8 @@ class BasicBlock(jt.Module):
     def execute(self, x: jt.Var) -> jt.Var:
         """[N, D, H, W] to [N, D', H / stride, W / stride]."""
         shortcut = x if self.downsample is None else self.downsample(x)
-        x = nn.relu(self.bn1(self.conv1(x)))
-        return nn.relu(self.bn2(self.conv2(x)) + shortcut)
+        x = self.bn1(self.conv1(x), relu=True)
+        return self.bn2(self.conv2(x), shortcut=shortcut, relu=True)
 
 
 class Bottleneck(jt.Module):
@@ -73,9 +74,9 @@ class Bottleneck(jt.Module):
     def execute(self, x: jt.Var) -> jt.Var:
         """[N, D, H, W] to [N, D', H / stride, W / stride]."""
         shortcut = x if self.downsample is None else self.downsample(x)
-        x = nn.relu(self.bn1(self.conv1(x)))
-        x = nn.relu(self.bn2(self.conv2(x)))
-        return nn.relu(self.bn3(self.conv3(x)) + shortcut)
+        x = self.bn1(self.conv1(x), relu=True)
+        x = self.bn2(self.conv2(x), relu=True)
+        return self.bn3(self.conv3(x), shortcut=shortcut, relu=True)
 
 
 def conv3x3(channels: int, stride: int, groups: int, dcn: Mapping[str, int] | None) -> jt.Module:
@@ -156,14 +157,13 @@ class ResNet(jt.Module):
         Returns:
             of stage s: [N, D_s, H / 2^(s + 2), W / 2^(s + 2)], sizes rounded up.
         """
-        x = self.maxpool(self._stem(images))
-        if self.frozen_stages >= 0:
-            x.stop_grad()  # nothing before it learns: lets Jittor drop the early maps, the largest ones
+        # Without a graph Jittor drops the maps of what does not learn, the largest ones, at once.
+        with jt.no_grad() if self.frozen_stages >= 0 else nullcontext():
+            x = self.maxpool(self._stem(images))
         maps = []
         for stage in range(max(self.out_indices) + 1):
-            x = getattr(self, f"layer{stage + 1}")(x)
-            if stage < self.frozen_stages:
-                x.stop_grad()
+            with jt.no_grad() if stage < self.frozen_stages else nullcontext():
+                x = getattr(self, f"layer{stage + 1}")(x)
             if stage in self.out_indices:
                 maps.append(x)
         return tuple(maps)
@@ -185,7 +185,7 @@ class ResNet(jt.Module):
 
     def _stem(self, images: jt.Var) -> jt.Var:
         """[N, 3, H, W] to [N, D, H / 2, W / 2]."""
-        return nn.relu(self.bn1(self.conv1(images)))
+        return self.bn1(self.conv1(images), relu=True)
 
     @staticmethod
     def _block(depth: int) -> type[jt.Module]:
