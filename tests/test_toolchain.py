@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jld import toolchain
-from jld.toolchain import cache, findings, onednn
+from jld.toolchain import build, cache, findings, onednn
 
 
 @pytest.fixture
@@ -143,25 +143,50 @@ def test_jittor_is_built_in_a_process_of_its_own_until_it_imports(
 ):
     started = []
 
-    def run(command, **options):
-        started.append(options["env"]["use_mpi"])
-        return subprocess.CompletedProcess(command, 0, stdout=answers[len(started) - 1])
+    def import_in_child(messages):
+        started.append(build.environment_of_one()["use_mpi"])
+        return 0, answers[len(started) - 1] == build.DONE
 
-    monkeypatch.setattr(toolchain.subprocess, "run", run)
-    assert toolchain._build_once() == is_marked
+    monkeypatch.setattr(build, "_import_in_child", import_in_child)
+    assert build.build_once() == is_marked
     assert started == ["0"] * runs
-    assert toolchain._built_mark().is_file() == is_marked
+    assert build.built_mark().is_file() == is_marked
     monkeypatch.setenv("cc_flags", "-DOTHER")
-    assert not toolchain._built_mark().is_file()
+    assert not build.built_mark().is_file()
 
 
 def test_a_toolkit_that_jittor_cannot_be_built_with_is_left_for_the_cpu(fresh_home, monkeypatch, capsys):
-    def run(command, **options):
-        return subprocess.CompletedProcess(command, int(options["env"]["nvcc_path"] != ""), stdout="imported")
+    def import_in_child(messages):
+        failed = os.environ["nvcc_path"] != ""
+        messages.write("nvcc says no" if failed else "all is well")
+        return int(failed), True
 
-    monkeypatch.setattr(toolchain.subprocess, "run", run)
+    monkeypatch.setattr(build, "_import_in_child", import_in_child)
     monkeypatch.setenv("nvcc_path", "/chosen/nvcc")
-    assert not toolchain._build_once()
+    assert not build.build_once()
     toolchain._leave_the_gpu()
-    assert os.environ["nvcc_path"] == "" and toolchain._built_mark().is_file()
-    assert "building Jittor with /chosen/nvcc failed" in capsys.readouterr().err
+    assert os.environ["nvcc_path"] == "" and build.built_mark().is_file()
+    printed = capsys.readouterr().err
+    assert "nvcc says no" in printed and "all is well" not in printed
+    assert "building Jittor with /chosen/nvcc failed" in printed
+
+
+def test_the_child_that_builds_jittor_is_read_line_by_line(monkeypatch, capsys, tmp_path):
+    """A stand-in for Jittor that counts as it does, with carriage returns."""
+    (tmp_path / "jittor.py").write_text(
+        "import os, sys\n"
+        "assert os.environ['log_silent'] == '0'\n"
+        "print('loaded')\n"
+        "for i in range(3): print(f'Compiling core({i + 1}/3) used: 2.1s eta: 1.0s', end='\\r')\n"
+        "print('Compiling ops(1/2) used: 3s eta: 3s')\n"
+        "print('a message', file=sys.stderr)\n"
+        "if os.environ.get('broken'): sys.exit(3)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with (tmp_path / "messages").open("w+") as messages:
+        assert build._import_in_child(messages) == (0, True)
+        assert (tmp_path / "messages").read_text() == "a message\n"
+        bars = capsys.readouterr().err
+        assert "Compiling core" in bars and "3/3" in bars and "Compiling ops" in bars and "1/2" in bars
+        monkeypatch.setenv("broken", "1")
+        assert build._import_in_child(messages) == (3, False)

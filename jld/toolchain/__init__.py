@@ -10,19 +10,15 @@ All workarounds are for Jittor 1.3.11 and name the condition under which they ca
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import importlib.metadata
-import importlib.util
 import os
 import signal
-import subprocess
 import sys
 import threading
 from pathlib import Path
 
 from jld.toolchain import cuda
-from jld.toolchain.cache import jittor_cache_root, python_config
+from jld.toolchain.build import build_once, built_mark
+from jld.toolchain.cache import python_config
 from jld.toolchain.cuda import check_cuda
 from jld.toolchain.findings import (
     Finding,
@@ -36,7 +32,7 @@ from jld.toolchain.findings import (
 )
 from jld.toolchain.kernel_prefix import precompile
 from jld.toolchain.memory import keep_freed_memory
-from jld.toolchain.mpi import check_joined, check_mpi, environment_of_one, mpi_settings
+from jld.toolchain.mpi import check_joined, check_mpi, mpi_settings
 from jld.toolchain.onednn import check_onednn, link_onednn
 
 CHECKS = (
@@ -109,7 +105,7 @@ def import_jittor():
     is_ours = "nvcc_path" not in os.environ
     prepare()
     keep_freed_memory()
-    if not _build_once() and is_ours and os.environ["nvcc_path"]:
+    if not build_once() and is_ours and os.environ["nvcc_path"]:
         _leave_the_gpu()
     import numpy
 
@@ -119,7 +115,7 @@ def import_jittor():
     try:
         import jittor
     except SystemExit:
-        _built_mark().unlink(missing_ok=True)
+        built_mark().unlink(missing_ok=True)
         raise ToolchainError("Jittor has rebuilt its loader; start the same command again.") from None
     check_joined(jittor)
     # Jittor ends the process without saying where when any child dies; data workers report their own death.
@@ -137,55 +133,7 @@ def _leave_the_gpu() -> None:
         flush=True,
     )
     os.environ["nvcc_path"] = ""
-    _build_once()
-
-
-def _build_once() -> bool:
-    """Lets Jittor compile itself in a process of its own, the first time on a machine or after other flags.
-
-    Jittor ends the process that compiled its loader with status 0 ("please rerun"): a test run or a training
-    would end silently. Can go when Jittor loads what it has built. Of several processes, such as the ranks of
-    an `mpirun`, one builds and the others wait.
-
-    Returns:
-        Whether it is built.
-    """
-    mark = _built_mark()
-    if mark.is_file():
-        return True
-    mark.parent.mkdir(parents=True, exist_ok=True)
-    with (mark.parent / "build.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        return mark.is_file() or _build(mark)
-
-
-def _build(mark: Path) -> bool:
-    print(
-        "jld: Jittor compiles itself once on this machine; on two cores this takes about four minutes.",
-        file=sys.stderr,
-        flush=True,
-    )
-    command = [sys.executable, "-c", "import jittor; print('imported')"]
-    alone = environment_of_one()
-    for _ in range(2):
-        answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=alone, check=False)
-        if answer.returncode:
-            return False  # the import in this process says why
-        if "imported" in answer.stdout:
-            mark.touch()
-            return True
-    return False
-
-
-def _built_mark() -> Path:
-    """A file that exists once Jittor is compiled for this interpreter, installation and set of flags."""
-    spec = importlib.util.find_spec("jittor")
-    what = [sys.version, str(spec.origin), importlib.metadata.version("jittor")]
-    what += [
-        os.environ.get(name, "")
-        for name in ("cc_path", "cc_flags", "nvcc_path", "cache_name", "use_mkl", "debug")
-    ]
-    return jittor_cache_root() / "jld" / f"built-{hashlib.sha256(repr(what).encode()).hexdigest()[:16]}"
+    build_once()
 
 
 def __getattr__(name: str):

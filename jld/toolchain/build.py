@@ -1,0 +1,102 @@
+"""Jittor's compilation of itself: once on a machine, in a process of its own, with a progress bar."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO, Any
+
+from jld.toolchain.cache import jittor_cache_root
+from jld.toolchain.mpi import environment_of_one
+
+# What the child prints at the end; and how Jittor counts the files of one of its parts.
+DONE = "imported"
+COUNT = re.compile(r"([\w ]+)\((\d+)/(\d+)\)")
+FLAGS = ("cc_path", "cc_flags", "nvcc_path", "cache_name", "use_mkl", "debug")
+
+
+def build_once() -> bool:
+    """Lets Jittor compile itself in a process of its own, the first time on a machine or after other flags.
+
+    Jittor ends the process that compiled its loader with status 0 ("please rerun"): a test run or a training
+    would end silently. Can go when Jittor loads what it has built. Of several processes, such as the ranks of
+    an `mpirun`, one builds and the others wait.
+
+    Returns:
+        Whether it is built.
+    """
+    mark = built_mark()
+    if mark.is_file():
+        return True
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    with (mark.parent / "build.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return mark.is_file() or _build(mark)
+
+
+def built_mark() -> Path:
+    """A file that exists once Jittor is compiled for this interpreter, installation and set of flags."""
+    spec = importlib.util.find_spec("jittor")
+    what = [sys.version, str(spec.origin), importlib.metadata.version("jittor")]
+    what += [os.environ.get(name, "") for name in FLAGS]
+    return jittor_cache_root() / "jld" / f"built-{hashlib.sha256(repr(what).encode()).hexdigest()[:16]}"
+
+
+def _build(mark: Path) -> bool:
+    print("jld: Jittor compiles itself, once on this machine.", file=sys.stderr, flush=True)
+    for _ in range(2):
+        with tempfile.TemporaryFile("w+") as messages:
+            status, is_done = _import_in_child(messages)
+            if status:
+                messages.seek(0)
+                print(messages.read()[-4000:], file=sys.stderr)
+                return False
+        if is_done:
+            mark.touch()
+            return True
+    return False
+
+
+def _import_in_child(messages: IO[str]) -> tuple[int, bool]:
+    """(exit status, whether the import came to its end) of a process that imports Jittor."""
+    command = [sys.executable, "-c", f"import jittor; print('\\n{DONE}')"]
+    # Only a talkative Jittor counts what it compiles; its other messages matter when it fails.
+    environment = environment_of_one() | {"log_silent": "0", "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=messages, text=True, env=environment, bufsize=1
+    ) as child:
+        last = _show_progress(child.stdout)
+    return child.returncode, last == DONE
+
+
+def _show_progress(lines: Any) -> str:
+    """Turns the counts among a child's output into a bar, one for each part; returns the last line.
+
+    Args:
+        lines: an iterable of lines; carriage returns count as line ends.
+    """
+    from tqdm import tqdm
+
+    bar, part, last = None, "", ""
+    for line in lines:
+        count = COUNT.match(line.strip())
+        if count is None:
+            last = line.strip() or last
+            continue
+        name, done, total = count[1].strip(), int(count[2]), int(count[3])
+        if bar is None or (name, total) != part:
+            if bar is not None:
+                bar.close()
+            bar, part = tqdm(total=total, desc=name, unit="file", file=sys.stderr), (name, total)
+        bar.update(done - bar.n)
+    if bar is not None:
+        bar.close()
+    return last
