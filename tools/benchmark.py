@@ -27,10 +27,10 @@ def parser() -> argparse.ArgumentParser:
     add = made.add_argument
     add(
         "--what", choices=WHAT, default="train",
-        help="train: a distillation step, whole and in stages, then the networks alone; networks: jld's "
-        "beside PyTorch's; inference: images per second with post-processing; assign: ATSS and the VLR "
-        "region; conv: convolution shapes; rotated: overlaps, suppression, splitting, merging and evaluation "
-        "of rotated boxes beside plain loops and the public tools",
+        help="train: a distillation step, whole and in stages, beside PyTorch's; inference: detection on an "
+        "image, beside PyTorch's; networks: forward and backward without losses, beside PyTorch's; assign: "
+        "ATSS and the VLR region; conv: convolution shapes; rotated: overlaps, suppression, splitting, "
+        "merging and evaluation of rotated boxes beside plain loops and the public tools",
     )  # fmt: skip
     add("--detector", choices=("gfl", "rotated"), help="of train; default gfl; rotated: no comparison")
     add("--height", type=int, help="px, default 512 (assign: 800)")
@@ -48,7 +48,15 @@ def parser() -> argparse.ArgumentParser:
     add("--peer-python", default=sys.executable, help="interpreter that has torch (and mmcv), to compare")
     add("--devkit", type=Path, metavar="DIR", help="rotated: DOTA_devkit with its polyiou compiled")
     add("--mmrotate", type=Path, metavar="DIR", help="rotated: mmRotate 0.x, for its splitter")
-    add("--no-peer", action="store_true", help="train: leave out the networks alone and the comparison")
+    add("--no-peer", action="store_true", help="train, inference, networks: jld alone")
+    add(
+        "--peer-memory-format", choices=("contiguous", "channels_last"),
+        help="of torch's images and weights; default channels_last on cuda, contiguous on cpu",
+    )  # fmt: skip
+    add(
+        "--shared", action="store_true",
+        help="train, inference: measure once more while a busy loop runs on every core",
+    )  # fmt: skip
     add(
         "--cold",
         action="store_true",
@@ -88,13 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> Any:
     """Yields the reports that the flags ask for."""
-    from jld.apis.benchmark import (
-        BENCHMARKS,
-        PeerTools,
-        benchmark_cold,
-        benchmark_networks,
-        benchmark_rotated,
-    )
+    from jld.apis.benchmark import BENCHMARKS, DUELS, PeerTools, benchmark_cold, benchmark_rotated
 
     settings = settings_of(options)
     if options.cold:
@@ -103,12 +105,23 @@ def run(options: argparse.Namespace) -> Any:
     if options.what == "rotated":
         tools = PeerTools(options.peer_python, options.devkit, options.mmrotate)
         yield benchmark_rotated(settings, tools)
-        return
-    if options.what != "networks":
+    elif options.what in DUELS:
+        yield DUELS[options.what](settings, duel_of(options))
+    else:
         yield BENCHMARKS[options.what](settings)
-    has_peer = settings.detector == "gfl" and not options.no_peer
-    if options.what == "networks" or (options.what == "train" and has_peer):
-        yield benchmark_networks(settings, options.peer_python)
+
+
+def duel_of(options: argparse.Namespace) -> Any:
+    """With whom jld is compared, by the flags."""
+    from jld.apis.benchmark import Duel
+
+    memory_format = options.peer_memory_format
+    has_peer = not options.no_peer and options.detector != "rotated"
+    return Duel(
+        python=options.peer_python if has_peer else None,
+        channels_last=None if memory_format is None else memory_format == "channels_last",
+        shared=options.shared,
+    )
 
 
 def settings_of(options: argparse.Namespace) -> Any:

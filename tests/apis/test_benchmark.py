@@ -1,6 +1,7 @@
 """The benchmark's own logic on tiny networks: what is counted, divided and printed, not how fast it is."""
 
 import json
+import os
 import re
 import sys
 from dataclasses import replace
@@ -22,15 +23,18 @@ from jld.apis.benchmark import (
     benchmark_rotated,
     benchmark_train,
     machine_report,
-    peer,
+    networks,
 )
+from jld.apis.benchmark.alternate import WINDOW, alternate, busy_cores, on_busy_cores, side_by_side, slow_down
 from jld.apis.benchmark.clock import TIMING_COLUMNS, StageClock, Timing, counted_reads, loaded_kernels
 from jld.apis.benchmark.operations import Convolution
+from jld.apis.benchmark.peer import Duel, open_peer
 from jld.apis.benchmark.report import onednn_version
 from jld.apis.benchmark.rotated_peers import run_devkit, run_mmrotate
 from jld.apis.benchmark.rotated_scene import detections_and_truths
 from jld.apis.benchmark.scene import make_distiller, make_student, random_batch
-from jld.apis.benchmark.train import shares
+from jld.apis.benchmark.train import disagreement, shares
+from jld.errors import JldError
 from jld.toolchain import jittor as jt
 from tools import benchmark as tool
 
@@ -60,6 +64,25 @@ def _program(path: Path, body: str) -> str:
     return str(path)
 
 
+@pytest.fixture
+def fake_torch(tmp_path):
+    """An interpreter whose torch_peer answers without measuring: 2 ms and 1 ms of CPU time for everything."""
+    return _program(
+        tmp_path / "fake_torch",
+        "if sys.argv[1] == '-c': sys.exit()\n"
+        "assert sys.argv[1:3] == ['-m', 'torch_peer']\n"
+        "given = json.loads(sys.argv[3])\n"
+        "if given['boxes'] == 99: sys.exit(3)\n"
+        "def say(**values): print(json.dumps(values), flush=True)\n"
+        "say(version='1', threads=given['threads'], given=given)\n"
+        "for line in sys.stdin:\n"
+        "    asked = json.loads(line)\n"
+        "    count = asked.get('count')\n"
+        "    if count: say(times={asked['task']: [[2.0] * count, [1.0] * count]})\n"
+        "    else: say(host=7.0)\n",
+    )
+
+
 def _same(milliseconds, cpu_milliseconds):
     return Timing((float(milliseconds),), (float(cpu_milliseconds),))
 
@@ -82,14 +105,14 @@ def test_report_aligns_columns_and_keeps_single_measurements_in_its_data():
     assert report.as_data()["rows"] == [["step", {"ms": [1.0, 3.0], "cpu_ms": [2.0, 4.0]}]]
 
 
-def test_stage_clock_drops_the_warm_up_and_keeps_the_order():
+def test_stage_clock_keeps_the_order():
     clock = StageClock()
     for _ in range(3):
         assert clock.run("second", lambda: 2) == 2
         clock.run("first", lambda: None)
-    timings = clock.timings(warmup=1)
+    timings = clock.timings()
     assert list(timings) == ["second", "first"]
-    assert [len(timing.milliseconds) for timing in timings.values()] == [2, 2]
+    assert [len(timing.milliseconds) for timing in timings.values()] == [3, 3]
 
 
 def test_every_way_to_read_a_value_is_counted_and_restored():
@@ -128,9 +151,10 @@ def test_random_boxes_lie_in_the_image_and_follow_the_seed():
 
 def test_shares_relate_distillation_to_both_forward_passes():
     ms = {"student forward": 60, "teacher forward": 40, "distillation regions": 1, "distillation terms": 3}
-    stages = {name: _same(value, value / 2) for name, value in {**ms, "distillation gradient": 2}.items()}
-    stages["distillation terms"] = _same(3, 4.5)
-    found = list(shares(stages, _same(300, 300), _same(250, 270)).values())
+    timings = {name: _same(value, value / 2) for name, value in {**ms, "distillation gradient": 2}.items()}
+    timings["distillation terms"] = _same(3, 4.5)
+    timings |= {"step": _same(300, 300), "step without distillation": _same(250, 270)}
+    found = list(shares(timings).values())
     assert found == pytest.approx([4.0, 10.0, 12.0, 10.0])
 
 
@@ -237,31 +261,99 @@ def test_rotated_competitors_are_run_where_they_are(tmp_path):
 
 
 def test_without_torch_there_is_no_ratio(python_without_torch):
-    report = benchmark_networks(TINY, python_without_torch)
+    report = benchmark_networks(TINY, Duel(python_without_torch))
     assert report.facts == {"peer": "torch is not installed: no ratio"}
     assert [len(row) for row in report.rows] == [2, 2]
 
 
-def test_the_peer_is_told_the_sizes_and_divides(tmp_path, monkeypatch):
-    answer = 'version="1", threads=3, given=json.loads(sys.argv[2]), a=[[2, 4], [1, 1]], b=[[3], [5]]'
-    python = _program(tmp_path / "python", f'if sys.argv[1] != "-c": print(json.dumps(dict({answer})))')
-    given = peer.run_peer(TINY, python)["given"]
+def test_the_peer_is_told_the_sizes_and_divides(fake_torch, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    student = make_student(TINY)
+    with open_peer(TINY, Duel(fake_torch), student, None, random_batch(TINY)) as peer:
+        given = peer.about.pop("given")
+        assert peer.describe() == "torch 1, 3 threads"
+        assert peer.memory() == {"peak memory of torch, host, MiB": 7.0}
     assert (given["width"], given["student_depth"], given["device"]) == (96, 18, "cpu")
-    monkeypatch.setattr(peer, "_measure_jld", lambda settings: {"a": _same(6, 2), "b": _same(1.5, 10)})
-    report = benchmark_networks(TINY, python)
-    assert [row[3:] for row in report.rows] == [(2.0, 2.0), (0.5, 2.0)]
-    assert report.facts == {"peer": "torch 1, 3 threads"}
+    assert (given["threads"], given["channels_last"]) == (3, False)
+    monkeypatch.setattr(networks, "measure", lambda function, count, warmup: _same(6, 0.5))
+    report = benchmark_networks(TINY, Duel(fake_torch, channels_last=True))
+    assert [row[3:] for row in report.rows] == [(3.0, 0.5), (3.0, 0.5)]
+    assert report.facts["peer"].startswith("torch 1, 3 threads")
 
 
-def test_the_peer_has_the_parameters_of_our_network():
-    torch = pytest.importorskip("torch")
-    from jld.apis.benchmark.peer_torch import Network
-    from jld.apis.benchmark.scene import make_student
+def test_nobody_is_asked_without_torch_or_for_a_rotated_detector(python_without_torch, fake_torch):
+    rotated = replace(TINY, detector="rotated")
+    for settings, duel in (
+        (TINY, Duel()),
+        (TINY, Duel(python_without_torch)),
+        (rotated, Duel(fake_torch)),
+    ):
+        with open_peer(settings, duel, None, None, {}) as peer:
+            assert peer is None
 
-    network = Network(18, TINY.base_channels, TINY.head_channels, TINY.num_classes)
-    ours = sum(parameter.numel() for parameter in make_student(TINY).trainable_parameters())
-    assert sum(p.numel() for p in network.parameters() if p.requires_grad) == ours
-    assert network(torch.zeros(1, 3, 64, 96))[1].shape == (1, 129, 68)
+
+def test_a_peer_that_fails_is_named(fake_torch):
+    settings = replace(TINY, boxes=99)
+    with pytest.raises(JldError, match="ended with code 3"):
+        with open_peer(settings, Duel(fake_torch), None, None, {}):
+            pass
+
+
+class _Peer:
+    def __init__(self, log):
+        self.log = log
+
+    def times(self, task, count):
+        self.log.append(("torch", task, count))
+        return {task: Timing((4.0,) * count, (2.0,) * count)}
+
+
+def test_both_are_measured_in_turn():
+    log = []
+
+    def task(count):
+        log.append(("jld", "a", count))
+        return {"a": Timing((1.0,) * count, (3.0,) * count)}
+
+    settings = replace(TINY, steps=WINDOW + 2, warmup=1)
+    ours, theirs = alternate({"a": task}, _Peer(log), settings)
+    turns = [("jld", 1), ("torch", 1), ("jld", WINDOW), ("torch", WINDOW), ("jld", 2), ("torch", 2)]
+    assert log == [(side, "a", count) for side, count in turns]
+    assert ours["a"].milliseconds == (1.0,) * settings.steps
+    assert theirs["a"].cpu_milliseconds == (2.0,) * settings.steps
+    row, busy, other = on_busy_cores("a", task, None, settings)
+    assert (row, list(busy), other) == ("a, busy cores", [row], {})
+    assert alternate({"a": task}, None, settings, warm=("a",))[1] == {}
+
+
+def test_side_by_side_divides_jld_by_torch():
+    ours, theirs = {"a": _same(6, 2), "b": _same(1, 1)}, {"a": _same(3, 4), "b": _same(1, 1)}
+    table = side_by_side(ours, theirs, {"a": "first"})
+    assert table["rows"] == [("first", ours["a"], theirs["a"], 2.0, 0.5)]
+    assert table["columns"][-2:] == ("jld / torch", "in CPU time")
+    assert side_by_side(ours, {}, {"b": "b"})["rows"] == [("b", ours["b"])]
+
+
+def test_slow_down_is_busy_over_quiet():
+    ours = {"step": _same(10, 1), "busy": _same(30, 1)}
+    theirs = {"step": _same(10, 1), "busy": _same(15, 1)}
+    assert list(slow_down("step", "busy", ours, theirs).values()) == [3.0, 1.5]
+    assert list(slow_down("step", "busy", ours, {}).values()) == [3.0]
+
+
+def test_busy_loops_run_inside_the_block_only():
+    def children():
+        return set(Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split())
+
+    before = children()
+    with busy_cores() as count:
+        assert count == len(os.sched_getaffinity(0))
+        assert len(children() - before) == count
+    assert children() <= before
+
+
+def test_disagreement_is_a_share_of_the_total():
+    assert disagreement({"loss": 4.0, "other": 1.0, "total": 9.0}, {"loss": 3.0, "other": 1.0}) == 0.25
 
 
 def test_machine_report_names_versions_and_load():
@@ -280,6 +372,17 @@ def test_flags_fill_the_settings():
     assert settings("--what", "assign") == Settings(height=800, width=1344)
     assert settings("--what=assign", "--height=64").height == 64
     assert settings("--teacher-depth=101", "--batch=4") == Settings(teacher_depth=101, batch=4)
+
+
+def test_flags_name_the_peer():
+    def duel(*flags):
+        return tool.duel_of(tool.parser().parse_args(flags))
+
+    assert duel() == Duel(sys.executable)
+    assert duel("--no-peer", "--shared") == Duel(None, shared=True)
+    assert duel("--detector=rotated") == Duel(None)
+    assert duel("--peer-python=p", "--peer-memory-format=channels_last") == Duel("p", channels_last=True)
+    assert duel("--peer-memory-format=contiguous").channels_last is False
 
 
 def test_the_program_prints_and_writes(tmp_path, capsys):

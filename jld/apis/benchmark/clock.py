@@ -51,6 +51,11 @@ class Timing:
         low, high = np.percentile(self.milliseconds, (25, 75))
         return float(low), float(high)
 
+    def __add__(self, other: Timing) -> Timing:
+        """The measurements of both."""
+        times = self.milliseconds + other.milliseconds
+        return Timing(times, self.cpu_milliseconds + other.cpu_milliseconds)
+
     def cells(self) -> tuple[str, str, str]:
         """Median, quartiles and CPU time as text; `TIMING_COLUMNS` are their heads."""
         low, high = self.quartiles
@@ -110,9 +115,9 @@ class StageClock:
         self.spans.setdefault(stage, []).append((start, wait()))
         return result
 
-    def timings(self, warmup: int) -> dict[str, Timing]:
-        """{stage: Timing} without the first `warmup` steps."""
-        return {name: timing_between(spans[warmup:]) for name, spans in self.spans.items()}
+    def timings(self) -> dict[str, Timing]:
+        """{stage: Timing}"""
+        return {name: timing_between(spans) for name, spans in self.spans.items()}
 
 
 def loaded_kernels(since: float = 0.0) -> int:
@@ -126,6 +131,14 @@ def loaded_kernels(since: float = 0.0) -> int:
 def peak_memory_mib() -> float:
     """Largest resident memory of this process so far, in MiB (host memory: a GPU's is not in it)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def device_memory_mib() -> dict[str, float]:
+    """{"GPU memory held, MiB"}: what Jittor's allocator has taken from the GPU; empty on the CPU.
+
+    It keeps what it has taken, so this is nearly the peak.
+    """
+    return {"GPU memory held, MiB": jt.get_mem_info().total_cuda_used / 2**20} if jt.flags.use_cuda else {}
 
 
 @contextmanager

@@ -1,24 +1,19 @@
-"""How fast the parts are: detection on single images, assignment with its regions, plain convolutions."""
+"""How fast two parts are: assignment with its regions, plain convolutions."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
-
 from jld.apis.benchmark.clock import TIMING_COLUMNS, loaded_kernels, measure, peak_memory_mib
 from jld.apis.benchmark.report import Report
-from jld.apis.benchmark.scene import TITLES, Settings, make_student, random_batch
+from jld.apis.benchmark.scene import Settings, make_student, random_batch
 from jld.assign.regions.valuable import ValuableLocalizationRegion
 from jld.models.targets import Targets
 from jld.toolchain import jittor as jt
 
-CANDIDATES = 1000
-"""(box, class) pairs per image that reach suppression; random weights would leave none above 0.05."""
 OBJECT_COUNTS = (20, 100)
 
 
@@ -59,48 +54,6 @@ CONVOLUTIONS = (
     Convolution(2, 256, 64, 64, 256, 3),
     Convolution(2, 256, 64, 64, 256, 1),
 )
-
-
-def benchmark_inference(settings: Settings) -> Report:
-    """Detection with the student, one image at a time, from the array to detections in original px."""
-    settings = replace(settings, batch=1)
-    batch = random_batch(settings)
-    began = time.time()
-    detector = make_student(settings)
-    detector.eval()
-
-    def network() -> Any:
-        with jt.no_grad():
-            return detector.bbox_head.dense_detections(detector(jt.array(batch["images"])))
-
-    def detect() -> Any:
-        with jt.no_grad():
-            return detector.detect(detector(jt.array(batch["images"])), batch)
-
-    scores = np.sort(network()[0].numpy().ravel())
-    head = detector.bbox_head
-    threshold = float(scores[-min(CANDIDATES, len(scores) // 2)])
-    head.postprocess = replace(head.postprocess, score_threshold=threshold)
-    start = time.perf_counter()
-    found = detect()
-    first = time.perf_counter() - start
-    whole = measure(detect, settings.steps, settings.warmup)
-    rows = [
-        ("image", whole),
-        ("  of it network and decoding", measure(network, settings.steps, settings.warmup)),
-    ]
-    facts = {
-        "images per second": 1e3 / whole.median,
-        "candidates": min(CANDIDATES, len(scores) // 2),
-        "detections kept": len(found[0]["scores"]),
-        "first image after the network, s": first,
-        "kernels used": loaded_kernels(),
-        "of them compiled now": loaded_kernels(since=began),
-        "peak memory, MiB": peak_memory_mib(),
-    }
-    model = f"{TITLES[settings.detector]} R-{settings.student_depth}"
-    title = f"inference: {model}, {settings.size()}, {settings.num_classes} classes"
-    return Report(title, ("", *TIMING_COLUMNS), rows, facts)
 
 
 def benchmark_assignment(settings: Settings, object_counts: Sequence[int] = OBJECT_COUNTS) -> Report:

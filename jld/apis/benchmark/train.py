@@ -7,17 +7,19 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
+from jld.apis.benchmark.alternate import alternate, on_busy_cores, side_by_side, slow_down
 from jld.apis.benchmark.clock import (
-    TIMING_COLUMNS,
     Moment,
     StageClock,
     Timing,
     counted_reads,
+    device_memory_mib,
     loaded_kernels,
     peak_memory_mib,
     timing_between,
     wait,
 )
+from jld.apis.benchmark.peer import NO_PEER, Duel, open_peer, peer_facts
 from jld.apis.benchmark.report import Report
 from jld.apis.benchmark.scene import Settings, make_distiller, make_student, random_batch
 from jld.distill import StepContext
@@ -30,6 +32,7 @@ from jld.toolchain import jittor as jt
 
 # Random images say nothing about learning; a small rate keeps every value finite.
 LEARNING_RATE = 1e-5
+STEP, ALONE = "step", "step without distillation"
 FORWARD = ("student forward", "teacher forward")
 DISTILLATION = ("distillation regions", "distillation terms")
 GRADIENT = "distillation gradient"
@@ -68,35 +71,65 @@ class StepClock(Hook):
         return list(pairwise(self.moments))
 
 
-def benchmark_train(settings: Settings) -> Report:
-    """Whole steps of the training loop, then the same step in stages with a device sync after each.
+def benchmark_train(settings: Settings, duel: Duel = NO_PEER) -> Report:
+    """Whole steps of the training loop and the same step in stages: jld and, where it is, PyTorch.
 
-    Whole steps are what a user waits for. Stages cost a little more together: a sync between two of them
-    keeps their operators from being fused.
+    Whole steps are what a user waits for. Stages cost a little more together: a device sync after each keeps
+    their operators from being fused.
+
+    Args:
+        settings: sizes.
+        duel: with whom, and whether busy cores are measured too. The peer has the same weights and batch.
     """
     began, batch = time.time(), random_batch(settings)
     student = make_student(settings)
-    loop = make_loop(student, make_distiller(settings, student), batch)
-    first = timing_between(run_steps(loop, settings.warmup)[:1])
-    facts: dict[str, Any] = {
-        "first step, s": first.median / 1e3,
-        "kernels used by a step": loaded_kernels(),
-        "of them compiled now": loaded_kernels(since=began),
-        "peak memory, MiB": peak_memory_mib(),
-        "values read by the host in a steady step": sum(reads_of_one_step(loop).values()),
-    }
-    step, alone = _alternate(loop, make_loop(make_student(settings), None, batch), settings)
-    stages = run_stages(loop, batch, settings)
-    facts |= shares(stages, step, alone)
-    rows = [("step", step), ("step without distillation", alone)]
-    rows += [(f"  {name}", timing) for name, timing in stages.items() if name != GRADIENT]
-    rows.append((f"{GRADIENT} (part of backward)", stages[GRADIENT]))
+    distiller = make_distiller(settings, student)
+    with open_peer(settings, duel, student, distiller.teacher.detector, batch) as peer:
+        loop = make_loop(student, distiller, batch)
+        first = timing_between(run_steps(loop, settings.warmup)[:1])
+        facts: dict[str, Any] = {
+            "first step, s": first.median / 1e3,
+            "kernels used by a step": loaded_kernels(),
+            "of them compiled now": loaded_kernels(since=began),
+            "peak memory, MiB": peak_memory_mib(),
+            **device_memory_mib(),
+            "values read by the host in a steady step": sum(reads_of_one_step(loop).values()),
+        }
+        if peer is not None:
+            facts["largest difference of a loss of the first step from torch's, share of the total"] = (
+                disagreement(loop.history.records[0].values, peer.ask("losses"))
+            )
+        alone = make_loop(make_student(settings), None, batch)
+        tasks = {
+            STEP: lambda count: {STEP: timing_between(run_steps(loop, count))},
+            ALONE: lambda count: {ALONE: timing_between(run_steps(alone, count))},
+            "stages": lambda count: run_stages(loop, batch, count),
+        }
+        ours, theirs = alternate(tasks, peer, settings, warm=(STEP,))
+        rows = [STEP]
+        if duel.shared:
+            row, *busy = on_busy_cores(STEP, tasks[STEP], peer, settings)
+            ours, theirs = ours | busy[0], theirs | busy[1]
+            rows.append(row)
+            facts |= slow_down(STEP, row, ours, theirs)
+        facts |= peer_facts(duel, peer) | shares(ours)
+        if peer is not None:
+            facts |= peer.memory()
     title = (
         f"training step: {settings.pair()}, {settings.size()}, "
         f"{settings.boxes} objects per image, {settings.num_classes} classes, "
         f"{settings.steps} steps after {settings.warmup}"
     )
-    return Report(title, ("", *TIMING_COLUMNS), rows, facts)
+    stages = [row for row in ours if row not in (*rows, ALONE, GRADIENT)]
+    labels = {row: row for row in (*rows, ALONE)} | {row: f"  {row}" for row in stages}
+    labels[GRADIENT] = f"{GRADIENT} (part of backward)"
+    return Report(title, **side_by_side(ours, theirs, labels), facts=facts)
+
+
+def disagreement(ours: Mapping[str, Any], theirs: Mapping[str, float]) -> float:
+    """The largest difference between losses of the same name, divided by the sum of all."""
+    differences = [abs(float(ours[name]) - value) for name, value in theirs.items()]
+    return max(differences) / sum(theirs.values())
 
 
 def make_loop(student: Any, distiller: Any, batch: dict) -> TrainingLoop:
@@ -113,14 +146,6 @@ def run_steps(loop: TrainingLoop, count: int) -> list[tuple[Moment, Moment]]:
     return clock.spans()
 
 
-def _alternate(first: TrainingLoop, second: TrainingLoop, settings: Settings) -> tuple[Timing, Timing]:
-    """Steady steps of two loops in turn, so that other work on the machine meets both."""
-    run_steps(second, settings.warmup)
-    pairs = [(run_steps(first, 1)[0], run_steps(second, 1)[0]) for _ in range(settings.steps)]
-    ours, theirs = zip(*pairs, strict=True)
-    return timing_between(ours), timing_between(theirs)
-
-
 def reads_of_one_step(loop: TrainingLoop) -> dict[str, int]:
     """How often one more step makes the host wait for a value."""
     loop.hooks = []
@@ -130,12 +155,12 @@ def reads_of_one_step(loop: TrainingLoop) -> dict[str, int]:
     return counts
 
 
-def run_stages(loop: TrainingLoop, batch: dict, settings: Settings) -> dict[str, Timing]:
-    """{stage: Timing} of steps that are synced after every stage."""
+def run_stages(loop: TrainingLoop, batch: dict, count: int) -> dict[str, Timing]:
+    """{stage: Timing} of `count` steps that are synced after every stage."""
     clock = StageClock()
-    for _ in range(settings.warmup + settings.steps):
+    for _ in range(count):
         _staged_step(clock, loop, batch)
-    return clock.timings(settings.warmup)
+    return clock.timings()
 
 
 def _staged_step(clock: StageClock, loop: TrainingLoop, batch: dict) -> None:
@@ -162,14 +187,14 @@ def _staged_step(clock: StageClock, loop: TrainingLoop, batch: dict) -> None:
     clock.run("optimizer", optimizer.step)
 
 
-def shares(stages: Mapping[str, Timing], step: Timing, alone: Timing) -> dict[str, float]:
+def shares(timings: Mapping[str, Timing]) -> dict[str, float]:
     """What distillation costs beside student and teacher forward, and as a difference of whole steps."""
-    forward = sum(stages[name].median for name in FORWARD)
-    forward_cpu = sum(stages[name].cpu_median for name in FORWARD)
-    terms = sum(stages[name].median for name in DISTILLATION)
-    terms_cpu = sum(stages[name].cpu_median for name in DISTILLATION)
-    gradient_cpu = stages[GRADIENT].cpu_median
-    rest_cpu = step.cpu_median - alone.cpu_median - stages["teacher forward"].cpu_median
+    forward = sum(timings[name].median for name in FORWARD)
+    forward_cpu = sum(timings[name].cpu_median for name in FORWARD)
+    terms = sum(timings[name].median for name in DISTILLATION)
+    terms_cpu = sum(timings[name].cpu_median for name in DISTILLATION)
+    gradient_cpu = timings[GRADIENT].cpu_median
+    rest_cpu = timings[STEP].cpu_median - timings[ALONE].cpu_median - timings["teacher forward"].cpu_median
     return {
         "distillation (regions + terms) / (student + teacher forward), %": 100 * terms / forward,
         "the same in CPU time, %": 100 * terms_cpu / forward_cpu,

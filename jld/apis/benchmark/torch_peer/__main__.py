@@ -1,0 +1,40 @@
+"""The program that jld's benchmark talks to: python -m torch_peer '{"device": "cpu", ...}'
+
+The argument holds jld's settings, `device`, `threads`, `channels_last` and the path `scene` of models and
+batch. First it prints what it is; then every line of its input is a request such as {"task": "step",
+"count": 5}, answered by one line of JSON. It ends with its input.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import torch
+
+from .scene import read_scene
+from .tasks import Tasks
+
+
+def main(text: str) -> None:
+    """Answers requests."""
+    # Answers have the pipe for themselves: whatever else prints goes to stderr.
+    answers, sys.stdout = sys.stdout, sys.stderr
+    given = json.loads(text)
+    torch.set_num_threads(given["threads"])
+    is_cuda = given["device"] == "cuda"
+    torch.backends.cudnn.benchmark = is_cuda
+    tasks = Tasks(read_scene(given))
+    about = {
+        "version": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "suppression": tasks.suppression_name,
+        "convolutions in TF32": is_cuda and torch.backends.cudnn.allow_tf32,
+    }
+    print(json.dumps(about), file=answers, flush=True)
+    for line in sys.stdin:
+        print(json.dumps(tasks.answer(**json.loads(line))), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

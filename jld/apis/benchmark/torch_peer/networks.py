@@ -1,0 +1,199 @@
+"""ResNet, FPN and the GFL head; parameter names as in mmDetection, so jld's weights load as they are.
+
+What is frozen, trained and normalised by running statistics is the same as in jld.
+Source: arXiv:1512.03385, arXiv:1612.03144, arXiv:2006.04388.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+STAGE_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+STRIDES = (8, 16, 32, 64, 128)
+NUM_BINS = 17
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and the shortcut."""
+
+    expansion = 1
+
+    def __init__(self, inputs: int, channels: int, stride: int, downsample: nn.Module | None):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, channels, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = downsample
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, D, H, W] to [N, D', H / stride, W / stride]."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        return self.relu(self.bn2(self.conv2(x)) + shortcut)
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions and the shortcut."""
+
+    expansion = 4
+
+    def __init__(self, inputs: int, channels: int, stride: int, downsample: nn.Module | None):
+        super().__init__()
+        outputs = channels * self.expansion
+        self.conv1 = nn.Conv2d(inputs, channels, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.conv3 = nn.Conv2d(channels, outputs, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = downsample
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, D, H, W] to [N, D', H / stride, W / stride]."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.relu(self.bn2(self.conv2(x)))
+        return self.relu(self.bn3(self.conv3(x)) + shortcut)
+
+
+class ResNet(nn.Module):
+    """Residual network whose stem and first stage are frozen."""
+
+    def __init__(self, depth: int, base: int):
+        super().__init__()
+        block = BasicBlock if depth < 50 else Bottleneck
+        self.conv1 = nn.Conv2d(3, base, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(base)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        inputs = base
+        for stage, count in enumerate(STAGE_BLOCKS[depth]):
+            width, blocks = base * 2**stage, []
+            for index in range(count):
+                stride = 2 if stage and not index else 1
+                outputs, downsample = width * block.expansion, None
+                if stride != 1 or inputs != outputs:
+                    downsample = nn.Sequential(
+                        nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+                    )
+                blocks.append(block(inputs, width, stride, downsample))
+                inputs = outputs
+            setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
+        self.channels = [base * block.expansion * 2**stage for stage in range(1, 4)]
+        for part in (self.conv1, self.bn1, self.layer1):
+            part.requires_grad_(False)
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Maps of strides 8, 16 and 32."""
+        x = self.layer1(self.maxpool(self.relu(self.bn1(self.conv1(images)))))
+        maps = []
+        for stage in (self.layer2, self.layer3, self.layer4):
+            x = stage(x)
+            maps.append(x)
+        return maps
+
+
+class ConvModule(nn.Module):
+    """A convolution, with group normalisation and ReLU where `groups` is given."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 0):
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=not groups)
+        self.gn = nn.GroupNorm(groups, outputs) if groups else None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, D, H, W] to [N, D', H / stride, W / stride]."""
+        x = self.conv(x)
+        return x if self.gn is None else functional.relu(self.gn(x), inplace=True)
+
+
+class FPN(nn.Module):
+    """Feature pyramid of five levels, the last two by stride from the output before."""
+
+    def __init__(self, inputs: Sequence[int], channels: int):
+        super().__init__()
+        self.lateral_convs = nn.ModuleList(ConvModule(width, channels, 1) for width in inputs)
+        self.fpn_convs = nn.ModuleList(
+            ConvModule(channels, channels, 3, stride=2 if level >= len(inputs) else 1)
+            for level in range(len(STRIDES))
+        )
+
+    def forward(self, maps: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Five maps [N, D, H_l, W_l], fine to coarse."""
+        maps = [lateral(x) for lateral, x in zip(self.lateral_convs, maps)]
+        for level in range(len(maps) - 1, 0, -1):
+            finer = maps[level - 1]
+            maps[level - 1] = finer + functional.interpolate(maps[level], finer.shape[2:], mode="nearest")
+        levels = [conv(x) for conv, x in zip(self.fpn_convs, maps)]
+        for conv in self.fpn_convs[len(maps) :]:
+            levels.append(conv(levels[-1]))
+        return levels
+
+
+class Scale(nn.Module):
+    """One learnable factor."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """`x` times the factor."""
+        return x * self.scale
+
+
+class GFLHead(nn.Module):
+    """Two towers, class scores that stand for quality, box sides as distributions."""
+
+    def __init__(self, channels: int, num_classes: int):
+        super().__init__()
+        self.num_classes, groups = num_classes, min(32, channels // 4)
+        self.cls_convs = nn.Sequential(*(ConvModule(channels, channels, 3, groups=groups) for _ in range(4)))
+        self.reg_convs = nn.Sequential(*(ConvModule(channels, channels, 3, groups=groups) for _ in range(4)))
+        self.gfl_cls = nn.Conv2d(channels, num_classes, 3, padding=1)
+        self.gfl_reg = nn.Conv2d(channels, 4 * NUM_BINS, 3, padding=1)
+        self.scales = nn.ModuleList(Scale() for _ in STRIDES)
+
+    def forward(self, levels: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Class logits [N, P, C] and box logits [N, P, 4, B] of all levels."""
+        cls = [_rows(self.gfl_cls(self.cls_convs(x))) for x in levels]
+        box = [_rows(scale(self.gfl_reg(self.reg_convs(x)))) for scale, x in zip(self.scales, levels)]
+        return torch.cat(cls, 1), torch.cat(box, 1).unflatten(2, (4, NUM_BINS))
+
+
+def _rows(x: torch.Tensor) -> torch.Tensor:
+    return x.permute(0, 2, 3, 1).flatten(1, 2)  # [N, H * W, D]
+
+
+class Detector(nn.Module):
+    """Backbone, neck and head."""
+
+    def __init__(self, depth: int, base: int, channels: int, num_classes: int):
+        super().__init__()
+        self.backbone = ResNet(depth, base)
+        self.neck = FPN(self.backbone.channels, channels)
+        self.bbox_head = GFLHead(channels, num_classes)
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Class logits [N, P, C] and box logits [N, P, 4, B] of images [N, 3, H, W]."""
+        return self.bbox_head(self.neck(self.backbone(images)))
+
+
+def load_state(detector: Detector, state: Mapping[str, torch.Tensor]) -> None:
+    """Weights by name; every one must be there.
+
+    Raises:
+        ValueError: a name is unknown or missing.
+    """
+    missing, unknown = detector.load_state_dict(state, strict=False)
+    # A counter that only moving averages of another kind would read.
+    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
+    if missing or unknown:
+        raise ValueError(f"these weights do not fit: missing {missing[:3]}, unknown {unknown[:3]}.")

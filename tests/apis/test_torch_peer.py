@@ -1,0 +1,187 @@
+"""The benchmark's PyTorch peer computes what jld computes: losses, gradients, steps and detections.
+
+Needs an interpreter with torch: this one, or that of the environment variable JLD_TORCH_PYTHON.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jld.apis import register_parts
+from jld.apis.benchmark import Duel, Settings, benchmark_inference, benchmark_train
+from jld.apis.benchmark.peer import has_torch, write_scene
+from jld.apis.benchmark.scene import make_distiller, make_student, random_batch
+from jld.apis.benchmark.train import make_loop, run_steps
+from jld.distill import StepContext
+from jld.models.pretrained import assign_state
+from jld.models.targets import Targets
+from jld.runner.history import total_loss
+from jld.toolchain import jittor as jt
+
+# A bottleneck teacher: both kinds of blocks have to match.
+SETTINGS = Settings(
+    height=128, width=160, batch=2, boxes=3, num_classes=4, student_depth=18, teacher_depth=50,
+    base_channels=8, head_channels=16, steps=2, warmup=1,
+)  # fmt: skip
+LR, STEPS, SCORE_THRESHOLD = 0.001, 2, 0.1
+pytestmark = pytest.mark.slow
+PYTHON = os.environ.get("JLD_TORCH_PYTHON", sys.executable)
+
+
+@pytest.fixture(scope="module")
+def torch_python():
+    if not has_torch(PYTHON):
+        pytest.skip("torch is not installed; JLD_TORCH_PYTHON names an interpreter that has it")
+    register_parts()
+    return PYTHON
+
+
+def _spread(detector, seed):
+    """Weights under which every layer matters: no zero, no two equal levels, confident sides."""
+    rng = np.random.default_rng(seed)
+    state = {name: var.numpy() for name, var in detector.state_dict().items()}
+    for name, value in state.items():
+        noise = rng.standard_normal(value.shape).astype(np.float32)
+        if name.endswith("running_var"):
+            state[name] = np.exp(0.2 * noise)
+        elif name.endswith(("running_mean", ".bias")):
+            state[name] = value * 0.4 + 0.1 * noise
+        elif value.ndim == 1 or name.endswith("scale"):
+            state[name] = 1 + 0.2 * noise
+        elif name.endswith(("gfl_cls.weight", "gfl_reg.weight")):
+            state[name] = 0.3 * noise
+    assign_state(detector, state, what="random weights")
+
+
+def _batch():
+    """Images of different sizes, one resized, with free slots."""
+    batch = random_batch(SETTINGS)
+    batch["pad_shapes"] = batch["pad_shapes"].copy()
+    batch["pad_shapes"][1] = (128, 96)
+    batch["img_shapes"] = batch["pad_shapes"] - np.float32(3)
+    batch["scale_factors"] = np.float32([[1, 1, 1, 1], [1.5, 0.8, 1.5, 0.8]])
+    batch["boxes"][1, :, 0::2] *= 0.6
+    return batch
+
+
+@pytest.fixture(scope="module")
+def sides(torch_python, tmp_path_factory):
+    """{name: array} of jld and of PyTorch."""
+    folder = tmp_path_factory.mktemp("peer")
+    jt.set_seed(0)
+    student, batch = make_student(SETTINGS), _batch()
+    distiller = make_distiller(SETTINGS, student)
+    _spread(student, 1)
+    _spread(distiller.teacher.detector, 2)
+    write_scene(folder / "scene.npz", student, distiller.teacher.detector, batch)
+    given = asdict(SETTINGS) | {"device": "cpu", "channels_last": False, "scene": str(folder / "scene.npz")}
+    given |= {"lr": LR, "steps": STEPS, "score_threshold": SCORE_THRESHOLD}
+    (folder / "given.json").write_text(json.dumps(given))
+    import jld.apis.benchmark as package
+
+    command = [torch_python, str(Path(__file__).with_name("torch_side.py"))]
+    paths = {"PYTHONPATH": str(Path(package.__file__).parent)}
+    subprocess.run(
+        [*command, folder / "given.json", folder / "torch.npz"], env=os.environ | paths, check=True
+    )
+    with np.load(folder / "torch.npz") as file:
+        theirs = dict(file)
+    return _of_jld(student, distiller, batch), theirs
+
+
+def _of_jld(student, distiller, batch):
+    loop = make_loop(student, distiller, batch)
+    loop.optimizer.lr = LR
+    losses = loop.losses_of(batch)
+    found = {f"loss/{name}": float(var) for name, var in losses.items() if "loss" in name}
+    loop.optimizer.backward(total_loss(losses))
+    names = [slot.name for slot in loop.optimizer.slots]
+    grads = zip(names, loop.optimizer._grads, strict=True)
+    found |= {f"gradient/{name}": grad.numpy() for name, grad in grads}
+    loop.optimizer.zero_grad()
+    targets = Targets.from_batch(batch)
+    trace = student(jt.array(batch["images"]))
+    assignment = student.assign(trace, targets)
+    context = StepContext(trace, None, assignment, targets, distiller.regions)
+    found["positive"] = assignment.positive_mask.numpy() > 0
+    found["gt_index"] = assignment.gt_index.numpy()
+    found["region"] = context.region("vlr").numpy()
+    head = student.bbox_head
+    head.postprocess = replace(
+        head.postprocess, score_threshold=SCORE_THRESHOLD, nms_pre=100, max_per_image=50
+    )
+    for index, image in enumerate(student.detect(trace, batch)):
+        found |= {f"{index}/{name}": image[name] for name in ("boxes", "scores", "labels")}
+    run_steps(loop, STEPS)
+    found |= {f"weight/{slot.name}": slot.param.numpy() for slot in loop.optimizer.slots}
+    return found
+
+
+def _part(side, prefix):
+    return {name: value for name, value in side.items() if name.startswith(prefix)}
+
+
+def test_assignment_and_region_are_the_same(sides):
+    ours, theirs = sides
+    positive = ours["positive"]
+    assert positive.sum(1).min() > 0
+    assert (ours["region"] > 0).sum() > positive.sum()
+    np.testing.assert_array_equal(theirs["positive"], positive)
+    np.testing.assert_array_equal(theirs["gt_index"][positive], ours["gt_index"][positive])
+    np.testing.assert_allclose(theirs["region"], ours["region"], rtol=1e-5, atol=1e-6)
+
+
+def test_losses_are_the_same(sides):
+    ours, theirs = (_part(side, "loss/") for side in sides)
+    names = ["cls", "bbox", "dfl", "ld", "ld_vlr", "kd"]
+    assert sorted(ours) == sorted(theirs) == sorted(f"loss/loss_{name}" for name in names)
+    assert min(ours.values()) > 1e-3
+    for name, value in ours.items():
+        # Forty layers in single precision, each library in its own order of summation.
+        assert float(theirs[name]) == pytest.approx(value, rel=1e-5), name
+
+
+@pytest.mark.parametrize("kind", ["gradient", "weight"])
+def test_gradients_and_weights_after_steps_are_the_same(sides, kind):
+    ours, theirs = (_part(side, f"{kind}/") for side in sides)
+    assert sorted(ours) == sorted(theirs)
+    # A level without an object gives its factor no gradient.
+    assert sum(np.abs(value).max() > 0 for value in ours.values()) > len(ours) - 3
+    for name, value in ours.items():
+        # As above; a gradient is a sum of many terms of both signs.
+        limit = 1e-4 * np.abs(value).max() + 1e-7
+        np.testing.assert_allclose(theirs[name], value, rtol=0, atol=limit, err_msg=name)
+
+
+@pytest.mark.parametrize("way", ["loop", "matrix", "classes", "found"])
+def test_detections_are_the_same(sides, way):
+    ours, theirs = sides
+    for image in "01":
+        assert 5 < len(ours[f"{image}/scores"]) <= 50
+        np.testing.assert_array_equal(theirs[f"{way}/{image}/labels"], ours[f"{image}/labels"])
+        np.testing.assert_allclose(theirs[f"{way}/{image}/scores"], ours[f"{image}/scores"], rtol=1e-4)
+        np.testing.assert_allclose(theirs[f"{way}/{image}/boxes"], ours[f"{image}/boxes"], atol=1e-2)
+
+
+def test_the_benchmark_compares_whole_steps_and_images(torch_python):
+    settings = replace(SETTINGS, teacher_depth=18)
+    report = benchmark_train(settings, Duel(torch_python, channels_last=True, shared=True))
+    names = [row[0].strip() for row in report.rows]
+    assert names[:3] == ["step", "step, busy cores", "step without distillation"]
+    assert len(names) == 13 and {"teacher forward", "distillation terms", "backward"} < set(names)
+    for _, ours, theirs, ratio, _ in report.rows:
+        assert len(theirs.milliseconds) == len(ours.milliseconds) == settings.steps
+        assert ratio == pytest.approx(ours.median / theirs.median)
+    facts = report.facts
+    assert facts["largest difference of a loss of the first step from torch's, share of the total"] < 1e-4
+    assert facts["peak memory of torch, host, MiB"] > 50
+    assert all(facts[f"step on busy cores, times as long, {side}"] > 0 for side in ("jld", "torch"))
+    report = benchmark_inference(settings, Duel(torch_python, shared=True))
+    assert [row[0].strip() for row in report.rows] == ["image", "of it network", "image, busy cores"]
+    assert report.facts["detections kept"] == report.facts["detections kept by torch"] > 0
