@@ -28,7 +28,7 @@ from jld.apis.benchmark import (
 from jld.apis.benchmark.alternate import WINDOW, alternate, busy_cores, on_busy_cores, side_by_side, slow_down
 from jld.apis.benchmark.clock import TIMING_COLUMNS, StageClock, Timing, counted_reads, loaded_kernels
 from jld.apis.benchmark.operations import Convolution
-from jld.apis.benchmark.peer import Duel, open_peer
+from jld.apis.benchmark.peer import Duel, has_torch, open_peer
 from jld.apis.benchmark.report import onednn_version
 from jld.apis.benchmark.rotated_peers import run_devkit, run_mmrotate
 from jld.apis.benchmark.rotated_scene import detections_and_truths
@@ -77,6 +77,7 @@ def fake_torch(tmp_path):
         "say(version='1', threads=given['threads'], given=given)\n"
         "for line in sys.stdin:\n"
         "    asked = json.loads(line)\n"
+        "    if asked['task'] == 'die': sys.exit(4)\n"
         "    count = asked.get('count')\n"
         "    if count: say(times={asked['task']: [[2.0] * count, [1.0] * count]})\n"
         "    else: say(host=7.0)\n",
@@ -292,11 +293,16 @@ def test_nobody_is_asked_without_torch_or_for_a_rotated_detector(python_without_
             assert peer is None
 
 
-def test_a_peer_that_fails_is_named(fake_torch):
-    settings = replace(TINY, boxes=99)
+def test_a_peer_that_fails_is_named(fake_torch, tmp_path):
     with pytest.raises(JldError, match="ended with code 3"):
-        with open_peer(settings, Duel(fake_torch), None, None, {}):
+        with open_peer(replace(TINY, boxes=99), Duel(fake_torch), None, None, {}):
             pass
+    with open_peer(TINY, Duel(fake_torch), None, None, {}) as peer:
+        for _ in range(3):  # again and again, and the way out is free
+            with pytest.raises(JldError, match="ended with code 4"):
+                peer.ask("die")
+    with pytest.raises(JldError, match="cannot be started"):
+        has_torch(str(tmp_path / "missing"))
 
 
 class _Peer:

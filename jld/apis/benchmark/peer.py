@@ -7,7 +7,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -59,11 +59,9 @@ class TorchPeer:
 
     def ask(self, task: str, **options: Any) -> dict[str, Any]:
         """The reply to one request, see `torch_peer/tasks.py`."""
-        try:
+        with suppress(BrokenPipeError):  # a dead program: its missing reply is reported below
             self._process.stdin.write(json.dumps({"task": task, **options}) + "\n")
             self._process.stdin.flush()
-        except BrokenPipeError:  # the reply says why
-            pass
         return self._reply()
 
     def times(self, task: str, count: int) -> dict[str, Timing]:
@@ -125,14 +123,24 @@ def open_peer(
         try:
             yield TorchPeer(process)
         finally:
-            process.stdin.close()
+            with suppress(BrokenPipeError):  # a dead program leaves a request in the buffer
+                process.stdin.close()
             process.wait()
             process.stdout.close()
 
 
 def has_torch(python: str) -> bool:
-    """Whether that interpreter can import torch."""
-    return not subprocess.run([python, "-c", "import torch"], capture_output=True, check=False).returncode
+    """Whether that interpreter can import torch.
+
+    Raises:
+        JldError: it cannot be started.
+    """
+    try:
+        return not subprocess.run([python, "-c", "import torch"], capture_output=True, check=False).returncode
+    except OSError as error:
+        raise JldError(
+            f"--peer-python {python} cannot be started ({error.strerror}): name a Python that has torch."
+        ) from error
 
 
 def thread_count() -> int:

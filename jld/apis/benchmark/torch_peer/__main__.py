@@ -28,9 +28,11 @@ def main(text: str) -> None:
     about = {
         "version": torch.__version__,
         "threads": torch.get_num_threads(),
+        "channels last": given["channels_last"],
         "suppression": tasks.suppression_name,
-        "convolutions in TF32": is_cuda and torch.backends.cudnn.allow_tf32,
     }
+    if is_cuda:
+        about["convolutions in TF32"] = torch.backends.cudnn.allow_tf32
     print(json.dumps(about), file=answers, flush=True)
     for line in sys.stdin:
         print(json.dumps(tasks.answer(**json.loads(line))), file=answers, flush=True)

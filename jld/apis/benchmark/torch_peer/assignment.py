@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import torch
 
@@ -92,6 +92,11 @@ class Assignment:
     thresholds: torch.Tensor
     intersection: torch.Tensor
     iou: torch.Tensor
+
+    @cached_property
+    def positive_rows(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Image and prior of every positive, each [K]; found once, because a GPU has to be waited for."""
+        return self.positive.nonzero(as_tuple=True)
 
 
 def areas(boxes: torch.Tensor) -> torch.Tensor:

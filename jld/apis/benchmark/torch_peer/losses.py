@@ -34,7 +34,7 @@ def task_losses(
 ) -> dict[str, torch.Tensor]:
     """{"loss_cls", "loss_bbox", "loss_dfl"}."""
     cls_logits, box_logits = outputs
-    image, prior = assignment.positive.nonzero(as_tuple=True)  # [K]
+    image, prior = assignment.positive_rows  # [K]
     slot = assignment.gt_index[image, prior]
     strides = priors.strides[prior].unsqueeze(1)
     centers = priors.centers[prior] / strides
@@ -60,7 +60,7 @@ def distillation_losses(
 ) -> dict[str, torch.Tensor]:
     """{"loss_ld", "loss_ld_vlr", "loss_kd"}: localization on positives and region, classes on positives."""
     images = len(region)
-    main, valuable = (mask.nonzero(as_tuple=True) for mask in (assignment.positive, region > 0))
+    main, valuable = assignment.positive_rows, region.nonzero(as_tuple=True)
     confidence = student[0].detach()[main].amax(1).sigmoid()
 
     def localization(rows: tuple[torch.Tensor, ...], weights: torch.Tensor) -> torch.Tensor:
@@ -70,7 +70,7 @@ def distillation_losses(
     classes = soft_divergence(student[0][main], teacher[0][main], KD_TEMPERATURE)  # [K]
     levels, num_levels = priors.levels[main[1]], len(priors.counts)
     sums = classes.new_zeros(num_levels).index_add(0, levels, classes)
-    counts = torch.bincount(levels, minlength=num_levels).clamp(min=1)
+    counts = torch.zeros_like(sums).index_add(0, levels, torch.ones_like(classes)).clamp(min=1)
     return {
         "loss_ld": LD_WEIGHT * localization(main, confidence),
         "loss_ld_vlr": VLR_WEIGHT * localization(valuable, region[valuable]),
