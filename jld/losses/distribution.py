@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jld.losses.reduction import WeightedLoss
+from jld.ops.soft_targets import soft_cross_entropy
 from jld.registry import LOSSES
 from jld.toolchain import jittor as jt
 
@@ -22,7 +23,7 @@ def distribution_focal(box_logits, targets):
     """
     bins = jt.arange(box_logits.shape[-1]).float32()
     nearness = jt.maximum(1.0 - jt.abs(bins - targets.unsqueeze(-1)), 0.0)  # [..., B]
-    return -(jt.nn.log_softmax(box_logits, dim=-1) * nearness).sum(-1)
+    return soft_cross_entropy(box_logits, nearness)
 
 
 @LOSSES.register

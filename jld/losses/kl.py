@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jld.errors import ConfigError
 from jld.losses.reduction import WeightedLoss
+from jld.ops.soft_targets import soft_cross_entropy, soft_kl_divergence
 from jld.registry import LOSSES
 from jld.toolchain import jittor as jt
 
@@ -34,13 +35,14 @@ def kl_divergence(student_logits, teacher_logits, temperature: float, projection
             f"student rows have {student_logits.shape[-1]} entries and teacher rows "
             f"{teacher_logits.shape[-1]}: both need the same number of bins or classes."
         )
-    log_student = jt.nn.log_softmax(student_logits / temperature, dim=-1)
-    log_teacher = jt.nn.log_softmax(teacher_logits.detach() / temperature, dim=-1)
-    teacher = jt.exp(log_teacher)
-    if projection is not None:
+    if projection is None:
+        divergence = soft_kl_divergence(student_logits, teacher_logits, temperature)
+    else:
+        teacher = jt.nn.softmax(teacher_logits.detach() / temperature, dim=-1)
         teacher = (teacher.unsqueeze(-1) * projection).sum(-2)  # [..., S, B]
-        log_teacher = jt.log(jt.maximum(teacher, SMALLEST))
-    return (teacher * (log_teacher - log_student)).mean(-1) * (temperature * temperature)
+        entropy = -(teacher * jt.log(jt.maximum(teacher, SMALLEST))).sum(-1)
+        divergence = soft_cross_entropy(student_logits / temperature, teacher) - entropy
+    return divergence * (temperature * temperature / student_logits.shape[-1])
 
 
 def check_temperature(temperature: float) -> float:

@@ -15,6 +15,7 @@ from jld.ops.roi_align import roi_align
 from jld.ops.rotated_iou import aligned_rotated_iou, pairwise_rotated_iou
 from jld.ops.rotated_match import TIES, rotated_match
 from jld.ops.rotated_nms import rotated_nms_mask
+from jld.ops.soft_targets import soft_kl_divergence
 from jld.toolchain import jittor as jt
 
 
@@ -69,6 +70,11 @@ def scaled(rng, has_shortcut):
     )
 
 
+def kl_divergence(rng):
+    target = normal(rng, 5, 3, 40)
+    return with_gradients(lambda logits: soft_kl_divergence(logits, target, 3.0), normal(rng, 5, 3, 40))
+
+
 def groups(rng):
     return jt.array(rng.integers(-1, 2, (2, 40)).astype(np.int32))
 
@@ -112,6 +118,7 @@ KERNELS = {
     "deform_conv": deform_conv,
     "channel_affine": lambda rng: scaled(rng, has_shortcut=False),
     "channel_affine_shortcut": lambda rng: scaled(rng, has_shortcut=True),
+    "soft_kl_divergence": kl_divergence,
     "group_norm": lambda rng: normalised(rng, relu=False),
     "group_norm_relu": lambda rng: normalised(rng, relu=True),
     "nms_mask": lambda rng: [nms_mask(boxes(rng, 2, 40), groups(rng), 0.3, max_keep=9)],
