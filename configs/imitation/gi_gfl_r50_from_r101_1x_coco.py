@@ -5,7 +5,7 @@ Published: val AP 41.5, AP50 59.6, AP75 45.2 (README table of HikariTJU/LD; logi
 imitation).
 Measured with jld: not measured. Memory, time: not measured.
 Differs: the released code picks ten places per level on every GPU, which had 2 images; here they are picked over
-the images of a device. `thinning="image"` picks ten in every image, whatever the batch.
+the images of a device. Without `thinning="batch"` ten are picked in every image, whatever the batch.
 """
 
 _base_ = [

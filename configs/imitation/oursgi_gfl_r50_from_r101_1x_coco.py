@@ -4,7 +4,7 @@ Command: python tools/run_net.py --config-file=configs/imitation/oursgi_gfl_r50_
 Published: val AP 42.4 (README of HikariTJU/LD; released weights).
 Measured with jld: not measured. Memory, time: not measured.
 Differs: the released code picks ten places per level on every GPU, which had 2 images; here they are picked over
-the images of a device. `thinning="image"` picks ten in every image, whatever the batch.
+the images of a device. Without `thinning="batch"` ten are picked in every image, whatever the batch.
 Sums over locations at 2 images per GPU are written as means per image times 2.
 """
 

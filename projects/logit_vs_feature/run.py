@@ -16,8 +16,8 @@ DATASETS = {
     "drawn": ("configs/quick_start/gfl_teacher.py", "configs/quick_start/ld_gfl_student.py", 0.17, 0.35),
     "bccd": ("projects/bccd/configs/gfl_teacher.py", "projects/bccd/configs/ld_gfl_student.py", 0.3, 0.6),
 }
-# Ten places of each level for every image, where the published region has ten for the whole batch.
-REGIONS = {"gi_per_image": dict(type="GeneralInstance", thinning="image")}
+# Ten places of each level for a whole batch, where `gi` has ten for every image.
+REGIONS = {"gi_released": dict(type="GeneralInstance", thinning="batch")}
 TEACHER_COST = {"drawn": 0.45, "bccd": 0.9}
 
 
@@ -35,8 +35,8 @@ def methods(logit_terms: list[dict]) -> dict[str, list[dict]]:
         "Fine-grained": [imitation("fine_grained")],
         "DeFeat": [imitation("inside_gt", 1.0), imitation("background", 2.0)],
         "GI imitation": [imitation("gi")],
-        "GI imitation, weight 0.2": [imitation("gi", 0.2)],
-        "GI imitation, per image": [imitation("gi_per_image")],
+        "GI imitation, released": [imitation("gi_released")],
+        "GI imitation, released, weight 0.2": [imitation("gi_released", 0.2)],
         "FGFI": [dict(type="FGFI")],
         # The blocks of the published five levels, as far as the students here have them.
         "FBKD": [dict(type="FBKD", inner_channels=[64, 64, 128], pooling=[8, 4, 2], images_per_norm=2)],

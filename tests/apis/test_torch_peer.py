@@ -159,7 +159,7 @@ def test_gradients_and_weights_after_steps_are_the_same(sides, kind):
         np.testing.assert_allclose(theirs[name], value, rtol=0, atol=limit, err_msg=name)
 
 
-@pytest.mark.parametrize("way", ["loop", "matrix", "classes", "found"])
+@pytest.mark.parametrize("way", ["loop", "one look", "several looks", "found"])
 def test_detections_are_the_same(sides, way):
     ours, theirs = sides
     for image in "01":

@@ -41,19 +41,19 @@ def main(given_file, out_file):
 
 
 def detect(scene, score_threshold):
-    """Detections with suppression in one matrix, class by class, and by a loop over the boxes."""
+    """Detections with suppression in one look, in several, by a loop over the boxes, and as the peer does."""
     with torch.no_grad():
         outputs = scene.student(scene.images_on_device())
     shapes, factors = (torch.from_numpy(scene.batch[key]) for key in ("img_shapes", "scale_factors"))
     selection = replace(detection.Selection(score_threshold), nms_pre=100, max_per_image=50)
     found = {}
-    for way, most, function in (
-        ("matrix", 10**6, detection.suppress),
-        ("classes", 10, detection.suppress),
-        ("loop", 0, loop_suppress),
-        ("found", 10**6, detection.find_suppression()[1]),
+    for way, first_look, function in (
+        ("one look", 10**6, detection.suppress),
+        ("several looks", 1, detection.suppress),
+        ("loop", 1, loop_suppress),
+        ("found", detection.FIRST_LOOK, detection.find_suppression()[1]),
     ):
-        detection.MOST_IN_ONE_MATRIX = most
+        detection.FIRST_LOOK = first_look
         images = detection.detections(outputs, scene.priors(), shapes, factors, selection, function)
         for index, image in enumerate(images):
             for name, value in zip(("boxes", "scores", "labels"), image, strict=True):
@@ -61,14 +61,14 @@ def detect(scene, score_threshold):
     return found
 
 
-def loop_suppress(boxes, scores, labels, iou_threshold):
+def loop_suppress(boxes, scores, labels, iou_threshold, most):
     kept = []
     for index in scores.argsort(descending=True).tolist():
         rivals = [other for other in kept if labels[other] == labels[index]]
         iou = detection.overlaps(boxes[index], boxes[rivals])[1]
         if not (iou > iou_threshold).any():
             kept.append(index)
-    return torch.tensor(kept, dtype=torch.int64)
+    return torch.tensor(kept[:most], dtype=torch.int64)
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ def test_golden_head_regions(name):
     )
     # The file's indices were taken with every cell's anchor in its place, padding included.
     context.valid_mask = jt.ones_like(context.valid_mask)
-    chosen = GeneralInstance()(context).numpy() > 0
+    chosen = GeneralInstance(thinning="batch")(context).numpy() > 0
     for level, section in enumerate(context.priors.level_slices):
         expected = np.sort(arrays[f"out/gi_index/{level}"])
         np.testing.assert_array_equal(np.flatnonzero(chosen[:, section]), expected)
@@ -207,8 +207,8 @@ def test_general_instance_thins_images_apart_or_together():
         )
 
     context.student, context.teacher = maps(), maps()
-    apart = GeneralInstance(thinning="image")(context).numpy()
-    together = GeneralInstance()(context).numpy()
+    apart = GeneralInstance()(context).numpy()
+    together = GeneralInstance(thinning="batch")(context).numpy()
     for image in range(2):
         alone = SimpleNamespace(priors=context.priors, valid_mask=context.valid_mask[image : image + 1])
         for role in ("student", "teacher"):

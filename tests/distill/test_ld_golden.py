@@ -65,7 +65,7 @@ def term_sections(resolved: dict) -> list[dict]:
 
 def make_distiller(sections, teacher_trace, regions=None) -> Distiller:
     terms = [build(section) for section in sections]
-    released = {"gi": dict(type="GeneralInstance", padding="at_origin")}
+    released = {"gi": dict(type="GeneralInstance", padding="at_origin", thinning="batch")}
     return Distiller(
         {"teacher": lambda *_: teacher_trace},
         list(map(Lesson, terms)),

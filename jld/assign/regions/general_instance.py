@@ -19,12 +19,13 @@ class GeneralInstance:
     once: no sync, no change of shape.
 
     Args:
-        topk: locations per level and batch, or per level and image.
+        topk: locations per level and image, or per level and batch.
         iou_threshold: a location is dropped when its box overlaps that of a better one by more than this.
         padding: what becomes of cells beyond an image's own padded area: `excluded`, or `at_origin`, the
             released code's accident: they take part with their centre at (0, 0).
-        thinning: `batch`, released: the images of a batch share `topk` and suppress each other's locations;
-            `image`: every image has its own, so the region does not depend on its company.
+        thinning: `image`: every image has its own `topk`, so the region does not depend on its company;
+            `batch`, released (for 2 images): the images of a batch share `topk` and suppress each other's
+            locations, which leaves most images of a large batch without any.
     Raises:
         ConfigError: unknown `padding` or `thinning`.
     Source: arXiv:2103.02340 (GID) section 3.1, as used for feature imitation in HikariTJU/LD
@@ -38,7 +39,7 @@ class GeneralInstance:
         topk: int = 10,
         iou_threshold: float = 0.3,
         padding: str = "excluded",
-        thinning: str = "batch",
+        thinning: str = "image",
     ):
         if padding not in ("excluded", "at_origin"):
             raise ConfigError(f"GeneralInstance: padding is {padding!r}; use 'excluded' or 'at_origin'.")

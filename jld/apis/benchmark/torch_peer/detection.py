@@ -10,11 +10,11 @@ import torch
 from .assignment import Priors, overlaps
 from .losses import Outputs, decode
 
-MOST_IN_ONE_MATRIX = 4000
-"""More boxes than these are compared class by class, so that the matrix of their overlaps stays small."""
+FIRST_LOOK = 4
+"""Boxes per wanted one that suppression looks at first."""
 
-Suppression = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
-"""(boxes [K, 4], scores [K], labels [K], IoU threshold) -> indices of the kept ones, best first."""
+Suppression = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float, int], torch.Tensor]
+"""(boxes [K, 4], scores [K], labels [K], IoU threshold, how many) -> indices of the kept ones, best first."""
 
 
 @dataclass(frozen=True)
@@ -43,34 +43,42 @@ def find_suppression() -> tuple[str, Suppression]:
     # A torchvision built for another torch imports, and fails at the first call.
     except (ImportError, RuntimeError):
         return "plain torch", suppress
-    return "torchvision", batched_nms
+    return "torchvision", lambda boxes, scores, labels, threshold, most: batched_nms(
+        boxes, scores, labels, threshold
+    )[:most]
 
 
 def suppress(
-    boxes: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor, iou_threshold: float
+    boxes: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor, iou_threshold: float, most: int
 ) -> torch.Tensor:
-    """Greedy suppression inside every class without a loop over boxes: the `Suppression` of plain torch."""
-    order = scores.argsort(descending=True)
-    if len(order) <= MOST_IN_ONE_MATRIX:
-        return order[_survivors(boxes[order], labels[order], iou_threshold)]
-    is_kept = torch.zeros_like(order, dtype=torch.bool)
-    for label in labels.unique():
-        members = order[labels[order] == label]
-        is_kept[members] = _survivors(boxes[members], labels[members], iou_threshold)
-    return order[is_kept[order]]
+    """Greedy suppression inside every class without a loop over boxes: the `Suppression` of plain torch.
+
+    What becomes of a box depends on better ones only, so the best few are looked at first, and twice as many
+    where too few of them are left.
+    """
+    order, count = scores.argsort(descending=True), FIRST_LOOK * most
+    while True:
+        best = order[:count]
+        kept = best[_survivors(boxes[best], labels[best], iou_threshold)][:most]
+        if len(kept) == most or count >= len(order):
+            return kept
+        count *= 2
 
 
 def _survivors(boxes: torch.Tensor, labels: torch.Tensor, iou_threshold: float) -> torch.Tensor:
     """[K] True for the kept ones of boxes in falling order.
 
     A box stays unless a better one that stays covers it. Starting with all boxes and applying that rule to
-    the current set settles the k best after k rounds at the latest, and usually everything after a few.
+    the current set settles the k best after k rounds at the latest, and usually everything after a few. Only
+    pairs of one class are looked at.
     """
-    covers = (overlaps(boxes[:, None], boxes[None])[1] > iou_threshold) & (labels[:, None] == labels[None])
-    covers = covers.triu(1).float()  # [better, worse]
+    better, worse = (labels[:, None] == labels[None]).triu(1).nonzero(as_tuple=True)
+    covers = overlaps(boxes[better], boxes[worse])[1] > iou_threshold
+    better, worse = better[covers], worse[covers]
     alive = torch.ones_like(labels, dtype=torch.bool)
     while True:
-        survivors = alive.float() @ covers == 0
+        survivors = torch.ones_like(alive)
+        survivors[worse[alive[better]]] = False
         if torch.equal(survivors, alive):
             return alive
         alive = survivors
@@ -117,5 +125,5 @@ def _of_image(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     row, label = (scores > selection.score_threshold).nonzero(as_tuple=True)
     boxes, scores = boxes[row], scores[row, label]
-    kept = suppression(boxes, scores, label, selection.iou_threshold)[: selection.max_per_image]
+    kept = suppression(boxes, scores, label, selection.iou_threshold, selection.max_per_image)
     return boxes[kept].cpu(), scores[kept].cpu(), label[kept].cpu()
