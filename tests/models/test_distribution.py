@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from jld.errors import ConfigError
-from jld.models.heads.distribution import expected_bins, expected_values, support_values
+from jld.models.heads.distribution import support_values
+from jld.ops.expectation import expected_bins, expected_values
 from jld.toolchain import jittor as jt
 from tests.golden_cases import case, fill
 

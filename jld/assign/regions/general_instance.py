@@ -6,6 +6,7 @@ from jld.assign.levels import level_of_priors
 from jld.assign.rounds import GONE, pick_in_rounds, picked_mask
 from jld.boxes.distances import distance2bbox
 from jld.errors import ConfigError
+from jld.ops.expectation import expected_bins
 from jld.registry import REGIONS
 from jld.toolchain import jittor as jt
 
@@ -63,7 +64,7 @@ class GeneralInstance:
             scores = jt.ternary(valid > 0, scores, GONE)
         else:
             centers = centers.unsqueeze(0) * valid.unsqueeze(2)  # [N, P, 2]
-        boxes = distance2bbox(centers, _expected_bins(logits)).stop_grad()
+        boxes = distance2bbox(centers, expected_bins(logits)).stop_grad()
         return self._pick(scores.stop_grad(), boxes, context.priors)
 
     def _pick(self, scores, boxes, priors):
@@ -81,9 +82,3 @@ class GeneralInstance:
 def _probabilities(predictions):
     # Heads whose score is not the sigmoid of cls_logits (GFLv2) give it themselves.
     return predictions["scores"] if "scores" in predictions else jt.sigmoid(predictions["cls_logits"])
-
-
-def _expected_bins(box_logits):
-    """Expectation [..., 4] of the bin distributions [..., 4, B]."""
-    bins = jt.arange(box_logits.shape[-1]).float32()
-    return (jt.nn.softmax(box_logits, dim=-1) * bins).sum(-1)

@@ -10,6 +10,7 @@ import numpy as np
 from jld.boxes.distances import distance2bbox
 from jld.errors import ConfigError
 from jld.models.layers import ConvModule, init_normal
+from jld.ops.expectation import expected_bins
 from jld.toolchain import jittor as jt
 
 nn = jt.nn
@@ -70,27 +71,6 @@ def targets_or_priors(prior_boxes: jt.Var, assignment: Any) -> jt.Var:
     return (assignment.target_boxes * positive + prior_boxes * (1.0 - positive)).stop_grad()
 
 
-def expected_bins(box_logits: jt.Var) -> jt.Var:
-    """Expectation of the bin value 0 ... B - 1 under the softmax: [..., B] to [...].
-
-    Source: arXiv:2006.04388, equation 5 of section 3.2 (the integral of the general distribution).
-    """
-    return _expectation(box_logits, jt.arange(box_logits.shape[-1]).float32())
-
-
-def expected_values(box_logits: jt.Var, supports: np.ndarray) -> jt.Var:
-    """`expected_bins` where every row of bins has values of its own.
-
-    Args:
-        box_logits: [..., R, B] before the softmax.
-        supports: [R, B] values of the bins, see `support_values`.
-    Returns:
-        [..., R] in the unit of the supports.
-    Source: arXiv:2204.05957, the rotated heads.
-    """
-    return _expectation(box_logits, jt.array(supports))
-
-
 def support_values(ranges: Sequence[Sequence[float]], num_bins: int) -> np.ndarray:
     """Equally spaced bin values, a row per range.
 
@@ -112,10 +92,6 @@ def support_values(ranges: Sequence[Sequence[float]], num_bins: int) -> np.ndarr
                 f"the bin values from {first} to {last} have no width: put the smaller one first."
             )
     return np.stack([np.linspace(first, last, num_bins, dtype=np.float32) for first, last in ranges])
-
-
-def _expectation(box_logits, values):
-    return (nn.softmax(box_logits, dim=-1) * values).sum(-1)
 
 
 def decode_distributions(box_logits: jt.Var, centers: jt.Var, strides: jt.Var) -> jt.Var:

@@ -12,11 +12,12 @@ from typing import Any
 from jld.boxes.centerness import centerness
 from jld.boxes.distances import bbox2distance, distance2bbox
 from jld.models.heads.dense_head import DenseHead, sides_shape
-from jld.models.heads.distribution import conv_tower, expected_bins, flatten_levels
+from jld.models.heads.distribution import conv_tower, flatten_levels
 from jld.models.layers import Scale, init_normal, prior_probability_bias
 from jld.models.postprocess import Postprocess
 from jld.models.targets import Targets
 from jld.models.trace import Trace
+from jld.ops.expectation import expected_bins
 from jld.registry import HEADS
 from jld.toolchain import jittor as jt
 from jld.utils.distributed import mean_over_ranks

@@ -15,7 +15,6 @@ from jld.losses.kfiou import KFLoss
 from jld.models.heads.dense_head import DenseHead, sides_shape
 from jld.models.heads.distribution import (
     conv_tower,
-    expected_values,
     flatten_levels,
     support_values,
     targets_or_priors,
@@ -24,6 +23,7 @@ from jld.models.layers import init_normal, prior_probability_bias
 from jld.models.postprocess import RotatedPostprocess
 from jld.models.targets import Targets
 from jld.models.trace import Trace
+from jld.ops.expectation import expected_values
 from jld.registry import HEADS
 from jld.toolchain import jittor as jt
 
