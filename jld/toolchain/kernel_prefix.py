@@ -70,13 +70,15 @@ def _compile(compiler: str, flags: str, header: Path, compiled: Path) -> str:
     own = compiled.with_suffix(f".{os.getpid()}")
     try:
         header.parent.mkdir(parents=True, exist_ok=True)
-        header.write_text(PREFIX, encoding="utf-8")
+        # Aside and renamed, both files: other processes may write or read the same ones.
+        own.write_text(PREFIX, encoding="utf-8")
+        own.replace(header)
         # Jittor compiles to assembly with debug lines; GCC takes headers compiled in the same way only.
         command = [compiler, "-x", "c++-header", str(header), *_compile_flags(flags), "-g", "-o", str(own)]
         answer = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
         if answer.returncode:
             return (answer.stderr.strip().splitlines() or ["the compiler failed"])[-1]
-        own.replace(compiled)  # another process may write the same file
+        own.replace(compiled)
     except OSError as error:
         return str(error)
     finally:
