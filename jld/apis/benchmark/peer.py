@@ -96,7 +96,7 @@ def open_peer(
     Args:
         settings: sizes.
         duel: interpreter and memory format.
-        student, teacher: detectors whose normalisation is not folded; teacher None: it gets none.
+        student, teacher: detectors; teacher None: the peer gets none.
         batch: as the loader makes it.
     Raises:
         JldError: torch is there but the program failed.
