@@ -23,7 +23,7 @@ def distribution_focal(box_logits, targets):
     """
     bins = jt.arange(box_logits.shape[-1]).float32()
     nearness = jt.maximum(1.0 - jt.abs(bins - targets.unsqueeze(-1)), 0.0)  # [..., B]
-    return soft_cross_entropy(box_logits, nearness)
+    return soft_cross_entropy(box_logits, nearness.reshape(box_logits.shape))
 
 
 @LOSSES.register

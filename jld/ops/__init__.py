@@ -1,1 +1,1 @@
-"""Compiled operators: one C++ loop body each, run by OpenMP on the CPU and by a thread grid on the GPU."""
+"""Operators: compiled loops, for OpenMP on the CPU and thread grids on the GPU, and what is built of them."""

@@ -55,7 +55,8 @@ __global__ void channel_affine_kernel(const float* x, const float* scale, const 
 }}
 """
 _CUDA_FORWARD = """
-    const long area = (long)in0_shape2 * in0_shape3, count = in0_shape0 * in0_shape1 * area;
+    const long area = (long)in0_shape2 * in0_shape3, count = in0->num;
+    if (count == 0) return;
     const int blocks = (int)((count + 255) / 256 < 65536 ? (count + 255) / 256 : 65536);
     channel_affine_kernel<<<blocks, 256>>>(
         in0_p, in1_p, in2_p, {shortcut}, out0_p, (int)in0_shape1, area, count, (int)data["relu"]);
@@ -92,6 +93,7 @@ __global__ void channel_affine_grad_kernel(const float* x, const float* y, const
 }}
 """
 _CUDA_BACKWARD = """
+    if (in0->num == 0) return;
     channel_affine_grad_kernel<<<in0_shape0 * in0_shape1, 256>>>(
         in0_p, in1_p, in2_p, in3_p, out0_p, out1_p, {dshortcut}, (int)in0_shape1,
         (long)in0_shape2 * in0_shape3, (int)data["relu"]);
@@ -126,19 +128,18 @@ class _ChannelAffine(jt.Function):
 
     def execute(self, x, scale, shift, shortcut, relu):
         inputs = [x, scale, shift] if shortcut is None else [x, scale, shift, shortcut]
-        forward, backward = _SOURCES[shortcut is not None]
+        forward, _ = _SOURCES[shortcut is not None]
         y = jt.code(x.shape, "float32", inputs, data={"relu": int(relu)}, **forward)
-        self.saved = x, y, scale, relu, backward
+        # Without a ReLU nothing is read of y, which need not stay then.
+        self.saved = x, y if relu else x, scale, relu, shortcut is not None
         return y
 
     def grad(self, dy):
-        x, y, scale, relu, backward = self.saved
-        shapes = [x.shape, (*x.shape[:2], 2)]
-        if backward is _SOURCES[True][1]:
-            shapes.append(x.shape)
-        inputs = [x, y, dy, scale]
+        x, y, scale, relu, has_shortcut = self.saved
+        shapes = [x.shape, (*x.shape[:2], 2)] + [x.shape] * has_shortcut
+        _, backward = _SOURCES[has_shortcut]
         dx, sums, *rest = jt.code(
-            shapes, ["float32"] * len(shapes), inputs, data={"relu": int(relu)}, **backward
+            shapes, ["float32"] * len(shapes), [x, y, dy, scale], data={"relu": int(relu)}, **backward
         )
         sums = sums.sum(0)  # [D, 2]
         return dx, sums[:, 0], sums[:, 1], rest[0] if rest else None, None
@@ -153,8 +154,12 @@ def channel_affine(x, scale, shift, shortcut=None, *, relu: bool = False):
         shortcut: [N, D, H, W] or None.
         relu: negative results become 0, whose gradient is 0.
     Returns:
-        [N, D, H, W]
+        [N, D, H, W] in float32; on the CPU a ReLU turns NaN into 0, as Jittor's own does.
+    Raises:
+        ValueError: the shapes do not fit.
     """
-    return _ChannelAffine.apply(
-        x.float32(), scale, shift, None if shortcut is None else shortcut.float32(), relu
-    )
+    shapes = [tuple(v.shape) for v in (x, scale, shift, x if shortcut is None else shortcut)]
+    if len(shapes[0]) != 4 or shapes[1:] != [shapes[0][1:2]] * 2 + [shapes[0]]:
+        raise ValueError(f"channel_affine: map, scale, shift and shortcut of shapes {shapes} do not fit.")
+    inputs = [v if v is None else v.float32() for v in (x, scale, shift, shortcut)]
+    return _ChannelAffine.apply(*inputs, relu)

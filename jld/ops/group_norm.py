@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from jld.toolchain import jittor as jt
 
-# One thread works on one group: two passes for the statistics, in which cancellation cannot happen.
+# One thread works on one group. The mean is taken off first: differences of large products would cancel.
 _CPU_FORWARD = """
     const int groups = data["groups"], relu = data["relu"];
     const float eps = data["eps"];
@@ -34,9 +34,9 @@ _CPU_FORWARD = """
         out1_p[2 * slice + 1] = inverse;
         for (int c = 0; c < width; c++) {
             const long channel = slice % groups * width + c;
-            const float scale = inverse * in1_p[channel], shift = in2_p[channel] - mean * scale;
+            const float scale = inverse * in1_p[channel], shift = in2_p[channel];
             for (long i = c * area; i < (c + 1) * area; i++) {
-                const float value = x[i] * scale + shift;
+                const float value = (x[i] - mean) * scale + shift;
                 y[i] = relu && value < 0 ? 0 : value;
             }
         }
@@ -68,11 +68,11 @@ _CPU_BACKWARD = """
             along += in3_p[channel] * product;
         }
         const float slope = -along / count * inverse * inverse;
-        const float offset = -all / count * inverse - mean * slope;
+        const float offset = -all / count * inverse;
         for (int c = 0; c < width; c++) {
             const float scale = in3_p[slice % groups * width + c] * inverse;
             for (long i = c * area; i < (c + 1) * area; i++)
-                dx[i] = scale * (relu && y[i] <= 0 ? 0 : dy[i]) + slope * x[i] + offset;
+                dx[i] = scale * (relu && y[i] <= 0 ? 0 : dy[i]) + slope * (x[i] - mean) + offset;
         }
     }
 """
@@ -107,9 +107,9 @@ __global__ void group_norm_kernel(const float* all_x, const float* weight, const
     if (threadIdx.x == 0) statistics[2 * slice] = mean, statistics[2 * slice + 1] = inverse;
     for (int c = 0; c < width; c++) {
         const long channel = slice % groups * width + c;
-        const float scale = inverse * weight[channel], shift = bias[channel] - mean * scale;
+        const float scale = inverse * weight[channel], shift = bias[channel];
         for (long i = c * area + threadIdx.x; i < (c + 1) * area; i += blockDim.x) {
-            const float value = x[i] * scale + shift;
+            const float value = (x[i] - mean) * scale + shift;
             y[i] = relu && value < 0 ? 0 : value;
         }
     }
@@ -118,6 +118,7 @@ __global__ void group_norm_kernel(const float* all_x, const float* weight, const
 """
 )
 _CUDA_FORWARD = """
+    if (in0->num == 0) return;
     const int groups = data["groups"];
     group_norm_kernel<<<in0_shape0 * groups, 512>>>(
         in0_p, in1_p, in2_p, out0_p, out1_p, groups, in0_shape1 / groups, (long)in0_shape2 * in0_shape3,
@@ -151,17 +152,18 @@ __global__ void group_norm_grad_kernel(const float* all_x, const float* all_y, c
         along += weight[slice % groups * width + c] * product;
     }
     const float slope = -along / count * inverse * inverse;
-    const float offset = -all / count * inverse - mean * slope;
+    const float offset = -all / count * inverse;
     for (int c = 0; c < width; c++) {
         const float scale = weight[slice % groups * width + c] * inverse;
         for (long i = c * area + threadIdx.x; i < (c + 1) * area; i += blockDim.x)
-            dx[i] = scale * (relu && y[i] <= 0 ? 0 : dy[i]) + slope * x[i] + offset;
+            dx[i] = scale * (relu && y[i] <= 0 ? 0 : dy[i]) + slope * (x[i] - mean) + offset;
     }
 }
 }}
 """
 )
 _CUDA_BACKWARD = """
+    if (in0->num == 0) return;
     const int groups = data["groups"];
     group_norm_grad_kernel<<<in0_shape0 * groups, 512>>>(
         in0_p, in1_p, in2_p, in3_p, in4_p, out0_p, out1_p, groups, in0_shape1 / groups,
@@ -180,7 +182,8 @@ class _GroupNorm(jt.Function):
             cpu_header=_CPU_HEADER, cpu_src=_CPU_FORWARD,
             cuda_header=_CUDA_FORWARD_HEADER, cuda_src=_CUDA_FORWARD,
         )  # fmt: skip
-        self.saved = x, y, weight, statistics, settings
+        # Without a ReLU nothing is read of y, which need not stay then.
+        self.saved = x, y if settings["relu"] else x, weight, statistics, settings
         return y
 
     def grad(self, dy):
@@ -205,7 +208,15 @@ def group_norm(x, weight, bias, num_groups: int, *, eps: float = 1e-5, relu: boo
         eps: added to the variance.
         relu: negative results become 0, whose gradient is 0.
     Returns:
-        [N, D, H, W]
+        [N, D, H, W] in float32; on the CPU a ReLU turns NaN into 0, as Jittor's own does.
+    Raises:
+        ValueError: the shapes do not fit, or `num_groups` does not divide D.
+    Source: arXiv:1803.08494, equations 1 to 6.
     """
+    shapes = [tuple(v.shape) for v in (x, weight, bias)]
+    if len(shapes[0]) != 4 or shapes[1:] != [shapes[0][1:2]] * 2 or shapes[0][1] % num_groups:
+        raise ValueError(
+            f"group_norm: map, weight and bias of shapes {shapes} and {num_groups} groups do not fit."
+        )
     settings = {"groups": num_groups, "eps": eps, "relu": int(relu)}
-    return _GroupNorm.apply(x.float32(), weight, bias, settings)
+    return _GroupNorm.apply(x.float32(), weight.float32(), bias.float32(), settings)

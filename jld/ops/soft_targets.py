@@ -11,6 +11,7 @@ from jld.toolchain import jittor as jt
 # For each row, with p = softmax(z / T) and shares w: of KL w = softmax(t / T), else the target itself.
 # value = sum w (log w - log p) or -sum w log p, gradient = (p sum w - w) / T.
 _CPU_SOURCE = """
+    if (in0->num == 0) return;
     const int bins = in0_shape1, is_kl = data["is_kl"];
     const float inverse = 1.f / (float)data["temperature"];
     #pragma omp parallel for
@@ -87,6 +88,7 @@ __global__ void soft_targets_kernel(const float* all_z, const float* all_t, floa
 }}
 """
 _CUDA_SOURCE = """
+    if (in0->num == 0) return;
     soft_targets_kernel<<<(in0_shape0 + 7) / 8, 256>>>(
         in0_p, in1_p, out0_p, out1_p, (long)in0_shape0, (int)in0_shape1, (int)data["is_kl"],
         1.f / (float)data["temperature"]);
@@ -115,7 +117,9 @@ def soft_cross_entropy(logits, shares):
         logits: [..., B] before the softmax.
         shares: [..., B], need not add up to 1; no gradient flows into them.
     Returns:
-        [...] -sum of shares log softmax(logits), in nats.
+        [...] -sum of shares log softmax(logits), in nats; [1] for a single row.
+    Raises:
+        ValueError: the shapes differ.
     """
     return _rows(logits, shares, temperature=1.0, is_kl=0)
 
@@ -127,12 +131,17 @@ def soft_kl_divergence(logits, target_logits, temperature: float):
         logits, target_logits: [..., B]; no gradient flows into the second.
         temperature: T, above 0.
     Returns:
-        [...] in nats; 0 up to rounding where both rows are equal.
+        [...] in nats, [1] for a single row; 0 up to rounding where both rows are equal.
+    Raises:
+        ValueError: the shapes differ.
+    Source: arXiv:1503.02531, section 2.
     """
     return _rows(logits, target_logits, temperature=float(temperature), is_kl=1)
 
 
 def _rows(logits, targets, **settings):
     shape = logits.shape
+    if tuple(targets.shape) != tuple(shape):
+        raise ValueError(f"logits have shape {tuple(shape)} and their targets {tuple(targets.shape)}.")
     rows = [x.float32().reshape((-1, shape[-1])) for x in (logits, targets.detach())]
     return _SoftTargets.apply(*rows, settings).reshape(shape[:-1] or (1,))

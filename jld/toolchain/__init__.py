@@ -72,10 +72,12 @@ def prepare() -> None:
         "log_silent": "1",
         # Jittor names its cache after the git branch its environment lies in: every new branch recompiles.
         "cache_name": "default",
-        # Spinning OpenMP threads collapse when the cores are shared (measured in docs/performance.md).
-        "OMP_WAIT_POLICY": "passive",
         **mpi_settings(),
     }
+    if "OMP_WAIT_POLICY" not in os.environ:
+        # OpenMP threads that spin for long collapse when the cores are shared, and threads that sleep at once
+        # are slow to wake: some microseconds are right (docs/performance.md).
+        defaults |= {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "3000"}
     config = python_config()
     if config is not None:
         defaults["python_config_path"] = str(config)

@@ -31,6 +31,7 @@ PACKAGES = (
 # Only these are recorded: the rest of the environment may hold credentials.
 VARIABLES = (
     "CUDA_VISIBLE_DEVICES",
+    "GOMP_SPINCOUNT",
     "JITTOR_HOME",
     "OMP_NUM_THREADS",
     "OMP_WAIT_POLICY",

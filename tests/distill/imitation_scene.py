@@ -39,13 +39,14 @@ class Head:
     """What terms ask of a RetinaNet head."""
 
     priors = GENERATOR
-    num_classes = C
+    num_classes, num_sides = C, 4
+    box_coder = DeltaBoxCoder()
 
     def prediction_shapes(self):
         return {"cls_logits": (C,), "box_deltas": (4,)}
 
     def dense_detections(self, trace):
-        boxes = DeltaBoxCoder().decode(PRIORS.boxes, trace.predictions["box_deltas"])
+        boxes = self.box_coder.decode(PRIORS.boxes, trace.predictions["box_deltas"])
         return jt.sigmoid(trace.predictions["cls_logits"]), boxes
 
 

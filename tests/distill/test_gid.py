@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jld.assign import MaxIoUAssigner
+from jld.boxes.coders import DeltaBoxCoder
 from jld.boxes.distances import distance2bbox
 from jld.distill.terms import GID
 from jld.distill.terms.gid import (
@@ -19,6 +20,11 @@ from jld.ops.roi_align import pyramid_levels, roi_align
 from jld.toolchain import jittor as jt
 from tests.assign.scenes import make_targets, overlaps, random_boxes
 from tests.distill.imitation_scene import OWN, PADS, PRIORS, STRIDES, Head, bound, context
+
+
+def decoded(head, step):
+    return [head.dense_detections(trace)[1] for trace in (step.student, step.teacher)]
+
 
 SETTINGS = {"candidates": 30, "count": 5, "min_side_px": 10.0, "iou_threshold": 0.3}
 
@@ -149,7 +155,7 @@ def test_whole_term_is_the_sum_of_its_parts():
     selection = {"count": 4, "crop_size": 3, "min_side_px": 4.0}
     term = bound(GID(**options, **selection), OWN, OWN)
     step = context(term, given=OWN)
-    instances = term.instances(step)
+    instances = term.instances(step, *decoded(Head(), step))
     mask, boxes = instances.mask.numpy(), instances.boxes.numpy()
     assert mask.sum(1).all()
     sides = np.sqrt((boxes[..., 2:] - boxes[..., :2]).prod(-1))
@@ -174,17 +180,16 @@ def test_whole_term_is_the_sum_of_its_parts():
 def test_boxes_are_those_of_the_network_that_is_surer():
     term = bound(GID(count=4, min_side_px=4.0), OWN, OWN)
     step = context(term, given=OWN)
-    decoded = {
-        role: Head().dense_detections(getattr(step, role))[1].numpy() for role in ("student", "teacher")
-    }
+    both = decoded(Head(), step)
+    own, given = (boxes.numpy() for boxes in both)
     highest = {
         role: getattr(step, role).predictions["cls_logits"].numpy().max(2) for role in ("student", "teacher")
     }
     surer = (highest["teacher"] > highest["student"])[..., None]
-    boxes = np.where(surer, decoded["teacher"], decoded["student"])
+    boxes = np.where(surer, given, own)
     shapes = np.float32(step.targets.img_shapes)[:, None]
     boxes = np.clip(boxes, 0, shapes[..., [1, 0, 1, 0]])
-    found = term.instances(step)
+    found = term.instances(step, *both)
     for image, kept in enumerate(found.mask.numpy() > 0):
         gaps = np.abs(found.boxes.numpy()[image][kept][:, None] - boxes[image][None]).max(2)
         assert (gaps.min(1) < 1e-3).all()
@@ -219,7 +224,7 @@ def test_without_deltas_decoded_boxes_are_compared_in_strides():
     for trace in (step.student, step.teacher):
         trace.predictions["box_strides"] = jt.exp(trace.predictions.pop("box_deltas"))
     own, given = (trace.predictions["box_strides"] for trace in (step.student, step.teacher))
-    instances = term.instances(step)
+    instances = term.instances(step, *decoded(PointHead(), step))
     mask = instances.mask.numpy() > 0
     targets = make_targets([row[kept] for row, kept in zip(instances.boxes.numpy(), mask, strict=True)], PADS)
     positive = MaxIoUAssigner(0.5, 0.5)(PRIORS, targets, step.valid_mask, 3).positive_mask.numpy() > 0
@@ -231,11 +236,31 @@ def test_without_deltas_decoded_boxes_are_compared_in_strides():
     assert not gradients[1].numpy().any()
 
 
-def test_a_head_without_classes_is_refused():
+def test_deltas_of_other_coders_are_not_compared():
+    """A student whose deltas are a tenth as large, and mean the same boxes."""
+
+    class OtherCoder(Head):
+        box_coder = DeltaBoxCoder(stds=(10.0, 10.0, 10.0, 10.0))
+
+    term = GID(feature_weight=0.0, relation_weight=0.0, cls_weight=0.0, count=4, crop_size=3, min_side_px=4.0)
+    heads = OtherCoder(), Head()
+    detectors = [SimpleNamespace(feature_channels=OWN, bbox_head=head) for head in heads]
+    assert term.bind(*detectors) == []
+    step = context(term, given=OWN)
+    step.student.predictions["box_deltas"] = step.teacher.predictions["box_deltas"] / 10.0
+    assert term(step).item() < 1e-4
+
+
+def test_heads_that_cannot_serve_are_refused():
     head = Head()
-    other = SimpleNamespace(
-        priors=head.priors, num_classes=3, prediction_shapes=lambda: {"box_logits": (4, 17)}
-    )
-    detectors = [SimpleNamespace(feature_channels=4, bbox_head=part) for part in (head, other)]
-    (problem,) = GID().bind(*detectors)
-    assert "needs cls_logits" in problem
+    for changes, message in (
+        ({"prediction_shapes": lambda: {"box_logits": (4, 17)}}, "needs cls_logits"),
+        (
+            {"prediction_shapes": head.prediction_shapes, "num_sides": 5},
+            "those of the teacher",
+        ),
+    ):
+        other = SimpleNamespace(priors=head.priors, num_classes=3, **{"num_sides": 4} | changes)
+        detectors = [SimpleNamespace(feature_channels=4, bbox_head=part) for part in (head, other)]
+        (problem,) = GID().bind(*detectors)
+        assert message in problem

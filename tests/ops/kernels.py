@@ -4,6 +4,8 @@ Each entry makes its inputs from a random generator and returns Vars, so that tw
 a build without a device has something to compile.
 """
 
+from functools import partial
+
 import numpy as np
 
 from jld.ops.channel_affine import channel_affine
@@ -15,7 +17,7 @@ from jld.ops.roi_align import roi_align
 from jld.ops.rotated_iou import aligned_rotated_iou, pairwise_rotated_iou
 from jld.ops.rotated_match import TIES, rotated_match
 from jld.ops.rotated_nms import rotated_nms_mask
-from jld.ops.soft_targets import soft_kl_divergence
+from jld.ops.soft_targets import soft_cross_entropy, soft_kl_divergence
 from jld.toolchain import jittor as jt
 
 
@@ -59,20 +61,20 @@ def deform_conv(rng):
 
 
 def normalised(rng, relu):
-    inputs = normal(rng, 2, 12, 5, 7), normal(rng, 12), normal(rng, 12)
+    inputs = normal(rng, 2, 12, 25, 26), normal(rng, 12), normal(rng, 12)
     return with_gradients(lambda x, weight, bias: group_norm(x, weight, bias, 3, relu=relu), *inputs)
 
 
 def scaled(rng, has_shortcut):
-    inputs = [normal(rng, 2, 6, 5, 7), normal(rng, 6), normal(rng, 6), normal(rng, 2, 6, 5, 7)]
+    inputs = [normal(rng, 2, 6, 25, 26), normal(rng, 6), normal(rng, 6), normal(rng, 2, 6, 25, 26)]
     return with_gradients(
         lambda *given: channel_affine(*given, relu=True), *inputs[: 4 if has_shortcut else 3]
     )
 
 
-def kl_divergence(rng):
-    target = normal(rng, 5, 3, 40)
-    return with_gradients(lambda logits: soft_kl_divergence(logits, target, 3.0), normal(rng, 5, 3, 40))
+def soft_targets(rng, loss, rows):
+    targets = normal(rng, rows, 40)
+    return with_gradients(lambda logits: loss(logits, targets), normal(rng, rows, 40))
 
 
 def groups(rng):
@@ -118,7 +120,9 @@ KERNELS = {
     "deform_conv": deform_conv,
     "channel_affine": lambda rng: scaled(rng, has_shortcut=False),
     "channel_affine_shortcut": lambda rng: scaled(rng, has_shortcut=True),
-    "soft_kl_divergence": kl_divergence,
+    "soft_kl_divergence": lambda rng: soft_targets(rng, partial(soft_kl_divergence, temperature=3.0), 13),
+    "soft_cross_entropy": lambda rng: soft_targets(rng, soft_cross_entropy, 13),
+    "soft_cross_entropy_of_nothing": lambda rng: soft_targets(rng, soft_cross_entropy, 0),
     "group_norm": lambda rng: normalised(rng, relu=False),
     "group_norm_relu": lambda rng: normalised(rng, relu=True),
     "nms_mask": lambda rng: [nms_mask(boxes(rng, 2, 40), groups(rng), 0.3, max_keep=9)],

@@ -32,6 +32,13 @@ def test_kl_divergence(shape, scale, temperature):
     assert not gradients[1].any()
 
 
+def test_a_single_row_and_rows_that_do_not_match():
+    row = jt.array(np.float32([0, 1, 2]))
+    assert soft_kl_divergence(row, row, 2.0).shape == [1]
+    with pytest.raises(ValueError, match=r"shape \(2, 3\) and their targets \(1, 3\)"):
+        soft_cross_entropy(jt.ones((2, 3)), jt.ones((1, 3)))
+
+
 def test_equal_rows_have_no_divergence():
     logits = jt.array(np.random.default_rng(1).normal(0, 5, (6, 17)).astype(np.float32))
     loss = soft_kl_divergence(logits, logits, 10.0)

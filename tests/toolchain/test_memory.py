@@ -14,8 +14,8 @@ libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
 libc.free.argtypes = [ctypes.c_void_p]
 def use():
-    block = libc.malloc(48 << 20)
-    ctypes.memset(block, 1, 48 << 20)
+    block = libc.malloc(24 << 20)
+    ctypes.memset(block, 1, 24 << 20)
     libc.free(block)
 use()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

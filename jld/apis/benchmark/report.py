@@ -56,7 +56,8 @@ def machine_report() -> dict[str, Any]:
         "gpus": ", ".join(environment["gpus"]) or "none",
         "load": " ".join(f"{value:.1f}" for value in os.getloadavg()) + " (1, 5, 15 minutes)",
         "threads": f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}, "
-        f"OMP_WAIT_POLICY={os.environ.get('OMP_WAIT_POLICY', 'unset')}",
+        f"OMP_WAIT_POLICY={os.environ.get('OMP_WAIT_POLICY', 'unset')}, "
+        f"GOMP_SPINCOUNT={os.environ.get('GOMP_SPINCOUNT', 'unset')}",
         "versions": f"jittor {packages['jittor']}, oneDNN {onednn_version()}, "
         f"Python {environment['python']}, numpy {packages['numpy']}",
         "compiler": environment["compiler"],

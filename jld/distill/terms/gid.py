@@ -142,9 +142,9 @@ class GID(Term):
     L = feature_weight sum_i |t_i - A(s_i)|^2 / (10 * 10 K)
       + relation_weight mean_{i != j} SmoothL1(d*_ij / mean d*, d_ij / mean d)
       + mean over the priors assigned to the boxes of (cls_weight BCE(z, sigmoid(z*)) + box_weight |b - b*|),
-    t and s being RoIAlign crops and d their distances. b are the `box_deltas` where both networks predict
-    them, else (distances, distributions) the decoded corners in strides. Reads `features`, `cls_logits` and
-    the boxes of any dense head.
+    t and s being RoIAlign crops and d their distances. b are the `box_deltas` where both heads predict
+    them by equal coders, else the decoded corners in strides. Reads `features`, `cls_logits` and the boxes of
+    any dense head for upright boxes.
 
     Args:
         weight: factor of the whole term.
@@ -206,6 +206,12 @@ class GID(Term):
         own, given = student.feature_channels, teacher.feature_channels
         problems = super().bind(student, teacher)
         self._heads = student.bbox_head, teacher.bbox_head
+        problems += [
+            f"GID crops upright boxes; those of the {role}'s {type(head).__name__} are described by "
+            f"{head.num_sides} numbers: use a feature term with a rotated region"
+            for role, head in zip(("student", "teacher"), self._heads, strict=True)
+            if head.num_sides != 4
+        ]
         if self.adapter_side is not None:
             self.adapter = conv_adapters([0], own, given, self.adapter_side)[0]
         elif own != given:
@@ -222,15 +228,16 @@ class GID(Term):
 
     def __call__(self, context: StepContext):
         """Scalar Var, `weight` not yet applied."""
-        instances = self.instances(context)
-        return self._crop_losses(context, instances) + self._response_loss(context, instances)
+        traces = context.student, context.teacher
+        decoded = [head.dense_detections(trace)[1] for head, trace in zip(self._heads, traces, strict=True)]
+        instances = self.instances(context, *decoded)
+        return self._crop_losses(context, instances) + self._response_loss(context, instances, decoded)
 
-    def instances(self, context: StepContext) -> Instances:
-        """The general instances of the batch."""
+    def instances(self, context: StepContext, student_boxes, teacher_boxes) -> Instances:
+        """The general instances of the batch, from the boxes [N, P, 4] in px that both networks predict."""
         traces = context.student, context.teacher
         logits = (trace.predictions["cls_logits"] for trace in traces)
         gain, teacher_leads = SCORES[self.scores](*logits)
-        student_boxes, teacher_boxes = self._decoded(context)
         boxes = jt.ternary(teacher_leads.unsqueeze(2), teacher_boxes, student_boxes)
         scores = jt.ternary(context.region(self.region) > 0, gain, GONE)
         sizes = context.targets.img_shapes
@@ -240,11 +247,6 @@ class GID(Term):
             jt.array(context.targets.pad_shapes if sizes is None else sizes),
             **self.selection,
         )
-
-    def _decoded(self, context: StepContext) -> tuple:
-        """Boxes [N, P, 4] in px of student and teacher."""
-        traces = context.student, context.teacher
-        return tuple(head.dense_detections(trace)[1] for head, trace in zip(self._heads, traces, strict=True))
 
     def _crop_losses(self, context: StepContext, instances: Instances):
         levels = list(context.feature_levels())
@@ -263,7 +265,7 @@ class GID(Term):
             adapted, teacher, mask
         ) + self.relation_weight * relation_difference(student, teacher, mask)
 
-    def _response_loss(self, context: StepContext, instances: Instances):
+    def _response_loss(self, context: StepContext, instances: Instances, decoded: list):
         best, _, claimed = max_iou_match(
             context.priors.boxes, instances.boxes, instances.mask, context.valid_mask,
             min_pos_iou=0.0, assign_all=True,
@@ -272,12 +274,18 @@ class GID(Term):
         student, teacher = context.student.predictions, context.teacher.predictions
         answers = jt.sigmoid(teacher["cls_logits"]).stop_grad()
         cls = binary_cross_entropy_with_logits(student["cls_logits"], answers)
-        if "box_deltas" in student and "box_deltas" in teacher:
+        if self._has_deltas():
             own, given = student["box_deltas"], teacher["box_deltas"]
         else:
-            strides = context.priors.strides.unsqueeze(-1)
-            own, given = (boxes / strides for boxes in self._decoded(context))
+            own, given = (boxes / context.priors.strides.unsqueeze(-1) for boxes in decoded)
         box = jt.abs(own - given.stop_grad())
         return self.cls_weight * response_difference(cls, positive) + self.box_weight * response_difference(
             box, positive
         )
+
+    def _has_deltas(self) -> bool:
+        """Whether both heads predict deltas that mean the same."""
+        if not all("box_deltas" in head.prediction_shapes() for head in self._heads):
+            return False
+        own, given = (head.box_coder for head in self._heads)
+        return type(own) is type(given) and vars(own) == vars(given)
