@@ -9,7 +9,8 @@ from __future__ import annotations
 from jld.toolchain import jittor as jt
 
 # For each row, with p = softmax(z / T) and shares w: of KL w = softmax(t / T), else the target itself.
-# value = sum w (log w - log p) or -sum w log p, gradient = (p sum w - w) / T.
+# value = sum w (log w - log p) or -sum w log p, gradient = (p sum w - w) / T. The difference of logarithms
+# starts from that of the logits: each alone is large where both rows are nearly equal.
 _CPU_SOURCE = """
     if (in0->num == 0) return;
     const int bins = in0_shape1, is_kl = data["is_kl"];
@@ -18,29 +19,30 @@ _CPU_SOURCE = """
     for (long row = 0; row < in0_shape0; row++) {
         const float *z = in0_p + row * bins, *t = in1_p + row * bins;
         float* gradient = out1_p + row * bins;
-        float z_top = z[0], t_top = t[0], z_total = 0, t_total = 0, shares = 0, value = 0;
+        float z_top = z[0], t_top = t[0], shares = 0;
+        double z_total = 0, t_total = 0, value = 0;
         for (int b = 1; b < bins; b++) {
             z_top = z[b] > z_top ? z[b] : z_top;
             t_top = t[b] > t_top ? t[b] : t_top;
         }
         for (int b = 0; b < bins; b++) z_total += std::exp((z[b] - z_top) * inverse);
-        const float z_log = std::log(z_total);
-        float t_log = 0;
+        const double z_log = std::log(z_total);
+        double t_log = 0;
         if (is_kl) {
             for (int b = 0; b < bins; b++) t_total += std::exp((t[b] - t_top) * inverse);
             t_log = std::log(t_total);
         }
         for (int b = 0; b < bins; b++) {
-            const float log_p = (z[b] - z_top) * inverse - z_log;
-            const float log_w = is_kl ? (t[b] - t_top) * inverse - t_log : 0;
-            const float w = is_kl ? std::exp(log_w) : t[b];
-            value += w * (log_w - log_p);
+            const float w = is_kl ? std::exp((t[b] - t_top) * inverse - (float)t_log) : t[b];
+            const double ratio = is_kl ? ((t[b] - z[b]) - (t_top - z_top)) * inverse + (z_log - t_log)
+                                      : z_log - (z[b] - z_top) * inverse;
+            value += w * ratio;
             shares += w;
             gradient[b] = w;
         }
         out0_p[row] = value;
         for (int b = 0; b < bins; b++) {
-            const float p = std::exp((z[b] - z_top) * inverse - z_log);
+            const float p = std::exp((z[b] - z_top) * inverse - (float)z_log);
             gradient[b] = (p * shares - gradient[b]) * inverse;
         }
     }
@@ -71,10 +73,10 @@ __global__ void soft_targets_kernel(const float* all_z, const float* all_t, floa
     }
     const float z_log = logf(warp_sum(z_total)), t_log = is_kl ? logf(warp_sum(t_total)) : 0;
     for (int b = lane; b < bins; b += 32) {
-        const float log_p = (z[b] - z_top) * inverse - z_log;
-        const float log_w = is_kl ? (t[b] - t_top) * inverse - t_log : 0;
-        const float w = is_kl ? expf(log_w) : t[b];
-        value += w * (log_w - log_p);
+        const float w = is_kl ? expf((t[b] - t_top) * inverse - t_log) : t[b];
+        const float ratio = is_kl ? ((t[b] - z[b]) - (t_top - z_top)) * inverse + (z_log - t_log)
+                                  : z_log - (z[b] - z_top) * inverse;
+        value += w * ratio;
         shares += w;
     }
     value = warp_sum(value), shares = warp_sum(shares);

@@ -168,7 +168,8 @@ def test_terms_of_weight_zero_leave_neither_distiller_nor_cost(weights, batches,
     taught = make_loop(student, batches, one).losses_of(batches[0])
     assert set(taught) == {*plain, "loss_ld_vlr"}
     for name, value in plain.items():
-        np.testing.assert_array_equal(taught[name].numpy(), value.numpy(), err_msg=name)
+        # One more reader of the logits may be fused with what computes a loss: equal up to rounding.
+        np.testing.assert_allclose(taught[name].numpy(), value.numpy(), rtol=1e-6, err_msg=name)
     assert "region/main" not in one.log_values(), "a region that no term asks for is not computed"
 
 
