@@ -11,15 +11,8 @@ from jld.models import Trace
 from jld.registry import build
 from jld.toolchain import jittor as jt
 from tests.assign.scenes import make_targets
+from tests.models.head_scene import BOXES, HEAD, NUM_CELLS, NUM_CLASSES, PADS, SIZES
 
-NUM_CLASSES, SIZES = 3, [(4, 6), (2, 3)]
-NUM_PRIORS = sum(height * width for height, width in SIZES)
-PADS = [(32, 48)] * 3
-BOXES = [
-    np.float32([[2, 3, 20, 16], [10, 8, 46, 30], [1, 1, 9, 8]]),
-    np.float32([[5, 5, 30, 28]]),
-    np.zeros((0, 4), np.float32),
-]
 STDS = (0.1, 0.1, 0.2, 0.2)
 FORMS = {
     "plain": {"box_coder": {"type": "DeltaBoxCoder", "stds": STDS}},
@@ -31,25 +24,20 @@ BOX_KEYS = {"plain": "box_deltas", "distributions": "box_logits"}
 def make_head(**changes):
     section = {
         "type": "ATSSHead",
-        "num_classes": NUM_CLASSES,
-        "in_channels": 4,
-        "feat_channels": 4,
-        "stacked_convs": 1,
         "num_norm_groups": 2,
         "priors": {"type": "AnchorGenerator", "strides": [8, 16], "octave_base_scale": 2},
         "assigner": {"type": "ATSSAssigner", "topk": 4},
         "loss_cls": {"type": "FocalLoss"},
         "loss_bbox": {"type": "GIoULoss", "loss_weight": 2.0},
         "loss_centerness": {"type": "CrossEntropyLoss", "use_sigmoid": True},
-        "nms": {"type": "ClasswiseNMS", "iou_threshold": 0.5},
     }
-    return build(section | changes)
+    return build(HEAD | section | changes)
 
 
 def random_trace(head):
     rng = np.random.default_rng(1)
     predictions = {
-        key: jt.array(rng.normal(0, 0.5, (3, NUM_PRIORS, *shape)).astype(np.float32))
+        key: jt.array(rng.normal(0, 0.5, (3, NUM_CELLS, *shape)).astype(np.float32))
         for key, shape in head.prediction_shapes().items()
     }
     return Trace((), predictions, head.priors.priors(SIZES))
@@ -66,7 +54,7 @@ def test_layers_have_the_published_names_and_shapes(form):
     predictions = head([jt.zeros((2, 4, *size)) for size in SIZES])
     assert list(predictions) == ["cls_logits", "centerness_logits", BOX_KEYS[form]]
     for key, shape in head.prediction_shapes().items():
-        assert list(predictions[key].shape) == [2, NUM_PRIORS, *shape]
+        assert list(predictions[key].shape) == [2, NUM_CELLS, *shape]
 
 
 @pytest.mark.parametrize("options", [{}, FORMS["plain"] | FORMS["distributions"]])
@@ -145,16 +133,16 @@ def test_a_batch_without_objects_trains(form):
 def test_detections_are_ranked_by_score_times_centerness(form):
     head = make_head(**FORMS[form])
     place = 2 * 6 + 3  # row 2, column 3 of the first level: x 24, y 16, a prior of 16 x 16 px
-    values = np.zeros((1, NUM_PRIORS, *head.prediction_shapes()[BOX_KEYS[form]]), np.float32)
+    values = np.zeros((1, NUM_CELLS, *head.prediction_shapes()[BOX_KEYS[form]]), np.float32)
     if form == "plain":
         values[0, place] = (0, 0, 0, math.log(1.5) / 0.2)
         expected = [16, 4, 32, 28]
     else:
         values[0, place, (0, 1, 2, 3), (1, 2, 1, 1)] = 50
         expected = [16, 0, 32, 24]
-    logits = np.full((1, NUM_PRIORS, NUM_CLASSES), -9, np.float32)
+    logits = np.full((1, NUM_CELLS, NUM_CLASSES), -9, np.float32)
     logits[0, place, 1] = -2.5  # 0.076 is above the threshold of 0.05, with its centerness it would not be
-    predictions = (logits, np.full((1, NUM_PRIORS), -1, np.float32), values)
+    predictions = (logits, np.full((1, NUM_CELLS), -1, np.float32), values)
     predictions = dict(zip(head.prediction_shapes(), map(jt.array, predictions), strict=True))
     batch = {"img_ids": [5], "img_shapes": np.float32([[32, 48]]), "scale_factors": np.full((1, 4), 2.0)}
     (found,) = head.detect(Trace((), predictions, head.priors.priors(SIZES)), batch)

@@ -10,32 +10,20 @@ from jld.models import Trace
 from jld.registry import build
 from jld.toolchain import jittor as jt
 from tests.assign.scenes import make_targets
-
-NUM_CLASSES, SIZES = 3, [(4, 6), (2, 3)]
-PADS = [(32, 48)] * 3
-BOXES = [
-    np.float32([[2, 3, 20, 16], [10, 8, 46, 30], [1, 1, 9, 8]]),
-    np.float32([[5, 5, 30, 28]]),
-    np.zeros((0, 4), np.float32),
-]
+from tests.models.head_scene import BOXES, HEAD, NUM_CLASSES, PADS, SIZES
 
 
 def make_head(**changes):
     section = {
         "type": "FCOSHead",
-        "num_classes": NUM_CLASSES,
-        "in_channels": 4,
-        "feat_channels": 4,
-        "stacked_convs": 1,
         "num_norm_groups": 2,
         "priors": {"type": "AnchorGenerator", "strides": [8, 16], "center_offset": 0.5},
         "assigner": {"type": "FCOSAssigner", "regress_ranges": [(-1, 24), (24, 1e8)]},
         "loss_cls": {"type": "FocalLoss"},
         "loss_bbox": {"type": "IoULoss"},
         "loss_centerness": {"type": "CrossEntropyLoss", "use_sigmoid": True},
-        "nms": {"type": "ClasswiseNMS", "iou_threshold": 0.5},
     }
-    return build(section | changes)
+    return build(HEAD | section | changes)
 
 
 FORMS = {"plain": {}, "distributions": {"reg_max": 4, "loss_bbox": {"type": "GIoULoss"}}}

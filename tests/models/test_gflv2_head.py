@@ -9,24 +9,12 @@ from jld.models.heads.gflv2_head import side_statistics
 from jld.registry import build
 from jld.toolchain import jittor as jt
 from tests.assign.scenes import make_targets
-
-NUM_CLASSES, SIZES = 3, [(4, 6), (2, 3)]
-NUM_PRIORS = sum(height * width for height, width in SIZES)
-PADS = [(32, 48)] * 3
-BOXES = [
-    np.float32([[2, 3, 20, 16], [10, 8, 46, 30], [1, 1, 9, 8]]),
-    np.float32([[5, 5, 30, 28]]),
-    np.zeros((0, 4), np.float32),
-]
+from tests.models.head_scene import BOXES, HEAD, NUM_CELLS, NUM_CLASSES, PADS, SIZES
 
 
 def make_head(**changes):
     section = {
         "type": "GFLv2Head",
-        "num_classes": NUM_CLASSES,
-        "in_channels": 4,
-        "feat_channels": 4,
-        "stacked_convs": 1,
         "reg_max": 7,
         "reg_channels": 6,
         "num_norm_groups": 2,
@@ -36,16 +24,15 @@ def make_head(**changes):
         "loss_cls": {"type": "QualityFocalLoss", "use_sigmoid": False},
         "loss_dfl": {"type": "DistributionFocalLoss", "loss_weight": 0.25},
         "loss_bbox": {"type": "GIoULoss", "loss_weight": 2.0},
-        "nms": {"type": "ClasswiseNMS", "iou_threshold": 0.5},
     }
-    return build(section | changes)
+    return build(HEAD | section | changes)
 
 
 def random_trace(head):
     """Predictions without a network before them; the scores do not follow from the logits."""
     rng = np.random.default_rng(1)
     predictions = {
-        key: rng.normal(0, 0.5, (3, NUM_PRIORS, *shape)).astype(np.float32)
+        key: rng.normal(0, 0.5, (3, NUM_CELLS, *shape)).astype(np.float32)
         for key, shape in head.prediction_shapes().items()
     }
     predictions["scores"] = sigmoid(predictions["scores"]).astype(np.float32)
@@ -101,7 +88,7 @@ def test_scores_are_class_probability_times_quality():
     predictions = head(features)
     values = {key: var.numpy() for key, var in predictions.items()}
     for key, shape in head.prediction_shapes().items():
-        assert values[key].shape == (3, NUM_PRIORS, *shape)
+        assert values[key].shape == (3, NUM_CELLS, *shape)
     weights = {name: var.numpy() for name, var in head.state_dict().items() if "reg_conf" in name}
     hidden = sorted_statistics(values["box_logits"], 4, True) @ weights["reg_conf.0.weight"][:, :, 0, 0].T
     hidden = np.maximum(hidden + weights["reg_conf.0.bias"], 0)
@@ -157,7 +144,7 @@ def test_a_batch_without_objects_trains():
 def test_detections_leave_the_extra_channel_out():
     head = make_head()
     trace = random_trace(head)
-    scores = np.zeros((3, NUM_PRIORS, NUM_CLASSES + 1), np.float32)
+    scores = np.zeros((3, NUM_CELLS, NUM_CLASSES + 1), np.float32)
     scores[:, 4, NUM_CLASSES] = 0.9
     scores[1, 4, 2] = 0.6
     predictions = trace.predictions | {"scores": jt.array(scores)}

@@ -9,23 +9,12 @@ from jld.models import Trace
 from jld.registry import build
 from jld.toolchain import jittor as jt
 from tests.assign.scenes import make_targets
-
-NUM_CLASSES, SIZES = 3, [(4, 6), (2, 3)]
-PADS = [(32, 48)] * 3
-BOXES = [
-    np.float32([[2, 3, 20, 16], [10, 8, 46, 30], [1, 1, 9, 8]]),
-    np.float32([[5, 5, 30, 28]]),
-    np.zeros((0, 4), np.float32),
-]
+from tests.models.head_scene import BOXES, HEAD, NUM_CLASSES, PADS, SIZES
 
 
 def make_head(**changes):
     section = {
         "type": "RetinaHead",
-        "num_classes": NUM_CLASSES,
-        "in_channels": 4,
-        "feat_channels": 4,
-        "stacked_convs": 1,
         "priors": {
             "type": "AnchorGenerator",
             "strides": [8, 16],
@@ -37,9 +26,8 @@ def make_head(**changes):
         "box_coder": {"type": "DeltaBoxCoder"},
         "loss_cls": {"type": "FocalLoss"},
         "loss_bbox": {"type": "L1Loss"},
-        "nms": {"type": "ClasswiseNMS", "iou_threshold": 0.5},
     }
-    return build(section | changes)
+    return build(HEAD | section | changes)
 
 
 FORMS = {
