@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from jld.models.layers import init_normal
+from jld.ops.conv2d import Conv2d
 from jld.toolchain import jittor as jt
 
 DIVISORS = ("values", "cells")
@@ -38,7 +39,7 @@ def conv_adapters(
         std: spread of the initial weights, bias 0; None: the layer's usual initial values.
     """
     adapters = {
-        level: jt.nn.Conv(student_channels, teacher_channels, kernel, padding=kernel // 2) for level in levels
+        level: Conv2d(student_channels, teacher_channels, kernel, padding=kernel // 2) for level in levels
     }
     if std is not None:
         for conv in adapters.values():

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from jld.ops.conv2d import Conv2d
 from jld.toolchain import jittor as jt
-
-nn = jt.nn
 
 
 class NonLocalBlock(jt.Module):
@@ -23,10 +22,10 @@ class NonLocalBlock(jt.Module):
     """
 
     def __init__(self, channels: int, inner_channels: int, pooling: int):
-        self.theta = nn.Conv(channels, inner_channels, 1)
-        self.phi = nn.Conv(channels, inner_channels, 1)
-        self.g = nn.Conv(channels, inner_channels, 1)
-        self.out = nn.Conv(inner_channels, channels, 1)
+        self.theta = Conv2d(channels, inner_channels, 1)
+        self.phi = Conv2d(channels, inner_channels, 1)
+        self.g = Conv2d(channels, inner_channels, 1)
+        self.out = Conv2d(inner_channels, channels, 1)
         self.bn_weight, self.bn_bias = jt.zeros((channels,)), jt.zeros((channels,))
         self.pooling = pooling
 

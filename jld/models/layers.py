@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 from jld.ops.channel_affine import channel_affine
+from jld.ops.conv2d import Conv2d
 from jld.ops.group_norm import group_norm
 from jld.toolchain import jittor as jt
 from jld.utils.distributed import mean_over_ranks
@@ -96,7 +97,7 @@ class ConvModule(jt.Module):
         bias: bool | None = None,
         relu: bool = False,
     ):
-        self.conv = nn.Conv(
+        self.conv = Conv2d(
             in_channels,
             out_channels,
             kernel_size,

@@ -9,9 +9,8 @@ Source: arXiv:1703.06211; order of the offset channels as in mmcv (y before x, p
 
 from __future__ import annotations
 
+from jld.ops.conv2d import Conv2d, conv2d
 from jld.toolchain import jittor as jt
-
-nn = jt.nn
 
 # One item = one entry of the columns [N, D, taps, positions] (forward and input gradient) or one tap at one
 # position (offset gradient). Shared word for word by the CPU and the CUDA build.
@@ -259,7 +258,7 @@ def deform_conv2d(
         "dilation_w": dilation[1],
     }  # data of the operator, not part of its source: other sizes do not compile again
     columns = _Columns.apply(x.float32(), offset.float32(), geometry)  # [N, D * taps, H', W']
-    return nn.conv2d(columns, weight.reshape((out_channels, -1, 1, 1)), groups=groups)
+    return conv2d(columns, weight.reshape((out_channels, -1, 1, 1)), groups=groups)
 
 
 class DeformConv(jt.Module):
@@ -282,7 +281,7 @@ class DeformConv(jt.Module):
         bias: bool = False,
     ):
         """Arguments as those of an ordinary convolution; the offset convolution is never grouped."""
-        plain = nn.Conv(in_channels, out_channels, kernel_size, groups=groups, bias=bias)
+        plain = Conv2d(in_channels, out_channels, kernel_size, groups=groups, bias=bias)
         self.weight, self.bias = plain.weight, plain.bias
         self.geometry = {
             "stride": (stride, stride),
@@ -291,7 +290,7 @@ class DeformConv(jt.Module):
             "groups": groups,
             "deform_groups": deform_groups,
         }
-        self.conv_offset = nn.Conv(
+        self.conv_offset = Conv2d(
             in_channels,
             deform_groups * 2 * kernel_size**2,
             kernel_size,

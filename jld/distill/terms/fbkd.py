@@ -9,6 +9,7 @@ from jld.distill.context import StepContext
 from jld.distill.maps import shared_levels
 from jld.distill.non_local import NonLocalBlock
 from jld.distill.terms.base import Term
+from jld.ops.conv2d import Conv2d
 from jld.registry import TERMS
 from jld.toolchain import jittor as jt
 
@@ -43,10 +44,10 @@ class LevelAdapters(jt.Module):
 
     def __init__(self, channels: tuple[int, int], inner_channels: int, pooling: int):
         own, given = channels
-        self.feature = nn.Conv(own, given, 1)
+        self.feature = Conv2d(own, given, 1)
         self.channel = nn.Linear(own, given)
-        self.spatial = nn.Conv(1, 1, 3, padding=1)
-        self.non_local = nn.Conv(own, given, 1)
+        self.spatial = Conv2d(1, 1, 3, padding=1)
+        self.non_local = Conv2d(own, given, 1)
         self.student_block = NonLocalBlock(own, inner_channels, pooling)
         self.teacher_block = NonLocalBlock(given, inner_channels, pooling)
 

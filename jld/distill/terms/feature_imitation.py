@@ -12,6 +12,7 @@ from jld.distill.context import StepContext
 from jld.distill.reduction import level_membership
 from jld.distill.terms.base import RegionTerm
 from jld.errors import ConfigError
+from jld.ops.conv2d import Conv2d
 from jld.registry import TERMS
 from jld.toolchain import jittor as jt
 
@@ -115,7 +116,7 @@ def _make_adapter(adapter: str, student_channels: int | None, teacher_channels: 
     if student_channels is None or teacher_channels is None:
         raise ConfigError("FeatureImitation: an adapter needs student_channels and teacher_channels.")
     kernel = ADAPTER_KERNELS[adapter]
-    return jt.nn.Conv(student_channels, teacher_channels, kernel, padding=kernel // 2)
+    return Conv2d(student_channels, teacher_channels, kernel, padding=kernel // 2)
 
 
 def once_per_cell(weights, num_per_cell: int):

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from jld.errors import ConfigError
 from jld.models.backbones.resnet import ResNet, conv3x3
 from jld.models.layers import BatchNorm
+from jld.ops.conv2d import Conv2d
 from jld.registry import BACKBONES
 from jld.toolchain import jittor as jt
 
@@ -36,13 +37,13 @@ class Bottle2neck(jt.Module):
     ):
         # style exists only in a ResNet; here the stride is always on the 3x3 convolutions.
         self.is_first, self.width = downsample is not None, width
-        self.conv1 = nn.Conv(in_channels, width * scales, 1, bias=False)
+        self.conv1 = Conv2d(in_channels, width * scales, 1, bias=False)
         self.bn1 = BatchNorm(width * scales, fixed_statistics=fixed_statistics)
         parts = range(scales - 1)
         self.convs = nn.Sequential(*(conv3x3(width, stride, 1, dcn) for _ in parts))
         self.bns = nn.Sequential(*(BatchNorm(width, fixed_statistics=fixed_statistics) for _ in parts))
         self.pool = None if stride == 1 else nn.AvgPool2d(3, stride, padding=1)
-        self.conv3 = nn.Conv(width * scales, channels * self.expansion, 1, bias=False)
+        self.conv3 = Conv2d(width * scales, channels * self.expansion, 1, bias=False)
         self.bn3 = BatchNorm(channels * self.expansion, fixed_statistics=fixed_statistics)
         self.downsample = downsample
 
@@ -129,7 +130,7 @@ class Res2Net(ResNet):
             (channels // 2, channels, 1),
         ):
             layers += [
-                nn.Conv(in_channels, out_channels, 3, stride=stride, padding=1, bias=False),
+                Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False),
                 BatchNorm(out_channels, fixed_statistics=fixed_statistics),
                 nn.ReLU(),
             ]
@@ -152,6 +153,6 @@ class Res2Net(ResNet):
         pool = nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False)
         return nn.Sequential(
             pool,
-            nn.Conv(in_channels, out_channels, 1, bias=False),
+            Conv2d(in_channels, out_channels, 1, bias=False),
             BatchNorm(out_channels, fixed_statistics=fixed_statistics),
         )

@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from jld.errors import ConfigError, suggestion
 from jld.models.layers import BatchNorm, init_kaiming_normal
 from jld.models.pretrained import load_backbone_weights
+from jld.ops.conv2d import Conv2d
 from jld.ops.deform_conv import DeformConv
 from jld.registry import BACKBONES
 from jld.toolchain import jittor as jt
@@ -31,7 +32,7 @@ class BasicBlock(jt.Module):
         self, in_channels, channels, *, stride, downsample, fixed_statistics, dcn, width, style, groups
     ):
         # width, style and groups exist only in a bottleneck; both blocks are built by one function.
-        self.conv1 = nn.Conv(in_channels, channels, 3, stride=stride, padding=1, bias=False)
+        self.conv1 = Conv2d(in_channels, channels, 3, stride=stride, padding=1, bias=False)
         self.bn1 = BatchNorm(channels, fixed_statistics=fixed_statistics)
         self.conv2 = conv3x3(channels, 1, 1, dcn)
         self.bn2 = BatchNorm(channels, fixed_statistics=fixed_statistics)
@@ -58,11 +59,11 @@ class Bottleneck(jt.Module):
         self, in_channels, channels, *, stride, downsample, fixed_statistics, dcn, width, style, groups
     ):
         first, second = (1, stride) if style == "pytorch" else (stride, 1)
-        self.conv1 = nn.Conv(in_channels, width, 1, stride=first, bias=False)
+        self.conv1 = Conv2d(in_channels, width, 1, stride=first, bias=False)
         self.bn1 = BatchNorm(width, fixed_statistics=fixed_statistics)
         self.conv2 = conv3x3(width, second, groups, dcn)
         self.bn2 = BatchNorm(width, fixed_statistics=fixed_statistics)
-        self.conv3 = nn.Conv(width, channels * self.expansion, 1, bias=False)
+        self.conv3 = Conv2d(width, channels * self.expansion, 1, bias=False)
         self.bn3 = BatchNorm(channels * self.expansion, fixed_statistics=fixed_statistics)
         self.downsample = downsample
 
@@ -83,7 +84,7 @@ def conv3x3(channels: int, stride: int, groups: int, dcn: Mapping[str, int] | No
     """3x3 convolution of a block without bias, deformable where `dcn` is given."""
     options = {"stride": stride, "padding": 1, "groups": groups, "bias": False}
     if dcn is None:
-        return nn.Conv(channels, channels, 3, **options)
+        return Conv2d(channels, channels, 3, **options)
     return DeformConv(channels, channels, 3, deform_groups=dcn.get("deform_groups", 1), **options)
 
 
@@ -179,7 +180,7 @@ class ResNet(jt.Module):
 
     def _build_stem(self, channels: int, fixed_statistics: bool) -> list[jt.Module]:
         """Makes the layers of `_stem` and returns them."""
-        self.conv1 = nn.Conv(3, channels, 7, stride=2, padding=3, bias=False)
+        self.conv1 = Conv2d(3, channels, 7, stride=2, padding=3, bias=False)
         self.bn1 = BatchNorm(channels, fixed_statistics=fixed_statistics)
         return [self.conv1, self.bn1]
 
@@ -219,14 +220,14 @@ class ResNet(jt.Module):
     def _shortcut(in_channels: int, out_channels: int, stride: int, fixed_statistics: bool) -> nn.Sequential:
         """What fits the input of a stage to its output."""
         return nn.Sequential(
-            nn.Conv(in_channels, out_channels, 1, stride=stride, bias=False),
+            Conv2d(in_channels, out_channels, 1, stride=stride, bias=False),
             BatchNorm(out_channels, fixed_statistics=fixed_statistics),
         )
 
     def _init_weights(self, zero_init_residual: bool) -> None:
         for name, module in self.named_modules():
             # Offset convolutions stay at zero: a deformable convolution starts as the ordinary one.
-            if isinstance(module, nn.Conv | DeformConv) and not name.endswith("conv_offset"):
+            if isinstance(module, Conv2d | DeformConv) and not name.endswith("conv_offset"):
                 init_kaiming_normal(module)
             elif zero_init_residual and hasattr(module, "last_norm"):
                 module.last_norm.weight = jt.zeros(module.last_norm.weight.shape)

@@ -23,6 +23,7 @@ from jld.models.layers import Scale, init_normal, prior_probability_bias
 from jld.models.postprocess import Postprocess
 from jld.models.targets import Targets
 from jld.models.trace import Trace
+from jld.ops.conv2d import Conv2d
 from jld.registry import HEADS
 from jld.toolchain import jittor as jt
 from jld.utils.distributed import mean_over_ranks
@@ -99,9 +100,9 @@ class ATSSHead(DenseHead):
         self.cls_convs = conv_tower(in_channels, feat_channels, stacked_convs, num_norm_groups)
         self.reg_convs = conv_tower(in_channels, feat_channels, stacked_convs, num_norm_groups)
         cells, per_prior = priors.num_per_cell, self.num_sides * (1 if reg_max is None else reg_max + 1)
-        self.atss_cls = nn.Conv(feat_channels, cells * num_classes, 3, padding=1)
-        self.atss_reg = nn.Conv(feat_channels, cells * per_prior, 3, padding=1)
-        self.atss_centerness = nn.Conv(feat_channels, cells, 3, padding=1)
+        self.atss_cls = Conv2d(feat_channels, cells * num_classes, 3, padding=1)
+        self.atss_reg = Conv2d(feat_channels, cells * per_prior, 3, padding=1)
+        self.atss_centerness = Conv2d(feat_channels, cells, 3, padding=1)
         self.scales = nn.Sequential(*(Scale() for _ in priors.strides))
         init_normal(self.atss_cls, bias=prior_probability_bias(0.01))
         init_normal(self.atss_reg)

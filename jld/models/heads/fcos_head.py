@@ -17,6 +17,7 @@ from jld.models.layers import Scale, init_normal, prior_probability_bias
 from jld.models.postprocess import Postprocess
 from jld.models.targets import Targets
 from jld.models.trace import Trace
+from jld.ops.conv2d import Conv2d
 from jld.ops.expectation import expected_bins
 from jld.registry import HEADS
 from jld.toolchain import jittor as jt
@@ -94,9 +95,9 @@ class FCOSHead(DenseHead):
             for _ in range(2)
         )
         per_prior = self.num_sides * (1 if reg_max is None else reg_max + 1)
-        self.conv_cls = nn.Conv(feat_channels, num_classes, 3, padding=1)
-        self.conv_reg = nn.Conv(feat_channels, per_prior, 3, padding=1)
-        self.conv_centerness = nn.Conv(feat_channels, 1, 3, padding=1)
+        self.conv_cls = Conv2d(feat_channels, num_classes, 3, padding=1)
+        self.conv_reg = Conv2d(feat_channels, per_prior, 3, padding=1)
+        self.conv_centerness = Conv2d(feat_channels, 1, 3, padding=1)
         self.scales = nn.Sequential(*(Scale() for _ in priors.strides))
         init_normal(self.conv_cls, bias=prior_probability_bias(0.01))
         init_normal(self.conv_reg)

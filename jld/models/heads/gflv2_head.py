@@ -17,6 +17,7 @@ from jld.models.layers import Scale, init_normal, prior_probability_bias
 from jld.models.postprocess import Postprocess
 from jld.models.targets import Targets
 from jld.models.trace import Trace
+from jld.ops.conv2d import Conv2d
 from jld.registry import HEADS
 from jld.toolchain import jittor as jt
 
@@ -94,11 +95,11 @@ class GFLv2Head(DenseHead):
         cells = priors.num_per_cell
         self.cls_convs = conv_tower(in_channels, feat_channels, stacked_convs, num_norm_groups)
         self.reg_convs = conv_tower(in_channels, feat_channels, stacked_convs, num_norm_groups)
-        self.gfl_cls = nn.Conv(feat_channels, cells * self.num_channels, 3, padding=1)
-        self.gfl_reg = nn.Conv(feat_channels, cells * self.num_sides * (reg_max + 1), 3, padding=1)
+        self.gfl_cls = Conv2d(feat_channels, cells * self.num_channels, 3, padding=1)
+        self.gfl_reg = Conv2d(feat_channels, cells * self.num_sides * (reg_max + 1), 3, padding=1)
         statistics = self.num_sides * (reg_topk + int(add_mean))
         self.reg_conf = nn.Sequential(
-            nn.Conv(statistics, reg_channels, 1), nn.ReLU(), nn.Conv(reg_channels, 1, 1), nn.Sigmoid()
+            Conv2d(statistics, reg_channels, 1), nn.ReLU(), Conv2d(reg_channels, 1, 1), nn.Sigmoid()
         )
         self.scales = nn.Sequential(*(Scale() for _ in priors.strides))
         init_normal(self.gfl_cls, bias=prior_probability_bias(0.01))

@@ -21,10 +21,9 @@ from jld.models.layers import init_normal, prior_probability_bias
 from jld.models.postprocess import Postprocess
 from jld.models.targets import Targets
 from jld.models.trace import Trace
+from jld.ops.conv2d import Conv2d
 from jld.registry import HEADS
 from jld.toolchain import jittor as jt
-
-nn = jt.nn
 
 
 @HEADS.register
@@ -93,8 +92,8 @@ class RetinaHead(DenseHead):
         self.reg_convs = conv_tower(in_channels, feat_channels, stacked_convs, None)
         self._family = "retina" if reg_max is None else "atss"
         cells, per_prior = priors.num_per_cell, self.num_sides * (1 if reg_max is None else reg_max + 1)
-        last_cls = nn.Conv(feat_channels, cells * num_classes, 3, padding=1)
-        last_reg = nn.Conv(feat_channels, cells * per_prior, 3, padding=1)
+        last_cls = Conv2d(feat_channels, cells * num_classes, 3, padding=1)
+        last_reg = Conv2d(feat_channels, cells * per_prior, 3, padding=1)
         init_normal(last_cls, bias=prior_probability_bias(0.01))
         init_normal(last_reg)
         setattr(self, f"{self._family}_cls", last_cls)

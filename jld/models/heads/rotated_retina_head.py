@@ -23,11 +23,10 @@ from jld.models.layers import init_normal, prior_probability_bias
 from jld.models.postprocess import RotatedPostprocess
 from jld.models.targets import Targets
 from jld.models.trace import Trace
+from jld.ops.conv2d import Conv2d
 from jld.ops.expectation import expected_values
 from jld.registry import HEADS
 from jld.toolchain import jittor as jt
-
-nn = jt.nn
 
 BOX_NORMALIZERS = ("positives", "positives_per_level")
 
@@ -109,8 +108,8 @@ class RotatedRetinaHead(DenseHead):
         self.reg_convs = conv_tower(in_channels, feat_channels, stacked_convs, None)
         cells, padding = priors.num_per_cell, kernel_size // 2
         per_prior = self.num_sides * (1 if reg_max is None else reg_max + 1)
-        self.retina_cls = nn.Conv(feat_channels, cells * num_classes, kernel_size, padding=padding)
-        self.retina_reg = nn.Conv(feat_channels, cells * per_prior, kernel_size, padding=padding)
+        self.retina_cls = Conv2d(feat_channels, cells * num_classes, kernel_size, padding=padding)
+        self.retina_reg = Conv2d(feat_channels, cells * per_prior, kernel_size, padding=padding)
         init_normal(self.retina_cls, bias=prior_probability_bias(0.01))
         init_normal(self.retina_reg)
 

@@ -1,0 +1,71 @@
+"""Convolution of maps by whichever way is fastest for its shape and device."""
+
+from __future__ import annotations
+
+import os
+
+from jld.ops.pointwise_conv import pointwise_conv
+from jld.ops.winograd_conv import winograd_conv
+from jld.toolchain import jittor as jt
+
+# Fewer tiles of 4x4 results do not pay for the evaluation of the weights, narrow maps not for the products.
+WINOGRAD_TILES, WINOGRAD_CHANNELS = 48, 32
+# Set to 0 it leaves 3x3 convolutions to oneDNN, whose rounding errors are a fifth.
+SWITCH = "JLD_WINOGRAD"
+
+
+class Conv2d(jt.nn.Conv):
+    """Jittor's convolution layer, parameters `weight` and `bias`, computed by `conv2d`."""
+
+    def execute(self, x: jt.Var) -> jt.Var:
+        """[N, D, H, W] to [N, D', H', W'].
+
+        Raises:
+            ValueError: the map has another number of channels.
+        """
+        if x.shape[1] != self.in_channels:
+            raise ValueError(f"a convolution of {self.in_channels} channels got a map of {x.shape[1]}.")
+        options = {name: getattr(self, name) for name in ("stride", "padding", "dilation", "groups")}
+        y = conv2d(x, self.weight, **options)
+        return y if self.bias is None else y + self.bias.broadcast(y, [0, 2, 3])
+
+
+def conv2d(
+    x: jt.Var,
+    weight: jt.Var,
+    *,
+    stride: tuple[int, int] = (1, 1),
+    padding: tuple[int, int] = (0, 0),
+    dilation: tuple[int, int] = (1, 1),
+    groups: int = 1,
+) -> jt.Var:
+    """Convolution without a bias.
+
+    On the CPU 1x1 filters become matrix products and 3x3 filters over many pixels and channels use Winograd's
+    minimal filtering; everything else, and everything on a GPU, is the library's that Jittor calls.
+
+    Args:
+        x: [N, I, H, W]
+        weight: [O, I / groups, h, w]
+    Returns:
+        [N, O, H', W']
+    """
+    if groups == 1 and stride == dilation == (1, 1) and _is_on_onednn(x, weight):
+        filters = tuple(weight.shape[2:]), padding
+        if filters == ((1, 1), (0, 0)):
+            return pointwise_conv(x, weight)
+        if filters == ((3, 3), (1, 1)) and _pays_for_winograd(x, weight):
+            return winograd_conv(x, weight)
+    return jt.nn.conv2d(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
+
+
+def _is_on_onednn(x: jt.Var, weight: jt.Var) -> bool:
+    is_cpu = not jt.flags.use_cuda and jt.mkl_ops is not None
+    return is_cpu and str(x.dtype) == str(weight.dtype) == "float32"
+
+
+def _pays_for_winograd(x: jt.Var, weight: jt.Var) -> bool:
+    images, channels, height, width = x.shape
+    tiles = images * ((height + 3) // 4) * ((width + 3) // 4)
+    is_wide = min(channels, weight.shape[0]) >= WINOGRAD_CHANNELS
+    return is_wide and tiles >= WINOGRAD_TILES and os.environ.get(SWITCH) != "0"

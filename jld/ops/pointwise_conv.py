@@ -1,0 +1,57 @@
+"""1x1 convolution on the CPU as matrix products on the maps as they lie in memory.
+
+oneDNN's convolution copies every map into a layout of its own and its result back, which costs as much as
+the few multiplications of a 1x1 filter.
+"""
+
+from __future__ import annotations
+
+from jld.ops.sgemm import DECLARATION
+from jld.toolchain import jittor as jt
+
+# in0: map [N, D, H, W], in1: weights [O, I], transposed for the gradient of the map; out0: [N, D', H, W].
+_CONVOLVE = """
+    const bool transposed = data["transposed"];
+    const long area = (long)in0_shape2 * in0_shape3;
+    for (long n = 0; n < in0_shape0; n++)
+        dnnl_sgemm(transposed ? 'T' : 'N', 'N', out0_shape1, area, in0_shape1, 1, in1_p, in1_shape1,
+                   in0_p + n * in0_shape1 * area, area, 0, out0_p + n * out0_shape1 * area, area);
+"""
+
+
+def _convolve(x, weight, channels: int, *, transposed: bool):
+    shape = (x.shape[0], channels, *x.shape[2:])
+    data = {"transposed": int(transposed)}
+    return jt.code(shape, "float32", [x, weight], data=data, cpu_header=DECLARATION, cpu_src=_CONVOLVE)
+
+
+class _PointwiseConv(jt.Function):
+    """The operator with gradients to both inputs."""
+
+    def execute(self, x, weight):
+        self.saved = x, weight
+        return _convolve(x, weight, weight.shape[0], transposed=False)
+
+    def grad(self, dy):
+        x, weight = self.saved
+        dx = _convolve(dy, weight, weight.shape[1], transposed=True)
+        # Here oneDNN's own layout wins: its products sum along an axis as long as the map.
+        return dx, jt.mkl_ops.mkl_conv_backward_w(x, dy, 1, 1, 1, 1, 0, 0, 1, 1)
+
+
+def pointwise_conv(x, weight):
+    """1x1 convolution with stride 1, on the CPU.
+
+    Args:
+        x: [N, I, H, W] float32.
+        weight: [O, I, 1, 1] float32.
+    Returns:
+        [N, O, H, W]
+    Raises:
+        ValueError: the shapes do not fit.
+    """
+    if len(x.shape) != 4 or tuple(weight.shape[1:]) != (x.shape[1], 1, 1):
+        raise ValueError(
+            f"pointwise_conv: map {tuple(x.shape)} and weights {tuple(weight.shape)} do not fit."
+        )
+    return _PointwiseConv.apply(x, weight)

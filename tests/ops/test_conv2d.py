@@ -1,0 +1,156 @@
+"""Convolutions against float64 NumPy, and which of them is chosen."""
+
+import numpy as np
+import pytest
+
+from jld.ops import conv2d as choice
+from jld.ops.conv2d import Conv2d, conv2d
+from jld.ops.pointwise_conv import pointwise_conv
+from jld.ops.winograd_conv import winograd_conv
+from jld.toolchain import jittor as jt
+
+needs_onednn = pytest.mark.skipif(jt.mkl_ops is None, reason="oneDNN is not installed")
+
+
+def correlate(x, weight):
+    """Stride 1, padded to the same size: [N, I, H, W], [O, I, k, k] to [N, O, H, W] in float64."""
+    kernel, (height, width) = weight.shape[2], x.shape[2:]
+    padded = np.pad(x.astype(np.float64), ((0, 0), (0, 0), *[(kernel // 2,) * 2] * 2))
+    y = np.zeros((x.shape[0], weight.shape[0], height, width))
+    for i in range(kernel):
+        for j in range(kernel):
+            shifted = padded[:, :, i : i + height, j : j + width]
+            y += np.einsum("oc,nchw->nohw", weight[:, :, i, j].astype(np.float64), shifted, optimize=True)
+    return y
+
+
+def gradients(x, weight, dy):
+    """Of sum(y dy), to the map and to the weights: both are correlations themselves."""
+    turned = weight[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
+    kernel, (height, width) = weight.shape[2], x.shape[2:]
+    padded = np.pad(x.astype(np.float64), ((0, 0), (0, 0), *[(kernel // 2,) * 2] * 2))
+    dweight = np.empty(weight.shape)
+    for i in range(kernel):
+        for j in range(kernel):
+            shifted = padded[:, :, i : i + height, j : j + width]
+            dweight[:, :, i, j] = np.einsum("nohw,nchw->oc", dy.astype(np.float64), shifted, optimize=True)
+    return correlate(dy, turned), dweight
+
+
+def arrays(images, inputs, outputs, height, width, kernel):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((images, inputs, height, width))
+    weight = rng.standard_normal((outputs, inputs, kernel, kernel)) / np.sqrt(inputs * kernel**2)
+    dy = rng.standard_normal((images, outputs, height, width))
+    return [v.astype(np.float32) for v in (x, weight, dy)]
+
+
+def assert_near(var, expected, error):
+    """No value is further off than this share of the typical value."""
+    assert np.abs(var.numpy() - expected).max() < error * np.sqrt((expected**2).mean())
+
+
+@needs_onednn
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (1, 3, 5, 4, 4),
+        (2, 16, 8, 7, 9),
+        (1, 40, 33, 1, 18),
+        # More rows of tiles than are worked on at a time; the last chunk is shorter.
+        (1, 8, 9, 182, 1021),
+    ],
+)
+def test_winograd_values_and_gradients(shape):
+    x, weight, dy = arrays(*shape, 3)
+    vars = [jt.array(v) for v in (x, weight)]
+    y = winograd_conv(*vars)
+    assert_near(y, correlate(x, weight), 3e-5)
+    for gradient, expected in zip(
+        jt.grad((y * jt.array(dy)).sum(), vars), gradients(x, weight, dy), strict=True
+    ):
+        assert_near(gradient, expected, 6e-5)
+
+
+@needs_onednn
+def test_winograd_loses_little_of_a_wide_sum():
+    """A layer of a head: errors of a few millionths of the results' spread."""
+    x, weight, _ = arrays(1, 256, 64, 24, 24, 3)
+    expected = correlate(x, weight)
+    difference = winograd_conv(jt.array(x), jt.array(weight)).numpy() - expected
+    assert np.sqrt((difference**2).mean()) < 3e-6 * expected.std()
+
+
+@needs_onednn
+@pytest.mark.parametrize("shape", [(1, 3, 5, 4, 4), (2, 32, 20, 7, 9)])
+def test_pointwise_values_and_gradients(shape):
+    x, weight, dy = arrays(*shape, 1)
+    vars = [jt.array(v) for v in (x, weight)]
+    y = pointwise_conv(*vars)
+    assert_near(y, correlate(x, weight), 5e-6)
+    for gradient, expected in zip(
+        jt.grad((y * jt.array(dy)).sum(), vars), gradients(x, weight, dy), strict=True
+    ):
+        assert_near(gradient, expected, 5e-6)
+
+
+@pytest.mark.parametrize("operator, kernel", [(winograd_conv, 3), (pointwise_conv, 1)])
+def test_shapes_that_do_not_fit_are_refused(operator, kernel):
+    x = jt.ones((1, 4, 8, 8))
+    with pytest.raises(ValueError, match="do not fit"):
+        operator(x, jt.ones((2, 3, kernel, kernel)))
+    with pytest.raises(ValueError, match="do not fit"):
+        operator(x, jt.ones((2, 4, 2, kernel)))
+
+
+@pytest.fixture
+def chosen(monkeypatch):
+    """Names of the operators that `conv2d` calls."""
+    calls = []
+    for name in ("winograd_conv", "pointwise_conv"):
+        operator = getattr(choice, name)
+        monkeypatch.setattr(
+            choice, name, lambda *args, name=name, operator=operator: calls.append(name) or operator(*args)
+        )
+    return calls
+
+
+@needs_onednn
+@pytest.mark.parametrize(
+    "channels, size, kernel, options, expected",
+    [
+        (32, 28, 3, {"padding": (1, 1)}, "winograd_conv"),
+        (32, 12, 3, {"padding": (1, 1)}, None),
+        (31, 28, 3, {"padding": (1, 1)}, None),
+        (32, 28, 3, {}, None),
+        (32, 28, 3, {"padding": (1, 1), "stride": (2, 2)}, None),
+        (32, 28, 3, {"padding": (1, 1), "dilation": (2, 2)}, None),
+        (32, 28, 3, {"padding": (1, 1), "groups": 2}, None),
+        (32, 9, 1, {}, "pointwise_conv"),
+        (32, 9, 1, {"stride": (2, 2)}, None),
+        (32, 9, 1, {"padding": (1, 1)}, None),
+    ],
+)
+def test_the_operator_follows_from_the_form(chosen, channels, size, kernel, options, expected):
+    x, weight, _ = arrays(1, channels, 34, size, size, kernel)
+    if "groups" in options:
+        weight = weight[:, : channels // options["groups"]]
+    y = conv2d(jt.array(x), jt.array(weight), **options)
+    assert chosen == ([expected] if expected else [])
+    assert_near(y, jt.nn.conv2d(jt.array(x), jt.array(weight), **options).numpy(), 3e-5)
+
+
+def test_winograd_can_be_switched_off(chosen, monkeypatch):
+    monkeypatch.setenv(choice.SWITCH, "0")
+    x, weight, _ = arrays(1, 32, 32, 28, 28, 3)
+    conv2d(jt.array(x), jt.array(weight), padding=(1, 1))
+    assert not chosen
+
+
+def test_layer_adds_its_bias_and_names_wrong_channels():
+    layer = Conv2d(4, 2, 1)
+    x = np.random.default_rng(0).standard_normal((1, 4, 3, 3)).astype(np.float32)
+    expected = correlate(x, layer.weight.numpy()) + layer.bias.numpy()[:, None, None]
+    assert_near(layer(jt.array(x)), expected, 5e-6)
+    with pytest.raises(ValueError, match="4 channels got a map of 3"):
+        layer(jt.ones((1, 3, 2, 2)))
