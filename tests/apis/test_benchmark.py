@@ -192,11 +192,13 @@ def test_convolution_table():
     shape = Convolution(1, 4, 8, 6, 5, 3, 2)
     assert shape.operations() == 2 * 5 * 4 * 3 * 4 * 9
     report = benchmark_convolutions(TINY, shapes=[shape])
-    ((name, forward, speed, both),) = report.rows
-    assert name == "1x4x8x6 -> 5, 3x3 / 2"
+    assert [row[0] for row in report.rows] == [
+        f"1x4x8x6 -> 5, 3x3 / 2, {name}" for name in ("jld", "library")
+    ]
+    (_, forward, speed, ratio, *_), (_, library, *_) = report.rows
     assert speed == pytest.approx(shape.operations() / forward.cpu_median / 1e6)
-    assert both.median > 0
-    assert len(report.as_text().splitlines()) == 4
+    assert ratio == pytest.approx(forward.cpu_median / library.cpu_median)
+    assert len(report.as_text().splitlines()) == 5
 
 
 def test_a_rotated_step_is_measured_with_its_own_terms():

@@ -1,4 +1,4 @@
-"""How fast two parts are: assignment with its regions, plain convolutions."""
+"""How fast two parts are: assignment with its regions, convolutions beside the library's."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
-from jld.apis.benchmark.clock import TIMING_COLUMNS, loaded_kernels, measure, peak_memory_mib
+from jld.apis.benchmark.clock import TIMING_COLUMNS, Timing, loaded_kernels, measure, peak_memory_mib
 from jld.apis.benchmark.report import Report
 from jld.apis.benchmark.scene import Settings, make_student, random_batch
 from jld.assign.regions.valuable import ValuableLocalizationRegion
 from jld.models.targets import Targets
+from jld.ops.conv2d import Conv2d
 from jld.toolchain import jittor as jt
 
 OBJECT_COUNTS = (20, 100)
@@ -53,6 +54,8 @@ CONVOLUTIONS = (
     Convolution(2, 512, 16, 16, 512, 3),
     Convolution(2, 256, 64, 64, 256, 3),
     Convolution(2, 256, 64, 64, 256, 1),
+    Convolution(2, 64, 128, 128, 256, 1),
+    Convolution(2, 1024, 32, 32, 256, 1),
 )
 
 
@@ -88,25 +91,36 @@ def benchmark_assignment(settings: Settings, object_counts: Sequence[int] = OBJE
 
 
 def benchmark_convolutions(settings: Settings, shapes: Sequence[Convolution] = CONVOLUTIONS) -> Report:
-    """Convolutions forward, and forward with both gradients: one row per shape, for comparing libraries."""
+    """The network's convolution and Jittor's own in turn: two rows per shape, forward and with gradients."""
     rows = []
     for shape in shapes:
-        layer = jt.nn.Conv(
-            shape.in_channels, shape.out_channels, shape.kernel, shape.stride, shape.kernel // 2, bias=False
-        )
+        form = shape.in_channels, shape.out_channels, shape.kernel, shape.stride, shape.kernel // 2
+        layers = {"jld": Conv2d(*form, bias=False), "library": jt.nn.Conv(*form, bias=False)}
         x = jt.randn((shape.batch, shape.in_channels, shape.height, shape.width))
         jt.sync_all(True)
-
-        def forward() -> Any:
-            with jt.no_grad():
-                return layer(x)  # noqa: B023
-
-        def forward_backward() -> Any:
-            y = layer(x)  # noqa: B023
-            return jt.grad((y * y).sum(), [x, layer.weight])  # noqa: B023
-
-        timing = measure(forward, settings.steps, settings.warmup)
-        speed = shape.operations() / timing.cpu_median / 1e6
-        rows.append((str(shape), timing, speed, measure(forward_backward, settings.steps, settings.warmup)))
-    columns = ("convolution", *TIMING_COLUMNS, "GFLOP/CPU s", "with gradients ms", *TIMING_COLUMNS[1:])
+        timings = [_measure_convolution(layer, x, settings) for layer in layers.values()]
+        for name, (forward, both) in zip(layers, timings, strict=True):
+            speed = shape.operations() / forward.cpu_median / 1e6
+            ratios = [
+                own.cpu_median / other.cpu_median
+                for own, other in zip((forward, both), timings[1], strict=True)
+            ]
+            rows.append((f"{shape}, {name}", forward, speed, ratios[0], both, ratios[1]))
+    columns = ("convolution", *TIMING_COLUMNS, "GFLOP/CPU s", "/ library")
+    columns += ("with gradients ms", *TIMING_COLUMNS[1:], "/ library")
     return Report(f"convolutions, {settings.steps} runs after {settings.warmup}", columns, rows)
+
+
+def _measure_convolution(layer: jt.Module, x: jt.Var, settings: Settings) -> tuple[Timing, Timing]:
+    """Forward without a graph, and forward with both gradients."""
+
+    def forward() -> Any:
+        with jt.no_grad():
+            return layer(x)
+
+    def forward_backward() -> Any:
+        y = layer(x)
+        return jt.grad((y * y).sum(), [x, layer.weight])
+
+    both = measure(forward_backward, settings.steps, settings.warmup)
+    return measure(forward, settings.steps, settings.warmup), both
