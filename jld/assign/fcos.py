@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jld.assign.assignment import NEGATIVE, Assignment, make_assignment
-from jld.assign.atss import ascending_rank, inset_px
+from jld.boxes.distances import inset_distance
 from jld.boxes.formats import split_corners
 from jld.errors import ConfigError, suggestion
 from jld.registry import ASSIGNERS
@@ -96,7 +96,7 @@ class FCOSAssigner:
         points = priors.centers
         low, high = (jt.array(edge) for edge in self._ranges_of(priors))  # [P]
         reach = reach_px(points, boxes)
-        accepted = (inset_px(points, boxes) > 0).logical_and(reach >= low).logical_and(reach <= high)
+        accepted = (inset_distance(points, boxes) > 0).logical_and(reach >= low).logical_and(reach <= high)
         if self.center_radius is None:
             return accepted
         x1, y1, x2, y2 = split_corners(boxes)
@@ -114,6 +114,14 @@ class FCOSAssigner:
             )
         lengths = [section.stop - section.start for section in priors.level_slices]
         return np.repeat(np.float32(self.regress_ranges).T, lengths, axis=1)
+
+
+def ascending_rank(values):
+    """[..., K] how many entries of the row come before this one in ascending order, ties by position."""
+    mine, other = values.unsqueeze(-1), values.unsqueeze(-2)
+    order = jt.arange(values.shape[-1])
+    earlier = order.unsqueeze(0) < order.unsqueeze(1)
+    return (other < mine).logical_or((other == mine).logical_and(earlier)).int32().sum(-1)
 
 
 def reach_px(points, boxes):

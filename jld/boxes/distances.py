@@ -6,7 +6,7 @@ Source: arXiv:1904.01355 (FCOS), arXiv:2006.04388 (GFL).
 from __future__ import annotations
 
 from jld.boxes.backend import array_module
-from jld.boxes.formats import clip_boxes
+from jld.boxes.formats import clip_boxes, split_corners
 
 
 def distance2bbox(points, distances, image_shape: tuple[float, float] | None = None):
@@ -44,3 +44,11 @@ def bbox2distance(points, boxes, max_distance: float | None = None, eps: float =
     if max_distance is None:
         return distances
     return xp.minimum(xp.maximum(distances, 0.0), float(max_distance - eps))
+
+
+def inset_distance(points, boxes):
+    """[...] distance from points [..., 2] to the nearest side of boxes [..., 4], negative outside."""
+    xp = array_module(boxes)
+    x, y = points[..., 0], points[..., 1]
+    x1, y1, x2, y2 = split_corners(boxes)
+    return xp.minimum(xp.minimum(x - x1, x2 - x), xp.minimum(y - y1, y2 - y))

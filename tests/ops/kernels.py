@@ -8,16 +8,19 @@ from functools import partial
 
 import numpy as np
 
+from jld.ops.atss_match import atss_match
 from jld.ops.channel_affine import channel_affine
 from jld.ops.deform_conv import deform_conv2d
 from jld.ops.group_norm import group_norm
 from jld.ops.max_iou_match import max_iou_match
+from jld.ops.nearest_priors import nearest_priors
 from jld.ops.nms import nms_mask
 from jld.ops.roi_align import roi_align
 from jld.ops.rotated_iou import aligned_rotated_iou, pairwise_rotated_iou
 from jld.ops.rotated_match import TIES, rotated_match
 from jld.ops.rotated_nms import rotated_nms_mask
 from jld.ops.soft_targets import soft_cross_entropy, soft_kl_divergence
+from jld.ops.valuable_overlaps import valuable_overlaps
 from jld.toolchain import jittor as jt
 
 
@@ -102,6 +105,27 @@ def rotated_matches(rng, ties):
     return [found.best, found.first, found.claimed, found.reached]
 
 
+def nearest(rng, late):
+    centers = np.stack(np.meshgrid(np.arange(8), np.arange(6)), -1).reshape(-1, 2).astype(np.float32) * 8
+    grid = jt.array(np.int32([[[0, 8, 7, 6, 8]], [[0, 8, 8, 2, 8]]]))
+    late = jt.array((rng.uniform(size=(2, 48)) < 0.5).astype(np.float32)) if late else None
+    masks = jt.array(rng.integers(0, 2, (2, 5)).astype(np.float32))
+    settings = {"topk": 9, "num_per_cell": 1, "late": late}
+    return list(nearest_priors(jt.array(centers), boxes(rng, 2, 5), masks, grid, **settings))
+
+
+def candidate_matches(rng):
+    index = jt.array(rng.integers(0, 60, (2, 5, 40)).astype(np.int32))
+    mask = jt.array((rng.uniform(size=(2, 5, 40)) < 0.8).astype(np.float32))
+    return list(atss_match(boxes(rng, 60), boxes(rng, 2, 5), index, mask, min_inset_px=0.01, unreachable=1e8))
+
+
+def bands(rng):
+    thresholds = jt.array(rng.uniform(0.2, 0.6, (2, 5)).astype(np.float32))
+    inputs = boxes(rng, 600), boxes(rng, 2, 5), thresholds, jt.ones((2, 600))
+    return [valuable_overlaps(*inputs, gamma=0.25, of_prior=of_prior) for of_prior in (False, True)]
+
+
 def aligned_regions(rng):
     objects, levels = boxes(rng, 2, 3), jt.array(rng.integers(0, 2, (2, 3)).astype(np.int32))
     return with_gradients(
@@ -128,6 +152,10 @@ KERNELS = {
     "nms_mask": lambda rng: [nms_mask(boxes(rng, 2, 40), groups(rng), 0.3, max_keep=9)],
     "max_iou_match_all": lambda rng: matches(rng, assign_all=True),
     "max_iou_match_first": lambda rng: matches(rng, assign_all=False),
+    "nearest_priors": lambda rng: nearest(rng, late=False),
+    "nearest_priors_late": lambda rng: nearest(rng, late=True),
+    "atss_match": candidate_matches,
+    "valuable_overlaps": bands,
     "roi_align": aligned_regions,
     "pairwise_rotated_iou": lambda rng: [pairwise_rotated_iou(rotated_boxes(rng, 9), rotated_boxes(rng, 7))],
     "aligned_rotated_iou": lambda rng: [aligned_rotated_iou(rotated_boxes(rng, 9), rotated_boxes(rng, 9))],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jld.assign.atss import inset_px
+from jld.boxes.distances import inset_distance
 from jld.registry import REGIONS
 
 
@@ -19,5 +19,5 @@ class FCOSValuableRegion:
     def __call__(self, context):
         """[N, P] 1 inside the region."""
         boxes, mask = context.targets.boxes.unsqueeze(2), context.targets.mask.unsqueeze(2)
-        inside = ((inset_px(context.priors.centers, boxes) > 0.0).float32() * mask).max(1)  # [N, P]
+        inside = ((inset_distance(context.priors.centers, boxes) > 0.0).float32() * mask).max(1)  # [N, P]
         return inside * (1.0 - context.assignment.positive_mask) * context.valid_mask

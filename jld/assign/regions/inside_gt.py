@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jld.assign.atss import inset_px
+from jld.boxes.distances import inset_distance
 from jld.registry import REGIONS
 
 
@@ -32,6 +32,6 @@ class Background:
 
 def _inside(context):
     targets = context.targets
-    inset = inset_px(context.priors.centers, targets.boxes.unsqueeze(2))  # [N, G, P]
+    inset = inset_distance(context.priors.centers, targets.boxes.unsqueeze(2))  # [N, G, P]
     hits = (inset > 0.0).float32() * targets.mask.unsqueeze(2)
     return hits.max(1) * context.valid_mask

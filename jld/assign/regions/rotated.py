@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jld.assign.atss import mean_plus_deviation, nearest_in_window
+from jld.assign.assignment import UNREACHABLE
+from jld.assign.atss import nearest_candidates
 from jld.assign.overlaps import circumscribed
 from jld.errors import ConfigError, suggestion
 from jld.ops.rotated_iou import aligned_rotated_iou
@@ -29,6 +30,16 @@ def _geometry(name: str, owner: str) -> Callable:
     if name not in GEOMETRIES:
         raise ConfigError(f"{owner}: unknown geometry {name!r}: {suggestion(name, GEOMETRIES)}")
     return GEOMETRIES[name]
+
+
+def _mean_plus_deviation(iou, mask):
+    """t_g [N, G]: mean plus standard deviation (divisor count - 1) of the candidates' IoU [N, G, M]."""
+    count = mask.sum(2)
+    mean = (iou * mask).sum(2) / jt.maximum(count, 1.0)
+    spread = (iou - mean.unsqueeze(2)) * mask
+    deviation = jt.sqrt((spread * spread).sum(2) / jt.maximum(count - 1.0, 1.0))
+    # One candidate has no deviation: the reference gets NaN there and hence no positive.
+    return jt.ternary(count > 1.5, mean + deviation, UNREACHABLE)
 
 
 @REGIONS.register(aliases=("rotated_ld",))
@@ -64,9 +75,9 @@ class RotatedLDRegion:
     def thresholds(self, context):
         """[N, G] t_g, out of reach in empty slots."""
         boxes = self.describe(context.targets.boxes)
-        candidates = nearest_in_window(context.priors, boxes[..., :2], context.targets.pad_shapes, self.topk)
-        iou = aligned_rotated_iou(context.priors.boxes[candidates.index], boxes.unsqueeze(2))  # [N, G, M]
-        return mean_plus_deviation(iou, candidates.mask * context.targets.mask.unsqueeze(2)).stop_grad()
+        index, mask = nearest_candidates(context.priors, boxes, context.targets, self.topk)
+        iou = aligned_rotated_iou(context.priors.boxes[index], boxes.unsqueeze(2))  # [N, G, M]
+        return _mean_plus_deviation(iou, mask).stop_grad()
 
     def __call__(self, context):
         """[N, P] the highest IoU among the objects whose region holds the prior, else 0."""

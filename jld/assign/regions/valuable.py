@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from jld.assign.atss import atss_thresholds
-from jld.boxes.overlaps import aligned_overlaps
 from jld.errors import ConfigError, suggestion
+from jld.ops.valuable_overlaps import valuable_overlaps
 from jld.registry import REGIONS
 
-GATES = {"iof": "iof_diou", "diou": "diou"}
+GATES = ("iof", "diou")
 
 
 @REGIONS.register(aliases=("vlr",))
@@ -42,10 +42,8 @@ class ValuableLocalizationRegion:
         thresholds = context.assignment.gt_thresholds
         if thresholds is None:
             thresholds = atss_thresholds(context.priors, context.targets, self.topk)
-        upper = thresholds.unsqueeze(2)  # [N, G, 1], out of reach in empty slots
-        boxes = context.targets.boxes.unsqueeze(2)
-        gate = aligned_overlaps(context.priors.boxes, boxes, GATES[self.gate])  # [N, G, P]
-        in_band = (gate >= self.gamma * upper).logical_and(gate < upper)
-        # Boxes on axis 1, priors innermost: the maximum then vectorises and nothing of size G * P is stored.
-        weights = (aligned_overlaps(context.priors.boxes, boxes) * in_band).max(1) * context.valid_mask
+        weights = valuable_overlaps(
+            context.priors.boxes, context.targets.boxes, thresholds, context.valid_mask,
+            gamma=self.gamma, of_prior=self.gate == "iof",
+        )  # fmt: skip
         return weights * (1.0 - context.assignment.positive_mask) if self.exclude_main else weights
