@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from jld.losses.reduction import total
 from jld.models.layers import init_normal
 from jld.ops.conv2d import Conv2d
 from jld.toolchain import jittor as jt
@@ -59,9 +60,9 @@ def masked_squared_error(student_map, teacher_map, mask, divisor: str = "values"
     Source: arXiv:1906.03609 (cells); ggjy/DeFeat.pytorch (values).
     """
     difference = student_map - teacher_map.stop_grad()
-    total = ((difference * difference).sum(1) * mask).sum()
+    error = total((difference * difference).sum(1) * mask)
     channels = student_map.shape[1] if divisor == "values" else 1
-    return total / (2.0 * channels * mask.sum()).maximum(1.0)
+    return error / (2.0 * channels * mask.sum()).maximum(1.0)
 
 
 def mean_of(values: Sequence[Any]) -> Any:

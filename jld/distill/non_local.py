@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jld.models.layers import mean_of_channels
 from jld.ops.conv2d import Conv2d
 from jld.toolchain import jittor as jt
 
@@ -46,8 +47,8 @@ class NonLocalBlock(jt.Module):
         return windows.max([3, 5]).reshape(n, d, rows * columns)
 
     def _normalised(self, x: jt.Var, eps: float = 1e-5) -> jt.Var:
-        mean = x.mean([0, 2, 3])
-        var = ((x * x).mean([0, 2, 3]) - mean * mean).maximum(0.0)
+        mean = mean_of_channels(x)
+        var = (mean_of_channels(x * x) - mean * mean).maximum(0.0)
         scale = self.bn_weight / jt.sqrt(var + eps)
         shift = self.bn_bias - mean * scale
         return x * scale.broadcast(x, [0, 2, 3]) + shift.broadcast(x, [0, 2, 3])

@@ -10,19 +10,20 @@ from collections.abc import Callable
 
 from jld.assign.levels import level_of_priors
 from jld.errors import ConfigError, suggestion
+from jld.losses.reduction import total
 from jld.toolchain import jittor as jt
 
 
 def _sum(values, mask, priors):
-    return values.sum()
+    return total(values)
 
 
 def _per_image(values, mask, priors):
-    return values.sum() / values.shape[0]
+    return total(values) / values.shape[0]
 
 
 def _mean(values, mask, priors):
-    return values.sum() / mask.sum().maximum(1.0)
+    return total(values) / mask.sum().maximum(1.0)
 
 
 def _per_level_mean(values, mask, priors):

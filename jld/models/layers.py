@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+from jld.losses.reduction import total
 from jld.ops.channel_affine import channel_affine
 from jld.ops.conv2d import Conv2d
 from jld.ops.group_norm import group_norm
@@ -53,13 +54,18 @@ class BatchNorm(jt.Module):
         return channel_affine(x, scale, self.bias - mean * scale, shortcut, relu=relu)
 
     def _batch_statistics(self, x: jt.Var) -> tuple[jt.Var, jt.Var]:
-        mean, square = x.mean([0, 2, 3]), (x * x).mean([0, 2, 3])
+        mean, square = mean_of_channels(x), mean_of_channels(x * x)
         mean, square = mean_over_ranks(mean), mean_over_ranks(square)
         var = (square - mean * mean).maximum(0.0)
         for running, new in ((self.running_mean, mean), (self.running_var, var)):
             # Detached, else the running value would keep the graph of every past step alive.
             running.update(running + (new.detach() - running) * self.momentum)
         return mean, var
+
+
+def mean_of_channels(x: jt.Var) -> jt.Var:
+    """[N, D, H, W] to [D], accumulated in double precision."""
+    return total(x, (0, 2, 3)) / (x.shape[0] * x.shape[2] * x.shape[3])
 
 
 class GroupNorm(jt.Module):

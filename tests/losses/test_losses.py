@@ -151,3 +151,4 @@ def test_losses_are_registered_under_the_names_configs_use():
 def test_sum_of_very_many_values_is_exact_to_single_precision():
     values = jt.full((1000, 1000), 0.1)
     np.testing.assert_allclose(losses.reduce_loss(values, avg_factor=2.0).item(), 5e4, rtol=1e-6)
+    np.testing.assert_allclose(losses.reduce_loss(values).item(), 0.1, rtol=1e-6)

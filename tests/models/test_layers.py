@@ -42,6 +42,17 @@ def test_group_norm_values_and_gradients(relu):
             assert gradient.ravel()[entry] == pytest.approx((ends[0] - ends[1]) / 2e-4, rel=1e-3, abs=1e-3)
 
 
+def test_batch_statistics_of_a_large_map():
+    """As many values as the first maps of a detector have; a plain float32 sum loses 1e-4 of them."""
+    x = (np.random.default_rng(0).random((2, 2, 512, 512)) ** 4).astype(np.float32)
+    layer = BatchNorm(2, fixed_statistics=False, momentum=1.0)
+    layer.train()
+    layer(jt.array(x)).sync()
+    wide = x.astype(np.float64)
+    np.testing.assert_allclose(layer.running_mean.numpy(), wide.mean((0, 2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(layer.running_var.numpy(), wide.var((0, 2, 3)), rtol=5e-6)
+
+
 def test_shapes_that_do_not_fit_are_refused():
     x, four = jt.ones((2, 4, 3, 3)), jt.ones(4)
     with pytest.raises(ValueError, match="do not fit"):

@@ -9,6 +9,7 @@ from jld.distill.context import StepContext
 from jld.distill.maps import shared_levels
 from jld.distill.non_local import NonLocalBlock
 from jld.distill.terms.base import Term
+from jld.losses.reduction import total
 from jld.ops.conv2d import Conv2d
 from jld.registry import TERMS
 from jld.toolchain import jittor as jt
@@ -31,7 +32,7 @@ def channel_attention(features, temperature: float):
 
 def euclidean(difference, weights=1.0):
     """Square root of the weighted sum of squares of a whole array, finite slope at 0."""
-    return jt.sqrt((difference * difference * weights).sum() + 1e-12)
+    return jt.sqrt(total(difference * difference * weights) + 1e-12)
 
 
 class LevelAdapters(jt.Module):
