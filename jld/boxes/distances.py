@@ -5,8 +5,14 @@ Source: arXiv:1904.01355 (FCOS), arXiv:2006.04388 (GFL).
 
 from __future__ import annotations
 
+import numpy as np
+
 from jld.boxes.backend import array_module
 from jld.boxes.formats import clip_boxes, split_corners
+
+# Boxes and distances are taken as two pairs, (left, top) and (right, bottom): one operator instead of one for
+# every side, in Jittor. A pair lies this way from its point.
+_SIGNS = np.float32([[-1], [1]])
 
 
 def distance2bbox(points, distances, image_shape: tuple[float, float] | None = None):
@@ -19,10 +25,10 @@ def distance2bbox(points, distances, image_shape: tuple[float, float] | None = N
     Returns:
         [..., 4] x1, y1, x2, y2
     """
-    x, y = points[..., 0], points[..., 1]
-    boxes = array_module(distances).stack(
-        [x - distances[..., 0], y - distances[..., 1], x + distances[..., 2], y + distances[..., 3]], -1
-    )
+    signs = array_module(distances).array(_SIGNS)
+    pairs = distances.reshape(*distances.shape[:-1], 2, 2)
+    pairs = points.reshape(*points.shape[:-1], 1, 2) + pairs * signs
+    boxes = pairs.reshape(*pairs.shape[:-2], 4)
     return boxes if image_shape is None else clip_boxes(boxes, image_shape)
 
 
@@ -39,11 +45,11 @@ def bbox2distance(points, boxes, max_distance: float | None = None, eps: float =
         [..., 4] left, top, right, bottom; negative where the point lies outside and nothing is limited.
     """
     xp = array_module(boxes)
-    x, y = points[..., 0], points[..., 1]
-    distances = xp.stack([x - boxes[..., 0], y - boxes[..., 1], boxes[..., 2] - x, boxes[..., 3] - y], -1)
-    if max_distance is None:
-        return distances
-    return xp.minimum(xp.maximum(distances, 0.0), float(max_distance - eps))
+    pairs = boxes.reshape(*boxes.shape[:-1], 2, 2) - points.reshape(*points.shape[:-1], 1, 2)
+    distances = pairs * xp.array(_SIGNS)
+    if max_distance is not None:
+        distances = xp.minimum(xp.maximum(distances, 0.0), float(max_distance - eps))
+    return distances.reshape(*distances.shape[:-2], 4)
 
 
 def inset_distance(points, boxes):

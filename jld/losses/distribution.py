@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from jld.losses.reduction import WeightedLoss
 from jld.ops.soft_targets import soft_cross_entropy
 from jld.registry import LOSSES
@@ -21,7 +23,7 @@ def distribution_focal(box_logits, targets):
         [...] in nats.
     Source: arXiv:2006.04388, equation 6.
     """
-    bins = jt.arange(box_logits.shape[-1]).float32()
+    bins = jt.array(np.arange(box_logits.shape[-1], dtype=np.float32))
     nearness = jt.maximum(1.0 - jt.abs(bins - targets.unsqueeze(-1)), 0.0)  # [..., B]
     return soft_cross_entropy(box_logits, nearness.reshape(box_logits.shape))
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 
 from jld.boxes.formats import split_corners
-from jld.boxes.overlaps import aligned_overlaps
 from jld.losses.reduction import WeightedLoss
 from jld.losses.regression import smooth_l1
+from jld.ops.box_overlaps import box_overlaps
 from jld.registry import LOSSES
 from jld.toolchain import jittor as jt
 
@@ -27,7 +27,7 @@ def iou_loss(pred, target, linear: bool = False, eps: float = 1e-6):
         [...]
     Source: arXiv:1608.01471.
     """
-    iou = jt.maximum(aligned_overlaps(pred, target, "iou", eps), eps)
+    iou = jt.maximum(box_overlaps(pred, target, "iou", eps), eps)
     return 1.0 - iou if linear else -jt.log(iou)
 
 
@@ -42,7 +42,7 @@ def giou_loss(pred, target, eps: float = 1e-6):
         [...]
     Source: arXiv:1902.09630, algorithm 1.
     """
-    return 1.0 - aligned_overlaps(pred, target, "giou", eps)
+    return 1.0 - box_overlaps(pred, target, "giou", eps)
 
 
 def diou_loss(pred, target, eps: float = 1e-6):

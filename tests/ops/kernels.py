@@ -9,8 +9,10 @@ from functools import partial
 import numpy as np
 
 from jld.ops.atss_match import atss_match
+from jld.ops.box_overlaps import box_overlaps
 from jld.ops.channel_affine import channel_affine
 from jld.ops.deform_conv import deform_conv2d
+from jld.ops.expectation import expected_values
 from jld.ops.group_norm import group_norm
 from jld.ops.max_iou_match import max_iou_match
 from jld.ops.nearest_priors import nearest_priors
@@ -80,6 +82,16 @@ def soft_targets(rng, loss, rows):
     return with_gradients(lambda logits: loss(logits, targets), normal(rng, rows, 40))
 
 
+def overlaps(rng, mode):
+    targets = boxes(rng, 60)
+    return with_gradients(lambda predicted: box_overlaps(predicted, targets, mode), boxes(rng, 60))
+
+
+def expectation(rng):
+    supports = np.linspace([0, -3], [16, 3], 17, axis=1)
+    return with_gradients(lambda logits: expected_values(logits, supports), normal(rng, 9, 2, 17))
+
+
 def groups(rng):
     return jt.array(rng.integers(-1, 2, (2, 40)).astype(np.int32))
 
@@ -147,6 +159,9 @@ KERNELS = {
     "soft_kl_divergence": lambda rng: soft_targets(rng, partial(soft_kl_divergence, temperature=3.0), 13),
     "soft_cross_entropy": lambda rng: soft_targets(rng, soft_cross_entropy, 13),
     "soft_cross_entropy_of_nothing": lambda rng: soft_targets(rng, soft_cross_entropy, 0),
+    "expectation": expectation,
+    "box_overlaps_iou": lambda rng: overlaps(rng, "iou"),
+    "box_overlaps_giou": lambda rng: overlaps(rng, "giou"),
     "group_norm": lambda rng: normalised(rng, relu=False),
     "group_norm_relu": lambda rng: normalised(rng, relu=True),
     "nms_mask": lambda rng: [nms_mask(boxes(rng, 2, 40), groups(rng), 0.3, max_keep=9)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,10 +50,10 @@ def flatten_levels(maps: Sequence[jt.Var], *, per_prior: Sequence[int]) -> jt.Va
     Returns:
         [N, P, *per_prior] in the order of `Priors`.
     """
-    rows = []
-    for x in maps:
-        rows.append(x.permute(0, 2, 3, 1).reshape((x.shape[0], -1, *per_prior)))  # [N, H * W * A, ...]
-    return jt.concat(rows, dim=1)
+    size = math.prod(per_prior)
+    # Three axes for every prediction: all share the kernels of the concatenation.
+    rows = [x.permute(0, 2, 3, 1).reshape((x.shape[0], -1, size)) for x in maps]  # [N, H * W * A, size]
+    return jt.concat(rows, dim=1).reshape((maps[0].shape[0], -1, *per_prior))
 
 
 def targets_or_priors(prior_boxes: jt.Var, assignment: Any) -> jt.Var:

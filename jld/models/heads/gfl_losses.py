@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from jld.boxes.distances import bbox2distance
-from jld.boxes.overlaps import aligned_overlaps
-from jld.models.heads.distribution import decode_distributions, targets_or_priors
+from jld.boxes.distances import bbox2distance, distance2bbox
+from jld.models.heads.distribution import targets_or_priors
 from jld.models.trace import Trace
+from jld.ops.box_overlaps import box_overlaps
+from jld.ops.expectation import expected_bins
 from jld.toolchain import jittor as jt
 from jld.utils.distributed import mean_over_ranks
 
@@ -55,9 +56,9 @@ def gfl_losses(
     # Strides are the unit, as in the reference: its guards against division by zero are in this unit.
     strides = priors.strides.unsqueeze(-1)  # [P, 1]
     centers = priors.centers / strides
-    boxes = decode_distributions(box_logits, centers, jt.ones_like(priors.strides))
+    boxes = distance2bbox(centers, expected_bins(box_logits))
     target_boxes = targets_or_priors(priors.boxes, assignment) / strides
-    quality = (aligned_overlaps(boxes, target_boxes) * positive).stop_grad()
+    quality = (box_overlaps(boxes, target_boxes) * positive).stop_grad()
     num_sides, num_bins = box_logits.shape[2:]
     distances = bbox2distance(centers, target_boxes, num_bins - 1)
     return {
@@ -65,5 +66,5 @@ def gfl_losses(
             classification, (assignment.labels, quality), weight=assignment.label_weights, avg_factor=num_pos
         ),
         "loss_bbox": loss_bbox(boxes, target_boxes, weight=weights, avg_factor=weight_sum),
-        "loss_dfl": loss_dfl(box_logits, distances, weight=weights, avg_factor=num_sides * weight_sum),
+        "loss_dfl": loss_dfl(box_logits, distances, weight=weights, avg_factor=float(num_sides) * weight_sum),
     }
