@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from jld.ops.pointwise_conv import pointwise_conv
+from jld.ops.precision import FLOAT32, convolution_precision, rounded
 from jld.ops.winograd_conv import winograd_conv
 from jld.toolchain import jittor as jt
 
@@ -42,7 +43,9 @@ def conv2d(
     """Convolution without a bias.
 
     On the CPU 1x1 filters become matrix products and 3x3 filters over many pixels and channels use Winograd's
-    minimal filtering; everything else, and everything on a GPU, is the library's that Jittor calls.
+    minimal filtering; everything else, and everything on a GPU, is the library's that Jittor calls. Where
+    `convolutions_in` asks for half precision, a GPU computes in it, and the CPU rounds what it computes in
+    float32 as a GPU would: map, weights, result and the gradients of all three.
 
     Args:
         x: [N, I, H, W]
@@ -50,6 +53,17 @@ def conv2d(
     Returns:
         [N, O, H', W']
     """
+    precision = convolution_precision()
+    geometry = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    if precision == FLOAT32:
+        return _convolve(x, weight, **geometry)
+    if jt.flags.use_cuda:
+        # The gradients of casts are casts: the operands of the backward pass are half as well.
+        return jt.nn.conv2d(x.cast(precision), weight.cast(precision), **geometry).float32()
+    return rounded(_convolve(rounded(x, precision), rounded(weight, precision), **geometry), precision)
+
+
+def _convolve(x, weight, *, stride, padding, dilation, groups):
     if groups == 1 and stride == dilation == (1, 1) and _is_on_onednn(x, weight):
         filters = tuple(weight.shape[2:]), padding
         if filters == ((1, 1), (0, 0)):
