@@ -3,6 +3,7 @@
 from jld.optim.adam import Adam, AdamW
 from jld.optim.average import WeightAverage
 from jld.optim.base import Optimizer
+from jld.optim.loss_scale import LossScale
 from jld.optim.schedules import (
     ConstantLR,
     CosineAnnealingLR,
@@ -24,6 +25,7 @@ __all__ = [
     "CosineAnnealingLR",
     "ExpLR",
     "InvLR",
+    "LossScale",
     "Optimizer",
     "PolyLR",
     "Progress",

@@ -48,16 +48,17 @@ class Adam(Optimizer):
         """See the class."""
         if slot.weight_decay:
             grad = grad + slot.param * slot.weight_decay
-        slot.param.update(slot.param - self._direction(slot, grad) * (self.lr * slot.lr_mult))
+        self.write(slot.param, slot.param - self._direction(slot, grad) * (self.lr * slot.lr_mult))
 
     def _direction(self, slot: Slot, grad: jt.Var) -> jt.Var:
         first_decay, second_decay = self.betas
         first, second = slot.buffers["first_moment"], slot.buffers["second_moment"]
-        first.update((first * first_decay + grad * (1 - first_decay)).stop_grad())
-        second.update((second * second_decay + grad * grad * (1 - second_decay)).stop_grad())
-        first_correction = 1 - first_decay**self.num_steps
-        second_correction = math.sqrt(1 - second_decay**self.num_steps)
-        return first / (jt.sqrt(second) / second_correction + self.eps) / first_correction
+        self.write(first, (first * first_decay + grad * (1 - first_decay)).stop_grad())
+        self.write(second, (second * second_decay + grad * grad * (1 - second_decay)).stop_grad())
+        steps = self.taken_steps()
+        first_correction, second_correction = (1 - decay**steps for decay in self.betas)
+        root = math.sqrt(second_correction) if isinstance(steps, int) else jt.sqrt(second_correction)
+        return first / (jt.sqrt(second) / root + self.eps) / first_correction
 
 
 @OPTIMIZERS.register
@@ -71,4 +72,4 @@ class AdamW(Adam):
         """See the class."""
         lr = self.lr * slot.lr_mult
         param = slot.param if slot.weight_decay == 0 else slot.param * (1 - lr * slot.weight_decay)
-        slot.param.update(param - self._direction(slot, grad) * lr)
+        self.write(slot.param, param - self._direction(slot, grad) * lr)

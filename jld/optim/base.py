@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from jld.errors import CheckpointError, ConfigError, suggestion
+from jld.optim.loss_scale import LossScale
 from jld.toolchain import jittor as jt
 from jld.utils.distributed import average_gradients
 
@@ -54,6 +55,9 @@ class Optimizer(ABC):
             or `dict(max_value=1.0)`: every entry is clamped.
         parameter_groups: rules `dict(match="*.bias", but_not=["*.gn.*"], lr_mult=2.0, decay_mult=0.0)`;
             patterns are shell-style over the full name, the first matching rule counts, no match means 1.
+    Attributes:
+        num_steps: updates so far, those that a loss scale skipped included.
+        loss_scale: a `LossScale`, set by who trains in float16, or None.
     Raises:
         ConfigError: nothing to train, or unknown keys in `grad_clip` or a group.
     Differs: a parameter that the loss does not reach gets a zero gradient (Jittor cannot tell the two apart),
@@ -74,6 +78,7 @@ class Optimizer(ABC):
         self.base_lr = float(lr)
         self.lr = float(lr)
         self.num_steps = 0
+        self.loss_scale: LossScale | None = None
         self.clip = _clipper(grad_clip)
         rules = [_checked_rule(rule) for rule in parameter_groups or ()]
         self.slots = [
@@ -96,6 +101,8 @@ class Optimizer(ABC):
         params = [slot.param for slot in self.slots]
         # A pending update left in the graph would be differentiated through.
         jt.sync(params)
+        if self.loss_scale is not None:
+            loss = loss * self.loss_scale.scale
         grads = [grad.stop_grad() for grad in jt.grad(loss, params)]
         if self._grads is not None:
             grads = [(old + new).stop_grad() for old, new in zip(self._grads, grads, strict=True)]
@@ -105,6 +112,7 @@ class Optimizer(ABC):
         """One update from the accumulated gradients, after adding those of `loss` if given.
 
         Under `mpirun` the gradients are averaged over all ranks, which must therefore all take the step.
+        With a loss scale, parameters and buffers keep their values when a gradient is not finite.
         """
         if loss is not None:
             self.backward(loss)
@@ -113,9 +121,14 @@ class Optimizer(ABC):
                 "Optimizer.step was called without a loss and without a backward call before it."
             )
         self.num_steps += 1
-        grads = self.clip(average_gradients(self._grads))
-        for slot, grad in zip(self.slots, grads, strict=True):
+        grads = average_gradients(self._grads)
+        if self.loss_scale is not None:
+            # After the average, so that all ranks see the same and skip the same steps.
+            grads = self.loss_scale.unscaled(grads)
+        for slot, grad in zip(self.slots, self.clip(grads), strict=True):
             self.update(slot, grad)
+        if self.loss_scale is not None:
+            self.loss_scale.update()
         self.zero_grad()
 
     def zero_grad(self) -> None:
@@ -124,25 +137,42 @@ class Optimizer(ABC):
 
     @abstractmethod
     def update(self, slot: Slot, grad: jt.Var) -> None:
-        """Changes one parameter and its buffers; `grad` is shaped like the parameter."""
+        """Changes one parameter and its buffers by `write`; `grad` is shaped like the parameter."""
+
+    def write(self, var: jt.Var, value: jt.Var) -> None:
+        """Gives a parameter or a buffer its new value, unless this step is skipped."""
+        var.update(value if self.loss_scale is None else self.loss_scale.kept(value, var))
+
+    def taken_steps(self) -> int | jt.Var:
+        """Updates so far without skipped ones, for `update`: the running one counts.
+
+        Returns:
+            A number, or with a loss scale [1] float32, known to the device alone.
+        """
+        return self.num_steps if self.loss_scale is None else self.num_steps - self.loss_scale.skipped
 
     def state_dict(self) -> dict:
         """Plain data and numpy arrays from which `load_state_dict` continues exactly.
 
         Returns:
-            {"type", "lr" (current), "base_lr", "num_steps", "state": {parameter: {buffer: array}}}.
+            {"type", "lr" (current), "base_lr", "num_steps", "state": {parameter: {buffer: array}}}, and
+            "loss_scale" where there is one.
         """
         state = {slot.name: {key: var.numpy() for key, var in slot.buffers.items()} for slot in self.slots}
+        loss_scale = {} if self.loss_scale is None else {"loss_scale": self.loss_scale.state_dict()}
         return {
             "type": type(self).__name__,
             "lr": self.lr,
             "base_lr": self.base_lr,
             "num_steps": self.num_steps,
             "state": state,
+            **loss_scale,
         }
 
     def load_state_dict(self, state: Mapping) -> None:
         """Continues from `state_dict()`; hyper-parameters stay those of the constructor (the config wins).
+
+        A loss scale starts anew where the state has none.
 
         Raises:
             CheckpointError: another optimizer, or buffers that do not fit the parameters.
@@ -164,6 +194,11 @@ class Optimizer(ABC):
                     )
                 var.assign(jt.array(saved[key]).stop_grad())
         self.num_steps = int(state["num_steps"])
+        saved_scale = state.get("loss_scale")
+        if self.loss_scale is not None and saved_scale is not None:
+            self.loss_scale.load_state_dict(saved_scale)
+        elif saved_scale is not None:
+            self.num_steps -= int(saved_scale["skipped"])
 
 
 def _checked_rule(rule: Mapping) -> dict:
