@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from jld.errors import CheckpointError, ConfigError, suggestion
+from jld.losses.reduction import total
 from jld.optim.loss_scale import LossScale
 from jld.toolchain import jittor as jt
 from jld.utils.distributed import average_gradients
@@ -259,5 +260,5 @@ def clip_norm(grads: list[jt.Var], max_norm: float, norm_type: float = 2) -> lis
 
 def _power_sum(grad: jt.Var, order: float) -> jt.Var:
     if order == 2:
-        return (grad * grad).sum()
-    return (grad.abs() ** order).sum()
+        return total(grad * grad)
+    return total(grad.abs() ** order)

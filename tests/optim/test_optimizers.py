@@ -140,6 +140,14 @@ def test_clip_norm_equals_torch(order, expected):
         np.testing.assert_allclose(clipped.numpy(), wanted, rtol=1e-6)
 
 
+def test_clip_norm_of_a_layer_with_millions_of_weights():
+    """The norm counts all of them: the factor is right to single precision."""
+    grad = np.random.default_rng(0).standard_normal(3_000_000).astype(np.float32)
+    norm = np.linalg.norm(grad.astype(np.float64))
+    (clipped,) = clip_norm([jt.array(grad)], 1.0)
+    np.testing.assert_allclose(clipped.numpy()[:8] / grad[:8], 1 / norm, rtol=1e-6)
+
+
 def test_clipping_inside_a_step():
     p = parameter([3.0, 4.0])
     SGD({"p": p}, 1.0, grad_clip=dict(max_norm=1, norm_type=2)).step((p * p).sum())
