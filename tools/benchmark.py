@@ -19,6 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 WHAT = ("train", "networks", "inference", "assign", "conv", "rotated")
 # Assignment is measured at the size of COCO training unless the command line says otherwise.
 SIZES = {"assign": (800, 1344)}
+# As in jld.ops.precision, which would load Jittor.
+PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,6 +35,10 @@ def parser() -> argparse.ArgumentParser:
         "merging and evaluation of rotated boxes beside plain loops and the public tools",
     )  # fmt: skip
     add("--detector", choices=("gfl", "rotated"), help="of train; default gfl; rotated: no comparison")
+    add(
+        "--precision", choices=PRECISIONS,
+        help="of train: of convolutions, default float32; PyTorch on cuda: autocast",
+    )  # fmt: skip
     add("--height", type=int, help="px, default 512 (assign: 800)")
     add("--width", type=int, help="px, default 512 (assign: 1344)")
     add("--batch", type=int, help="images per step, default 2")
@@ -69,6 +75,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measures, prints and returns the exit code."""
     options = parser().parse_args(arguments)
+    if options.precision and options.what != "train":
+        parser().error("--precision is for --what train: everything else computes in float32.")
     # Imported here: --help and a wrong flag should not wait for Jittor.
     from jld.apis import register_parts, use_device
     from jld.apis.benchmark import machine_report, machine_text

@@ -58,6 +58,7 @@ class Key:
 Section = dict | None
 Count = int | None
 Flips = list[Literal["H", "V", "HV"]]
+Precision = Literal["float32", "bfloat16", "float16"]
 
 TOP_LEVEL: tuple[Key, ...] = (
     Key("model", dict, REQUIRED, "the detector to train or run", reg.DETECTORS),
@@ -87,8 +88,14 @@ TOP_LEVEL: tuple[Key, ...] = (
     Key("auto_scale_lr", Section, None, "lr follows the images per step; None is off"),
     Key("hooks", list | None, None, "further hooks of the run, a list of dict(type=...)", reg.HOOKS),
     Key("published", Section, None, "the published table row this config claims, such as dict(row=...)"),
-    Key("amp", bool, False, "half precision where it is safe"),
+    Key("precision", Precision, "float32", "of convolutions in training; the half types need a GPU to pay"),
+    Key("amp", bool, False, "JDet's switch of half precision; here `precision`"),
 )
+
+# What other frameworks call a key of ours: {their name: what to write}.
+FOREIGN_KEYS = {
+    "fp16": "write precision='float16', which finds its loss scale itself, or precision='bfloat16'."
+}
 
 DATASET_KEYS: tuple[Key, ...] = (
     Key("train", Section, None, "what is learned from", reg.DATASETS),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from jld.config.schema import (
     AUTO_SCALE_KEYS,
     DATASET_KEYS,
     DISTILL_KEYS,
+    FOREIGN_KEYS,
     LESSON_KEYS,
     LOADER_KEYS,
     REQUIRED,
@@ -102,6 +104,8 @@ class _Checker:
         for name, value in section.items():
             if name in known:
                 self.check_value(value, known[name], join(path, name))
+            elif not path and name in FOREIGN_KEYS:
+                self.report(name, f"unknown key: {FOREIGN_KEYS[name]}")
             elif nearest(name, known) or path:
                 self.report(join(path, name), f"unknown key: {suggestion(name, known)}")
             else:
@@ -112,7 +116,7 @@ class _Checker:
 
     def check_value(self, value: Any, key: Key, path: str) -> None:
         if not fits(value, key.kind):
-            self.report(path, f"must be {describe(key.kind)}, got {value!r}.")
+            self.report(path, f"must be {describe(key.kind)}, got {value!r}.{_did_you_mean(value, key.kind)}")
         elif key.minimum is not None and value is not None and value < key.minimum:
             self.report(path, f"must be at least {key.minimum}, got {value!r}.")
 
@@ -272,6 +276,12 @@ class _Checker:
 
 def _is_section(value: Any) -> bool:
     return isinstance(value, Mapping) and "type" in value
+
+
+def _did_you_mean(value: Any, kind: Any) -> str:
+    """The nearest of the words that a value may be, as the end of a sentence."""
+    match = nearest(value, typing.get_args(kind)) if typing.get_origin(kind) is typing.Literal else None
+    return "" if match is None else f" Did you mean {match!r}?"
 
 
 def _is_variadic(parameter: inspect.Parameter) -> bool:

@@ -13,6 +13,7 @@ from jld.distill.schedule import TermSchedule
 from jld.distill.teachers import InputStatistics
 from jld.distill.terms.base import Term
 from jld.errors import ConfigError, suggestion
+from jld.ops.precision import FLOAT32, convolutions_in
 from jld.registry import REGIONS, build
 from jld.toolchain import jittor as jt
 
@@ -89,7 +90,9 @@ class Distiller:
             if not factors[name]:
                 losses[name] = jt.zeros(1)
                 continue
-            raw = lesson.term(contexts[lesson.teacher])
+            # Half precision is for the networks: terms compare what the rounding would blur.
+            with convolutions_in(FLOAT32):
+                raw = lesson.term(contexts[lesson.teacher])
             losses[name] = lesson.term.weight * raw
             self._last[f"raw/{name}"] = raw
             if lesson.schedule.describe():

@@ -108,7 +108,9 @@ class LogHook(Hook):
         steps = max(loop.iteration - self._first_step, 1)
         eta = int((loop.total_steps - loop.iteration) * seconds / steps)
         means = loop.history.means()
-        extra = loop.distiller.log_values() if loop.distiller is not None else {}
+        extra = {} if loop.distiller is None else loop.distiller.log_values()
+        loss_scale = loop.optimizer.loss_scale
+        scaling = {} if loss_scale is None else loss_scale.log_values()
         return {
             "epoch": loop.epoch + 1,
             "iter": loop.iteration,
@@ -116,6 +118,7 @@ class LogHook(Hook):
             "lr": loop.optimizer.lr,
             **means,
             **{f"distill/{name}": _to_float(value) for name, value in extra.items()},
+            **{f"optimizer/{name}": _to_float(value) for name, value in scaling.items()},
             "images_per_second": images / seconds,
             "eta": str(datetime.timedelta(seconds=eta)),
         }

@@ -1,7 +1,8 @@
 """Where a run's numbers go: log.jsonl, TensorBoard events and the terminal.
 
 `log.jsonl` holds one JSON object per line. Training lines have epoch, iter (finished steps), time, lr,
-total_loss, every loss, images_per_second and eta; evaluation lines have `eval/<metric>` keys.
+total_loss, every loss, images_per_second and eta, in float16 also optimizer/loss_scale and
+optimizer/skipped_steps; evaluation lines have `eval/<metric>` keys.
 """
 
 from __future__ import annotations

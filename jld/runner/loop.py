@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from jld.models.targets import Targets
+from jld.ops.precision import FLOAT32, convolutions_in
 from jld.optim import Optimizer, Progress, Schedule
 from jld.runner.history import LossHistory, sum_up, total_loss
 from jld.toolchain import jittor as jt
@@ -32,6 +33,8 @@ class TrainingLoop:
         distiller: adds losses from a teacher, or None.
         max_epoch, max_iter: the end; exactly one is given.
         accumulate_steps: batches per step.
+        precision: of the convolutions of student and teacher, see `jld.ops.precision`. float16 needs an
+            optimizer with a loss scale.
         seed: every random draw of a step follows from this and the iteration.
         hooks: called in this order at each of the four moments.
         history: where the losses go.
@@ -55,6 +58,7 @@ class TrainingLoop:
         max_epoch: int | None = None,
         max_iter: int | None = None,
         accumulate_steps: int = 1,
+        precision: str = FLOAT32,
         seed: int = 0,
         hooks: Sequence[Any] = (),
         history: LossHistory | None = None,
@@ -65,6 +69,7 @@ class TrainingLoop:
         self.distiller = distiller
         self.max_epoch, self.max_iter = max_epoch, max_iter
         self.accumulate_steps = accumulate_steps
+        self.precision = precision
         self.seed = seed
         self.hooks = list(hooks)
         self.history = history or LossHistory()
@@ -126,7 +131,8 @@ class TrainingLoop:
             self.optimizer.lr = self.schedule.lr(self.optimizer.base_lr, self.progress)
         self.iteration += 1
         for batch in batches:
-            losses = sum_up(self.losses_of(batch))
+            with convolutions_in(self.precision):
+                losses = sum_up(self.losses_of(batch))
             total = total_loss(losses)
             self.optimizer.backward(total / len(batches) if len(batches) > 1 else total)
             values = {"total_loss": total, **losses}

@@ -10,15 +10,17 @@ from jld.data import DataLoader, require_sound
 from jld.data.dota.merge import JDET_CLASS_IOU, MERGE_IOU
 from jld.errors import ConfigError, JldError, suggestion
 from jld.evaluation import published_row
-from jld.optim import Optimizer, Schedule, scaled_lr
+from jld.ops.precision import FLOAT16
+from jld.optim import LossScale, Optimizer, Schedule, scaled_lr
 from jld.registry import EVALUATORS, build
+from jld.toolchain import jittor as jt
 from jld.utils.distributed import rank, world_size
 
 _LOADER_NAMES = tuple(key.name for key in LOADER_KEYS)
 
 
 UNSERVED = {
-    "amp": (False, "Jittor 1.3's mixed precision gives wrong gradients; train in float32"),
+    "amp": (False, "write precision='bfloat16' or precision='float16' instead"),
     "parameter_groups_generator": (None, "write rules into optimizer.parameter_groups"),
 }
 """{key of JDet's configs that changes nothing here: (value that is fine, what to do)}."""
@@ -132,7 +134,8 @@ def build_optimizer(config: Mapping[str, Any], params: Mapping[str, Any]) -> tup
     """(optimizer, what was done to its learning rate) of a config.
 
     With `auto_scale_lr=dict(base_batch_size=16)` the configured rate is taken to be meant for that many
-    images per step and is scaled to the images this run takes.
+    images per step and is scaled to the images this run takes. With `precision="float16"` the optimizer gets
+    a loss scale.
     """
     section, said = dict(config["optimizer"]), ""
     if config["auto_scale_lr"] is not None:
@@ -141,7 +144,20 @@ def build_optimizer(config: Mapping[str, Any], params: Mapping[str, Any]) -> tup
         stated = section["lr"]
         section["lr"] = scaled_lr(stated, images, base)
         said = f"lr {stated:g} is meant for {base} images a step; with {images} it becomes {section['lr']:g}."
-    return build(section, path="optimizer", params=params), said
+    optimizer = build(section, path="optimizer", params=params)
+    if config["precision"] == FLOAT16:
+        optimizer.loss_scale = LossScale()
+    return optimizer, said
+
+
+def precision_text(precision: str) -> str:
+    """What training in half precision means on this device, as a line of the log."""
+    if jt.flags.use_cuda:
+        return f"convolutions in {precision}, everything else in float32"
+    return (
+        f"convolutions rounded to {precision} and computed in float32: the CPU shows what the rounding does, "
+        "and saves no time by it"
+    )
 
 
 def build_schedule(config: Mapping[str, Any]) -> Schedule | None:

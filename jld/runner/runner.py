@@ -13,6 +13,7 @@ from jld.data import DatasetSlice
 from jld.distill import InputStatistics, build_distiller
 from jld.errors import ConfigError, suggestion
 from jld.models import assign_state, build_detector, load_weights
+from jld.ops.precision import FLOAT32
 from jld.registry import build
 from jld.runner import parts, tasks
 from jld.runner.history import LossHistory
@@ -96,6 +97,8 @@ class Runner:
         optimizer, said = parts.build_optimizer(self.config, parts.trainable_parameters(detector, distiller))
         if said:
             self.log.info(said)
+        if self.config.precision != FLOAT32:
+            self.log.info(parts.precision_text(self.config.precision))
         loop = TrainingLoop(
             detector,
             parts.build_loader(
@@ -107,6 +110,7 @@ class Runner:
             max_epoch=self.config.max_epoch,
             max_iter=self.config.max_iter,
             accumulate_steps=self.config.accumulate_steps,
+            precision=self.config.precision,
             seed=self.config.seed,
             history=LossHistory(str(config_path)),
         )

@@ -173,6 +173,20 @@ def test_train_table_has_every_stage_and_a_steady_step_reads_nothing():
     json.dumps(report.as_data())
 
 
+def test_a_step_in_float16_reads_nothing_either():
+    report = benchmark_train(replace(TINY, precision="float16", steps=1))
+    assert report.title.endswith(", convolutions in float16")
+    assert report.facts["values read by the host in a steady step"] == 0
+
+
+def test_precision_is_a_flag_of_training_alone(capsys):
+    assert tool.settings_of(tool.parser().parse_args(["--precision", "bfloat16"])).precision == "bfloat16"
+    assert tool.settings_of(tool.parser().parse_args([])).precision == "float32"
+    with pytest.raises(SystemExit):
+        tool.main(["--what", "inference", "--precision", "bfloat16"])
+    assert "is for --what train" in capsys.readouterr().err
+
+
 def test_inference_counts_images_and_detections():
     report = benchmark_inference(TINY)
     whole, network = (row[1].median for row in report.rows)
@@ -277,7 +291,7 @@ def test_the_peer_is_told_the_sizes_and_divides(fake_torch, monkeypatch):
         assert peer.describe() == "torch 1, 3 threads"
         assert peer.memory() == {"peak memory of torch, host, MiB": 7.0}
     assert (given["width"], given["student_depth"], given["device"]) == (96, 18, "cpu")
-    assert (given["threads"], given["channels_last"]) == (3, False)
+    assert (given["threads"], given["channels_last"], given["precision"]) == (3, False, "float32")
     monkeypatch.setattr(networks, "measure", lambda function, count, warmup: _same(6, 0.5))
     report = benchmark_networks(TINY, Duel(fake_torch, channels_last=True))
     assert [row[3:] for row in report.rows] == [(3.0, 0.5), (3.0, 0.5)]

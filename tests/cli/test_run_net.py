@@ -204,7 +204,7 @@ def test_python_interface_says_what_it_cannot_do(trained, tmp_path):
         (["--opts", "optimizer.lrr=1"], "did you mean 'lr'"),
         (["--task", "trian"], "did you mean 'train'"),
         (["--task", "val"], "train first or give --checkpoint"),
-        (["--opts", "amp=true"], "train in float32"),
+        (["--opts", "amp=true"], "write precision='bfloat16'"),
         (["--opts", "published={row: ld-coco}"], "no published row 'ld-coco'"),
         (["--opts", "dataset.test=null", "--task", "test"], "needs dataset.test"),
         (["--opts", "model.bbox_head.num_classes=7"], "num_classes is 7, but the dataset has 5"),

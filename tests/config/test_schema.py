@@ -1,15 +1,26 @@
+from typing import get_args
+
 import pytest
 
 from jld import registry as reg
 from jld.config import TOP_LEVEL, Config, describe_schema, fill_defaults
 from jld.config.annotations import fits
-from jld.config.schema import AUTO_SCALE_KEYS, DATASET_KEYS, DISTILL_KEYS, LOADER_KEYS, REQUIRED, registry_at
+from jld.config.schema import (
+    AUTO_SCALE_KEYS,
+    DATASET_KEYS,
+    DISTILL_KEYS,
+    LOADER_KEYS,
+    REQUIRED,
+    Precision,
+    registry_at,
+)
+from jld.ops.precision import PRECISIONS
 
 EXPECTED = """
     model dataset optimizer scheduler logger max_epoch max_iter eval_interval checkpoint_interval
     checkpoint_iters keep_checkpoints log_interval work_dir name pretrained_weights resume_path
     parameter_groups_generator flip_test merge_nms_threshold_type distill seed imports ema
-    accumulate_steps auto_scale_lr published amp hooks
+    accumulate_steps auto_scale_lr published precision amp hooks
 """
 
 
@@ -24,6 +35,10 @@ def test_tables_are_consistent(keys):
     for key in keys:
         assert key.default is REQUIRED or fits(key.default, key.kind), key.name
         assert key.meaning and not key.meaning.endswith(".")
+
+
+def test_precisions_are_those_of_the_operator():
+    assert get_args(Precision) == PRECISIONS
 
 
 def test_the_description_shows_every_key():

@@ -42,6 +42,11 @@ CASES = {
     "max_epoch=0": "max_epoch: must be at least 1, got 0.",
     "max_epoch=1.5": "max_epoch: must be int or None, got 1.5.",
     "amp=1": "amp: must be bool, got 1.",
+    "precision=bf16": (
+        "precision: must be 'float32' or 'bfloat16' or 'float16', got 'bf16'. Did you mean 'bfloat16'?"
+    ),
+    "precision=null": "precision: must be 'float32' or 'bfloat16' or 'float16', got None.",
+    "fp16={loss_scale: 512}": "fp16: unknown key: write precision='float16', which finds",
     "flip_test=[X]": "flip_test: must be list of 'H' or 'V' or 'HV' or None, got ['X'].",
     "merge_nms_threshold_type=7": "merge_nms_threshold_type: must be 0 or 1 or 2, got 7.",
     "imports=a.py": "imports: must be list of str or None, got 'a.py'.",

@@ -11,18 +11,21 @@ import numpy as np
 from jld.ops.atss_match import atss_match
 from jld.ops.box_overlaps import box_overlaps
 from jld.ops.channel_affine import channel_affine
+from jld.ops.conv2d import conv2d
 from jld.ops.deform_conv import deform_conv2d
 from jld.ops.expectation import expected_values
 from jld.ops.group_norm import group_norm
 from jld.ops.max_iou_match import max_iou_match
 from jld.ops.nearest_priors import nearest_priors
 from jld.ops.nms import nms_mask
+from jld.ops.precision import convolutions_in
 from jld.ops.roi_align import roi_align
 from jld.ops.rotated_iou import aligned_rotated_iou, pairwise_rotated_iou
 from jld.ops.rotated_match import TIES, rotated_match
 from jld.ops.rotated_nms import rotated_nms_mask
 from jld.ops.soft_targets import soft_cross_entropy, soft_kl_divergence
 from jld.ops.valuable_overlaps import valuable_overlaps
+from jld.optim import LossScale
 from jld.toolchain import jittor as jt
 
 
@@ -50,9 +53,18 @@ def convolution(rng):
     return with_gradients(lambda x, w: jt.nn.conv2d(x, w, stride=2, padding=1), images, weight)
 
 
-def half_convolution(rng):
-    images, weight = normal(rng, 2, 4, 9, 9), normal(rng, 6, 4, 3, 3)
-    return [jt.nn.conv2d(images.float16(), weight.float16(), padding=1).float32()]
+def half_convolution(rng, precision, groups):
+    images, weight = normal(rng, 2, 4, 9, 9), normal(rng, 6, 4 // groups, 3, 3)
+    with convolutions_in(precision):
+        return with_gradients(lambda x, w: conv2d(x, w, padding=(1, 1), groups=groups), images, weight)
+
+
+def loss_scale(rng):
+    scale = LossScale()
+    grads = scale.unscaled([normal(rng, 4, 5), normal(rng, 6)])
+    kept = scale.kept(*grads[:1], normal(rng, 4, 5))
+    scale.update()
+    return [*grads, kept, scale.scale, scale.skipped]
 
 
 def half_pooling(rng):
@@ -149,7 +161,10 @@ def aligned_regions(rng):
 
 KERNELS = {
     "convolution": convolution,
-    "half_convolution": half_convolution,
+    "half_convolution": lambda rng: half_convolution(rng, "float16", groups=1),
+    "half_convolution_bfloat16": lambda rng: half_convolution(rng, "bfloat16", groups=1),
+    "half_convolution_groups": lambda rng: half_convolution(rng, "float16", groups=2),
+    "loss_scale": loss_scale,
     "half_pooling": half_pooling,
     "sort": lambda rng: list(jt.argsort(normal(rng, 4, 9), dim=1)),
     "product": lambda rng: [normal(rng, 4, 5) @ normal(rng, 5, 6)],

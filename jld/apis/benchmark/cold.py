@@ -27,7 +27,7 @@ jt.flags.use_cuda = {use_cuda}
 register_parts()
 settings = Settings(**{settings})
 student = make_student(settings)
-loop = make_loop(student, make_distiller(settings, student), random_batch(settings))
+loop = make_loop(student, make_distiller(settings, student), random_batch(settings), settings.precision)
 spans = run_steps(loop, 4)
 first, steady = timing_between(spans[:1]), timing_between(spans[1:])
 print(json.dumps([first.median / 1e3, steady.median / 1e3, loaded_kernels()]))

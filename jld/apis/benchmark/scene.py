@@ -13,6 +13,7 @@ import numpy as np
 from jld.data.collate import bucket
 from jld.distill import Distiller, build_distiller
 from jld.models import build_detector
+from jld.ops.precision import FLOAT32
 
 SIDES_PX = (16.0, 320.0)
 """Smallest and largest side of a random box; between them uniform in the logarithm."""
@@ -36,6 +37,7 @@ class Settings:
         head_channels: width of neck and towers, a multiple of 8.
         steps: measured repetitions.
         warmup: repetitions before them, not counted; at least 1, the first one compiles.
+        precision: of the convolutions in training steps, see `jld.ops.precision`.
     """
 
     detector: str = "gfl"
@@ -50,6 +52,7 @@ class Settings:
     head_channels: int = 256
     steps: int = 10
     warmup: int = 3
+    precision: str = FLOAT32
 
     def pair(self) -> str:
         """Student and teacher as text."""

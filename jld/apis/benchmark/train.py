@@ -24,7 +24,8 @@ from jld.apis.benchmark.report import Report
 from jld.apis.benchmark.scene import Settings, make_distiller, make_student, random_batch
 from jld.distill import StepContext
 from jld.models.targets import Targets
-from jld.optim import SGD
+from jld.ops.precision import FLOAT16, FLOAT32, convolutions_in
+from jld.optim import SGD, LossScale
 from jld.runner.history import total_loss
 from jld.runner.hooks import Hook
 from jld.runner.loop import TrainingLoop
@@ -85,7 +86,7 @@ def benchmark_train(settings: Settings, duel: Duel = NO_PEER) -> Report:
     student = make_student(settings)
     distiller = make_distiller(settings, student)
     with open_peer(settings, duel, student, distiller.teacher.detector, batch) as peer:
-        loop = make_loop(student, distiller, batch)
+        loop = make_loop(student, distiller, batch, settings.precision)
         first = timing_between(run_steps(loop, settings.warmup)[:1])
         facts: dict[str, Any] = {
             "first step, s": first.median / 1e3,
@@ -99,7 +100,7 @@ def benchmark_train(settings: Settings, duel: Duel = NO_PEER) -> Report:
             facts["largest difference of a loss of the first step from torch's, share of the total"] = (
                 disagreement(loop.history.records[0].values, peer.ask("losses"))
             )
-        alone = make_loop(make_student(settings), None, batch)
+        alone = make_loop(make_student(settings), None, batch, settings.precision)
         tasks = {
             STEP: lambda count: {STEP: timing_between(run_steps(loop, count))},
             ALONE: lambda count: {ALONE: timing_between(run_steps(alone, count))},
@@ -119,6 +120,7 @@ def benchmark_train(settings: Settings, duel: Duel = NO_PEER) -> Report:
         f"training step: {settings.pair()}, {settings.size()}, "
         f"{settings.boxes} objects per image, {settings.num_classes} classes, "
         f"{settings.steps} steps after {settings.warmup}"
+        f"{'' if settings.precision == FLOAT32 else f', convolutions in {settings.precision}'}"
     )
     stages = [row for row in ours if row not in (*rows, ALONE, GRADIENT)]
     labels = {row: row for row in (*rows, ALONE)} | {row: f"  {row}" for row in stages}
@@ -132,10 +134,12 @@ def disagreement(ours: Mapping[str, Any], theirs: Mapping[str, float]) -> float:
     return max(differences) / sum(theirs.values())
 
 
-def make_loop(student: Any, distiller: Any, batch: dict) -> TrainingLoop:
+def make_loop(student: Any, distiller: Any, batch: dict, precision: str = FLOAT32) -> TrainingLoop:
     """The training loop on one batch; `run_steps` runs it."""
     optimizer = SGD(dict(student.named_parameters()), LEARNING_RATE, momentum=0.9, weight_decay=1e-4)
-    return TrainingLoop(student, SameBatch(batch), optimizer, distiller=distiller, max_iter=0)
+    optimizer.loss_scale = LossScale() if precision == FLOAT16 else None
+    loader = SameBatch(batch)
+    return TrainingLoop(student, loader, optimizer, distiller=distiller, max_iter=0, precision=precision)
 
 
 def run_steps(loop: TrainingLoop, count: int) -> list[tuple[Moment, Moment]]:
@@ -168,11 +172,12 @@ def _staged_step(clock: StageClock, loop: TrainingLoop, batch: dict) -> None:
     images, targets = clock.run(
         "batch to device", lambda: (jt.array(batch["images"]), Targets.from_batch(batch))
     )
-    trace = clock.run("student forward", lambda: detector(images))
-    teacher_trace = clock.run(
-        "teacher forward",
-        lambda: distiller.teacher(images, trace, targets.img_shapes, distiller.student_statistics),
-    )
+    with convolutions_in(loop.precision):
+        trace = clock.run("student forward", lambda: detector(images))
+        teacher_trace = clock.run(
+            "teacher forward",
+            lambda: distiller.teacher(images, trace, targets.img_shapes, distiller.student_statistics),
+        )
     assignment = clock.run("assignment", lambda: detector.assign(trace, targets))
     losses = clock.run("task losses", lambda: dict(detector.losses(trace, assignment, targets)))
     context = StepContext(trace, teacher_trace, assignment, targets, distiller.regions)

@@ -30,6 +30,7 @@ def main(text: str) -> None:
         "threads": torch.get_num_threads(),
         "channels last": given["channels_last"],
         "suppression": tasks.suppression_name,
+        "training in": str(tasks.scene.half or torch.float32).removeprefix("torch."),
     }
     if is_cuda:
         about["convolutions in TF32"] = torch.backends.cudnn.allow_tf32

@@ -23,6 +23,7 @@ class Scene:
         images: [N, 3, H, W] on the host, pinned for a GPU as a loader would do.
         device: "cpu" or "cuda".
         memory_format: of images and weights.
+        half: type that training steps autocast to, or None.
     """
 
     student: Detector
@@ -31,6 +32,7 @@ class Scene:
     images: torch.Tensor
     device: str
     memory_format: torch.memory_format
+    half: torch.dtype | None
 
     def images_on_device(self) -> torch.Tensor:
         """The images, copied to the device."""
@@ -79,4 +81,11 @@ def read_scene(given: dict[str, Any]) -> Scene:
         images.pin_memory() if device == "cuda" else images,
         device,
         memory_format,
+        half_type(given),
     )
+
+
+def half_type(given: dict[str, Any]) -> torch.dtype | None:
+    """What training steps autocast to: jld's half precision, on a GPU only."""
+    is_half = given["device"] == "cuda" and given["precision"] != "float32"
+    return getattr(torch, given["precision"]) if is_half else None

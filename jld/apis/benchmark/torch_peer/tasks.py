@@ -52,6 +52,7 @@ class Training:
         self.scene, self.student = scene, scene.student
         params = [parameter for parameter in self.student.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.SGD(params, **OPTIMIZER)
+        self.scaler = torch.amp.GradScaler(scene.device, enabled=scene.half is torch.float16)
 
     def losses(self) -> dict[str, torch.Tensor]:
         """{name: scalar} of the batch."""
@@ -65,7 +66,7 @@ class Training:
         """One whole step without teacher and distillation."""
         images, targets = self.scene.images_on_device(), self.scene.targets()
         priors = self.scene.priors()
-        outputs = self.student(images)
+        outputs = self._forward(self.student, images)
         self._update(task_losses(outputs, priors, targets, assign(priors, targets)), untimed)
 
     def staged_step(self, run: Callable) -> None:
@@ -75,7 +76,7 @@ class Training:
     def _losses(self, run: Callable) -> dict[str, torch.Tensor]:
         scene, priors = self.scene, self.scene.priors()
         images, targets = run("batch to device", lambda: (scene.images_on_device(), scene.targets()))
-        outputs = run("student forward", lambda: self.student(images))
+        outputs = run("student forward", lambda: self._forward(self.student, images))
         wanted = run("teacher forward", lambda: self._teach(images))
         assignment = run("assignment", lambda: assign(priors, targets))
         losses = run("task losses", lambda: task_losses(outputs, priors, targets, assignment))
@@ -90,12 +91,23 @@ class Training:
 
     @torch.no_grad()
     def _teach(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.scene.teacher(images)
+        return self._forward(self.scene.teacher, images)
+
+    def _forward(self, detector: Detector, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Predictions in float32, whatever the network computed in."""
+        half = self.scene.half
+        with torch.autocast(self.scene.device, half, enabled=half is not None):
+            outputs = detector(images)
+        return tuple(output.float() for output in outputs)
 
     def _update(self, losses: Mapping[str, torch.Tensor], run: Callable) -> None:
         self.optimizer.zero_grad()
-        run("backward", lambda: total(losses.values()).backward())
-        run("optimizer", self.optimizer.step)
+        run("backward", lambda: self.scaler.scale(total(losses.values())).backward())
+        run("optimizer", self._step)
+
+    def _step(self) -> None:
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
 
 
 class Tasks:
