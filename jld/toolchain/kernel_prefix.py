@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from jld.toolchain.headers import is_gcc, precompile_header
 
 # What the sources of fused kernels include; the two macros stand at the head of each of them.
 PREFIX = """\
@@ -43,15 +43,16 @@ def precompile(jittor: Any) -> bool:
         jittor: the imported module; `flags.cc_flags` gains an `-include`.
     """
     flags = jittor.flags.cc_flags
-    if os.environ.get(SWITCH) == "0" or not re.fullmatch(r"g\+\+(-\d+)?", Path(jittor.flags.cc_path).name):
+    if os.environ.get(SWITCH) == "0" or not is_gcc(jittor.flags.cc_path):
         return False
     header = _folder(jittor) / "prefix.h"
     include = f' -include "{header}" '
     if include in flags:
         return True
-    compiled = header.with_suffix(".h.gch")
-    if not compiled.is_file():
-        problem = _compile(jittor.flags.cc_path, flags, header, compiled)
+    if not header.with_suffix(".h.gch").is_file():
+        # Jittor compiles to assembly with debug lines; GCC takes headers compiled in the same way only.
+        compile_flags = [*_compile_flags(flags), "-g"]
+        problem = precompile_header(jittor.flags.cc_path, compile_flags, header, PREFIX)
         if problem:
             print(f"jld: kernels compile without precompiled headers: {problem}", file=sys.stderr)
             return False
@@ -63,27 +64,6 @@ def _folder(jittor: Any) -> Path:
     """Of one set of flags and headers; the compiler's version is part of Jittor's own cache path."""
     what = repr((jittor.__version__, jittor.flags.cc_flags, PREFIX))
     return Path(jittor.flags.cache_path) / "jld_prefix" / hashlib.sha256(what.encode()).hexdigest()[:16]
-
-
-def _compile(compiler: str, flags: str, header: Path, compiled: Path) -> str:
-    """Writes both files; returns what went wrong, empty where nothing did."""
-    own = compiled.with_suffix(f".{os.getpid()}")
-    try:
-        header.parent.mkdir(parents=True, exist_ok=True)
-        # Aside and renamed, both files: other processes may write or read the same ones.
-        own.write_text(PREFIX, encoding="utf-8")
-        own.replace(header)
-        # Jittor compiles to assembly with debug lines; GCC takes headers compiled in the same way only.
-        command = [compiler, "-x", "c++-header", str(header), *_compile_flags(flags), "-g", "-o", str(own)]
-        answer = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
-        if answer.returncode:
-            return (answer.stderr.strip().splitlines() or ["the compiler failed"])[-1]
-        own.replace(compiled)
-    except OSError as error:
-        return str(error)
-    finally:
-        own.unlink(missing_ok=True)
-    return ""
 
 
 def _compile_flags(flags: str) -> list[str]:
