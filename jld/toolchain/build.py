@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from jld.toolchain.cache import jittor_cache_root
 from jld.toolchain.mpi import environment_of_one
+from jld.toolchain.quick_build import quick_compiler
 
 # What the child prints at the end; and how Jittor counts the files of one of its parts.
 DONE = "imported"
@@ -52,24 +53,30 @@ def built_mark() -> Path:
 
 def _build(mark: Path) -> bool:
     print("jld: Jittor compiles itself, once on this machine.", file=sys.stderr, flush=True)
-    for _ in range(2):
-        with tempfile.TemporaryFile("w+") as messages:
-            status, is_done = _import_in_child(messages)
-            if status:
-                messages.seek(0)
-                print(messages.read()[-4000:], file=sys.stderr)
-                return False
-        if is_done:
-            mark.touch()
-            return True
+    with quick_compiler(mark.parent) as settings:
+        for _ in range(2):
+            with tempfile.TemporaryFile("w+") as messages:
+                status, is_done = _import_in_child(messages, settings)
+                if status:
+                    messages.seek(0)
+                    print(messages.read()[-4000:], file=sys.stderr)
+                    return False
+            if is_done:
+                mark.touch()
+                return True
     return False
 
 
-def _import_in_child(messages: IO[str]) -> tuple[int, bool]:
-    """(exit status, whether the import came to its end) of a process that imports Jittor."""
+def _import_in_child(messages: IO[str], settings: dict[str, str]) -> tuple[int, bool]:
+    """(exit status, whether the import came to its end) of a process that imports Jittor.
+
+    Args:
+        messages: takes what it writes to stderr.
+        settings: its variables beside those of this process.
+    """
     command = [sys.executable, "-c", f"import jittor; print('\\n{DONE}')"]
     # Only a talkative Jittor counts what it compiles; its other messages matter when it fails.
-    environment = environment_of_one() | {"log_silent": "0", "PYTHONUNBUFFERED": "1"}
+    environment = environment_of_one() | settings | {"log_silent": "0", "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=messages, text=True, env=environment, bufsize=1
     ) as child:
