@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from jld.ops.finite import has_not_finite
 from jld.toolchain import jittor as jt
+
+# Of float32; beyond it lies infinity.
+LARGEST = float(np.finfo(np.float32).max)
 
 
 class LossScale:
@@ -45,7 +51,7 @@ class LossScale:
         Args:
             grads: of the loss times `scale`, of any shapes, the same on all ranks.
         """
-        self.is_finite = jt.concat([jt.isfinite(grad).all().reshape([1]) for grad in grads]).all()
+        self.is_finite = jt.concat([has_not_finite(grad) for grad in grads]).sum() == 0
         factor = 1 / self.scale
         return [grad * factor.broadcast(grad.shape) for grad in grads]
 
@@ -58,8 +64,8 @@ class LossScale:
         finite = self.is_finite
         good_steps = jt.ternary(finite, self.good_steps + 1, self.good_steps * 0)
         grows = good_steps == self.interval
-        larger = self.scale * self.growth
-        grown = jt.ternary(grows & jt.isfinite(larger), larger, self.scale)
+        has_room = self.scale <= LARGEST / self.growth
+        grown = jt.ternary(grows & has_room, self.scale * self.growth, self.scale)
         self.scale = jt.ternary(finite, grown, self.scale * self.backoff).stop_grad()
         self.good_steps = jt.ternary(grows, good_steps * 0, good_steps).stop_grad()
         self.skipped = jt.ternary(finite, self.skipped, self.skipped + 1).stop_grad()
