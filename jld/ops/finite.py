@@ -28,9 +28,9 @@ __global__ void find_not_finite(long count, const unsigned* bits, float* found) 
 }}
 """
 _CUDA = """
+    const long count = in0->num, blocks = std::max(1l, std::min((count + 255) / 256, 65535l));
     cudaMemsetAsync(out0_p, 0, out0->size, 0);
-    const int blocks = std::max(1l, std::min((in0->num + 255) / 256, 65535l));
-    find_not_finite<<<blocks, 256>>>(in0->num, (const unsigned*)in0_p, out0_p);
+    find_not_finite<<<(int)blocks, 256>>>(count, (const unsigned*)in0_p, out0_p);
 """
 
 
