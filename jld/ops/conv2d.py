@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from jld.ops.onednn_conv import onednn_conv
 from jld.ops.pointwise_conv import pointwise_conv
 from jld.ops.precision import FLOAT32, convolution_precision, rounded
 from jld.ops.winograd_conv import winograd_conv
@@ -43,7 +44,7 @@ def conv2d(
     """Convolution without a bias.
 
     On the CPU 1x1 filters become matrix products and 3x3 filters over many pixels and channels use Winograd's
-    minimal filtering; everything else, and everything on a GPU, is the library's that Jittor calls. Where
+    minimal filtering; everything else is oneDNN's, and on a GPU cuDNN's, called by Jittor. Where
     `convolutions_in` asks for half precision, a GPU computes in it, and the CPU rounds what it computes in
     float32 as a GPU would: map, weights, result and the gradients of all three.
 
@@ -64,13 +65,15 @@ def conv2d(
 
 
 def _convolve(x, weight, *, stride, padding, dilation, groups):
-    if groups == 1 and stride == dilation == (1, 1) and _is_on_onednn(x, weight):
+    if not _is_on_onednn(x, weight):
+        return jt.nn.conv2d(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    if groups == 1 and stride == dilation == (1, 1):
         filters = tuple(weight.shape[2:]), padding
         if filters == ((1, 1), (0, 0)):
             return pointwise_conv(x, weight)
         if filters == ((3, 3), (1, 1)) and _pays_for_winograd(x, weight):
             return winograd_conv(x, weight)
-    return jt.nn.conv2d(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    return onednn_conv(x, weight, (*stride, *padding, *dilation, groups))
 
 
 def _is_on_onednn(x: jt.Var, weight: jt.Var) -> bool:

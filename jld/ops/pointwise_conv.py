@@ -6,10 +6,7 @@ the few multiplications of a 1x1 filter.
 
 from __future__ import annotations
 
-import functools
-
-import numpy as np
-
+from jld.ops.onednn_conv import weight_gradient
 from jld.ops.sgemm import DECLARATION
 from jld.toolchain import jittor as jt
 
@@ -39,24 +36,8 @@ class _PointwiseConv(jt.Function):
     def grad(self, dy):
         x, weight = self.saved
         dx = _convolve(dy, weight, weight.shape[1], transposed=True)
-        _compile_weight_gradient()
-        return dx, _weight_gradient(x, dy)
-
-
-def _weight_gradient(x, dy):
-    # Here oneDNN's own layout wins: its products sum along an axis as long as the map.
-    return jt.mkl_ops.mkl_conv_backward_w(x, dy, 1, 1, 1, 1, 0, 0, 1, 1)
-
-
-@functools.cache
-def _compile_weight_gradient() -> None:
-    """Compiles oneDNN's kernel before the first step does.
-
-    Jittor 1.3.11 compiles the kernels of a step in parallel and would begin this one twice, for the operator
-    above and inside of its own convolutions, in the same files. Can go when it keeps account of both.
-    """
-    one = jt.array(np.ones((1, 1, 1, 1), np.float32))
-    _weight_gradient(one, one).sync(weak_sync=False)  # else everything that waits is compiled with it
+        # Here oneDNN's own layout wins: its products sum along an axis as long as the map.
+        return dx, weight_gradient(x, dy, (1, 1), (1, 1, 0, 0, 1, 1, 1))
 
 
 def pointwise_conv(x, weight):

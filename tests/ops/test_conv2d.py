@@ -5,6 +5,7 @@ import pytest
 
 from jld.ops import conv2d as choice
 from jld.ops.conv2d import Conv2d, conv2d
+from jld.ops.onednn_conv import onednn_conv
 from jld.ops.pointwise_conv import pointwise_conv
 from jld.ops.winograd_conv import winograd_conv
 from jld.toolchain import jittor as jt
@@ -94,13 +95,16 @@ def test_pointwise_values_and_gradients(shape):
         assert_near(gradient, expected, 5e-6)
 
 
-@pytest.mark.parametrize("operator, kernel", [(winograd_conv, 3), (pointwise_conv, 1)])
+@pytest.mark.parametrize(
+    "operator, kernel",
+    [(winograd_conv, 3), (pointwise_conv, 1), (lambda x, w: onednn_conv(x, w, (1, 1, 1, 1, 1, 1, 1)), 3)],
+)
 def test_shapes_that_do_not_fit_are_refused(operator, kernel):
     x = jt.ones((1, 4, 8, 8))
     with pytest.raises(ValueError, match="do not fit"):
         operator(x, jt.ones((2, 3, kernel, kernel)))
     with pytest.raises(ValueError, match="do not fit"):
-        operator(x, jt.ones((2, 4, 2, kernel)))
+        operator(x, jt.ones((2, 4, kernel)))
 
 
 @pytest.fixture
@@ -138,6 +142,27 @@ def test_the_operator_follows_from_the_form(chosen, channels, size, kernel, opti
     y = conv2d(jt.array(x), jt.array(weight), **options)
     assert chosen == ([expected] if expected else [])
     assert_near(y, jt.nn.conv2d(jt.array(x), jt.array(weight), **options).numpy(), 3e-5)
+
+
+@needs_onednn
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"stride": (2, 1), "padding": (1, 2)},
+        {"stride": (1, 2), "padding": (2, 2), "dilation": (2, 2)},
+        {"padding": (1, 1), "groups": 2},
+    ],
+)
+def test_gradients_of_every_geometry_equal_those_of_the_library(options):
+    x, weight, _ = arrays(2, 4, 6, 9, 11, 3)
+    weight = weight[:, : 4 // options.get("groups", 1)]
+    results = []
+    for function in (conv2d, jt.nn.conv2d):
+        vars = [jt.array(v) for v in (x, weight)]
+        y = function(*vars, **options)
+        results.append([y, *jt.grad((y * y).sum(), vars)])
+    for ours, library in zip(*results, strict=True):
+        assert_near(ours, library.numpy(), 1e-5)
 
 
 def test_winograd_can_be_switched_off(chosen, monkeypatch):
