@@ -50,18 +50,19 @@ SCRIPT = """\
 #!/bin/sh
 for word; do
     case $word in
-        {jittor}/src/*_compiler.cc) level={level} ;;
-        {jittor}/src/mem/*.cc | {jittor}/src/ops/*.cc) level= ;;
-        {jittor}/src/*/*.cc | {jittor}/extern/*/ops/*.c*) level={level} ;;
-        */gen/pyjt_*.cc | */custom_ops/gen_*.cc) level={level} ;;
-        {jittor}/src/*.cc) level= ;;
+        {jittor}/src/*_compiler.cc) level=-Og ;;
+        {jittor}/src/mem/*.cc | {jittor}/src/ops/*.cc) level=-O2 ;;
+        {jittor}/src/*/*.cc | {jittor}/extern/*/ops/*.c*) level=-Og ;;
+        */gen/pyjt_*.cc | */custom_ops/gen_*.cc) level=-Og ;;
+        {jittor}/src/*.cc) level=-O2 ;;
         *) continue ;;
     esac
-    {cc1plus} -include {header} "$@" $level 2>/dev/null && exit 0
+    {cc1plus} -include {folder}/jittor$level.h "$@" $level 2>/dev/null && exit 0
 done
 exec {cc1plus} "$@"
 """
-LEVEL = "-Og"
+# GCC 12 crashes where the level of a file is above that of its headers: each has its own.
+LEVELS = ("-O2", "-Og")
 # Set to 0 it leaves the compiler alone, to measure what it is worth.
 SWITCH = "JLD_QUICK_BUILD"
 # Jittor's own settings of another build than the one that was measured.
@@ -91,20 +92,21 @@ def quick_compiler(cache: Path) -> Iterator[dict[str, str]]:
 def _write(compiler: str, folder: Path) -> str:
     """Compiles the headers and writes the script; returns what went wrong, empty where nothing did."""
     jittor = Path(str(importlib.util.find_spec("jittor").origin)).parent
-    header, script = folder / "jittor.h", folder / "cc1plus"
-    # As in Jittor's commands: with other flags the header would be read as text.
-    flags = ["-std=c++14", "-fPIC", LEVEL, "-w", f"-I{jittor}/src", f"-I{jittor}/extern"]
+    # As in Jittor's commands: with other flags the headers would be read as text.
+    flags = ["-std=c++14", "-fPIC", "-w", f"-I{jittor}/src", f"-I{jittor}/extern"]
     flags.append(f"-I{sysconfig.get_paths()['include']}")
     if platform.machine() == "x86_64":
         flags.append("-march=native")
-    problem = precompile_header(compiler, flags, header, HEADERS)
-    if problem:
-        return problem
+    for level in LEVELS:
+        problem = precompile_header(compiler, [*flags, level], folder / f"jittor{level}.h", HEADERS)
+        if problem:
+            return problem
     command = [compiler, "-print-prog-name=cc1plus"]
     cc1plus = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
     if not Path(cc1plus).is_absolute():
         return f"{compiler} does not say where its cc1plus is"
-    words = {"jittor": jittor, "cc1plus": cc1plus, "header": header, "level": LEVEL}
+    words = {"jittor": jittor, "cc1plus": cc1plus, "folder": folder}
+    script = folder / "cc1plus"
     try:
         script.write_text(SCRIPT.format_map({name: shlex.quote(str(word)) for name, word in words.items()}))
         script.chmod(0o755)
