@@ -143,11 +143,13 @@ def test_jittor_is_built_in_a_process_of_its_own_until_it_imports(
 ):
     started = []
 
-    def import_in_child(messages):
+    def import_in_child(messages, settings):
+        assert settings == {}
         started.append(build.environment_of_one()["use_mpi"])
         return 0, answers[len(started) - 1] == build.DONE
 
     monkeypatch.setattr(build, "_import_in_child", import_in_child)
+    monkeypatch.setenv("JLD_QUICK_BUILD", "0")
     assert build.build_once() == is_marked
     assert started == ["0"] * runs
     assert build.built_mark().is_file() == is_marked
@@ -156,12 +158,14 @@ def test_jittor_is_built_in_a_process_of_its_own_until_it_imports(
 
 
 def test_a_toolkit_that_jittor_cannot_be_built_with_is_left_for_the_cpu(fresh_home, monkeypatch, capsys):
-    def import_in_child(messages):
+    def import_in_child(messages, settings):
+        assert settings == {}
         failed = os.environ["nvcc_path"] != ""
         messages.write("nvcc says no" if failed else "all is well")
         return int(failed), True
 
     monkeypatch.setattr(build, "_import_in_child", import_in_child)
+    monkeypatch.setenv("JLD_QUICK_BUILD", "0")
     monkeypatch.setenv("nvcc_path", "/chosen/nvcc")
     assert not build.build_once()
     toolchain._leave_the_gpu()
@@ -175,7 +179,7 @@ def test_the_child_that_builds_jittor_is_read_line_by_line(monkeypatch, capsys, 
     """A stand-in for Jittor that counts as it does, with carriage returns."""
     (tmp_path / "jittor.py").write_text(
         "import os, sys\n"
-        "assert os.environ['log_silent'] == '0'\n"
+        "assert os.environ['log_silent'] == '0' and os.environ['COUNTED'] == 'yes'\n"
         "print('loaded')\n"
         "for i in range(3): print(f'Compiling core({i + 1}/3) used: 2.1s eta: 1.0s', end='\\r')\n"
         "print('Compiling ops(1/2) used: 3s eta: 3s')\n"
@@ -184,9 +188,9 @@ def test_the_child_that_builds_jittor_is_read_line_by_line(monkeypatch, capsys, 
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with (tmp_path / "messages").open("w+") as messages:
-        assert build._import_in_child(messages) == (0, True)
+        assert build._import_in_child(messages, {"COUNTED": "yes"}) == (0, True)
         assert (tmp_path / "messages").read_text() == "a message\n"
         bars = capsys.readouterr().err
         assert "Compiling core" in bars and "3/3" in bars and "Compiling ops" in bars and "1/2" in bars
         monkeypatch.setenv("broken", "1")
-        assert build._import_in_child(messages) == (3, False)
+        assert build._import_in_child(messages, {"COUNTED": "yes"}) == (3, False)
