@@ -12,7 +12,7 @@ from jld.toolchain import jittor as jt
 
 # Fewer tiles of 4x4 results do not pay for the evaluation of the weights, narrow maps not for the products.
 WINOGRAD_TILES, WINOGRAD_CHANNELS = 48, 32
-# Set to 0 it leaves 3x3 convolutions to oneDNN, whose rounding errors are a fifth.
+# Set to 0 it leaves 3x3 convolutions to oneDNN, whose rounding errors are smaller.
 SWITCH = "JLD_WINOGRAD"
 
 
