@@ -16,6 +16,7 @@ import importlib.util
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -65,6 +66,8 @@ exec {cc1plus} "$@"
 LEVELS = ("-O2", "-Og")
 # Set to 0 it leaves the compiler alone, to measure what it is worth.
 SWITCH = "JLD_QUICK_BUILD"
+# Of the folder's name.
+PREFIX = "quick-"
 # Jittor's own settings of another build than the one that was measured.
 OTHER_BUILDS = ("cc_flags", "debug", "enable_lto", "nvcc_path")
 
@@ -74,14 +77,17 @@ def quick_compiler(cache: Path) -> Iterator[dict[str, str]]:
     """The variables with which a process compiles Jittor's files quickly; none where that is not possible.
 
     Args:
-        cache: an existing folder; what is written there is removed at the end.
+        cache: an existing folder, of which the caller holds the lock; what is written there is removed at the
+            end.
     """
     compiler = os.environ.get("cc_path") or "g++"
     is_other = any(os.environ.get(name, "0") not in ("", "0") for name in OTHER_BUILDS)
     if os.environ.get(SWITCH) == "0" or is_other or not is_gcc(compiler):
         yield {}
         return
-    with tempfile.TemporaryDirectory(prefix="quick-", dir=cache) as folder:
+    for left in cache.glob(f"{PREFIX}*"):  # of a build that was killed; two never run at once
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=cache) as folder:
         problem = _write(compiler, Path(folder))
         if problem:
             print(f"jld: it takes longer, its headers do not compile: {problem}", file=sys.stderr, flush=True)

@@ -53,24 +53,26 @@ def assert_near(var, expected, error):
 
 @needs_onednn
 @pytest.mark.parametrize(
-    "shape",
+    "operator, kernel, shape, error",
     [
-        (1, 3, 5, 4, 4),
-        (2, 16, 8, 7, 9),
-        (1, 40, 33, 1, 18),
+        (winograd_conv, 3, (1, 3, 5, 4, 4), 3e-5),
+        (winograd_conv, 3, (2, 16, 8, 7, 9), 3e-5),
+        (winograd_conv, 3, (1, 40, 33, 1, 18), 3e-5),
         # More rows of tiles than are worked on at a time; the last chunk is shorter.
-        (1, 8, 9, 182, 1021),
+        (winograd_conv, 3, (1, 8, 9, 182, 1021), 6e-5),
+        (pointwise_conv, 1, (1, 3, 5, 4, 4), 5e-6),
+        (pointwise_conv, 1, (2, 32, 20, 7, 9), 5e-6),
     ],
 )
-def test_winograd_values_and_gradients(shape):
-    x, weight, dy = arrays(*shape, 3)
+def test_values_and_gradients(operator, kernel, shape, error):
+    x, weight, dy = arrays(*shape, kernel)
     vars = [jt.array(v) for v in (x, weight)]
-    y = winograd_conv(*vars)
-    assert_near(y, correlate(x, weight), 3e-5)
+    y = operator(*vars)
+    assert_near(y, correlate(x, weight), error)
     for gradient, expected in zip(
         jt.grad((y * jt.array(dy)).sum(), vars), gradients(x, weight, dy), strict=True
     ):
-        assert_near(gradient, expected, 6e-5)
+        assert_near(gradient, expected, error)
 
 
 @needs_onednn
@@ -80,19 +82,6 @@ def test_winograd_loses_little_of_a_wide_sum():
     expected = correlate(x, weight)
     difference = winograd_conv(jt.array(x), jt.array(weight)).numpy() - expected
     assert np.sqrt((difference**2).mean()) < 3e-6 * expected.std()
-
-
-@needs_onednn
-@pytest.mark.parametrize("shape", [(1, 3, 5, 4, 4), (2, 32, 20, 7, 9)])
-def test_pointwise_values_and_gradients(shape):
-    x, weight, dy = arrays(*shape, 1)
-    vars = [jt.array(v) for v in (x, weight)]
-    y = pointwise_conv(*vars)
-    assert_near(y, correlate(x, weight), 5e-6)
-    for gradient, expected in zip(
-        jt.grad((y * jt.array(dy)).sum(), vars), gradients(x, weight, dy), strict=True
-    ):
-        assert_near(gradient, expected, 5e-6)
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,13 @@ def test_other_files_and_later_processes_are_left_alone(tree, tmp_path):
     assert not list(tmp_path.glob("quick-*"))
 
 
+@needs_gcc
+def test_what_a_killed_build_left_is_removed(tree, tmp_path):
+    (tmp_path / "quick-left/deep").mkdir(parents=True)
+    with quick_build.quick_compiler(tmp_path):
+        assert not (tmp_path / "quick-left").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("cc_flags", "-O0"), ("nvcc_path", "/opt/bin/nvcc"), ("debug", "1"), ("cc_path", "/usr/bin/clang++"),
