@@ -7,7 +7,7 @@ the few multiplications of a 1x1 filter.
 from __future__ import annotations
 
 from jld.ops.onednn_conv import weight_gradient
-from jld.ops.sgemm import DECLARATION
+from jld.ops.sgemm import product_operator
 from jld.toolchain import jittor as jt
 
 # in0: map [N, D, H, W], in1: weights [O, I], transposed for the gradient of the map; out0: [N, D', H, W].
@@ -20,22 +20,17 @@ _CONVOLVE = """
 """
 
 
-def _convolve(x, weight, channels: int, *, transposed: bool):
-    shape = (x.shape[0], channels, *x.shape[2:])
-    data = {"transposed": int(transposed)}
-    return jt.code(shape, "float32", [x, weight], data=data, cpu_header=DECLARATION, cpu_src=_CONVOLVE)
-
-
 class _PointwiseConv(jt.Function):
     """The operator with gradients to both inputs."""
 
     def execute(self, x, weight):
         self.saved = x, weight
-        return _convolve(x, weight, weight.shape[0], transposed=False)
+        shape = x.shape[0], weight.shape[0], *x.shape[2:]
+        return product_operator(shape, [x, weight], _CONVOLVE, transposed=0)
 
     def grad(self, dy):
         x, weight = self.saved
-        dx = _convolve(dy, weight, weight.shape[1], transposed=True)
+        dx = product_operator(x.shape, [dy, weight], _CONVOLVE, transposed=1)
         # Here oneDNN's own layout wins: its products sum along an axis as long as the map.
         return dx, weight_gradient(x, dy, (1, 1), (1, 1, 0, 0, 1, 1, 1))
 

@@ -9,7 +9,7 @@ Source: arXiv:1509.09308, section 4, with other points; the gradients are its ad
 
 from __future__ import annotations
 
-from jld.ops.sgemm import DECLARATION
+from jld.ops.sgemm import product_operator
 from jld.toolchain import jittor as jt
 
 # Evaluation and interpolation in one dimension, for n columns at a time; rows lie `step` floats apart.
@@ -233,7 +233,7 @@ void points_to_filters(const float* points, long outputs, long inputs, float* we
 }
 }}
 """
-_HEADER = DECLARATION + _TRANSFORMS + _CHUNKS
+_HEADER = _TRANSFORMS + _CHUNKS
 # in0: map [N, D, H, W], in1: weights [O, I, 3, 3], out0: [N, D', H, W].
 _CONVOLVE = """
     const bool turned = data["turned"];
@@ -272,24 +272,19 @@ _WEIGHT_GRADIENT = """
 """
 
 
-def _convolve(x, weight, channels: int, *, turned: bool):
-    shape = (x.shape[0], channels, *x.shape[2:])
-    data = {"turned": int(turned)}
-    return jt.code(shape, "float32", [x, weight], data=data, cpu_header=_HEADER, cpu_src=_CONVOLVE)
-
-
 class _WinogradConv(jt.Function):
     """The operator with gradients to both inputs."""
 
     def execute(self, x, weight):
         self.saved = x, weight
-        return _convolve(x, weight, weight.shape[0], turned=False)
+        shape = x.shape[0], weight.shape[0], *x.shape[2:]
+        return product_operator(shape, [x, weight], _CONVOLVE, _HEADER, turned=0)
 
     def grad(self, dy):
         # Two operators: Jittor runs neither that of a map nor that of weights which nobody reads.
         x, weight = self.saved
-        dx = _convolve(dy, weight, weight.shape[1], turned=True)
-        return dx, jt.code(weight.shape, "float32", [x, dy], cpu_header=_HEADER, cpu_src=_WEIGHT_GRADIENT)
+        dx = product_operator(x.shape, [dy, weight], _CONVOLVE, _HEADER, turned=1)
+        return dx, product_operator(weight.shape, [x, dy], _WEIGHT_GRADIENT, _HEADER)
 
 
 def winograd_conv(x, weight):

@@ -154,6 +154,7 @@ def test_gradients_of_every_geometry_equal_those_of_the_library(options):
         assert_near(ours, library.numpy(), 1e-5)
 
 
+@needs_onednn
 def test_winograd_can_be_switched_off(chosen, monkeypatch):
     monkeypatch.setenv(choice.SWITCH, "0")
     x, weight, _ = arrays(1, 32, 32, 28, 28, 3)
