@@ -70,6 +70,7 @@ def train(options: argparse.Namespace) -> int:
     """One run; a killed one goes on where it was. Writes `result.json` and returns the exit code."""
     from jld.apis import register_parts, use_device
     from jld.apis.benchmark.clock import device_memory_mib, peak_memory_mib
+    from jld.checkpoint import atomic_write
     from jld.config import prepare_config
     from jld.runner import Runner
     from jld.toolchain import jittor as jt
@@ -88,13 +89,14 @@ def train(options: argparse.Namespace) -> int:
     try:
         overrides = [*options.opts, *(f"{key}={value}" for key, value in own.items())]
         metrics = Runner(prepare_config(options.config, overrides), resume=True).run("train")
+        device = "GPU" if jt.flags.use_cuda else "CPU"
+        memory = device_memory_mib() or {"peak memory, MiB": peak_memory_mib()}
+        result = json.dumps({"metrics": metrics, "device": device, "memory": memory}, indent=1)
+        # Its existence says that the run is finished.
+        atomic_write(folder / "result.json", lambda stream: stream.write(result.encode()))
     except JldError as error:
         print(error, file=sys.stderr)
         return 2
-    device = "GPU" if jt.flags.use_cuda else "CPU"
-    memory = device_memory_mib() or {"peak memory, MiB": peak_memory_mib()}
-    result = {"metrics": metrics, "device": device, "memory": memory}
-    (folder / "result.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
     return 0
 
 
