@@ -17,7 +17,7 @@ STRIDES = (8, 16)
 GENERATOR = AnchorGenerator(STRIDES, octave_base_scale=4, ratios=(0.5, 1.0))
 PRIORS = GENERATOR.priors([(8, 9), (4, 5)])
 PADS = [(64, 72), (48, 72)]
-P, C, OWN, GIVEN = len(PRIORS), 3, 4, 6
+P, C, B, OWN, GIVEN = len(PRIORS), 3, 5, 4, 6
 # One object for each level.
 OWN_LEVEL = {
     "fine_grained_own_level": {"type": "FineGrainedOwnLevel", "base_px": 20},
@@ -28,9 +28,10 @@ TWO_BOXES = np.float32([(4, 5, 40, 52), (28, 18, 62, 52)])
 
 def predictions(seed):
     rng = np.random.default_rng(seed)
+    shapes = (("cls_logits", (C,), 2.0), ("box_deltas", (4,), 0.2), ("box_logits", (4, B), 1.0))
     return {
-        key: jt.array(rng.normal(0, spread, (2, P, width)).astype(np.float32))
-        for key, width, spread in (("cls_logits", C, 2.0), ("box_deltas", 4, 0.2))
+        key: jt.array(rng.normal(0, spread, (2, P, *shape)).astype(np.float32))
+        for key, shape, spread in shapes
     }
 
 
