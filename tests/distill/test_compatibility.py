@@ -51,8 +51,8 @@ def test_classes_are_compared_by_name_where_scores_are_compared():
     student, teacher = (
         interface_of(Head(BINS), classes=names) for names in (("a", "b", "c"), ("a", "b", "d"))
     )
-    refused(ClassificationKD(), r"student \(a, b, c\), teacher \(a, b, d\); missing at the teacher: c, unknown "
-            "to the student: d", student, teacher)  # fmt: skip
+    said = r"student \(a, b, c\), teacher \(a, b, d\); missing at the teacher: c, unknown to the student: d"
+    refused(ClassificationKD(), said, student, teacher)
     refused(FeatureImitation("gi"), "classes differ", student, teacher)
     refused(LocalizationKD(), None, student, teacher)
     refused(ClassificationKD(), None, student, dataclasses.replace(teacher, classes=("c", "a", "b")))

@@ -69,7 +69,7 @@ def test_a_term_neither_teaches_the_teacher_nor_cuts_its_own_losses(name):
 
 
 class PaintingTeacher:
-    """Paints maps from the student's and reads them with the student's own head, as a label-guided one does."""
+    """Paints maps from the student's and reads them with the student's own head, as label guidance does."""
 
     def __init__(self, channels):
         self.paint = Conv2d(channels, channels, 1)
