@@ -10,6 +10,7 @@ import numpy as np
 
 from jld.checkpoint import ConvertOptions, convert_state, read_checkpoint, require_complete
 from jld.errors import CheckpointError
+from jld.models.boxes import DistributionBoxes
 from jld.toolchain import jittor as jt
 
 
@@ -60,7 +61,7 @@ def load_backbone_weights(backbone: jt.Module, source: str) -> None:
 
 
 def load_weights(model: jt.Module, path: str | Path, *, what: str = "checkpoint") -> None:
-    """Fills a detector from a file of any kind that `jld.checkpoint` reads.
+    """Fills a detector from a file of any kind that `jld.checkpoint` reads; it takes over the file's class names.
 
     Args:
         what: how messages call the file, for example the config key that names it.
@@ -71,6 +72,8 @@ def load_weights(model: jt.Module, path: str | Path, *, what: str = "checkpoint"
     checkpoint = read_checkpoint(path)
     options = ConvertOptions(supports=named_supports(model))
     _fill(model.state_dict(), checkpoint.state, checkpoint.origin, "the model", f"{what} {path}", options)
+    if checkpoint.classes:
+        model.classes = tuple(checkpoint.classes)
 
 
 def assign_state(model: jt.Module, state: Mapping[str, np.ndarray], *, what: str) -> None:
@@ -91,12 +94,12 @@ def named_supports(model: jt.Module) -> dict[str, np.ndarray]:
     Files of rotated heads state them; weights trained over other values would be loaded without any error and
     detect nonsense. Empty where the bins are 0, 1, 2, ..., which is checked without them.
     """
-    supports = getattr(getattr(model, "bbox_head", None), "supports", None)
-    if supports is None:
+    boxes = getattr(getattr(model, "bbox_head", None), "boxes", None)
+    if not isinstance(boxes, DistributionBoxes) or boxes.ranges is None:
         return {}
     return {
-        "bbox_head.integral.project": supports[0],
-        "bbox_head.integral_angle.project": supports[-1],
+        "bbox_head.integral.project": boxes.supports[0],
+        "bbox_head.integral_angle.project": boxes.supports[-1],
     }
 
 
