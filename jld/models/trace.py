@@ -21,7 +21,7 @@ class Stage:
         places: where the P rows lie.
         head: what knows how to read the predictions (`probabilities`, `boxes`, `resume`).
         assignment: who is positive for which object; None where no targets were given.
-        hidden: {k: maps of the head's towers after k convolutions}, where somebody asked the head for them.
+        hidden: {k: maps of the head's towers after k layers, before their ReLU}, where somebody asked for them.
         class_order: the head's classes in the order the predictions have them in; None: as the head has.
     """
 
@@ -46,7 +46,7 @@ class Stage:
         return self._once("boxes", lambda: self.head.decode(self.predictions, self.places))
 
     def resume(self, hidden: Any, after: int) -> dict[str, jt.Var]:
-        """The predictions this stage's head makes of tower maps that have passed `after` convolutions."""
+        """The predictions this stage's head makes of tower maps that have passed `after` layers."""
         return self._in_order(self.head.resume(hidden, after))
 
     def reordered(self, class_order: Sequence[int]) -> Stage:

@@ -16,7 +16,7 @@ from jld.ops.conv2d import Conv2d
 from jld.toolchain import jittor as jt
 
 nn = jt.nn
-# Maps of the classification tower and of the box tower on every level: [N, D, H_l, W_l] each.
+# Maps of the classification tower and of the box tower on every level, [N, D, H_l, W_l] each, before a ReLU.
 Hidden = list[tuple[jt.Var, jt.Var]]
 
 
@@ -28,7 +28,7 @@ class DenseHead(jt.Module):
 
     Attributes:
         boxes: what the box outputs stand for.
-        hidden_depths: after how many convolutions a trace keeps the towers' maps (`Detector.keep_hidden`).
+        hidden_depths: after how many layers a trace keeps the towers' maps (`Detector.keep_hidden`).
     """
 
     boxes: BoxRepresentation
@@ -85,20 +85,32 @@ class DenseHead(jt.Module):
         """Predictions (see the class) for the neck's maps [N, D, H_l, W_l], fine to coarse."""
         return self.resume(self.tower(features, 0), 0)
 
-    def tower(self, features: Sequence[jt.Var], upto: int | None = None) -> Hidden:
-        """The maps of both towers after `upto` convolutions on every level; None: after all."""
+    def tower(self, features: Sequence[jt.Var], upto: int) -> Hidden:
+        """The maps of both towers after `upto` layers, before the last one's ReLU; with 0 the features."""
         return self._advance([(x, x) for x in features], 0, upto)
 
     def resume(self, hidden: Hidden, after: int) -> dict[str, jt.Var]:
-        """The predictions (see the class) that follow from tower maps after `after` convolutions."""
-        ends = self._advance(hidden, after)
+        """The predictions (see the class) that follow from what `tower` gives after `after` layers."""
+        ends = [
+            (_through(list(self.cls_convs)[after:], cls), _through(list(self.reg_convs)[after:], reg))
+            for cls, reg in _activated(hidden, after)
+        ]
         maps = [self.level_maps(cls, reg, level) for level, (cls, reg) in enumerate(ends)]
         shapes = self.prediction_shapes()
         return {key: flatten_levels([level[key] for level in maps], per_prior=shapes[key]) for key in maps[0]}
 
-    def _advance(self, hidden: Hidden, start: int, stop: int | None = None) -> Hidden:
-        cls_convs, reg_convs = (list(convs)[start:stop] for convs in (self.cls_convs, self.reg_convs))
-        return [(_through(cls_convs, cls), _through(reg_convs, reg)) for cls, reg in hidden]
+    def _advance(self, hidden: Hidden, start: int, stop: int) -> Hidden:
+        """From maps after `start` layers to maps after `stop` layers, neither with its last ReLU."""
+        if start == stop:
+            return hidden
+        towers = [list(convs)[start:stop] for convs in (self.cls_convs, self.reg_convs)]
+        return [
+            tuple(
+                layers[-1].before_relu(_through(layers[:-1], x))
+                for layers, x in zip(towers, pair, strict=True)
+            )
+            for pair in _activated(hidden, start)
+        ]
 
     def level_maps(self, cls_features: jt.Var, reg_features: jt.Var, level: int) -> dict[str, jt.Var]:
         """{key: [N, A * values, H, W]} the last layers' output on one level."""
@@ -145,6 +157,10 @@ class DenseHead(jt.Module):
             quality["quality"] = jt.sigmoid(stage.predictions["centerness_logits"]).numpy()
         scores, boxes = stage.probabilities().numpy(), stage.boxes().numpy()
         return self.postprocess(scores, boxes, stage.places, batch, **quality)
+
+
+def _activated(hidden: Hidden, depth: int) -> Hidden:
+    return [(nn.relu(cls), nn.relu(reg)) for cls, reg in hidden] if depth else hidden
 
 
 def _through(layers: Sequence[Any], x: jt.Var) -> jt.Var:
