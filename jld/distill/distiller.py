@@ -90,6 +90,9 @@ class Distiller:
         )
         for lesson in self.lessons:
             lesson.term.bind(own, interfaces[lesson.teacher])
+            if lesson.term.hidden_depth is not None:
+                for side in (student, self.teachers[lesson.teacher]):
+                    side.keep_hidden(lesson.term.stage, lesson.term.hidden_depth)
 
     def check_length(self, total_steps: int) -> None:
         """Stops when a term's schedule leaves it nothing to do in a training of this many steps.

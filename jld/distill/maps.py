@@ -11,6 +11,7 @@ from typing import Any
 from jld.losses.reduction import total
 from jld.losses.regression import squared_error
 from jld.models.interface import Interface
+from jld.toolchain import jittor as jt
 
 DIVISORS = ("values", "cells")
 
@@ -41,6 +42,37 @@ def masked_squared_error(student_map: Any, teacher_map: Any, mask: Any, divisor:
     error = total(squared_error(student_map, teacher_map.detach()).sum(1) * mask)
     channels = student_map.shape[1] if divisor == "values" else 1
     return error / (2.0 * channels * mask.sum()).maximum(1.0)
+
+
+def channel_statistics(maps: Any) -> tuple[Any, Any]:
+    """Mean and deviation (divisor n - 1) of every channel of [N, D, H, W] over n = N H W values, both [D].
+
+    The deviation has a floor of 1e-6 with slope 0: a constant channel has no direction to learn, and the root's
+    slope at 0 is infinite. A map of one cell and one image has n = 1 and counts as constant.
+    """
+    count = maps.shape[0] * maps.shape[2] * maps.shape[3]
+    mean = total(maps, (0, 2, 3)) / count
+    spread = squared_error(maps, mean.broadcast(maps, [0, 2, 3]))
+    return mean, jt.sqrt((total(spread, (0, 2, 3)) / max(count - 1, 1)).maximum(1e-12))
+
+
+def standardised(maps: Any) -> Any:
+    """[N, D, H, W] with mean 0 and deviation 1 (divisor n - 1, plus 1e-6) in every channel, over the batch."""
+    mean, deviation = channel_statistics(maps)
+    return (maps - mean.broadcast(maps, [0, 2, 3])) / (deviation + 1e-6).broadcast(maps, [0, 2, 3])
+
+
+def spatial_attention(features: Any, temperature: float) -> Any:
+    """[N, H, W] H W softmax over the places of the mean magnitude over channels, of maps [N, D, H, W]."""
+    n, _, h, w = features.shape
+    energy = jt.abs(features).mean(1).reshape(n, h * w) / temperature
+    return (jt.nn.softmax(energy, dim=1) * (h * w)).reshape(n, h, w)
+
+
+def channel_attention(features: Any, temperature: float) -> Any:
+    """[N, D] D softmax over the channels of the mean magnitude over places, of maps [N, D, H, W]."""
+    energy = jt.abs(features).mean([2, 3]) / temperature
+    return jt.nn.softmax(energy, dim=1) * features.shape[1]
 
 
 def mean_of(values: Sequence[Any]) -> Any:

@@ -72,3 +72,10 @@ def check_reduction(reduction: str) -> str:
 def level_membership(places):
     """[P, L] float32, 1 where place p, one that all images share, belongs to level l."""
     return (places.levels.reshape(-1, 1) == jt.arange(places.num_levels).unsqueeze(0)).float32()
+
+
+def levels_with_positives(context):
+    """[1, P] 1 for the priors of every level that holds a positive of any image."""
+    membership = level_membership(context.places)  # [P, L]
+    counts = jt.matmul(context.assignment.positive_mask.sum(0, keepdims=True), membership)  # [1, L]
+    return jt.matmul((counts > 0).float32(), membership.transpose(1, 0))

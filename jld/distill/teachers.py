@@ -39,6 +39,9 @@ class Teacher(Protocol):
     def __call__(self, step: Step) -> Trace:
         """The trace of a step, with classes and places in the student's order."""
 
+    def keep_hidden(self, stage: str | None, depth: int) -> None:
+        """Asks for the maps of a stage's towers after `depth` layers in every trace, see `Detector`."""
+
     def losses(self, trace: Trace, targets: Targets) -> dict[str, jt.Var]:
         """{name: scalar} losses the teacher itself learns by; empty for one that does not learn."""
 
@@ -107,6 +110,10 @@ class FrozenTeacher:
             images = renormalise(step.images, step.targets.img_shapes, given, self.detector.normalisation)
             trace = self.detector(images)
         return trace if self._class_order is None else trace.reordered(self._class_order)
+
+    def keep_hidden(self, stage: str | None, depth: int) -> None:
+        """See `Teacher`."""
+        self.detector.keep_hidden(stage, depth)
 
     def losses(self, trace: Trace, targets: Targets) -> dict[str, jt.Var]:
         """None: see `Teacher`."""

@@ -6,7 +6,14 @@ here knows heads, configs or teachers.
 
 from jld.losses.cross_entropy import CrossEntropyLoss, binary_cross_entropy_with_logits, cross_entropy
 from jld.losses.distribution import DistributionFocalLoss, distribution_focal
-from jld.losses.focal import FocalLoss, QualityFocalLoss, quality_focal, quality_focal_probs, sigmoid_focal
+from jld.losses.focal import (
+    FocalLoss,
+    QualityFocalLoss,
+    distillation_focal,
+    quality_focal,
+    quality_focal_probs,
+    sigmoid_focal,
+)
 from jld.losses.gaussian import GaussianPair, box_to_gaussian, pair_boxes
 from jld.losses.gaussian_distance import (
     GDLoss,
@@ -62,6 +69,7 @@ __all__ = [
     "cross_entropy",
     "diou_loss",
     "distance_to_loss",
+    "distillation_focal",
     "distribution_focal",
     "first_family_loss",
     "giou_loss",

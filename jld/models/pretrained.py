@@ -61,7 +61,7 @@ def load_backbone_weights(backbone: jt.Module, source: str) -> None:
 
 
 def load_weights(model: jt.Module, path: str | Path, *, what: str = "checkpoint") -> None:
-    """Fills a detector from a file of any kind that `jld.checkpoint` reads; it takes over the file's class names.
+    """Fills a detector from a file of any kind that `jld.checkpoint` reads, and takes over its class names.
 
     Args:
         what: how messages call the file, for example the config key that names it.

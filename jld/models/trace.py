@@ -21,7 +21,7 @@ class Stage:
         places: where the P rows lie.
         head: what knows how to read the predictions (`probabilities`, `boxes`, `resume`).
         assignment: who is positive for which object; None where no targets were given.
-        hidden: {k: maps of the head's towers after k layers, before their ReLU}, where somebody asked for them.
+        hidden: {k: maps of the towers after k layers, before their ReLU}, where somebody asked for them.
         class_order: the head's classes in the order the predictions have them in; None: as the head has.
     """
 

@@ -44,6 +44,7 @@ class Term:
         regions: names of the regions the term asks the context for.
         requires: keys of `predictions` both models must offer, in equal shapes and for the same places.
         reads_features: whether the neck's maps are read; then some strides must be shared.
+        hidden_depth: after how many layers both heads' towers are read (`Stage.hidden`); None: not at all.
         off: what happens in steps that the term's schedule leaves out: `skip` it, or `detach_student`: its
             own modules go on learning at full weight, and the student gets no signal.
     Raises:
@@ -53,6 +54,7 @@ class Term:
     regions: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
     reads_features = False
+    hidden_depth: int | None = None
     off = "skip"
 
     def __init__(

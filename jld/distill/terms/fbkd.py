@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from jld.distill.context import StepContext
-from jld.distill.maps import shared_levels
+from jld.distill.maps import channel_attention, shared_levels, spatial_attention
 from jld.distill.non_local import NonLocalBlock
 from jld.distill.terms.base import Term
 from jld.losses.reduction import total
@@ -15,19 +15,6 @@ from jld.registry import TERMS
 from jld.toolchain import jittor as jt
 
 nn = jt.nn
-
-
-def spatial_attention(features, temperature: float):
-    """[N, H, W] H W softmax over the places of the mean magnitude over channels, of maps [N, D, H, W]."""
-    n, _, h, w = features.shape
-    energy = jt.abs(features).mean(1).reshape(n, h * w) / temperature
-    return (nn.softmax(energy, dim=1) * (h * w)).reshape(n, h, w)
-
-
-def channel_attention(features, temperature: float):
-    """[N, D] D softmax over the channels of the mean magnitude over places, of maps [N, D, H, W]."""
-    energy = jt.abs(features).mean([2, 3]) / temperature
-    return nn.softmax(energy, dim=1) * features.shape[1]
 
 
 def euclidean(difference, weights=1.0):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
-from jld.distill.reduction import level_membership
+from jld.distill.reduction import levels_with_positives
 from jld.distill.terms.base import RegionTerm
 from jld.losses.regression import squared_error
 from jld.models.interface import Interface
@@ -112,10 +112,3 @@ def levels_compared(context: StepContext) -> jt.Var | float:
     return jt.concat(
         [jt.full((part.stop - part.start,), float(level in levels)) for level, part in enumerate(sections)]
     )
-
-
-def levels_with_positives(context: StepContext):
-    """[1, P] 1 for the priors of every level that holds a positive of any image."""
-    membership = level_membership(context.places)  # [P, L]
-    counts = jt.matmul(context.assignment.positive_mask.sum(0, keepdims=True), membership)  # [1, L]
-    return jt.matmul((counts > 0).float32(), membership.transpose(1, 0))

@@ -57,7 +57,7 @@ class Detector(jt.Module):
         """Detections per image in px of the original images, see `Postprocess`."""
         raise NotImplementedError
 
-    def keep_hidden(self, stage: str, depth: int) -> None:
+    def keep_hidden(self, stage: str | None, depth: int) -> None:
         """From now on traces hold the maps of a stage's towers after `depth` layers (`Stage.hidden`)."""
         raise NotImplementedError
 

@@ -67,6 +67,6 @@ class SingleStageDetector(Detector):
         """See `Detector`."""
         return self.bbox_head.detect(trace.stages[DENSE], batch)
 
-    def keep_hidden(self, stage: str, depth: int) -> None:
+    def keep_hidden(self, stage: str | None, depth: int) -> None:
         """See `Detector`."""
         self.bbox_head.hidden_depths |= {depth}
