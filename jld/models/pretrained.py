@@ -91,12 +91,12 @@ def named_supports(model: jt.Module) -> dict[str, np.ndarray]:
     Files of rotated heads state them; weights trained over other values would be loaded without any error and
     detect nonsense. Empty where the bins are 0, 1, 2, ..., which is checked without them.
     """
-    supports = getattr(getattr(model, "bbox_head", None), "supports", None)
-    if supports is None:
+    boxes = getattr(getattr(model, "bbox_head", None), "boxes", None)
+    if getattr(boxes, "ranges", None) is None:
         return {}
     return {
-        "bbox_head.integral.project": supports[0],
-        "bbox_head.integral_angle.project": supports[-1],
+        "bbox_head.integral.project": boxes.supports[0],
+        "bbox_head.integral_angle.project": boxes.supports[-1],
     }
 
 

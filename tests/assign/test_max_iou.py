@@ -81,7 +81,7 @@ def test_batches_match_a_loop(variant):
     targets = scenes.make_targets(boxes, pads, ignore=ignore)
     valid = priors.valid_mask(targets.pad_shapes)
     got = MaxIoUAssigner(**options)(priors, targets, valid, NUM_CLASSES)
-    valid, prior_boxes = valid.numpy() > 0, priors.boxes.numpy()
+    valid, prior_boxes = valid.numpy() > 0, priors.boxes.numpy()[0]
     negative = options.get("neg_iou_thr", 0.4)
     low, high = negative if isinstance(negative, list) else (0, negative)
     minimum = options.get("min_pos_iou", 0.0) if options.get("match_low_quality", True) else None
