@@ -198,7 +198,8 @@ def mean_the_same(first: BoxRepresentation, second: BoxRepresentation) -> bool:
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    parts = {name: value for name, value in values.items() if name != "supports"}
+    # Supports follow from the rest; an activation makes the numbers, it does not change what they stand for.
+    parts = {name: value for name, value in values.items() if name not in ("supports", "activation")}
     return {
         name: (type(value).__name__, _plain(vars(value))) if hasattr(value, "__dict__") else value
         for name, value in parts.items()

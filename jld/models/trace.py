@@ -47,12 +47,18 @@ class Stage:
 
     def resume(self, hidden: Any, after: int) -> dict[str, jt.Var]:
         """The predictions this stage's head makes of tower maps that have passed `after` layers."""
-        return self._in_order(self.head.resume(hidden, after))
+        found = self.head.resume(hidden, after)
+        return found if self.class_order is None else _permuted(found, self.head.class_keys, self.class_order)
 
     def reordered(self, class_order: Sequence[int]) -> Stage:
-        """The same predictions with their classes in another order; entry i is the head's class of it."""
-        stage = dataclasses.replace(self, class_order=class_order, _known={})
-        return dataclasses.replace(stage, predictions=stage._in_order(self.predictions), _known={})
+        """The same predictions with their classes in another order; entry i is where class i was before."""
+        known = range(len(class_order)) if self.class_order is None else self.class_order
+        return dataclasses.replace(
+            self,
+            predictions=_permuted(self.predictions, self.head.class_keys, class_order),
+            class_order=[known[place] for place in class_order],
+            _known={},
+        )
 
     def detached(self) -> Stage:
         """The same values, from which no gradient flows back."""
@@ -66,20 +72,21 @@ class Stage:
             _known={},
         )
 
-    def _in_order(self, predictions: Mapping[str, jt.Var]) -> dict[str, jt.Var]:
-        if self.class_order is None:
-            return dict(predictions)
-        changed = {}
-        for key in self.head.class_keys:
-            num_channels = predictions[key].shape[-1]  # a channel of background stays behind the classes
-            order = [*self.class_order, *range(len(self.class_order), num_channels)]
-            changed[key] = predictions[key][:, :, jt.array(order)]
-        return {**predictions, **changed}
-
     def _once(self, name: str, compute: Callable[[], jt.Var]) -> jt.Var:
         if name not in self._known:
             self._known[name] = compute()
         return self._known[name]
+
+
+def _permuted(
+    predictions: Mapping[str, jt.Var], class_keys: Sequence[str], class_order: Sequence[int]
+) -> dict[str, jt.Var]:
+    changed = {}
+    for key in class_keys:
+        num_channels = predictions[key].shape[-1]  # a channel of background stays behind the classes
+        order = [*class_order, *range(len(class_order), num_channels)]
+        changed[key] = predictions[key][:, :, jt.array(order)]
+    return {**predictions, **changed}
 
 
 @dataclass(frozen=True)

@@ -88,8 +88,8 @@ _CPU_SOURCE = """
     auto for_ties = [&](auto body) {
         #pragma omp parallel for schedule(dynamic)
         for (int task = 0; task < tasks; task++) {
-            const int image = task / groups.size();
-            const RotatedGroup& group = groups[task % groups.size()];
+            const int image = task / groups_per_set;
+            const RotatedGroup& group = groups[image % sets][task % groups_per_set];
             float overlap[ROTATED_GROUP];
             for (int slot = 0; slot < slots; slot++) {
                 const int k = image * slots + slot;

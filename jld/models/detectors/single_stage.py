@@ -68,5 +68,14 @@ class SingleStageDetector(Detector):
         return self.bbox_head.detect(trace.stages[DENSE], batch)
 
     def keep_hidden(self, stage: str | None, depth: int) -> None:
-        """See `Detector`."""
+        """See `Detector`.
+
+        Raises:
+            ValueError: there is no such stage, or its towers are not that deep.
+        """
+        deepest = len(self.bbox_head.cls_convs)
+        if stage not in (None, DENSE) or not 0 <= depth <= deepest:
+            raise ValueError(
+                f"no maps of {stage!r} after {depth} layers: the stage is {DENSE!r}, its depth {deepest}."
+            )
         self.bbox_head.hidden_depths |= {depth}
