@@ -132,9 +132,14 @@ class Distiller:
         """{name: scalar Var} of the last step: raw terms, factors of scheduled ones, sizes of regions."""
         return self._last
 
-    def parameters(self) -> list:
-        """Parameters of the terms' adapters."""
-        return [parameter for term in self.terms for parameter in term.parameters()]
+    def modules(self) -> dict[str, Any]:
+        """{"<term>.<module>": module} of the terms' adapters."""
+        found = {}
+        for term in self.terms:
+            found |= {f"{term.name}.adapters.{level}": module for level, module in term.adapters.items()}
+            adapter = getattr(term, "adapter", None)
+            found |= {f"{term.name}.adapter": adapter} if isinstance(adapter, jt.Module) else {}
+        return found
 
     def check(self, student) -> None:
         """Raises ConfigError when the teachers and the student cannot be combined."""

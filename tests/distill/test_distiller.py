@@ -13,7 +13,7 @@ from jld.distill import FrozenTeacher, InputStatistics, build_distiller
 from jld.distill.teachers import renormalise
 from jld.errors import ConfigError
 from jld.models import Targets, assign_state, build_detector
-from jld.optim import SGD
+from jld.optim import SGD, Optimizers
 from jld.registry import build
 from jld.runner import TrainingLoop
 from jld.runner.parts import trainable_parameters
@@ -132,7 +132,7 @@ def distillation_losses(student, distiller, batch):
 
 def test_without_distill_the_student_is_the_plain_one_bit_for_bit(weights, batches, teacher_file):
     plain = new_student(weights)
-    optimizer = SGD(dict(plain.named_parameters()), 0.01, momentum=0.9, weight_decay=1e-4)
+    optimizer = Optimizers(SGD(dict(plain.named_parameters()), 0.01, momentum=0.9, weight_decay=1e-4))
     for batch in batches:
         targets = Targets.from_batch(batch)
         trace = plain(jt.array(batch["images"]))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jld.errors import CheckpointError, ConfigError
-from jld.optim import SGD, Adam, AdamW
+from jld.optim import SGD, Adam, AdamW, Optimizers, Progress, StepLR, divided
 from jld.optim.base import clip_norm
 from jld.registry import OPTIMIZERS, build
 from jld.toolchain import jittor as jt
@@ -41,7 +41,7 @@ def loss_of(p, k):
 @pytest.mark.parametrize(("cls", "settings", "expected"), TORCH)
 def test_three_steps_equal_torch(cls, settings, expected):
     p = parameter()
-    optimizer = cls({"p": p}, **settings)
+    optimizer = Optimizers(cls({"p": p}, **settings))
     for k in range(3):
         optimizer.step(loss_of(p, k))
     np.testing.assert_allclose(p.numpy(), expected, rtol=2e-6, atol=2e-6)
@@ -50,11 +50,11 @@ def test_three_steps_equal_torch(cls, settings, expected):
 @pytest.mark.parametrize(("cls", "settings", "expected"), [TORCH[1], TORCH[4]])
 def test_saved_state_continues_exactly(cls, settings, expected):
     first = parameter()
-    optimizer = cls({"p": first}, **settings)
+    optimizer = Optimizers(cls({"p": first}, **settings))
     optimizer.step(loss_of(first, 0))
     state, weights = optimizer.state_dict(), first.numpy().copy()
     second = parameter(weights)
-    resumed = cls({"p": second}, **settings)
+    resumed = Optimizers(cls({"p": second}, **settings))
     resumed.load_state_dict(state)
     for k in (1, 2):
         optimizer.step(loss_of(first, k))
@@ -72,28 +72,29 @@ def test_state_of_another_optimizer_or_shape_is_refused():
         SGD({"p": parameter([1.0])}, 0.1, momentum=0.9).load_state_dict(optimizer.state_dict())
     with pytest.raises(CheckpointError, match="no entry for 'q'"):
         SGD({"q": parameter()}, 0.1, momentum=0.9).load_state_dict(optimizer.state_dict())
+    with pytest.raises(CheckpointError, match="kept no momentum of 'p'"):
+        optimizer.load_state_dict(SGD({"p": parameter()}, 0.1).state_dict())
 
 
 def test_two_accumulated_halves_equal_one_batch():
     whole, halves = parameter(), parameter()
-    one = Adam({"p": whole}, 0.1)
-    two = Adam({"p": halves}, 0.1)
+    one, two = Optimizers(Adam({"p": whole}, 0.1)), Optimizers(Adam({"p": halves}, 0.1))
     for k in range(2):
         one.step(loss_of(whole, k))
         two.backward(loss_of(halves, k) / 2)
         two.step(loss_of(halves, k) / 2)
     np.testing.assert_allclose(whole.numpy(), halves.numpy(), rtol=1e-6)
-    assert one.num_steps == two.num_steps == 2
+    assert [each.members["optimizer"].num_steps for each in (one, two)] == [2, 2]
 
 
 def test_step_without_gradient_says_so():
     with pytest.raises(ValueError, match="without a loss"):
-        SGD({"p": parameter()}, 0.1).step()
+        Optimizers(SGD({"p": parameter()}, 0.1)).step()
 
 
 def test_frozen_parameters_are_excluded():
     frozen, free = parameter().stop_grad(), parameter()
-    optimizer = SGD({"frozen": frozen, "free": free}, 0.1, weight_decay=0.5)
+    optimizer = Optimizers(SGD({"frozen": frozen, "free": free}, 0.1, weight_decay=0.5))
     optimizer.step((frozen * free).sum())
     assert frozen.numpy().tolist() == START
     assert list(optimizer.state_dict()["state"]) == ["free"]
@@ -108,7 +109,7 @@ def test_parameter_groups_scale_lr_and_decay():
     rules = [dict(match="*.bias", but_not=["gn.*"], lr_mult=2.0, decay_mult=0.0)]
     optimizer = SGD(params, 0.1, weight_decay=0.1, parameter_groups=rules)
     optimizer.lr = 0.01
-    optimizer.step(sum(p.sum() for p in params.values()))
+    Optimizers(optimizer).step(sum(p.sum() for p in params.values()))
     decayed = [p - 0.01 * (1 + 0.1 * p) for p in START]
     np.testing.assert_allclose(params["conv.weight"].numpy(), decayed, rtol=1e-6)
     np.testing.assert_allclose(params["gn.bias"].numpy(), decayed, rtol=1e-6)
@@ -122,6 +123,10 @@ def test_wrong_settings_are_named():
         SGD({"p": parameter()}, 0.1, parameter_groups=[dict(lr_mult=2)])
     with pytest.raises(ConfigError, match="max_norm=35"):
         SGD({"p": parameter()}, 0.1, grad_clip=dict(maximum=3))
+    with pytest.raises(ConfigError, match=r"no parameter fits the rule .*'q\*'"):
+        SGD({"p": parameter()}, 0.1, parameter_groups=[dict(match="q*", lr_mult=2)])
+    with pytest.raises(ConfigError, match="start=-1 must be a number from 0 on"):
+        SGD({"p": parameter()}, 0.1, parameter_groups=[dict(match="p", start=-1)])
     with pytest.raises(ConfigError, match="nesterov"):
         SGD({"p": parameter()}, 0.1, nesterov=True)
 
@@ -150,13 +155,14 @@ def test_clip_norm_of_a_layer_with_millions_of_weights():
 
 def test_clipping_inside_a_step():
     p = parameter([3.0, 4.0])
-    SGD({"p": p}, 1.0, grad_clip=dict(max_norm=1, norm_type=2)).step((p * p).sum())
+    step = lambda p, lr, **clip: Optimizers(SGD({"p": p}, lr, grad_clip=clip)).step((p * p).sum())  # noqa: E731
+    step(p, 1.0, max_norm=1, norm_type=2)
     np.testing.assert_allclose(p.numpy(), [3 - 0.6, 4 - 0.8], rtol=1e-6)
     p = parameter([3.0, -4.0])
-    SGD({"p": p}, 1.0, grad_clip=dict(max_value=0.25)).step((p * p).sum())
+    step(p, 1.0, max_value=0.25)
     np.testing.assert_allclose(p.numpy(), [2.75, -3.75], rtol=1e-6)
     p = parameter([0.3, 0.4])
-    SGD({"p": p}, 0.1, grad_clip=dict(max_norm=35)).step((p * p).sum())
+    step(p, 0.1, max_norm=35)
     np.testing.assert_allclose(p.numpy(), [0.24, 0.32], rtol=1e-6)
 
 

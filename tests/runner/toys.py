@@ -67,19 +67,32 @@ class ToyDetector(jt.Module):
         }
 
 
-class ToyDistiller:
-    """Pulls the prediction towards zero through an adapter of its own."""
+class ToyAdapter(jt.Module):
+    """A factor, and how often it was applied."""
 
     def __init__(self):
-        self.adapter = jt.array(np.array([0.5], np.float32))
+        self.factor = jt.array(np.array([0.5], np.float32))
+        self.calls = jt.array(np.array([0.0], np.float32)).stop_grad()
+
+    def execute(self, count):
+        self.calls.update(self.calls + 1)
+        return count * self.factor.broadcast(count)
+
+
+class ToyDistiller:
+    """Pulls the prediction towards zero through an adapter of its own; notes the steps it was called in."""
+
+    def __init__(self, term="loss_toy"):
+        self.adapter, self.term, self.steps = ToyAdapter(), term, []
 
     def __call__(self, trace, assignment, targets, images, step=0):
-        count = trace.predictions["count"] * self.adapter.broadcast(trace.predictions["count"])
+        self.steps.append(step)
+        count = self.adapter(trace.predictions["count"])
         self.last = (count * count).mean()
-        return {"loss_toy": self.last}
+        return {self.term: self.last}
 
-    def parameters(self):
-        return [self.adapter]
+    def modules(self):
+        return {f"{self.term}.adapter": self.adapter}
 
     def log_values(self):
         return {"raw": self.last.detach()}
