@@ -65,7 +65,7 @@ Precision = Literal["float32", "bfloat16", "float16"]
 
 MATCH_KEYS: tuple[Key, ...] = (
     Key("match", str | list, REQUIRED, "which parameters are its own: shell patterns over their names"),
-    Key("but_not", str | list, (), "patterns of those among them that are not"),
+    Key("but_not", str | list | None, None, "patterns of those among them that are not"),
 )
 
 TOP_LEVEL: tuple[Key, ...] = (

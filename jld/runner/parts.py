@@ -166,15 +166,26 @@ def build_optimizer(config: Mapping[str, Any], params: Mapping[str, Any]) -> tup
             `jld.optim.divided`; a learning rate to be scaled is not given.
     """
     sections = named_sections("optimizer", config["optimizer"])
-    rules = {path: {key: each[key] for key in _MATCH_NAMES if key in each} for path, each in sections.items()}
-    shares = {"optimizer": params} if list(sections) == ["optimizer"] else divided(params, rules)
+    shares = {"optimizer": params} if list(sections) == ["optimizer"] else _shares(params, sections)
     members, said = {}, []
     for path, section in sections.items():
-        settings = {key: value for key, value in section.items() if key not in rules[path]}
+        settings = {key: value for key, value in section.items() if key not in _MATCH_NAMES}
         if config["auto_scale_lr"] is not None:
             said.append(_scale_lr(settings, config, path))
-        members[path.rpartition(".")[2]] = build(settings, path=path, params=shares[path])
+        members[_name(path)] = build(settings, path=path, params=shares[_name(path)])
     return Optimizers(members, LossScale() if config["precision"] == FLOAT16 else None), " ".join(said)
+
+
+def _shares(params: Mapping[str, Any], sections: Mapping[str, Mapping]) -> dict[str, dict[str, Any]]:
+    rules = {
+        _name(path): {key: section[key] for key in _MATCH_NAMES if key in section}
+        for path, section in sections.items()
+    }
+    return divided(params, rules)
+
+
+def _name(path: str) -> str:
+    return path.rpartition(".")[2]
 
 
 def _scale_lr(settings: dict[str, Any], config: Mapping[str, Any], path: str) -> str:
@@ -205,10 +216,10 @@ def build_schedule(config: Mapping[str, Any]) -> Schedule | dict[str, Schedule] 
     """
     section = config["scheduler"]
     sections = {} if section is None else named_sections("scheduler", section)
-    schedules = {path.rpartition(".")[2]: build(each, path=path) for path, each in sections.items()}
+    schedules = {_name(path): build(each, path=path) for path, each in sections.items()}
     if set(sections) <= {"scheduler"}:
         return schedules.get("scheduler")
-    optimizers = [path.rpartition(".")[2] for path in named_sections("optimizer", config["optimizer"])]
+    optimizers = list(map(_name, named_sections("optimizer", config["optimizer"])))
     for name in schedules:
         if name not in optimizers:
             raise ConfigError(f"scheduler.{name} belongs to no optimizer: {suggestion(name, optimizers)}")

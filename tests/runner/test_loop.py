@@ -8,7 +8,7 @@ import pytest
 from jld.checkpoint import read_training_state
 from jld.config import Config
 from jld.errors import CheckpointError, TrainingError
-from jld.optim import SGD, Optimizers, StepLR
+from jld.optim import SGD, Optimizers
 from jld.runner import state as states
 from jld.runner.history import LossHistory, total_loss
 from jld.runner.hooks import CheckpointHook, EMAHook, EvaluationHook, Hook, LogHook
