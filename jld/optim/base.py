@@ -153,6 +153,8 @@ class Optimizer(ABC):
     def load_state_dict(self, state: Mapping) -> None:
         """Continues from `state_dict()`; hyper-parameters stay those of the constructor (the config wins).
 
+        The current learning rate goes on as well, unless the base learning rate is another one now.
+
         Raises:
             CheckpointError: another optimizer, or buffers that do not fit the parameters.
         """
@@ -175,6 +177,8 @@ class Optimizer(ABC):
                         f"the model needs {tuple(var.shape)}."
                     )
                 var.assign(jt.array(saved[key]).stop_grad())
+        if state.get("base_lr") == self.base_lr:
+            self.lr = float(state["lr"])
         self.num_steps = int(state["num_steps"])
         # Files of earlier versions count skipped steps alone.
         skipped = int((state.get("loss_scale") or {}).get("skipped", 0))

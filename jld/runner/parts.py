@@ -131,17 +131,15 @@ def best_metric(config: Mapping[str, Any], evaluator: Any, classes: Sequence[str
     Raises:
         ConfigError: the evaluator does not give the config's choice, or has none of its own.
     """
-    name = config["best_metric"]
-    if name is None:
-        name = getattr(evaluator, "best_metric", None)
-        if name is None:
-            raise ConfigError(
-                f"{type(evaluator).__name__} does not say which of its numbers decides: set best_metric."
-            )
-        return name
-    # On no image at all, to learn of a wrong name before the training and not after its first epoch.
-    chosen_number(numbers_of(evaluator([], [], classes)), name)
-    return name
+    if config["best_metric"] is not None:
+        # On no image at all, to learn of a wrong name before the training and not after its first epoch.
+        chosen_number(numbers_of(evaluator([], [], classes)), config["best_metric"])
+        return config["best_metric"]
+    if not hasattr(evaluator, "best_metric"):
+        raise ConfigError(
+            f"{type(evaluator).__name__} does not say which of its numbers decides: set best_metric."
+        )
+    return evaluator.best_metric
 
 
 def trainable_parameters(detector: Any, distiller: Any) -> dict[str, Any]:
@@ -166,7 +164,9 @@ def build_optimizer(config: Mapping[str, Any], params: Mapping[str, Any]) -> tup
             `jld.optim.divided`; a learning rate to be scaled is not given.
     """
     sections = named_sections("optimizer", config["optimizer"])
-    shares = {"optimizer": params} if list(sections) == ["optimizer"] else _shares(params, sections)
+    shares = {"optimizer": params}
+    if list(sections) != list(shares):
+        shares = divided(params, {_name(path): section for path, section in sections.items()})
     members, said = {}, []
     for path, section in sections.items():
         settings = {key: value for key, value in section.items() if key not in _MATCH_NAMES}
@@ -174,14 +174,6 @@ def build_optimizer(config: Mapping[str, Any], params: Mapping[str, Any]) -> tup
             said.append(_scale_lr(settings, config, path))
         members[_name(path)] = build(settings, path=path, params=shares[_name(path)])
     return Optimizers(members, LossScale() if config["precision"] == FLOAT16 else None), " ".join(said)
-
-
-def _shares(params: Mapping[str, Any], sections: Mapping[str, Mapping]) -> dict[str, dict[str, Any]]:
-    rules = {
-        _name(path): {key: section[key] for key in _MATCH_NAMES if key in section}
-        for path, section in sections.items()
-    }
-    return divided(params, rules)
 
 
 def _name(path: str) -> str:

@@ -305,6 +305,15 @@ def test_no_gradient_is_computed_before_a_start():
         Optimizers(SGD(params, 0.1, parameter_groups=[dict(match="*", start=1)]))
 
 
+def test_a_current_rate_goes_on_unless_the_config_has_another_base():
+    optimizer = SGD({"p": parameter()}, 0.1)
+    optimizer.lr = 0.01
+    for base, expected in ((0.1, 0.01), (0.2, 0.2)):
+        resumed = SGD({"p": parameter()}, base)
+        resumed.load_state_dict(optimizer.state_dict())
+        assert (resumed.lr, resumed.base_lr) == (expected, base)
+
+
 def test_files_without_counts_continue_with_the_steps_that_were_taken():
     optimizer = Adam({"p": parameter()})
     state = optimizer.state_dict() | {"num_steps": 7, "loss_scale": {"skipped": 2.0}}
