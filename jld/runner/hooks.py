@@ -20,7 +20,6 @@ from jld.runner.history import _to_float
 from jld.runner.logs import RunLogger
 from jld.runner.state import save_state
 from jld.utils.distributed import is_main, world_size
-from jld.utils.logging import get_logger
 
 
 class Hook:
@@ -95,11 +94,6 @@ class EMAHook(Hook):
         self.average = WeightAverage(dict(loop.detector.named_parameters()), self.decay, self.warmup_iters)
         if self._saved:
             self.average.load_state_dict(self._saved)
-        elif loop.iteration:
-            get_logger("run").warning(
-                "no averaged weights were saved: the average starts at the weights of iteration %d.",
-                loop.iteration,
-            )
 
     def after_step(self, loop: Any) -> None:
         """See `Hook`."""

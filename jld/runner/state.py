@@ -110,7 +110,7 @@ def fingerprint(loop: Any) -> str:
     if world_size() == 1:
         return ""  # nobody to compare with
     digest = hashlib.sha256()
-    for name, var in (loop.detector.state_dict() | distill_vars(loop.distiller)).items():
+    for name, var in {**loop.detector.state_dict(), **distill_vars(loop.distiller)}.items():
         digest.update(name.encode() + var.numpy().tobytes())
     return (
         f"epoch {loop.epoch}, batch {loop.batch_index}, iteration {loop.iteration}, {digest.hexdigest()[:12]}"
@@ -184,13 +184,15 @@ def _restore_position(loop: Any, state: Mapping[str, Any]) -> list[str]:
 
 def _restore_hooks(hooks: Mapping[str, Any], state: Mapping[str, Any]) -> list[str]:
     saved = hook_states(state)
-    for name, hook in hooks.items():
-        if saved.get(name):
-            hook.load_state_dict(saved[name])
-    return [
-        f"the state of the hook {name!r} is left out, which this run does not have"
-        for name in sorted(saved.keys() - hooks.keys())
+    notes = [
+        f"it has no state of the hook {name!r}, which starts anew" for name in hooks if name not in saved
     ]
+    for name, hook_state in saved.items():
+        if name in hooks:
+            hooks[name].load_state_dict(hook_state)
+        else:
+            notes.append(f"the state of the hook {name!r} is left out, which this run does not have")
+    return notes
 
 
 def _restore_modules(distiller: Any, state: Mapping[str, Any], path: Path) -> None:

@@ -75,6 +75,7 @@ def test_states_find_their_hooks_by_name(tmp_path):
     said = states.resume(make(c, d), path)
     assert (c.value, d.value) == (2, None)
     assert "the state of the hook 'a' is left out" in said
+    assert "it has no state of the hook 'c', which starts anew" in said
 
 
 def test_two_hooks_of_one_name_are_refused_before_training():
