@@ -91,7 +91,7 @@ def jittor_problems(file: str, source: str) -> list[str]:
 
 
 def head_problems(file: str, source: str) -> list[str]:
-    """Reaches into a detector's head from outside of `jld/models`; names in weight files and JDet's are data."""
+    """Reaches into a head from outside of `jld/models`; names in weight files and JDet's are data."""
     if file.startswith("jld/models/"):
         return []
     names_are_data = file.startswith(("jld/checkpoint/", "jld/config/jdet/"))
@@ -100,7 +100,7 @@ def head_problems(file: str, source: str) -> list[str]:
         is_reach = isinstance(node, ast.Attribute) and node.attr == "bbox_head"
         is_name = isinstance(node, ast.Constant) and node.value == "bbox_head" and not names_are_data
         if is_reach or is_name:
-            problems.append(f"{file}:{node.lineno}: ask the detector's interface or a stage, not its bbox_head")
+            problems.append(f"{file}:{node.lineno}: ask the interface or a stage, not the bbox_head")
     return problems
 
 

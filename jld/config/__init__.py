@@ -6,11 +6,20 @@ from jld.config.imports import import_parts
 from jld.config.loader import load_config
 from jld.config.overrides import apply_overrides, parse_value
 from jld.config.prepare import prepare_config
-from jld.config.schema import LOADER_KEYS, TOP_LEVEL, Key, describe_schema, fill_defaults
+from jld.config.schema import (
+    LOADER_KEYS,
+    MATCH_KEYS,
+    TOP_LEVEL,
+    Key,
+    describe_schema,
+    fill_defaults,
+    named_sections,
+)
 from jld.config.validate import check_config, validate_config
 
 __all__ = [
     "LOADER_KEYS",
+    "MATCH_KEYS",
     "TOP_LEVEL",
     "Config",
     "Key",
@@ -24,6 +33,7 @@ __all__ = [
     "fill_defaults",
     "import_parts",
     "load_config",
+    "named_sections",
     "parse_value",
     "prepare_config",
     "to_plain",

@@ -31,6 +31,8 @@ class Key:
         registry: where the `type` of its section is looked up; None for any registry.
         minimum: smallest number allowed, or None.
         default_type: the `type` of its section where none is written.
+        several: keys beside the constructor's, where {name: section} may stand instead of one section; None
+            where it may not.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Key:
     registry: Registry | None = None
     minimum: float | None = None
     default_type: str | None = None
+    several: tuple[Key, ...] | None = None
 
     def typed(self, section: Any) -> Any:
         """The section with its default `type` written out; anything else as it is."""
@@ -60,15 +63,35 @@ Count = int | None
 Flips = list[Literal["H", "V", "HV"]]
 Precision = Literal["float32", "bfloat16", "float16"]
 
+MATCH_KEYS: tuple[Key, ...] = (
+    Key("match", str | list, REQUIRED, "which parameters are its own: shell patterns over their names"),
+    Key("but_not", str | list | None, None, "patterns of those among them that are not"),
+)
+
 TOP_LEVEL: tuple[Key, ...] = (
     Key("model", dict, REQUIRED, "the detector to train or run", reg.DETECTORS),
     Key("dataset", Section, {}, "train, val and test dataset, each optional"),
-    Key("optimizer", Section, None, "how gradients move the weights; needed for training", reg.OPTIMIZERS),
-    Key("scheduler", Section, None, "learning rate over time; None keeps the optimizer's", reg.SCHEDULERS),
+    Key(
+        "optimizer",
+        Section,
+        None,
+        "how gradients move the weights; needed for training; several as {name: dict(type, match, ...)}",
+        reg.OPTIMIZERS,
+        several=MATCH_KEYS,
+    ),
+    Key(
+        "scheduler",
+        Section,
+        None,
+        "learning rate over time; None keeps the optimizer's; several as {name of the optimizer: dict}",
+        reg.SCHEDULERS,
+        several=(),
+    ),
     Key("logger", Section, None, "where losses and metrics go; None is RunLogger's default", reg.HOOKS),
     Key("max_epoch", Count, None, "length of training in epochs; set either this or max_iter", minimum=1),
     Key("max_iter", Count, None, "length of training in steps", minimum=1),
     Key("eval_interval", Count, 1, "epochs between evaluations; None or 0: only at the end", minimum=0),
+    Key("best_metric", str | None, None, "the number that decides on best.pkl; None is the evaluator's own"),
     Key("checkpoint_interval", Count, 1, "epochs between checkpoints; None or 0: only at the end", minimum=0),
     Key("checkpoint_iters", Count, None, "steps between further checkpoints within an epoch", minimum=1),
     Key("keep_checkpoints", Count, None, "how many epochs' checkpoints stay; None keeps all", minimum=1),
@@ -166,6 +189,13 @@ def registry_at(argument: str) -> Registry | None:
     return next((registry for pattern, registry in _PLACES if pattern.fullmatch(str(argument))), None)
 
 
+def named_sections(name: str, section: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """{key path: section} of a key that holds one section, or several by name."""
+    if "type" in section or not section or not all(isinstance(each, Mapping) for each in section.values()):
+        return {name: section}
+    return {f"{name}.{own}": each for own, each in section.items()}
+
+
 def fill_defaults(config: Mapping[str, Any]) -> Config:
     """A copy of a valid config in which every key of the schema is there.
 
@@ -198,6 +228,7 @@ def describe_schema() -> str:
         ("Top level", TOP_LEVEL),
         ("`dataset`", DATASET_KEYS),
         ("In each dataset, beside its constructor's arguments", LOADER_KEYS),
+        ("In each of several optimizers, beside its constructor's arguments", MATCH_KEYS),
         ("`distill`", DISTILL_KEYS),
         ("In each of `distill.terms`, beside its constructor's arguments", LESSON_KEYS),
         ("`schedule` of a term", TERM_SCHEDULE_KEYS),

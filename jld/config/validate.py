@@ -26,6 +26,7 @@ from jld.config.schema import (
     TERM_SCHEDULE_KEYS,
     TOP_LEVEL,
     Key,
+    named_sections,
     registry_at,
 )
 from jld.errors import ConfigError, nearest, suggestion
@@ -94,7 +95,13 @@ class _Checker:
         self.check_keys(self.config, TOP_LEVEL, "")
         for key in TOP_LEVEL:
             section = key.typed(self.config.get(key.name))
-            if key.name not in _OWN_RULES and (key.registry is not None or _is_section(section)):
+            if key.several is not None and isinstance(section, Mapping):
+                own = {each.name: each for each in key.several}
+                for path, part in named_sections(key.name, section).items():
+                    self.check_section(part, path, key.registry, {} if path == key.name else own)
+                    if path != key.name and "match" in own and "match" not in part:
+                        self.report(f"{path}.match", "this key is required, as there are several.")
+            elif key.name not in _OWN_RULES and (key.registry is not None or _is_section(section)):
                 self.check_section(section, key.name, key.registry)
         if isinstance(self.config.get("auto_scale_lr"), Mapping):
             self.check_keys(self.config["auto_scale_lr"], AUTO_SCALE_KEYS, "auto_scale_lr")

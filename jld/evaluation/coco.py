@@ -35,6 +35,7 @@ class CocoEvaluator:
     """
 
     protocol = "COCO"
+    best_metric = "AP"
 
     def __init__(self, max_detections: int = 100):
         if max_detections <= 10:

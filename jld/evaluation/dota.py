@@ -97,6 +97,8 @@ class DotaEvaluator:
     Differs: JDet evaluates at 0.5 only and fails on detections in images without ground truth.
     """
 
+    best_metric = "AP"
+
     def __init__(
         self, protocol: str = "jld", metric: str | None = None, thresholds: Sequence[float] | None = None
     ):

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jld.config import LOADER_KEYS
+from jld.config import LOADER_KEYS, MATCH_KEYS, named_sections
 from jld.data import DataLoader, require_sound
 from jld.data.dota.merge import JDET_CLASS_IOU, MERGE_IOU
 from jld.errors import ConfigError, JldError, suggestion
 from jld.evaluation import published_row
 from jld.ops.precision import FLOAT16
-from jld.optim import LossScale, Optimizer, Schedule, scaled_lr
+from jld.optim import LossScale, Optimizers, Schedule, divided, scaled_lr
 from jld.registry import EVALUATORS, build
+from jld.runner.hooks import chosen_number, numbers_of
 from jld.toolchain import jittor as jt
 from jld.utils.distributed import rank, world_size
 
 _LOADER_NAMES = tuple(key.name for key in LOADER_KEYS)
+_MATCH_NAMES = tuple(key.name for key in MATCH_KEYS)
 
 
 UNSERVED = {
@@ -123,35 +125,69 @@ def build_evaluator(section: Mapping[str, Any], dataset: Any) -> Any:
     return build({"type": wanted} if isinstance(wanted, str) else wanted)
 
 
+def best_metric(config: Mapping[str, Any], evaluator: Any, classes: Sequence[str]) -> str:
+    """Name of the number that decides which weights are best: the config's choice, else the evaluator's.
+
+    Raises:
+        ConfigError: the evaluator does not give the config's choice, or has none of its own.
+    """
+    if config["best_metric"] is not None:
+        # On no image at all, to learn of a wrong name before the training and not after its first epoch.
+        chosen_number(numbers_of(evaluator([], [], classes)), config["best_metric"])
+        return config["best_metric"]
+    if not hasattr(evaluator, "best_metric"):
+        raise ConfigError(
+            f"{type(evaluator).__name__} does not say which of its numbers decides: set best_metric."
+        )
+    return evaluator.best_metric
+
+
 def trainable_parameters(detector: Any, distiller: Any) -> dict[str, Any]:
-    """{name: Var} of the student and of the distillation terms' adapters."""
-    named = dict(detector.named_parameters())
+    """{name: Var} of the student, and {distill.<term or teacher>.<module>.<name>: Var} of distillation."""
     modules = {} if distiller is None else distiller.modules()
-    return named | {
-        f"distill.{part}.{name}": var
-        for part, module in modules.items()
+    return dict(detector.named_parameters()) | {
+        f"distill.{place}.{name}": var
+        for place, module in modules.items()
         for name, var in module.named_parameters()
     }
 
 
-def build_optimizer(config: Mapping[str, Any], params: Mapping[str, Any]) -> tuple[Optimizer, str]:
-    """(optimizer, what was done to its learning rate) of a config.
+def build_optimizer(config: Mapping[str, Any], params: Mapping[str, Any]) -> tuple[Optimizers, str]:
+    """(optimizers, what was done to their learning rates) of a config.
 
-    With `auto_scale_lr=dict(base_batch_size=16)` the configured rate is taken to be meant for that many
-    images per step and is scaled to the images this run takes. With `precision="float16"` the optimizer gets
-    a loss scale.
+    With `auto_scale_lr=dict(base_batch_size=16)` the configured rates are taken to be meant for that many
+    images per step and are scaled to the images this run takes. With `precision="float16"` there is a loss
+    scale.
+
+    Raises:
+        ConfigError: several optimizers whose `match` leaves out a parameter or names it twice, see
+            `jld.optim.divided`; a learning rate to be scaled is not given.
     """
-    section, said = dict(config["optimizer"]), ""
-    if config["auto_scale_lr"] is not None:
-        base = config["auto_scale_lr"].get("base_batch_size", 16)
-        images = config["dataset"]["train"].get("batch_size", 1) * config["accumulate_steps"]
-        stated = section["lr"]
-        section["lr"] = scaled_lr(stated, images, base)
-        said = f"lr {stated:g} is meant for {base} images a step; with {images} it becomes {section['lr']:g}."
-    optimizer = build(section, path="optimizer", params=params)
-    if config["precision"] == FLOAT16:
-        optimizer.loss_scale = LossScale()
-    return optimizer, said
+    sections = named_sections("optimizer", config["optimizer"])
+    shares = {"optimizer": params}
+    if list(sections) != list(shares):
+        shares = divided(params, {_name(path): section for path, section in sections.items()})
+    members, said = {}, []
+    for path, section in sections.items():
+        settings = {key: value for key, value in section.items() if key not in _MATCH_NAMES}
+        if config["auto_scale_lr"] is not None:
+            said.append(_scale_lr(settings, config, path))
+        members[_name(path)] = build(settings, path=path, params=shares[_name(path)])
+    return Optimizers(members, LossScale() if config["precision"] == FLOAT16 else None), " ".join(said)
+
+
+def _name(path: str) -> str:
+    return path.rpartition(".")[2]
+
+
+def _scale_lr(settings: dict[str, Any], config: Mapping[str, Any], path: str) -> str:
+    """Changes the `lr` of an optimizer's section to the images of a step; one sentence about it."""
+    if "lr" not in settings:
+        raise ConfigError(f"auto_scale_lr needs {path}.lr, which the config does not give.")
+    base = config["auto_scale_lr"].get("base_batch_size", 16)
+    images = config["dataset"]["train"].get("batch_size", 1) * config["accumulate_steps"]
+    stated, settings["lr"] = settings["lr"], scaled_lr(settings["lr"], images, base)
+    return f"lr {stated:g} is meant for {base} images a step; with {images} it becomes {settings['lr']:g}."
 
 
 def precision_text(precision: str) -> str:
@@ -164,6 +200,19 @@ def precision_text(precision: str) -> str:
     )
 
 
-def build_schedule(config: Mapping[str, Any]) -> Schedule | None:
-    """The learning-rate schedule of a config, or None."""
-    return None if config["scheduler"] is None else build(config["scheduler"], path="scheduler")
+def build_schedule(config: Mapping[str, Any]) -> Schedule | dict[str, Schedule] | None:
+    """The learning-rate schedule of a config, {name of the optimizer: schedule} where they differ, or None.
+
+    Raises:
+        ConfigError: a schedule for an optimizer that there is not.
+    """
+    section = config["scheduler"]
+    sections = {} if section is None else named_sections("scheduler", section)
+    schedules = {_name(path): build(each, path=path) for path, each in sections.items()}
+    if set(sections) <= {"scheduler"}:
+        return schedules.get("scheduler")
+    optimizers = list(map(_name, named_sections("optimizer", config["optimizer"])))
+    for name in schedules:
+        if name not in optimizers:
+            raise ConfigError(f"scheduler.{name} belongs to no optimizer: {suggestion(name, optimizers)}")
+    return schedules

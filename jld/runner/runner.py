@@ -17,7 +17,7 @@ from jld.ops.precision import FLOAT32
 from jld.registry import build
 from jld.runner import parts, tasks
 from jld.runner.history import LossHistory
-from jld.runner.hooks import CheckpointHook, EMAHook, EvaluationHook, LogHook
+from jld.runner.hooks import CheckpointHook, EvaluationHook, LogHook
 from jld.runner.logs import RunLogger
 from jld.runner.loop import TrainingLoop
 from jld.runner.ranks import require_agreement
@@ -115,12 +115,11 @@ class Runner:
         return self._train(loop, datasets)
 
     def _train(self, loop: TrainingLoop, datasets: Mapping[str, Any]) -> dict[str, Any]:
-        average = self._average(loop.detector)
-        resumed = self._resume(loop, average)
-        require_agreement(fingerprint(loop), "position and weights")
         logger = build(self.config.logger) or RunLogger()
+        loop.hooks = self._hooks(loop, datasets, logger)
+        resumed = self._resume(loop)
+        require_agreement(fingerprint(loop), "position and weights")
         logger.open(self.work_dir, keep_old=resumed)
-        loop.hooks = self._hooks(loop, datasets, logger, average)
         self.log.info("training for %d iterations, results in %s", loop.total_steps, self.work_dir)
         try:
             loop.run()
@@ -212,34 +211,29 @@ class Runner:
             )
         return Path(given)
 
-    def _average(self, detector: Any) -> EMAHook | None:
-        if self.config.ema is None:
-            return None
-        average = build({"type": "EMAHook", **self.config.ema}, path="ema")
-        average.attach(detector)
-        return average
-
-    def _resume(self, loop: TrainingLoop, average: EMAHook | None) -> bool:
+    def _resume(self, loop: TrainingLoop) -> bool:
         if not self.resume and self.config.resume_path is None:
             return False
         path = Path(self.config.resume_path or self.work_dir / "checkpoints" / LAST)
         if self.config.resume_path is None and not path.exists():
             self.log.warning("there is no %s to resume: starting from the beginning.", path)
             return False
-        self.log.info("%s", resume(loop, path, average))
+        self.log.info("%s", resume(loop, path))
         return True
 
-    def _hooks(
-        self, loop: TrainingLoop, datasets: Mapping[str, Any], logger: RunLogger, average: Any
-    ) -> list[Any]:
+    def _hooks(self, loop: TrainingLoop, datasets: Mapping[str, Any], logger: RunLogger) -> list[Any]:
         config = self.config
-        hooks: list[Any] = [average] if average is not None else []
+        hooks: list[Any] = (
+            [] if config.ema is None else [build({"type": "EMAHook", **config.ema}, path="ema")]
+        )
         hooks.append(LogHook(logger, config.log_interval))
         if "val" in datasets:
+            evaluator = parts.build_evaluator(config.dataset.val, datasets["val"])
+            best_metric = parts.best_metric(config, evaluator, datasets["val"].classes)
             evaluate: Callable[[], dict] = lambda: self._evaluate(loop.detector, datasets["val"], "val")[0]  # noqa: E731
-            hooks.append(EvaluationHook(evaluate, logger, config.eval_interval, average))
+            hooks.append(EvaluationHook(evaluate, logger, config.eval_interval, best_metric))
         hooks += build(config.hooks or [], path="hooks")
-        collect = partial(collect_state, config=config, classes=datasets["train"].classes, average=average)
+        collect = partial(collect_state, config=config, classes=datasets["train"].classes)
         hooks.append(
             CheckpointHook(
                 self.work_dir / "checkpoints",

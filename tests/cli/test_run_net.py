@@ -133,7 +133,7 @@ def test_dry_run_with_averaged_weights_leaves_the_run_alone(trained, tmp_path):
     assert run(config, work_dir, "--dry-run", *options) == 0
     assert [path.name for path in work_dir.iterdir()] == ["dry_run"]
     state = read_training_state(work_dir / "dry_run" / "checkpoints" / "last.pkl")
-    assert state["ema"]["num_updates"] == state["meta"]["iter"] == 3
+    assert state["hooks"]["ema"]["num_updates"] == state["meta"]["iter"] == 3
     assert state["optimizer"]["base_lr"] == pytest.approx(0.01 * 2 / 16)
 
 

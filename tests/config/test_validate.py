@@ -25,6 +25,12 @@ def test_a_valid_config_is_silent(valid_file):
         assert validate_config(fill_defaults(config)) == []
 
 
+def test_several_optimizers_and_schedules_are_valid(valid_file):
+    first, second = "{type: SGD, lr: 0.1, match: 'x.*'}", "{type: SGD, lr: 0.1, match: ['*'], but_not: 'x.*'}"
+    two = f"optimizer={{a: {first}, b: {second}}}"
+    assert problems(valid_file, two, "scheduler={a: {type: StepLR, milestones: [3]}}") == []
+
+
 def test_a_plain_student_and_an_inference_config_are_valid(valid_file):
     assert problems(valid_file, "distill=null") == []
     assert (
@@ -79,6 +85,19 @@ CASES = {
     "model.bbox_head.test.nms={type: Xyz}": "model.bbox_head.test.nms: unknown type 'Xyz': known are: ",
     "optimizer.params=[]": "optimizer.params: SGD takes no argument 'params': ",
     "optimizer.lr=fast": "optimizer.lr: must be float, got 'fast'.",
+    "optimizer={a: {type: SGD, lr: 0.1, match: 'x.*'}, b: {type: SGD, lr: 0.1}}": (
+        "optimizer.b.match: this key is required, as there are several."
+    ),
+    "optimizer={a: {type: SGD, lr: 0.1, match: 'x.*', but_not: 3}}": (
+        "optimizer.a.but_not: must be str or list or None, got 3."
+    ),
+    "optimizer={a: {type: SGD, lr: slow, match: ['x.*']}}": "optimizer.a.lr: must be float, got 'slow'.",
+    "optimizer.match=x": "optimizer.match: SGD takes no argument 'match': ",
+    "optimizer={lr: 0.1}": "optimizer: needs a `type` that names an optimizer: known are: SGD",
+    "scheduler={a: {type: StepLR}}": "scheduler.a.milestones: StepLR needs this argument.",
+    "scheduler={a: {type: StepLR, milestones: [1], match: x}}": (
+        "scheduler.a.match: StepLR takes no argument 'match': "
+    ),
     "scheduler.milestone=[1]": (
         "scheduler.milestone: StepLR takes no argument 'milestone': did you mean 'milestones'?"
     ),

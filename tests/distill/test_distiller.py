@@ -13,7 +13,7 @@ from jld.distill import FrozenTeacher, Step, build_distiller
 from jld.errors import ConfigError
 from jld.models import InputStatistics, Targets, assign_state, build_detector
 from jld.models.normalisation import renormalise
-from jld.optim import SGD
+from jld.optim import SGD, Optimizers
 from jld.registry import build
 from jld.runner import TrainingLoop
 from jld.runner.parts import trainable_parameters
@@ -136,7 +136,7 @@ def step_of_batch(student, batch):
 
 def test_without_distill_the_student_is_the_plain_one_bit_for_bit(weights, batches, teacher_file):
     plain = new_student(weights)
-    optimizer = SGD(dict(plain.named_parameters()), 0.01, momentum=0.9, weight_decay=1e-4)
+    optimizer = Optimizers(SGD(dict(plain.named_parameters()), 0.01, momentum=0.9, weight_decay=1e-4))
     for batch in batches:
         targets = Targets.from_batch(batch)
         losses = plain.losses(plain.predict(plain.features(jt.array(batch["images"])), targets), targets)

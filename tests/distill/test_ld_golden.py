@@ -9,7 +9,7 @@ from jld.distill import Distiller, Lesson
 from jld.distill.distiller import named_regions
 from jld.models import Trace
 from jld.models.heads.dense_head import flatten_levels
-from jld.optim import SGD
+from jld.optim import SGD, Optimizers
 from jld.registry import build
 from jld.toolchain import jittor as jt
 from tests.golden_cases import case, param_cases
@@ -230,7 +230,7 @@ def assert_sgd_equal(meta, arrays, new_student, distiller, images, targets):
     steps, clip = settings.pop("steps"), settings.pop("grad_clip")
     assert clip is None
     student = new_student()
-    optimizer = SGD(dict(student.named_parameters()), **settings)
+    optimizer = Optimizers(SGD(dict(student.named_parameters()), **settings))
     for step, rtol in zip(range(steps), (5e-4, 5e-3, 1e-2), strict=True):
         losses = (
             step_losses(student, distiller, images, targets)

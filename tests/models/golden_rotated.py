@@ -11,7 +11,7 @@ import numpy as np
 from jld.boxes.rotated import matched_rbox_iou
 from jld.models import Stage, Targets, Trace, assign_state
 from jld.models.heads.dense_head import flatten_levels
-from jld.optim import SGD
+from jld.optim import SGD, Optimizers
 from jld.registry import build
 from jld.toolchain import jittor as jt
 from tests.golden_cases import fill
@@ -274,7 +274,7 @@ def assert_sgd_equal(meta: dict, arrays: dict, model, step_losses) -> None:
     steps, clip = settings.pop("steps"), settings.pop("grad_clip")
     parameters = dict(model.named_parameters())
     grad_clip = None if clip is None else {"max_norm": clip, "norm_type": 2}
-    optimizer = SGD(parameters, grad_clip=grad_clip, **settings)
+    optimizer = Optimizers(SGD(parameters, grad_clip=grad_clip, **settings))
     expected = {key.split("/")[1] for key in arrays if key.startswith("sgd/loss_")}
     for step in range(steps):
         losses = step_losses()
