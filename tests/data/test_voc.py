@@ -80,7 +80,9 @@ def test_other_class_names_can_be_passed_over(voc_folder):
     with pytest.raises(DataError, match="class 'dog' is not in classes: known are: cat"):
         VOCDataset(str(voc_folder), classes=["cat"])
     dataset = VOCDataset(str(voc_folder), classes=["cat"], unknown_classes="ignore")
-    assert [len(truth["boxes"]) for truth in dataset.ground_truth()] == [1, 2] and not dataset.problems
+    assert [len(truth["boxes"]) for truth in dataset.ground_truth()] == [1, 2]
+    (said,) = dataset.problems
+    assert said.severity == "warning" and "passes over 3 objects" in str(said) and "'dog' (3)" in str(said)
 
 
 def test_a_long_list_of_problems_is_cut(tmp_path):
@@ -100,7 +102,7 @@ def test_objects_without_numbers_say_which(tmp_path):
     path = tmp_path / "a.xml"
     path.write_text(voc_xml((60, 40), [("cat", 1, 1, 2, 2)]).replace("<ymax>3</ymax>", "<ymax>x</ymax>"))
     (item,) = read_voc_xml(path).objects
-    assert item.line == 6 and item.lines["name"] == 7
+    assert item.line == 6 and item.line_of("name") == 7
     with pytest.raises(ValueError, match="has the ymax 'x', which is no number"):
         item.box()
     path.write_text(path.read_text().replace("<ymax>x</ymax>", ""))

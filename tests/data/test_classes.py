@@ -2,9 +2,8 @@
 
 import pytest
 
-from jld.apis.inference import _classes_of
+from jld.data.classes import COCO_CLASSES, class_names_of
 from jld.data.aerial_shapes import KINDS
-from jld.data.classes import COCO_CLASSES
 from jld.data.dota import DOTA1_CLASSES, DOTA2_CLASSES, FAIR_CLASSES
 from jld.errors import ConfigError
 
@@ -23,10 +22,10 @@ from jld.errors import ConfigError
     ],
 )
 def test_classes_of_a_dataset_section(section, classes):
-    assert _classes_of({"dataset": {"test": None, "val": section}}) == classes
+    assert class_names_of({"dataset": {"test": None, "val": section}}) == classes
 
 
 def test_unknown_versions_are_named():
     with pytest.raises(ConfigError, match="did you mean '1_5'"):
-        _classes_of({"dataset": {"val": {"type": "DOTADataset", "version": "1.5"}}})
-    assert _classes_of({}) == ()
+        class_names_of({"dataset": {"val": {"type": "DOTADataset", "version": "1.5"}}})
+    assert class_names_of({}) == ()
