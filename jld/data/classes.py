@@ -65,7 +65,7 @@ def class_names(classes: str | Sequence[str] | None) -> tuple[str, ...] | None:
     if isinstance(classes, str):
         classes = read_list(classes, "list of classes") if Path(classes).is_file() else [classes.strip()]
     names = list(classes)
-    is_sound = all(isinstance(name, str) and name.strip() for name in names)
+    is_sound = all(isinstance(name, str) and name.strip() and name.isprintable() for name in names)
     if not names or not is_sound or len(set(names)) != len(names):
         raise ConfigError(f"classes is {names!r}: give at least one name, and each name once.")
     return tuple(names)

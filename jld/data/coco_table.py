@@ -239,7 +239,7 @@ def _turn_boxes(rows: dict[str, Any], path: Path) -> list[Problem]:
         except ValueError as problem:
             problems.append(error(f"{_name_row(rows, row)}: rotation {problem}.", path))
             continue
-        if degrees % 180:
+        if degrees % 180 and np.isfinite(rows["xywh"][row]).all():
             turned.append((row, degrees))
     if not turned:
         return problems

@@ -6,7 +6,19 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from jld.data import values
 from jld.data.problems import Problem, error, warning
+
+
+def unusable(names: Sequence[str], source: object) -> list[Problem]:
+    """An error for every name in a list that no file can have."""
+    problems = []
+    for row, name in enumerate(names, start=1):
+        try:
+            values.file_name(name)
+        except ValueError as problem:
+            problems.append(error(f"name {row} {problem}.", source))
+    return problems
 
 
 def portable(names: Sequence[str], folder: Path, source: object) -> tuple[list[str], list[Problem]]:

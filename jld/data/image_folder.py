@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from jld.data import values
 from jld.data.account import Account, account_of_images
 from jld.data.classes import class_names
-from jld.data.file_names import portable, repeated
+from jld.data.file_names import portable, repeated, unusable
 from jld.data.images import list_images, read_image, read_size
-from jld.data.problems import error, raise_errors
+from jld.data.problems import raise_errors
 from jld.data.text_files import read_list
 from jld.data.transforms import Compose, Sample, finish_sample, new_sample
 from jld.errors import ConfigError, DataError
@@ -69,16 +68,10 @@ class ImageFolder:
         Raises:
             DataError: a name that no file can have, or one that is there twice.
         """
-        problems = []
-        for number, name in enumerate(names, start=1):
-            try:
-                values.file_name(name)
-            except ValueError as problem:
-                problems.append(error(f"name {number} {problem}.", source))
+        raise_errors(unusable(names, source), str(source))
         names, found = portable(names, folder, source)
         places = [f"name {number}" for number in range(1, len(names) + 1)]
-        problems += repeated(names, places, source)[1]
-        raise_errors(problems, str(source))
+        raise_errors(repeated(names, places, source)[1], str(source))
         self.problems += found
         return [folder / name for name in names]
 

@@ -15,6 +15,7 @@ NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 YES = frozenset({"1", "true", "yes", "y", "t", "on"})
 NO = frozenset({"", "0", "false", "no", "n", "f", "off", "none", "null", "unspecified", "unknown"})
+LONGEST_NAME = 255
 LARGEST_SIDE = 1_000_000
 """px; no image format that can be decoded has a longer side."""
 
@@ -145,4 +146,6 @@ def file_name(value: Any) -> str:
         raise ValueError(
             f"is {shown(value)}, a file of a Windows drive: write it relative to the image folder"
         )
+    if max(len(part.encode()) for part in re.split(r"[\\/]", value)) > LONGEST_NAME:
+        raise ValueError(f"is {shown(value)}, which is longer than a file name can be")
     return value

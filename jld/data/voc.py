@@ -11,7 +11,7 @@ import numpy as np
 from jld.data.account import Losses, Tally
 from jld.data.classes import VOC_CLASSES, class_names, unmatched_names
 from jld.data.dataset import BORDER_TOLERANCE, AnnotationTable, DetectionDataset, drop_images, usable_boxes
-from jld.data.file_names import portable
+from jld.data.file_names import portable, unusable
 from jld.data.images import IMAGE_SUFFIXES, BrokenImageError, read_size
 from jld.data.problems import Problem, error, raise_errors, warning
 from jld.data.text_files import read_list
@@ -256,6 +256,7 @@ def _image_ids(folder: Path, set_name: str) -> tuple[list[str], list[Problem]]:
         annotations = folder / "Annotations"
         if not any((annotations / f"{line}.xml").is_file() for line in lines[:3]):
             lines = [pair[0] for pair in words]
+    raise_errors(unusable(lines, path), str(path))
     return portable(lines, folder / "JPEGImages", path)
 
 

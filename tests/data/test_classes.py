@@ -2,8 +2,8 @@
 
 import pytest
 
-from jld.data.classes import COCO_CLASSES, class_names_of
 from jld.data.aerial_shapes import KINDS
+from jld.data.classes import COCO_CLASSES, class_names_of
 from jld.data.dota import DOTA1_CLASSES, DOTA2_CLASSES, FAIR_CLASSES
 from jld.errors import ConfigError
 
