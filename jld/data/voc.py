@@ -216,10 +216,8 @@ class _FolderReader:
         for name, count in self.passed_over.counts.items():
             example = self.passed_over.examples[name]
             self.lost.objects.add(f"of the class {name}, which is not wanted", example, count)
-        if self.boxes and 0 < self.largest <= 1:
-            text = (
-                f"has {len(self.boxes)} boxes that all lie between 0 and 1: fractions of the image are not "
-            )
+        if 0 < self.largest <= 1:
+            text = "has boxes that all lie between 0 and 1: fractions of the image are not "
             problems.append(error(f"{text}read, multiply them by its width and height.", source))
         return problems
 

@@ -216,7 +216,7 @@ def test_a_size_that_cannot_be_is_taken_from_the_image_with_a_word(tmp_path, wid
 
 def test_fractions_are_refused(tmp_path):
     root = write_voc(tmp_path, [((60, 40), [("cat", -0.9, -0.75, -0.5, -0.25)])])  # written with 1 added
-    with pytest.raises(DataError, match="1 boxes that all lie between 0 and 1"):
+    with pytest.raises(DataError, match="has boxes that all lie between 0 and 1"):
         VOCDataset(str(root), classes=TINY_CLASSES)
 
 
