@@ -57,13 +57,16 @@ def class_names(classes: str | Sequence[str] | None) -> tuple[str, ...] | None:
     """Class names from a list, a single name, or a text file with one name per line; None stays None.
 
     Raises:
-        ConfigError: no name, a name twice, or something that is no text.
+        ConfigError: no name, a name twice, something that is no text, or a text file that is not there.
         DataError: the file is not in UTF-8.
     """
     if classes is None:
         return None
     if isinstance(classes, str):
-        classes = read_list(classes, "list of classes") if Path(classes).is_file() else [classes.strip()]
+        is_file = Path(classes).is_file()
+        if not is_file and classes.endswith(".txt"):
+            raise ConfigError(f"classes names the file {classes}, which does not exist.")
+        classes = read_list(classes, "list of classes") if is_file else [classes.strip()]
     names = list(classes)
     is_sound = all(isinstance(name, str) and name.strip() and name.isprintable() for name in names)
     if not names or not is_sound or len(set(names)) != len(names):

@@ -72,7 +72,7 @@ def read_label_folder(
         must_know: whether objects of other classes are errors; else they are passed over.
         options: `angle_version` and `difficult` of `oriented_table`.
     Raises:
-        DataError: there is no image, or a label file cannot be read.
+        DataError: there is no image.
     """
     files = sorted(file for file in images.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
     label_files = {file.stem: file for file in sorted(folder.glob("*.txt"))}
@@ -90,7 +90,12 @@ def read_label_folder(
             lost.images.add("that cannot be used", file.name)
             continue
         seen[file.stem] = file
-        annotation, found = read_label_file(label_file, classes if must_know else None)
+        try:
+            annotation, found = read_label_file(label_file, classes if must_know else None)
+        except DataError as problem:
+            problems.append(error(str(problem)))
+            lost.images.add("that cannot be used", file.name)
+            continue
         problems += found
         lost.objects.add("that cannot be used", found[0] if found else "", len(found))
         labels = annotation.labels(classes)

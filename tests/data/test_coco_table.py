@@ -179,6 +179,7 @@ def test_entries_that_are_no_objects_and_missing_keys_are_named(tmp_path, place)
         ("{}", "list 'images' is missing or empty"),
         ('{"images": {"a": 1}}', "list 'images' is missing or empty"),
     ],
+    ids=lambda value: repr(value)[:20],
 )
 def test_json_that_is_no_dataset_is_refused(tmp_path, content, reason):
     path = tmp_path / "a.json"

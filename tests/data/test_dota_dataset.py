@@ -344,3 +344,14 @@ def test_names_a_result_cannot_hold_are_named_before_anything_is_detected(tmp_pa
     ):
         dataset.check_results()
     DOTADataset(str(write_txt(tmp_path / "2", {"pier_7": three_objects()}))).check_results()
+
+
+def test_label_files_in_another_encoding_are_listed_with_the_rest(tmp_path):
+    folder = write_txt(tmp_path, {"a": three_objects(), "b": three_objects(), "c": three_objects()})
+    for name in ("a", "b"):
+        (folder / f"labelTxt/{name}.txt").write_bytes("imagesource:图像\n".encode("gbk"))
+    with pytest.raises(
+        DataError, match=r"has 2 problems(.|\n)*a\.txt: label file is not in the encoding UTF-8"
+    ):
+        DOTADataset(str(folder))
+    assert DOTADataset(str(folder), strict=False).image_ids == ["c"]

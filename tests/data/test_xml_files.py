@@ -47,6 +47,7 @@ def test_declared_encodings_are_honoured(tmp_path, content):
         ("", "no element found"),
         (b"<a>" + b" " * MAX_BYTES + b"</a>", "bytes; 8388608 are the limit"),
     ],
+    ids=lambda value: repr(value)[:20],
 )
 def test_other_files_are_refused_with_the_reason(tmp_path, content, reason):
     with pytest.raises(DataError, match=reason):

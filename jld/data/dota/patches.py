@@ -179,8 +179,8 @@ def split_image(
     if is_far.any():
         row = int(is_far.argmax())
         raise DataError(
-            f"{source.label_file}: object {row + 1} ({annotation.names[row]}) has a corner further outside of "
-            f"its image of {width}x{height} px than that is long."
+            f"{source.label_file}: object {row + 1} ({annotation.names[row]}) has a corner further outside "
+            f"of its image of {width}x{height} px than that is long."
         )
     patches = []
     for patch in cut_image(image, annotation, source.image_id, settings):
