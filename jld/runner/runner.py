@@ -194,6 +194,7 @@ class Runner:
         if weights is not None:
             load_weights(detector, weights, what="pretrained_weights")
             self.log.info("weights of %s", weights)
+            detector.classes = dataset.classes  # whether the weights' own may differ was decided before
         check_classes(detector, dataset)
         # Random numbers are drawn when they are computed: now, so that a teacher built later changes nothing.
         jt.sync(detector.parameters())
