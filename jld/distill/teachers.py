@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from jld.config import load_config
+from jld.data.classes import class_names_of
 from jld.distill.step import Step
 from jld.errors import ConfigError
 from jld.models import Detector, build_detector, load_weights
@@ -79,6 +80,9 @@ class FrozenTeacher:
         detector = build_detector(config, pretrained=checkpoint is None)
         if checkpoint is not None:
             load_weights(detector, checkpoint, what="teacher.checkpoint")
+        if not detector.classes:
+            names = class_names_of(config)
+            detector.classes = names if len(names) == detector.interface.num_classes else ()
         detector.eval()
         for parameter in detector.parameters():
             parameter.stop_grad()

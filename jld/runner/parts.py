@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from logging import Logger
+from pathlib import Path
 from typing import Any
 
+from jld.checkpoint import read_checkpoint
 from jld.config import LOADER_KEYS, MATCH_KEYS, named_sections
 from jld.data import DataLoader, require_sound
 from jld.data.dota.merge import JDET_CLASS_IOU, MERGE_IOU
-from jld.errors import ConfigError, JldError, suggestion
+from jld.data.labels import follow_classes
+from jld.errors import ConfigError, DataError, JldError, suggestion
 from jld.evaluation import published_row
 from jld.ops.precision import FLOAT16
 from jld.optim import LossScale, Optimizers, Schedule, divided, scaled_lr
@@ -16,6 +20,7 @@ from jld.registry import EVALUATORS, build
 from jld.runner.hooks import chosen_number, numbers_of
 from jld.toolchain import jittor as jt
 from jld.utils.distributed import rank, world_size
+from jld.utils.logging import get_logger
 
 _LOADER_NAMES = tuple(key.name for key in LOADER_KEYS)
 _MATCH_NAMES = tuple(key.name for key in MATCH_KEYS)
@@ -69,6 +74,56 @@ def build_datasets(dataset: Mapping[str, Any], splits: tuple[str, ...]) -> tuple
         kind = type(problems[0]) if len({type(problem) for problem in problems}) == 1 else ConfigError
         raise kind("\n".join(str(problem) for problem in problems))
     return built, warnings
+
+
+def agree_on_classes(
+    datasets: Mapping[str, Any], weights: tuple[str, Path] | None, log: Logger
+) -> dict[str, Any]:
+    """Datasets whose labels mean the same: train's follow the weights it starts from, others follow train's.
+
+    Weights of other classes but as many are a start for them, unless they are to be resumed.
+
+    Args:
+        datasets: {split: dataset}, train among them.
+        weights: (config key, file) that training starts from.
+        log: gets a line where something is relabelled.
+    Raises:
+        ConfigError: other classes; shows both lists.
+    """
+    agreed = dict(datasets)
+    names = (weights and read_checkpoint(weights[1]).classes) or ()
+    if names:
+        key, theirs = weights[0], f"{weights[0]} {weights[1]}"
+        own = agreed["train"].classes
+        try:
+            agreed["train"], said = follow_classes(
+                agreed["train"], names, ours="dataset.train", theirs=theirs
+            )
+            if said:
+                log.info(said)
+        except ConfigError as problem:
+            if key == "resume_path" or len(names) != len(own):
+                raise
+            log.warning("%s Training goes on from these weights to the classes of dataset.train.", problem)
+    wanted = agreed["train"].classes
+    for split, dataset in list(agreed.items()):
+        agreed[split], said = follow_classes(dataset, wanted, ours=f"dataset.{split}", theirs="dataset.train")
+        if said:
+            log.info(said)
+    return agreed
+
+
+def account_of(split: str, dataset: Any) -> dict[str, Any]:
+    """Logs where the objects of a dataset went, and returns it as plain data.
+
+    Raises:
+        DataError: there is nothing to learn in the train split.
+    """
+    account = dataset.account()
+    get_logger("run").info("dataset.%s: %s", split, account.describe())
+    if split == "train" and not account.trained:
+        raise DataError(f"dataset.train has no object to learn from:\n{account.describe()}")
+    return account.as_dict()
 
 
 def loader_settings(section: Mapping[str, Any]) -> dict[str, Any]:

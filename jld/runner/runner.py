@@ -8,8 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from jld.checkpoint import Checkpoint
 from jld.config import Config, config_file, dump_config
 from jld.data import DatasetSlice
+from jld.data.labels import difference, follow_classes
 from jld.distill import build_distiller
 from jld.errors import ConfigError, suggestion
 from jld.models import assign_state, build_detector, load_weights
@@ -83,11 +85,14 @@ class Runner:
         Returns:
             The metrics of the last evaluation; empty without dataset.val.
         """
-        datasets = self._datasets("train", "val", needed=("train",))
+        datasets = parts.agree_on_classes(
+            self._datasets("train", "val", needed=("train",)), self._weights(), self.log
+        )
         config_path = self.work_dir / "config.py"
+        accounts = {split: parts.account_of(split, each) for split, each in datasets.items()}
         if is_main():
             dump_config(self.config, config_path)
-            write_environment(self.work_dir / "env.json")
+            write_environment(self.work_dir / "env.json", datasets=accounts)
         detector = self._new_detector(datasets["train"])
         distiller = build_distiller(self.config.distill, detector)
         if distiller is not None:
@@ -112,6 +117,8 @@ class Runner:
             seed=self.config.seed,
             history=LossHistory(str(config_path)),
         )
+        if distiller is not None:
+            distiller.check_length(loop.total_steps)
         return self._train(loop, datasets)
 
     def _train(self, loop: TrainingLoop, datasets: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,7 +140,8 @@ class Runner:
     def val(self) -> dict[str, Any]:
         """Scores the checkpoint on dataset.val, prints the table, writes results/; returns the metrics."""
         dataset = self._datasets("val", needed=("val",))["val"]
-        detector, checkpoint = self._trained_detector(dataset)
+        dataset.check_results()
+        detector, dataset, checkpoint = self._trained_detector("val", dataset)
         metrics, detections = self._evaluate(detector, dataset, "val", with_flips=True)
         if not is_main():
             return metrics
@@ -145,7 +153,8 @@ class Runner:
     def test(self) -> Path | None:
         """Writes the detections on dataset.test as its benchmark takes them; rank 0 returns the file."""
         dataset = self._datasets("test", needed=("test",))["test"]
-        detections = self._predict("test", dataset)
+        dataset.check_results()
+        detections, dataset = self._predict("test", dataset)
         if not is_main():
             return None
         threshold = parts.view_settings(self.config, dataset)["iou_threshold"]
@@ -157,7 +166,7 @@ class Runner:
     def vis_test(self) -> list[Path]:
         """Draws the detections on dataset.test into `save_dir`; returns the pictures, all of rank 0."""
         dataset = self._datasets("test", needed=("test",))["test"]
-        detections = self._predict("test", dataset)
+        detections, dataset = self._predict("test", dataset)
         if not is_main():
             return []
         written = tasks.draw_detections(detections, dataset, self.save_dir, classes=dataset.classes)
@@ -186,20 +195,34 @@ class Runner:
         if weights is not None:
             load_weights(detector, weights, what="pretrained_weights")
             self.log.info("weights of %s", weights)
+            detector.classes = dataset.classes  # whether the weights' own may differ was decided before
         check_classes(detector, dataset)
         # Random numbers are drawn when they are computed: now, so that a teacher built later changes nothing.
         jt.sync(detector.parameters())
         return detector
 
-    def _trained_detector(self, dataset: Any) -> tuple[Any, Path]:
+    def _trained_detector(self, split: str, dataset: Any) -> tuple[Any, Any, Path]:
+        """(detector, dataset with the classes of its checkpoint, path of that)."""
         path = self._checkpoint()
         detector = build_detector(self.config, pretrained=False)
-        check_classes(detector, dataset)
         arrays, meta, kind = evaluation_arrays(path, use_average=self.config.ema is not None)
+        names = Checkpoint({}, meta).classes or ()
+        dataset, said = follow_classes(dataset, names, ours=f"dataset.{split}", theirs=str(path))
+        if said:
+            self.log.info(said)
+        check_classes(detector, dataset)
         assign_state(detector, arrays, what=str(path))
         epoch = f" of epoch {meta['epoch']}" if "epoch" in meta else ""
         self.log.info("%s%s of %s", kind, epoch, path)
-        return detector, path
+        return detector, dataset, path
+
+    def _weights(self) -> tuple[str, Path] | None:
+        """(the key that names it, the file) that training starts from, if it starts from one."""
+        last = Path(self.config.resume_path or self.work_dir / "checkpoints" / LAST)
+        if (self.resume or self.config.resume_path is not None) and last.is_file():
+            return "resume_path", last
+        weights = self.config.pretrained_weights
+        return None if weights is None else ("pretrained_weights", Path(weights))
 
     def _checkpoint(self) -> Path:
         last = self.work_dir / "checkpoints" / LAST
@@ -248,12 +271,12 @@ class Runner:
     def _loader(self, split: str, dataset: Any) -> Any:
         return parts.build_loader(self.config.dataset[split], dataset, self.config.seed, is_training=False)
 
-    def _predict(self, split: str, dataset: Any) -> list[dict]:
+    def _predict(self, split: str, dataset: Any) -> tuple[list[dict], Any]:
         views = parts.view_settings(self.config, dataset)
-        detector, _ = self._trained_detector(dataset)
+        detector, dataset, _ = self._trained_detector(split, dataset)
         loader = self._loader(split, dataset)
         try:
-            return tasks.predict(detector, loader, **views)
+            return tasks.predict(detector, loader, **views), dataset
         finally:
             loader.close()
 
@@ -289,14 +312,20 @@ def shortened(config: Config) -> Config:
 
 
 def check_classes(detector: Any, dataset: Any) -> None:
-    """Stops when the detector predicts another number of classes than the dataset has.
+    """Stops when the detector predicts other classes than the dataset has; then it takes over their names.
+
+    Names are compared where both are known, else their number.
 
     Raises:
         ConfigError: see above.
     """
-    ours, theirs = getattr(getattr(detector, "bbox_head", None), "num_classes", None), len(dataset.classes)
-    if ours is not None and theirs and ours != theirs:
+    names, theirs = tuple(detector.classes), tuple(dataset.classes)
+    if names and theirs and names != theirs:
+        raise ConfigError(difference(theirs, names, ours="the dataset", theirs="the detector"))
+    number = detector.interface.num_classes
+    if theirs and number != len(theirs):
         raise ConfigError(
-            f"model.bbox_head.num_classes is {ours}, but the dataset has {theirs} classes "
-            f"({', '.join(dataset.classes[:5])}{', ...' if theirs > 5 else ''}): set one to the other."
+            f"num_classes is {number}, but the dataset has {len(theirs)} classes "
+            f"({', '.join(theirs[:5])}{', ...' if len(theirs) > 5 else ''}): set one to the other."
         )
+    detector.classes = theirs or names

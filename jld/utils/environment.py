@@ -66,9 +66,9 @@ def environment_report() -> dict[str, Any]:
     }
 
 
-def write_environment(path: str | Path) -> dict[str, Any]:
-    """Writes the report as JSON and returns it."""
-    report = environment_report()
+def write_environment(path: str | Path, **more: Any) -> dict[str, Any]:
+    """Writes the report as JSON, with further JSON-ready entries behind it, and returns it."""
+    report = environment_report() | more
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return report

@@ -43,6 +43,8 @@ def test_training_leaves_its_files(trained):
     _, work_dir = trained
     files = {path.name for path in work_dir.iterdir()}
     assert {"config.py", "env.json", "log.jsonl", "log.txt", "checkpoints"} <= files
+    accounts = json.loads((work_dir / "env.json").read_text())["datasets"]
+    assert set(accounts) == {"train", "val"} and accounts["train"]["trained"] > 0
     saved = {path.name for path in (work_dir / "checkpoints").iterdir()}
     assert saved == {"last.pkl", "best.pkl", "epoch_1.pkl", "epoch_2.pkl"}
     rows = records(work_dir)

@@ -1,12 +1,17 @@
-"""Loaders as the ranks of an `mpirun` get them; optimizers, schedules and the metric of a config."""
+"""Loaders of ranks; optimizers, schedules and metric of a config; classes of datasets and weights."""
 
+import logging
+import pickle
+
+import numpy as np
 import pytest
 
-from jld.data import DrawnDataset
-from jld.errors import ConfigError
+from jld.data import COCODataset, DrawnDataset
+from jld.errors import ConfigError, DataError
 from jld.evaluation import CocoEvaluator, DotaEvaluator, VocEvaluator
 from jld.runner import parts
 from jld.toolchain import jittor as jt
+from tests.tiny_data import write_coco
 
 
 @pytest.fixture
@@ -108,3 +113,64 @@ def test_an_evaluator_must_say_what_decides():
     assert parts.best_metric({"best_metric": "AP50"}, PlainEvaluator(), ["a"]) == "AP50"
     with pytest.raises(ConfigError, match=r"PlainEvaluator does not say which .* set best_metric"):
         parts.best_metric({"best_metric": None}, PlainEvaluator(), ["a"])
+
+
+@pytest.fixture
+def splits(tmp_path):
+    """Train and val with the same categories in another order."""
+    categories = [{"id": 3, "name": "cat"}, {"id": 13, "name": "dog"}]
+    train = write_coco(tmp_path / "train", categories=categories)
+    val = write_coco(tmp_path / "val", categories=categories[::-1])
+    return {"train": COCODataset(*map(str, train)), "val": COCODataset(*map(str, val))}
+
+
+def weights(tmp_path, key, *classes):
+    path = tmp_path / "weights.pkl"
+    state = {"meta": {"classes": list(classes)}, "model": {"conv.weight": np.zeros((2, 2), np.float32)}}
+    path.write_bytes(pickle.dumps(state))
+    return key, path
+
+
+def names(dataset):
+    return [dataset.classes[label] for label in dataset.table.labels]
+
+
+def test_val_follows_train_by_name(splits, caplog):
+    with caplog.at_level(logging.INFO):
+        agreed = parts.agree_on_classes(splits, None, logging.getLogger("t"))
+    assert agreed["val"].classes == agreed["train"].classes == ("cat", "dog")
+    assert agreed["val"].category_ids == (3, 13) and agreed["train"] is splits["train"]
+    assert names(agreed["val"]) == names(splits["val"]) and "dataset.val has the classes of" in caplog.text
+
+
+@pytest.mark.parametrize("key", ["pretrained_weights", "resume_path"])
+def test_train_follows_the_weights_it_starts_from(splits, tmp_path, caplog, key):
+    with caplog.at_level(logging.INFO):
+        start = weights(tmp_path, key, "dog", "cat")
+        agreed = parts.agree_on_classes(splits, start, logging.getLogger("t"))
+    assert {split: each.classes for split, each in agreed.items()} == dict.fromkeys(splits, ("dog", "cat"))
+    assert names(agreed["train"]) == names(splits["train"]) == names(agreed["val"])
+    assert f"dataset.train has the classes of {key} {start[1]} in another order" in caplog.text
+
+
+def test_weights_of_other_classes_are_a_start_and_no_state(splits, tmp_path, caplog):
+    log = logging.getLogger("t")
+    agreed = parts.agree_on_classes(splits, weights(tmp_path, "pretrained_weights", "cat", "cow"), log)
+    assert agreed["train"] is splits["train"]
+    assert (
+        "cat, dog" in caplog.text
+        and "cat, cow" in caplog.text
+        and "goes on from these weights" in caplog.text
+    )
+    for start in (("resume_path", "cat", "cow"), ("pretrained_weights", "cat", "dog", "cow")):
+        with pytest.raises(ConfigError, match=r"dataset\.train has the 2 classes cat, dog"):
+            parts.agree_on_classes(splits, weights(tmp_path, *start), log)
+
+
+def test_a_dataset_without_anything_to_learn_is_refused(tmp_path, splits):
+    assert parts.account_of("train", splits["train"])["trained"] == 6
+    crowd = {"id": 1, "image_id": 100, "category_id": 3, "bbox": [5, 5, 20, 20], "iscrowd": 1}
+    only_crowds = COCODataset(*map(str, write_coco(tmp_path / "crowds", annotations=[crowd])))
+    assert parts.account_of("val", only_crowds)["ignored"]["crowds"]["count"] == 1
+    with pytest.raises(DataError, match="no object to learn from"):
+        parts.account_of("train", only_crowds)
