@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from jld.data.dataset import AnnotationTable, DetectionDataset, drop_images, usable_boxes
 from jld.data.problems import Problem, error, raise_errors, warning
+from jld.data.transforms import Transform
 from jld.errors import ConfigError, DataError, suggestion
 from jld.registry import DATASETS
 
@@ -45,7 +46,7 @@ class COCODataset(DetectionDataset):
         self,
         root: str | None = None,
         anno_file: str | None = None,
-        transforms: Iterable[Callable] | None = None,
+        transforms: Iterable[Transform] | None = None,
         classes: str | Sequence[str] | None = None,
         *,
         filter_empty_gt: bool = True,

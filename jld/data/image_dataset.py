@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from jld.data.dota.layout import AUTO, Layout
 from jld.data.dota.merge import MERGE_IOU, Detections
 from jld.data.image_folder import ImageFolder
 from jld.data.images import read_image
-from jld.data.transforms import Sample, finish_sample, new_sample
+from jld.data.transforms import Sample, Transform, finish_sample, new_sample
 from jld.errors import DataError
 from jld.registry import DATASETS
 
@@ -42,7 +42,7 @@ class ImageDataset(ImageFolder):
         images_dir: str | None = None,
         images_file: str | None = None,
         dataset_type: str = "DOTA",
-        transforms: Iterable[Callable] | None = None,
+        transforms: Iterable[Transform] | None = None,
         *,
         classes: str | Sequence[str] | None = None,
         angle_version: str = "le135",

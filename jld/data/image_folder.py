@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from jld.data.coco import class_names
 from jld.data.images import list_images, read_image, read_size
-from jld.data.transforms import Compose, Sample, finish_sample, new_sample
+from jld.data.transforms import Compose, Sample, Transform, finish_sample, new_sample
 from jld.errors import ConfigError, DataError
 from jld.registry import DATASETS
 
@@ -36,7 +36,7 @@ class ImageFolder:
         self,
         images_dir: str | None = None,
         images_file: str | None = None,
-        transforms: Iterable[Callable] | None = None,
+        transforms: Iterable[Transform] | None = None,
         classes: str | Sequence[str] | None = None,
     ):
         if images_dir is None and images_file is None:

@@ -14,6 +14,7 @@ from jld.data.coco import BORDER_TOLERANCE, class_names
 from jld.data.dataset import AnnotationTable, DetectionDataset, drop_images, usable_boxes
 from jld.data.images import IMAGE_SUFFIXES, BrokenImageError, read_size
 from jld.data.problems import Problem, error, raise_errors, warning
+from jld.data.transforms import Transform
 from jld.data.voc_xml import XmlAnnotation, XmlObject, read_voc_xml
 from jld.errors import ConfigError, DataError, suggestion
 from jld.registry import DATASETS
@@ -52,7 +53,7 @@ class VOCDataset(DetectionDataset):
         self,
         root: str | Sequence[str],
         image_set: str | Sequence[str] = "trainval",
-        transforms: Iterable[Callable] | None = None,
+        transforms: Iterable[Transform] | None = None,
         classes: str | Sequence[str] | None = None,
         *,
         filter_empty_gt: bool = True,

@@ -33,7 +33,7 @@ from jld.losses.iou import (
 )
 from jld.losses.kfiou import KFLoss, kfiou, kfiou_loss
 from jld.losses.kl import KnowledgeDistillationKLDivLoss, kl_divergence
-from jld.losses.reduction import WeightedLoss, reduce_loss
+from jld.losses.reduction import Loss, WeightedLoss, reduce_loss
 from jld.losses.regression import L1Loss, MSELoss, SmoothL1Loss, l1, smooth_l1, squared_error
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "KFLoss",
     "KnowledgeDistillationKLDivLoss",
     "L1Loss",
+    "Loss",
     "MSELoss",
     "QualityFocalLoss",
     "SmoothL1Loss",
