@@ -16,8 +16,8 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    # The root itself goes on the path of an editable install: setuptools then writes a plain path, and the package
-    # wins over a folder named jld, the clone, where Python is started (a namespace to it).
+    # So that an editable install is the root on Python's path: then the package wins over a folder named jld,
+    # the clone itself, where Python is started.
     package_dir={"": "."},
     packages=find_packages(include=["jld", "jld.*"]),
     package_data={
