@@ -54,21 +54,21 @@ class MaxIoUAssigner:
         self.ignore_iof_thr = ignore_iof_thr
         self.overlaps: Overlap = HorizontalOverlap() if overlaps is None else overlaps
 
-    def __call__(self, priors, targets, valid_mask, num_classes: int) -> Assignment:
+    def __call__(self, places, targets, valid_mask, num_classes: int) -> Assignment:
         """Assignment of a batch.
 
         Args:
-            priors: Priors.
+            places: Places.
             targets: Targets of the batch.
-            valid_mask: [N, P] what `priors.valid_mask(targets.pad_shapes)` gives.
+            valid_mask: [N, P] what `places.valid_mask(targets.pad_shapes)` gives.
             num_classes: C, the label of background.
         """
         usable, ignored = valid_mask, None
         if self.ignore_iof_thr > 0:
-            ignored = self.overlaps.ignored(priors, targets, self.ignore_iof_thr)
+            ignored = self.overlaps.ignored(places, targets, self.ignore_iof_thr)
             usable = valid_mask * (1.0 - ignored)
         best, first, claimed = self.overlaps.match(
-            priors, targets, usable, min_pos_iou=self.min_pos_iou, assign_all=self.gt_max_assign_all
+            places, targets, usable, min_pos_iou=self.min_pos_iou, assign_all=self.gt_max_assign_all
         )
         low, high = self.negative_range
         without_boxes = (targets.mask.sum(1) < 0.5).unsqueeze(1)

@@ -18,7 +18,6 @@ from jld.losses.gaussian_distance import (
     kl_second_to_first,
     squared_wasserstein,
 )
-from jld.losses.imitation import IMLoss, feature_imitation
 from jld.losses.iou import (
     BoundedIoULoss,
     CIoULoss,
@@ -32,7 +31,7 @@ from jld.losses.iou import (
     iou_loss,
 )
 from jld.losses.kfiou import KFLoss, kfiou, kfiou_loss
-from jld.losses.kl import KnowledgeDistillationKLDivLoss, kl_divergence
+from jld.losses.kl import binary_kl_divergence, kl_divergence
 from jld.losses.reduction import Loss, WeightedLoss, reduce_loss
 from jld.losses.regression import L1Loss, MSELoss, SmoothL1Loss, l1, smooth_l1, squared_error
 
@@ -47,10 +46,8 @@ __all__ = [
     "GDLossV1",
     "GIoULoss",
     "GaussianPair",
-    "IMLoss",
     "IoULoss",
     "KFLoss",
-    "KnowledgeDistillationKLDivLoss",
     "L1Loss",
     "Loss",
     "MSELoss",
@@ -59,6 +56,7 @@ __all__ = [
     "WeightedLoss",
     "bhattacharyya",
     "binary_cross_entropy_with_logits",
+    "binary_kl_divergence",
     "bounded_iou_loss",
     "box_to_gaussian",
     "ciou_loss",
@@ -66,7 +64,6 @@ __all__ = [
     "diou_loss",
     "distance_to_loss",
     "distribution_focal",
-    "feature_imitation",
     "first_family_loss",
     "giou_loss",
     "gwd_distance",

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from jld.distill.step import Step
 from jld.models.targets import Targets
 from jld.ops.precision import FLOAT32, convolutions_in
 from jld.optim import Optimizer, Progress, Schedule
@@ -151,12 +152,13 @@ class TrainingLoop:
     def losses_of(self, batch: dict) -> dict[str, Any]:
         """{name: scalar Var} of one batch: the detector's losses, then the distiller's."""
         images, targets = jt.array(batch["images"]), Targets.from_batch(batch)
-        trace = self.detector(images)
-        assignment = self.detector.assign(trace, targets)
-        losses = dict(self.detector.losses(trace, assignment, targets))
+        features = self.detector.features(images)
+        trace = self.detector.predict(features, targets)
+        losses = dict(self.detector.losses(trace, targets))
         if self.distiller is not None:
-            step = max(self.iteration - 1, 0)  # the running step is counted already
-            losses.update(self.distiller(trace, assignment, targets, images, step))
+            iteration = max(self.iteration - 1, 0)  # the running step is counted already
+            step = Step(images, targets, self.detector, features, trace, iteration)
+            losses.update(self.distiller(step))
         return losses
 
     @contextmanager

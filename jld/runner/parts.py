@@ -113,8 +113,12 @@ def build_evaluator(section: Mapping[str, Any], dataset: Any) -> Any:
 def trainable_parameters(detector: Any, distiller: Any) -> dict[str, Any]:
     """{name: Var} of the student and of the distillation terms' adapters."""
     named = dict(detector.named_parameters())
-    adapters = [] if distiller is None else distiller.parameters()
-    return named | {f"distiller.{index}": var for index, var in enumerate(adapters)}
+    modules = {} if distiller is None else distiller.modules()
+    return named | {
+        f"distill.{part}.{name}": var
+        for part, module in modules.items()
+        for name, var in module.named_parameters()
+    }
 
 
 def build_optimizer(config: Mapping[str, Any], params: Mapping[str, Any]) -> tuple[Optimizer, str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from jld.config import Config, config_file, dump_config
 from jld.data import DatasetSlice
-from jld.distill import InputStatistics, build_distiller
+from jld.distill import build_distiller
 from jld.errors import ConfigError, suggestion
 from jld.models import assign_state, build_detector, load_weights
 from jld.ops.precision import FLOAT32
@@ -89,9 +89,7 @@ class Runner:
             dump_config(self.config, config_path)
             write_environment(self.work_dir / "env.json")
         detector = self._new_detector(datasets["train"])
-        distiller = build_distiller(
-            self.config.distill, detector, statistics=InputStatistics.from_config(self.config)
-        )
+        distiller = build_distiller(self.config.distill, detector)
         if distiller is not None:
             self.log.info("distillation:\n%s", distiller.describe(detector))
         optimizer, said = parts.build_optimizer(self.config, parts.trainable_parameters(detector, distiller))
