@@ -1,4 +1,4 @@
-"""Tests are found by the name of the source: `jld/config/jdet/keys.py` by `tests/config/test_jdet_keys.py`."""
+"""Tests are found by the name of the source: those of `config/jdet/keys.py` in `config/test_jdet_keys.py`."""
 
 from pathlib import Path
 

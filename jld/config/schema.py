@@ -59,7 +59,7 @@ class Key:
 Section = dict | None
 Count = int | None
 Flips = list[Literal["H", "V", "HV"]]
-MergeIou = float | dict[str, float]
+MergeIou = float | dict[str, float] | None
 Precision = Literal["float32", "bfloat16", "float16"]
 
 TOP_LEVEL: tuple[Key, ...] = (
@@ -80,7 +80,13 @@ TOP_LEVEL: tuple[Key, ...] = (
     Key("pretrained_weights", str | None, None, "weights of the whole model to start from"),
     Key("resume_path", str | None, None, "training state to continue from; None starts afresh"),
     Key("flip_test", Flips | None, None, "flips whose detections are merged in when testing"),
-    Key("merge_iou_threshold", MergeIou, 0.1, "IoU above which joined patches and flips suppress", minimum=0),
+    Key(
+        "merge_iou_threshold",
+        MergeIou,
+        None,
+        "IoU above which joined patches suppress; None is 0.1",
+        minimum=0,
+    ),
     Key("distill", Section, None, "teacher and terms; None is the plain student"),
     Key("seed", int, 0, "start of every random number; equal seeds give equal runs", minimum=0),
     Key("imports", list[str] | None, None, "modules or files imported first, to register their parts"),

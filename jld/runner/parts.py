@@ -7,6 +7,7 @@ from typing import Any
 
 from jld.config import LOADER_KEYS
 from jld.data import DataLoader, require_sound
+from jld.data.dota.merge import MERGE_IOU
 from jld.errors import ConfigError, JldError, suggestion
 from jld.evaluation import published_row
 from jld.ops.precision import FLOAT16
@@ -92,7 +93,7 @@ def view_settings(config: Mapping[str, Any], dataset: Any) -> dict[str, Any]:
                 f"merge_iou_threshold has no threshold for {', '.join(missing)}: write one for each class, "
                 "or one number for all (merge_nms_threshold_type=0)."
             )
-    return {"flips": flips, "iou_threshold": threshold}
+    return {"flips": flips, "iou_threshold": MERGE_IOU if threshold is None else threshold}
 
 
 def build_evaluator(section: Mapping[str, Any], dataset: Any) -> Any:

@@ -41,7 +41,7 @@ def test_the_given_config_is_left_as_it_was():
 @pytest.mark.usefixtures("toy_parts")
 def test_overrides_are_translated_too(valid_file):
     assert prepare_config(valid_file).merge_iou_threshold == CLASS_IOU
-    assert prepare_config(valid_file, ["merge_nms_threshold_type=0"]).merge_iou_threshold == 0.1
+    assert prepare_config(valid_file, ["merge_nms_threshold_type=0"]).merge_iou_threshold is None
     assert not set(UNSERVED) & set(prepare_config(valid_file, ["amp=false"]))
     with pytest.raises(ConfigError, match="amp: True is not served here: write precision='bfloat16'"):
         prepare_config(valid_file, ["amp=true"])

@@ -13,7 +13,6 @@ from jld.config.schema import (
     REQUIRED,
     Precision,
 )
-from jld.data.dota.merge import MERGE_IOU
 from jld.ops.precision import PRECISIONS
 
 EXPECTED = """
@@ -41,11 +40,6 @@ def test_tables_are_consistent(keys):
 
 def test_precisions_are_those_of_the_operator():
     assert get_args(Precision) == PRECISIONS
-
-
-def test_patches_are_joined_as_by_default_in_the_data_package():
-    (key,) = [key for key in TOP_LEVEL if key.name == "merge_iou_threshold"]
-    assert key.default == MERGE_IOU
 
 
 def test_the_description_shows_every_key(toy_parts):

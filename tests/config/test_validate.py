@@ -42,9 +42,9 @@ CASES = {
     "max_epoch=0": "max_epoch: must be at least 1, got 0.",
     "max_epoch=1.5": "max_epoch: must be int or None, got 1.5.",
     "amp=true": "amp: True is not served here: write precision='bfloat16' or precision='float16'.",
-    "merge_iou_threshold=high": "merge_iou_threshold: must be float or dict, got 'high'.",
+    "merge_iou_threshold=high": "merge_iou_threshold: must be float or dict or None, got 'high'.",
     "merge_iou_threshold=-0.1": "merge_iou_threshold: must be at least 0, got -0.1.",
-    "merge_iou_threshold={ship: x}": "merge_iou_threshold: must be float or dict, got {'ship': 'x'}.",
+    "merge_iou_threshold={ship: x}": "merge_iou_threshold: must be float or dict or None, got {'ship': 'x'}.",
     "hooks=[{type: EMAHooks}]": "hooks.0: unknown hook 'EMAHooks': did you mean 'EMAHook'?",
     "precision=bf16": (
         "precision: must be 'float32' or 'bfloat16' or 'float16', got 'bf16'. Did you mean 'bfloat16'?"
