@@ -55,26 +55,18 @@ class ClassificationKD(RegionTerm):
     def check(self, student: Interface, teacher: Interface) -> list[str]:
         """See `Term`."""
         problems = super().check(student, teacher)
-        if self.activation == "softmax" and student.stage(self.stage).num_classes == 1:
+        if self.activation == "softmax" and student.stage(self.stage).shapes.get("cls_logits") == (1,):
             problems.append(
                 "ClassificationKD: a softmax over one class is 1 whatever the logits, the term is zero: "
                 "leave out activation, or set activation='sigmoid'"
             )
         return problems
 
-    def bind(self, student: Interface, teacher: Interface) -> None:
-        """See `Term`; chooses the activation where none was asked for."""
-        num_classes = student.stage(self.stage).num_classes
-        self.activation = self.activation or ("sigmoid" if num_classes == 1 else "softmax")
-
     def divergence(self, context: StepContext) -> jt.Var:
         """See `RegionTerm`."""
-        logits = (side.predictions["cls_logits"] for side in (context.student, context.teacher))
+        student, teacher = (side.predictions["cls_logits"] for side in (context.student, context.teacher))
+        activation = self.activation or ("sigmoid" if student.shape[2] == 1 else "softmax")
         return context.cached(
-            ("kd", self.temperature, self.activation),
-            lambda: DIVERGENCES[self.activation](*logits, self.temperature),
+            ("kd", self.temperature, activation),
+            lambda: DIVERGENCES[activation](student, teacher, self.temperature),
         )
-
-    def describe(self) -> str:
-        """See `Term`."""
-        return super().describe().replace("(region", f"(activation={self.activation}, region", 1)
