@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from jld.assign.assignment import IGNORED, NEGATIVE, Assignment, make_assignment
+from jld.assign.interfaces import Overlap
 from jld.assign.overlaps import HorizontalOverlap
 from jld.errors import ConfigError
 from jld.registry import ASSIGNERS
@@ -41,7 +41,7 @@ class MaxIoUAssigner:
         match_low_quality: bool = True,
         gt_max_assign_all: bool = True,
         ignore_iof_thr: float = -1.0,
-        overlaps: Any = None,
+        overlaps: Overlap | None = None,
     ):
         low, high = (0.0, neg_iou_thr) if isinstance(neg_iou_thr, int | float) else neg_iou_thr
         if not low <= high <= pos_iou_thr:
@@ -52,7 +52,7 @@ class MaxIoUAssigner:
         self.pos_iou_thr, self.negative_range, self.min_pos_iou = pos_iou_thr, (low, high), min_pos_iou
         self.match_low_quality, self.gt_max_assign_all = match_low_quality, gt_max_assign_all
         self.ignore_iof_thr = ignore_iof_thr
-        self.overlaps = HorizontalOverlap() if overlaps is None else overlaps
+        self.overlaps: Overlap = HorizontalOverlap() if overlaps is None else overlaps
 
     def __call__(self, places, targets, valid_mask, num_classes: int) -> Assignment:
         """Assignment of a batch.

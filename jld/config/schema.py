@@ -6,7 +6,7 @@ Sections with a `type` are not listed here: the constructor of the class they na
 from __future__ import annotations
 
 import copy
-import re
+import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,7 +14,8 @@ from typing import Any, Literal
 from jld import registry as reg
 from jld.config.annotations import describe
 from jld.config.config import Config, config_file
-from jld.registry import Registry
+from jld.config.constructors import argument_meanings, constructor_parameters
+from jld.registry import Registry, find
 
 REQUIRED = object()
 
@@ -61,6 +62,7 @@ class Key:
 Section = dict | None
 Count = int | None
 Flips = list[Literal["H", "V", "HV"]]
+MergeIou = float | dict[str, float] | None
 Precision = Literal["float32", "bfloat16", "float16"]
 
 MATCH_KEYS: tuple[Key, ...] = (
@@ -100,9 +102,14 @@ TOP_LEVEL: tuple[Key, ...] = (
     Key("name", str, "the file's stem", "name of the run, used in work_dir and result files"),
     Key("pretrained_weights", str | None, None, "weights of the whole model to start from"),
     Key("resume_path", str | None, None, "training state to continue from; None starts afresh"),
-    Key("parameter_groups_generator", Section, None, "splits parameters into groups of their own settings"),
     Key("flip_test", Flips | None, None, "flips whose detections are merged in when testing"),
-    Key("merge_nms_threshold_type", Literal[0, 1, 2], 0, "NMS when merging crops: 0 is 0.1, else per class"),
+    Key(
+        "merge_iou_threshold",
+        MergeIou,
+        None,
+        "IoU above which joined patches suppress; None is 0.1",
+        minimum=0,
+    ),
     Key("distill", Section, None, "teacher and terms; None is the plain student"),
     Key("seed", int, 0, "start of every random number; equal seeds give equal runs", minimum=0),
     Key("imports", list[str] | None, None, "modules or files imported first, to register their parts"),
@@ -112,13 +119,7 @@ TOP_LEVEL: tuple[Key, ...] = (
     Key("hooks", list | None, None, "further hooks of the run, a list of dict(type=...)", reg.HOOKS),
     Key("published", Section, None, "the published table row this config claims, such as dict(row=...)"),
     Key("precision", Precision, "float32", "of convolutions in training; the half types need a GPU to pay"),
-    Key("amp", bool, False, "JDet's switch of half precision; here `precision`"),
 )
-
-# What other frameworks call a key of ours: {their name: what to write}.
-FOREIGN_KEYS = {
-    "fp16": "write precision='float16', which finds its loss scale itself, or precision='bfloat16'."
-}
 
 DATASET_KEYS: tuple[Key, ...] = (
     Key("train", Section, None, "what is learned from", reg.DATASETS),
@@ -144,49 +145,19 @@ DISTILL_KEYS: tuple[Key, ...] = (
 
 LESSON_KEYS: tuple[Key, ...] = (
     Key("teacher", str | None, None, "which of several teachers; None is `distill.teacher`"),
-    Key("schedule", Section, None, "when the term acts; None is always"),
-)
-
-TERM_SCHEDULE_KEYS: tuple[Key, ...] = (
-    Key("start", int, 0, "first step the term acts in, counted from 0", minimum=0),
-    Key("stop", Count, None, "first step it no longer acts in; None is never", minimum=1),
-    Key("warmup", int, 0, "steps over which its weight rises to the full one", minimum=0),
-    Key("decay", Literal["constant", "linear", "cosine"], "constant", "its weight from there to `stop`"),
+    Key(
+        "schedule",
+        Section,
+        None,
+        "when the term acts; None is always",
+        reg.TERM_SCHEDULES,
+        default_type="TermSchedule",
+    ),
 )
 
 AUTO_SCALE_KEYS: tuple[Key, ...] = (
     Key("base_batch_size", int, 16, "images per step that the configured lr is meant for", minimum=1),
 )
-
-# Which registry an argument's section belongs to, by the argument's name; the first match counts.
-_PLACES: tuple[tuple[re.Pattern, Registry | None], ...] = tuple(
-    (re.compile(pattern), registry)
-    for pattern, registry in (
-        (r"model|detector|student", reg.DETECTORS),
-        (r"backbone", reg.BACKBONES),
-        (r"neck", reg.NECKS),
-        (r"(\w+_)?head", reg.HEADS),
-        (r"loss_weights?", None),
-        (r"loss(_\w+)?|\w+_loss", reg.LOSSES),
-        (r"(\w+_)?assigner", reg.ASSIGNERS),
-        (r"(\w+_)?coder", reg.CODERS),
-        (r"priors?|(anchor|prior)_generator", reg.PRIORS),
-        (r"datasets?", reg.DATASETS),
-        (r"transforms", reg.TRANSFORMS),
-        (r"evaluators?", reg.EVALUATORS),
-        (r"optimizer", reg.OPTIMIZERS),
-        (r"scheduler", reg.SCHEDULERS),
-        (r"teacher", reg.TEACHERS),
-        (r"regions?", reg.REGIONS),
-        (r"terms", reg.TERMS),
-        (r"hooks", reg.HOOKS),
-    )
-)
-
-
-def registry_at(argument: str) -> Registry | None:
-    """The registry that an argument of this name takes its section from; None where any will do."""
-    return next((registry for pattern, registry in _PLACES if pattern.fullmatch(str(argument))), None)
 
 
 def named_sections(name: str, section: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -223,7 +194,11 @@ def _fill(section: Config, keys: Iterable[Key]) -> None:
 
 
 def describe_schema() -> str:
-    """The schema as Markdown tables, for the documentation and for `--help`."""
+    """The schema as Markdown tables, for the documentation.
+
+    Sections whose `type` may be left out follow, with the arguments of the class they then mean; it must be
+    registered before.
+    """
     tables = (
         ("Top level", TOP_LEVEL),
         ("`dataset`", DATASET_KEYS),
@@ -231,10 +206,29 @@ def describe_schema() -> str:
         ("In each of several optimizers, beside its constructor's arguments", MATCH_KEYS),
         ("`distill`", DISTILL_KEYS),
         ("In each of `distill.terms`, beside its constructor's arguments", LESSON_KEYS),
-        ("`schedule` of a term", TERM_SCHEDULE_KEYS),
         ("`auto_scale_lr`", AUTO_SCALE_KEYS),
     )
-    return "\n\n".join(f"### {title}\n\n{_table(keys)}" for title, keys in tables) + "\n"
+    made = [
+        (f"`{key.name}` of type {key.default_type}", constructor_keys(find(key.default_type)))
+        for _, keys in tables
+        for key in keys
+        if key.default_type is not None
+    ]
+    return "\n\n".join(f"### {title}\n\n{_table(keys)}" for title, keys in (*tables, *made)) + "\n"
+
+
+def constructor_keys(cls: type) -> list[Key]:
+    """The arguments of a constructor as keys of its section."""
+    meanings = argument_meanings(cls)
+    return [
+        Key(
+            name,
+            parameter.annotation,
+            REQUIRED if parameter.default is inspect.Parameter.empty else parameter.default,
+            meanings.get(name, ""),
+        )
+        for name, parameter in constructor_parameters(cls).items()
+    ]
 
 
 def _table(keys: Iterable[Key]) -> str:

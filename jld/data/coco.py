@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from jld.data.classes import class_names
 from jld.data.coco_table import read_categories, read_coco_json, read_table
 from jld.data.dataset import DetectionDataset, drop_images
 from jld.data.problems import raise_errors
+from jld.data.transforms import Transform
 from jld.errors import ConfigError, DataError
 from jld.registry import DATASETS
 
@@ -40,7 +41,7 @@ class COCODataset(DetectionDataset):
         self,
         root: str | None = None,
         anno_file: str | None = None,
-        transforms: Iterable[Callable] | None = None,
+        transforms: Iterable[Transform] | None = None,
         classes: str | Sequence[str] | None = None,
         *,
         filter_empty_gt: bool = True,

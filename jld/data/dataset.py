@@ -5,7 +5,7 @@ A dataset class only fills the table (`coco.py`, `voc.py`) or replaces the readi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 from jld.data.account import Account, Fate, Losses, account_of
 from jld.data.images import read_image
 from jld.data.problems import Problem
-from jld.data.transforms import Compose, Sample, finish_sample, new_sample
+from jld.data.transforms import Compose, Sample, Transform, finish_sample, new_sample
 from jld.errors import ConfigError, DataError
 
 BORDER_TOLERANCE = 1.0
@@ -121,7 +121,7 @@ class DetectionDataset:
         self,
         table: AnnotationTable,
         classes: Sequence[str],
-        transforms: Iterable[Callable] | Compose | None = None,
+        transforms: Iterable[Transform] | Compose | None = None,
         problems: Sequence[Problem] = (),
         *,
         times: int = 1,

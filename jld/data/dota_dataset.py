@@ -8,7 +8,7 @@ their own `version`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from jld.boxes.rotated import check_version
+from jld.config.jdet.keys import CLASS_BALANCE
 from jld.data.classes import class_names
 from jld.data.dataset import drop_images
 from jld.data.dota.classes import classes_of_version
@@ -27,17 +28,12 @@ from jld.data.dota.split import MANIFEST
 from jld.data.dota_tables import read_label_folder, read_labels_pkl
 from jld.data.oriented import OrientedDataset, OrientedTable, annotation_findings
 from jld.data.problems import Problem, error, listing, raise_errors, warning
+from jld.data.transforms import Transform
 from jld.errors import ConfigError, DataError
 from jld.registry import DATASETS
 
 # What a dataset_dir may hold; the first one found is read.
 ANNOTATIONS = ("annfiles", "labels.pkl", "labelTxt")
-# JDet's balance_category: images with the class are visited so many times, the first so many once more.
-JDET_BALANCE = {
-    "storage-tank": (1, 526), "baseball-diamond": (2, 202), "ground-track-field": (1, 575),
-    "swimming-pool": (2, 104), "soccer-ball-field": (1, 962), "roundabout": (1, 711),
-    "tennis-court": (1, 655), "basketball-court": (4, 0), "helicopter": (8, 0), "container-crane": (50, 0),
-}  # fmt: skip
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +77,7 @@ class DOTADataset(OrientedDataset):
         dataset_dir: str | None = None,
         images_dir: str | None = None,
         annotations_file: str | None = None,
-        transforms: Iterable[Callable] | None = None,
+        transforms: Iterable[Transform] | None = None,
         *,
         version: str = "1",
         classes: str | Sequence[str] | None = None,
@@ -227,6 +223,6 @@ def _balanced(table: OrientedTable, classes: Sequence[str]) -> np.ndarray:
     chosen = [np.zeros(0, np.int64)]
     for label, name in enumerate(classes):
         images = np.unique(owners[labels == label])
-        times, more = JDET_BALANCE.get(name, (1, 0))
+        times, more = CLASS_BALANCE.get(name, (1, 0))
         chosen += [np.tile(images, times), images[:more]]
     return np.concatenate(chosen)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from jld.data.dota.split import MANIFEST
 from jld.data.image_folder import ImageFolder
 from jld.data.images import BrokenImageError, read_image, read_size
 from jld.data.problems import Problem, error, raise_errors
-from jld.data.transforms import Sample, finish_sample, new_sample
+from jld.data.transforms import Sample, Transform, finish_sample, new_sample
 from jld.errors import DataError
 from jld.registry import DATASETS
 
@@ -49,7 +49,7 @@ class ImageDataset(ImageFolder):
         images_dir: str | None = None,
         images_file: str | None = None,
         dataset_type: str = "DOTA",
-        transforms: Iterable[Callable] | None = None,
+        transforms: Iterable[Transform] | None = None,
         *,
         classes: str | Sequence[str] | None = None,
         angle_version: str = "le135",

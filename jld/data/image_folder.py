@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from jld.data.file_names import portable, repeated, unusable
 from jld.data.images import list_images, read_image, read_size
 from jld.data.problems import raise_errors
 from jld.data.text_files import read_list
-from jld.data.transforms import Compose, Sample, finish_sample, new_sample
+from jld.data.transforms import Compose, Sample, Transform, finish_sample, new_sample
 from jld.errors import ConfigError, DataError
 from jld.registry import DATASETS
 
@@ -41,7 +41,7 @@ class ImageFolder:
         self,
         images_dir: str | None = None,
         images_file: str | None = None,
-        transforms: Iterable[Callable] | None = None,
+        transforms: Iterable[Transform] | None = None,
         classes: str | Sequence[str] | None = None,
     ):
         if images_dir is None and images_file is None:

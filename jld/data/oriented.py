@@ -6,7 +6,7 @@ A dataset class fills the table (`dota_dataset.py`) or draws (`drawn_oriented.py
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from jld.data.dataset import AnnotationTable, DetectionDataset
 from jld.data.dota.labels import TRUNCATED, far_outside
 from jld.data.problems import Problem, error, warning
 from jld.data.rotated_transforms import RotatedRandomFlip, RotatedResize
-from jld.data.transforms import Compose, RandomFlip, Resize, Sample, finish_sample, new_sample
+from jld.data.transforms import Compose, RandomFlip, Resize, Sample, Transform, finish_sample, new_sample
 from jld.errors import ConfigError
 
 # Transforms that move upright boxes only, and what takes their place.
@@ -120,7 +120,7 @@ class OrientedDataset(DetectionDataset):
         self,
         table: OrientedTable,
         classes: Sequence[str],
-        transforms: Iterable[Callable] | Compose | None,
+        transforms: Iterable[Transform] | Compose | None,
         *,
         angle_version: str,
         problems: Sequence[Problem] = (),

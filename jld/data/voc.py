@@ -15,6 +15,7 @@ from jld.data.file_names import portable, unusable
 from jld.data.images import IMAGE_SUFFIXES, BrokenImageError, read_size
 from jld.data.problems import Problem, error, raise_errors, warning
 from jld.data.text_files import read_list
+from jld.data.transforms import Transform
 from jld.data.voc_xml import XmlAnnotation, XmlObject, read_voc_xml
 from jld.errors import ConfigError, DataError, suggestion
 from jld.registry import DATASETS
@@ -56,7 +57,7 @@ class VOCDataset(DetectionDataset):
         self,
         root: str | Sequence[str],
         image_set: str | Sequence[str] = "trainval",
-        transforms: Iterable[Callable] | None = None,
+        transforms: Iterable[Transform] | None = None,
         classes: str | Sequence[str] | None = None,
         *,
         filter_empty_gt: bool = True,

@@ -39,7 +39,7 @@ from jld.losses.iou import (
 )
 from jld.losses.kfiou import KFLoss, kfiou, kfiou_loss
 from jld.losses.kl import binary_kl_divergence, kl_divergence
-from jld.losses.reduction import WeightedLoss, reduce_loss
+from jld.losses.reduction import Loss, WeightedLoss, reduce_loss
 from jld.losses.regression import L1Loss, MSELoss, SmoothL1Loss, l1, smooth_l1, squared_error
 
 __all__ = [
@@ -56,6 +56,7 @@ __all__ = [
     "IoULoss",
     "KFLoss",
     "L1Loss",
+    "Loss",
     "MSELoss",
     "QualityFocalLoss",
     "SmoothL1Loss",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -37,10 +38,10 @@ class LossScale:
         self, initial: float = 65536.0, growth: float = 2.0, backoff: float = 0.5, interval: int = 2000
     ):
         self.growth, self.backoff, self.interval = growth, backoff, interval
-        self.is_finite: jt.Var | None = None
+        self.is_finite: Any = None
         self._set(initial, 0, 0)
 
-    def _set(self, scale: float, good_steps: int, skipped: int) -> None:
+    def _set(self, scale: float, good_steps: float, skipped: float) -> None:
         self.scale, self.good_steps, self.skipped = (
             jt.array([float(value)]).stop_grad() for value in (scale, good_steps, skipped)
         )

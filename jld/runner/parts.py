@@ -10,7 +10,7 @@ from typing import Any
 from jld.checkpoint import read_checkpoint
 from jld.config import LOADER_KEYS, MATCH_KEYS, named_sections
 from jld.data import DataLoader, require_sound
-from jld.data.dota.merge import JDET_CLASS_IOU, MERGE_IOU
+from jld.data.dota.merge import MERGE_IOU
 from jld.data.labels import follow_classes
 from jld.errors import ConfigError, DataError, JldError, suggestion
 from jld.evaluation import published_row
@@ -26,24 +26,12 @@ _LOADER_NAMES = tuple(key.name for key in LOADER_KEYS)
 _MATCH_NAMES = tuple(key.name for key in MATCH_KEYS)
 
 
-UNSERVED = {
-    "amp": (False, "write precision='bfloat16' or precision='float16' instead"),
-    "parameter_groups_generator": (None, "write rules into optimizer.parameter_groups"),
-}
-"""{key of JDet's configs that changes nothing here: (value that is fine, what to do)}."""
-
-
 def check_promises(config: Mapping[str, Any]) -> None:
-    """Stops on keys that would be passed over in silence, or would only be found wrong at the end of a run.
+    """Stops on what would only be found wrong at the end of a run.
 
     Raises:
-        ConfigError: one of `UNSERVED` asks for something, or `published` names an unknown row.
+        ConfigError: `published` names an unknown row.
     """
-    problems = [
-        f"{key}={config[key]!r}: {cure}." for key, (fine, cure) in UNSERVED.items() if config[key] != fine
-    ]
-    if problems:
-        raise ConfigError("\n".join(problems))
     if (config["published"] or {}).get("row"):
         published_row(config["published"]["row"])
 
@@ -154,15 +142,15 @@ def view_settings(config: Mapping[str, Any], dataset: Any) -> dict[str, Any]:
             f"flip_test={list(flips)} joins detections of rotated boxes, and {type(dataset).__name__} holds "
             "upright ones: set it to None."
         )
-    if config["merge_nms_threshold_type"] == 0:
-        return {"flips": flips, "iou_threshold": MERGE_IOU}
-    missing = [name for name in dataset.classes if name not in JDET_CLASS_IOU]
-    if missing:
-        raise ConfigError(
-            f"merge_nms_threshold_type={config['merge_nms_threshold_type']} has no threshold for "
-            f"{', '.join(missing)}: set it to 0."
-        )
-    return {"flips": flips, "iou_threshold": JDET_CLASS_IOU}
+    threshold = config["merge_iou_threshold"]
+    if isinstance(threshold, Mapping):
+        missing = [name for name in dataset.classes if name not in threshold]
+        if missing:
+            raise ConfigError(
+                f"merge_iou_threshold has no threshold for {', '.join(missing)}: write one for each class, "
+                "or one number for all (merge_nms_threshold_type=0)."
+            )
+    return {"flips": flips, "iou_threshold": MERGE_IOU if threshold is None else threshold}
 
 
 def build_evaluator(section: Mapping[str, Any], dataset: Any) -> Any:
