@@ -8,6 +8,7 @@ from jld.config.overrides import apply_overrides, parse_value
 from jld.config.prepare import prepare_config
 from jld.config.schema import LOADER_KEYS, TOP_LEVEL, Key, describe_schema, fill_defaults
 from jld.config.validate import check_config, validate_config
+from jld.config.written import differing_keys, plain_assignments, read_written
 
 __all__ = [
     "LOADER_KEYS",
@@ -19,13 +20,16 @@ __all__ = [
     "check_config",
     "config_file",
     "describe_schema",
+    "differing_keys",
     "dump_config",
     "dump_text",
     "fill_defaults",
     "import_parts",
     "load_config",
     "parse_value",
+    "plain_assignments",
     "prepare_config",
+    "read_written",
     "to_plain",
     "validate_config",
 ]

@@ -114,6 +114,8 @@ def import_jittor():
     for kind in ("float32", "float64"):
         # Jittor's libraries flush subnormal numbers to zero, of which numpy would warn when first asked.
         numpy.finfo(kind)
+    is_main_thread = threading.current_thread() is threading.main_thread()
+    on_interrupt = signal.getsignal(signal.SIGINT)
     try:
         import jittor
     except SystemExit:
@@ -121,8 +123,11 @@ def import_jittor():
         raise ToolchainError("Jittor has rebuilt its loader; start the same command again.") from None
     check_joined(jittor)
     # Jittor ends the process without saying where when any child dies; data workers report their own death.
-    if threading.current_thread() is threading.main_thread():
+    if is_main_thread:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        if on_interrupt is not None:
+            # Jittor's own handler leaves the process, and with it a Python session, at the first Ctrl-C.
+            signal.signal(signal.SIGINT, on_interrupt)
     precompile(jittor)
     return jittor
 

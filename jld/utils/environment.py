@@ -67,10 +67,19 @@ def environment_report() -> dict[str, Any]:
 
 
 def write_environment(path: str | Path) -> dict[str, Any]:
-    """Writes the report as JSON and returns it."""
-    report = environment_report()
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    """Writes the report as JSON, whole or not at all, and returns it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    report, path = environment_report(), Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
     return report
 
 
