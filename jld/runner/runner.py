@@ -203,7 +203,10 @@ class Runner:
         weights = self.config.pretrained_weights
         detector = build_detector(self.config, pretrained=weights is None)
         if weights is not None:
-            load_weights(detector, weights, what="pretrained_weights")
+            how = self.config.pretrained_classes
+            load_weights(
+                detector, weights, what="pretrained_weights", class_layer=how, classes=dataset.classes
+            )
             self.log.info("weights of %s", weights)
         check_classes(detector, dataset)
         # Random numbers are drawn when they are computed: now, so that a teacher built later changes nothing.

@@ -9,6 +9,7 @@ process with status 1; `handled` replaces it.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -120,6 +121,20 @@ def saved_when_stopped(save: Callable[[Stopped], str]) -> Iterator[None]:
         finally:
             _state["postponed"] -= 1
         raise
+
+
+def _leave_to_parent() -> None:
+    """In a forked child, such as Jittor's compilers: SIGTERM ends it as ever, the others are for the parent.
+
+    What it compiles then becomes ready although Ctrl-C reaches all processes of a terminal.
+    """
+    if _state["depth"]:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def _receive(number: int, frame: object) -> None:
