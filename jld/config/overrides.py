@@ -12,6 +12,8 @@ from jld.config.config import Config, config_file, join
 from jld.config.yaml_text import parse_yaml
 from jld.errors import ConfigError, nearest, suggestion
 
+MAX_SHOWN = 80
+
 
 def parse_value(text: str) -> Any:
     """The value a user typed: a Python literal (`(1, 2)`, `None`, `1e-3`), else YAML (`null`, `[a, b]`).
@@ -24,12 +26,16 @@ def parse_value(text: str) -> Any:
         raise ConfigError("the value is empty: write null for None or '' for an empty string")
     try:
         return ast.literal_eval(text)
-    except (ValueError, TypeError, SyntaxError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         pass  # not Python: YAML decides, and reads any plain word as a string
     try:
         return parse_yaml(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{text!r} is neither a Python nor a YAML value: put quotes around it") from error
+        why = getattr(error, "problem", None) or str(error).splitlines()[0]
+        shown = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+        raise ConfigError(
+            f"{shown!r} is neither a Python nor a YAML value ({why}): put quotes around it"
+        ) from error
 
 
 def apply_overrides(config: Mapping[str, Any], overrides: Iterable[str]) -> Config:
@@ -53,7 +59,7 @@ def apply_overrides(config: Mapping[str, Any], overrides: Iterable[str]) -> Conf
         try:
             value = parse_value(text)
         except ConfigError as error:
-            raise ConfigError(f"override {override!r}: {error}.") from error
+            raise ConfigError(f"override {key_path!r}: {error}.") from error
         top = _replaced(result, parts, value, "", override)
         result[parts[0]] = top[parts[0]]
         derived = derived and parts[0] != "work_dir"
