@@ -31,6 +31,7 @@ from jld.toolchain.findings import (
     check_python_headers,
 )
 from jld.toolchain.kernel_prefix import precompile
+from jld.toolchain.kernels import mend_kernels
 from jld.toolchain.memory import keep_freed_memory
 from jld.toolchain.mpi import check_joined, check_mpi, mpi_settings
 from jld.toolchain.onednn import check_onednn, link_onednn
@@ -42,6 +43,7 @@ CHECKS = (
     check_python_headers,
     check_jittor,
     check_home,
+    mend_kernels,
     check_onednn,
     check_cuda,
     check_mpi,
