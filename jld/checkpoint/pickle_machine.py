@@ -16,12 +16,11 @@ from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
 from jld.checkpoint.arrays import NumpyDtype, NumpyRecord
-from jld.checkpoint.malformed import MalformedError
+from jld.checkpoint.malformed import BoundedStream, MalformedError
 
 # A training state of a large detector takes some hundred thousand; a step leaves up to 100 bytes behind.
 MAX_STEPS = 2_000_000
 STEPS_PER_SET = 3  # more: an empty set is three times as large as an empty dictionary
-MAX_LINE = 1 << 16
 MAX_KEY_BITS = 64  # larger integers can be made to collide in a dict
 MAX_KEY_LENGTH = 4096  # names of parameters take some tens of letters
 # Text is hashed with a secret, numbers are not: many of them can be made to collide in a dict. An optimizer
@@ -59,24 +58,6 @@ class Placeholder:
 
     def __init__(self, name: str) -> None:
         self.name = name
-
-
-class BoundedStream:
-    """The part of a binary stream a pickle may read; a length beyond the end fails before allocation."""
-
-    def __init__(self, stream: BinaryIO, end: int) -> None:
-        self.stream, self.end = stream, end
-
-    def tell(self) -> int:
-        return self.stream.tell()
-
-    def read(self, size: int) -> bytes:
-        if size < 0 or size > self.end - self.stream.tell():
-            raise MalformedError("it is truncated or declares more data than it holds")
-        return self.stream.read(size)
-
-    def readline(self) -> bytes:
-        return self.stream.readline(min(MAX_LINE, self.end - self.stream.tell()))
 
 
 Builder = Callable[["PickleMachine", tuple], object]

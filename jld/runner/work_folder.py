@@ -110,7 +110,8 @@ class OwnCheckpoints:
             # Without a readable note nothing is known to be ours, so nothing is removed.
             with contextlib.suppress(OSError, ValueError, RecursionError):
                 noted = json.loads(self._note.read_text(encoding="utf-8"))
-                self._names = [name for name in noted if re.fullmatch(r"epoch_\d+\.pkl", name)]
+                names = map(str, noted if isinstance(noted, list) else ())
+                self._names = [name for name in names if re.fullmatch(r"epoch_\d+\.pkl", name)]
 
     def add(self, name: str) -> None:
         """Notes a file that was written and removes the oldest own ones that are too many."""
