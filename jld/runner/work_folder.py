@@ -40,7 +40,7 @@ LENGTHS = (
     "log_interval|logger|published|imports|flip_test|merge_nms_threshold_type"
 )
 FREE_AT_START = re.compile(rf"({LENGTHS}|dataset\.val|dataset\.test)(\..*)?")
-FIXED_IN_RESUME = re.compile(r"(model|distill|dataset\.train\.(type|classes)|optimizer\.type)(\..*)?")
+FIXED_IN_RESUME = re.compile(r"(model|distill|dataset\.train\.(type|classes)|optimizer(\.\w+)?\.type)(\..*)?")
 SHOWN = 3
 
 
