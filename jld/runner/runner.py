@@ -62,8 +62,9 @@ class Runner:
         self.resume = resume and not dry_run
         self.dry_run = dry_run
         self.work_dir = Path(self.config.work_dir)
-        # Whether the run goes on in the folder where it was broken off, or with a file of another one.
-        self.goes_on = self.resume and self.config.resume_path is None
+        # Whether the run goes on in the folder where it was broken off, and not with a file of another one.
+        given, own = self.config.resume_path, self.work_dir / "checkpoints"
+        self.goes_on = self.resume if given is None else Path(given).resolve().parent == own.resolve()
         self.save_dir = Path(save_dir) if save_dir else self.work_dir / "results" / "drawn"
         self.log = get_logger("run")
 
@@ -241,14 +242,13 @@ class Runner:
         return average
 
     def _resume(self, loop: TrainingLoop, average: EMAHook | None) -> bool:
-        if self.goes_on:
+        said = None
+        if self.config.resume_path is not None:
+            said = resume_file(loop, Path(self.config.resume_path), average)
+        elif self.resume:
             said = resume_newest(loop, self.work_dir / "checkpoints", average)
             if said is None:
                 self.log.warning("there is no checkpoint in %s to resume: starting anew.", self.work_dir)
-        elif self.config.resume_path is not None:
-            said = resume_file(loop, Path(self.config.resume_path), average)
-        else:
-            said = None
         if said is not None:
             self.log.info("%s", said)
         return said is not None
