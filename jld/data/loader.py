@@ -13,7 +13,7 @@ import numpy as np
 
 from jld.data.sampling import BatchPlan
 from jld.data.worker import ON_BROKEN, WAITING_SECONDS, WorkerPool, make_batch, say_waiting
-from jld.errors import ConfigError, suggestion
+from jld.errors import ConfigError, suggestion, visible
 from jld.utils.distributed import is_main
 
 BATCHES_AHEAD = 2
@@ -153,7 +153,7 @@ class DataLoader:
             fate = "another image takes its place" if self.on_broken == "replace" else "it is left out"
             # Other ranks show errors only, and nobody else reads their images.
             level = logging.WARNING if is_main() else logging.ERROR
-            logger.log(level, "image %s cannot be used: %s; %s.", path, reason, fate)
+            logger.log(level, "image %s cannot be used: %s; %s.", visible(path, keep=""), reason, fate)
 
 
 def _aspect_groups(dataset: Any) -> np.ndarray:

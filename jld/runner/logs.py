@@ -12,7 +12,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +54,8 @@ class TensorBoard:
         self._is_lost = False
         # It writes in a thread of its own; one that an error has ended would let the training wait for ever.
         events = self._writer.file_writer.event_writer._ev_writer
-        events.write_event = self._guarded(events.write_event)
-        events.flush = self._guarded(events.flush)
+        for name in ("write_event", "flush", "close"):
+            setattr(events, name, self._guarded(getattr(events, name)))
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Writes one record."""
@@ -66,16 +66,15 @@ class TensorBoard:
 
     def close(self) -> None:
         """Closes the event file."""
-        with suppress(OSError):
-            self._writer.close()
+        self._writer.close()
 
     def _guarded(self, write: Callable) -> Callable:
         def guarded(*arguments: Any) -> None:
             try:
                 write(*arguments)
-            except OSError as error:
+            except (OSError, ValueError) as error:  # ValueError: closing a file has failed before
                 if not self._is_lost:
-                    get_logger("run").warning("TensorBoard's events are lost: %s.", error.strerror or error)
+                    get_logger("run").warning("TensorBoard's events are lost: %s.", error)
                 self._is_lost = True
 
         return guarded
