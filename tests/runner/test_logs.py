@@ -1,6 +1,7 @@
 """Logs on a full disk: said once, and the training goes on."""
 
 import json
+from pathlib import Path
 
 from jld.runner.logs import JsonLines, TensorBoard
 
@@ -26,7 +27,7 @@ def test_a_resumed_log_ends_the_line_that_a_kill_has_cut(tmp_path):
 def test_events_of_a_full_disk_do_not_stop_the_training(tmp_path, caplog):
     board = TensorBoard(tmp_path, keep_old=False)
     records = board._writer.file_writer.event_writer._ev_writer._py_recordio_writer
-    records._writer = open("/dev/full", "wb")  # noqa: SIM115 the writer closes it
+    records._writer = Path("/dev/full").open("wb")
     for step in range(100):  # its queue holds ten
         board.log({"iter": step, "loss": 1.0})
     board.close()
