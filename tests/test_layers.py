@@ -20,7 +20,7 @@ LAYERS = (
     ("optim",),
     ("runner",),
     ("apis",),
-    ("cli", "bridge"),
+    ("cli",),
 )
 LEVELS = {package: level for level, packages in enumerate(LAYERS) for package in packages}
 FOR_ALL = frozenset({"errors", "registry", "utils", "toolchain"})
@@ -90,6 +90,20 @@ def jittor_problems(file: str, source: str) -> list[str]:
     return problems
 
 
+def head_problems(file: str, source: str) -> list[str]:
+    """Reaches into a head from outside of `jld/models`; names in weight files and JDet's are data."""
+    if file.startswith("jld/models/"):
+        return []
+    names_are_data = file.startswith(("jld/checkpoint/", "jld/config/jdet/"))
+    problems = []
+    for node in ast.walk(ast.parse(source)):
+        is_reach = isinstance(node, ast.Attribute) and node.attr == "bbox_head"
+        is_name = isinstance(node, ast.Constant) and node.value == "bbox_head" and not names_are_data
+        if is_reach or is_name:
+            problems.append(f"{file}:{node.lineno}: ask the interface or a stage, not the bbox_head")
+    return problems
+
+
 def docstring_problems(file: str, source: str) -> list[str]:
     return [] if ast.get_docstring(ast.parse(source)) else [f"{file}: no module docstring"]
 
@@ -117,6 +131,7 @@ def python_files(*folders: str) -> list[str]:
         (layer_problems, ("jld",)),
         (jittor_problems, ("jld", "tools", "projects", "tests", "configs")),
         (docstring_problems, ("jld", "tools", "configs")),
+        (head_problems, ("jld", "tools")),
         (size_problems, ("jld", "tools")),
     ],
 )
@@ -173,6 +188,12 @@ def test_jittor_past_the_toolchain_is_found():
         "jld/data/coco.py:1: data must work without Jittor"
     ]
     assert jittor_problems("jld/data/loader.py", through) == jittor_problems("jld/models/a.py", through) == []
+
+
+def test_reaches_into_a_head_are_found():
+    for source in ("x = detector.bbox_head.priors", "x = getattr(detector, 'bbox_head', None)"):
+        assert head_problems("jld/distill/x.py", source) and not head_problems("jld/models/x.py", source)
+    assert not head_problems("jld/config/jdet/model.py", "model['bbox_head']")
 
 
 def test_missing_docstrings_and_long_functions_are_found():

@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 
 from jld.apis.registration import register_parts
-from jld.assign.regions import GeneralInstance
 from jld.config import fill_defaults, prepare_config
 from jld.data import collate
-from jld.distill import InputStatistics, StepContext, build_distiller
+from jld.distill import Step, StepContext, build_distiller
 from jld.distill.distiller import named_regions
 from jld.errors import ConfigError, suggestion
-from jld.models import Targets, build_detector, load_weights
+from jld.models import InputStatistics, Targets, build_detector, load_weights
 from jld.registry import REGIONS
 from jld.runner.parts import build_datasets
 from jld.toolchain import jittor as jt
@@ -97,12 +96,12 @@ class _Step:
     def __init__(
         self, config: Any, checkpoint: Any, regions: Sequence[str], statistics: InputStatistics | None
     ):
-        self.statistics = statistics
         self.student = build_detector(config, pretrained=False)
+        self.student.normalisation = self.statistics = statistics
         if checkpoint is not None:
             load_weights(self.student, checkpoint)
         self.student.eval()
-        distiller = build_distiller(config.distill, self.student, statistics=statistics)
+        distiller = build_distiller(config.distill, self.student)
         self.teacher = None if distiller is None else distiller.teacher
         known = {} if distiller is None else distiller.regions
         redefined = (config.distill or {}).get("regions")
@@ -117,7 +116,7 @@ class _Step:
                 "the config distils nothing, so there is no region to draw: name some (--regions main vlr)."
             )
         for name, region in self.regions.items():
-            if self.teacher is None and isinstance(region, GeneralInstance):
+            if self.teacher is None and hasattr(region, "requires"):
                 raise ConfigError(f"the region {name!r} compares two networks: add distill.teacher.")
 
     def draw(
@@ -132,16 +131,16 @@ class _Step:
         counts = {name: int(np.count_nonzero(values)) for name, values in weights.items()}
         # Where regions meet the later one is drawn on top.
         weights = {name: weights[name] for name in sorted(weights, key=lambda name: -counts[name])}
-        priors = context.priors
+        places = context.places
         overlay = draw_regions(
             image,
             weights,
-            priors.level_sizes,
-            priors.level_strides,
+            places.level_sizes,
+            places.level_strides,
             gt_boxes=sample["boxes"],
-            num_per_cell=priors.num_per_cell,
-            center_offset=getattr(self.student.bbox_head.priors, "center_offset", 0.0),
-            columns=2 if len(priors.level_sizes) == 3 else 3,  # with the merged panel: no hole in the sheet
+            num_per_cell=places.num_per_cell,
+            center_offset=self.student.interface.stage().center_offset,
+            columns=2 if len(places.level_sizes) == 3 else 3,  # with the merged panel: no hole in the sheet
             panel_size=(480, 720),
         )
         edges = self._draw_edges(context, image, sample, classes, num_boxes, temperature)
@@ -149,35 +148,33 @@ class _Step:
 
     def _context(self, batch: dict[str, Any]) -> StepContext:
         images, targets = jt.array(batch["images"]), Targets.from_batch(batch)
-        trace = self.student(images)
-        assignment = self.student.assign(trace, targets)
-        teacher = None
-        if self.teacher is not None:
-            teacher = self.teacher(images, trace, targets.img_shapes, self.statistics)
-        return StepContext(trace, teacher, assignment, targets, self.regions)
+        features = self.student.features(images)
+        step = Step(images, targets, self.student, features, self.student.predict(features, targets))
+        return StepContext(step, None if self.teacher is None else self.teacher(step), self.regions)
 
     def _draw_edges(self, context, image, sample, classes, num_boxes, temperature) -> np.ndarray | None:
-        traces = {"student": context.student, "teacher": context.teacher}
-        traces = {name: trace for name, trace in traces.items() if trace is not None}
+        stages = {"student": context.student}
+        if self.teacher is not None:
+            stages["teacher"] = context.teacher
         # Deltas of rotated boxes [N, P, 5, B] are no distances of edges, which is what the picture shows.
-        box_logits = [trace.predictions.get("box_logits") for trace in traces.values()]
+        box_logits = [stage.predictions.get("box_logits") for stage in stages.values()]
         if any(each is None or each.shape[2] != 4 for each in box_logits):
             return None
-        scores = {name: _scores(trace) for name, trace in traces.items()}  # [P, C]
+        scores = {name: stage.probabilities().numpy()[0] for name, stage in stages.items()}  # [P, C]
         owners = context.assignment.gt_index.numpy()[0]
         chosen = surest_positives(
             owners, sample["labels"], scores.get("teacher", scores["student"]), num_boxes
         )
         if not len(chosen):
             return None
-        logits = {name: trace.predictions["box_logits"].numpy()[0][chosen] for name, trace in traces.items()}
+        logits = {name: stage.predictions["box_logits"].numpy()[0][chosen] for name, stage in stages.items()}
         boxes, labels = sample["boxes"][owners[chosen]], sample["labels"][owners[chosen]]
-        strides = context.priors.strides.numpy()[chosen]
+        strides = context.places.strides.numpy()[0][chosen]
         titles = []
         for prior, label, stride in zip(chosen, labels, strides, strict=True):
             sure = ", ".join(f"{name} {values[prior, label]:.2f}" for name, values in scores.items())
             titles.append(f"{classes[label]} (stride {stride:.0f} px), score:\n{sure}")
-        centers = context.priors.centers.numpy()[chosen]
+        centers = context.places.centers.numpy()[0][chosen]
         return draw_edge_distributions(
             image, centers, strides, logits, gt_boxes=boxes, temperature=temperature, titles=titles
         )
@@ -208,11 +205,3 @@ def pixels_of(image: np.ndarray, statistics: InputStatistics | None) -> np.ndarr
         image = image * std + mean
         image = image[::-1] if statistics.is_rgb else image
     return np.clip(np.round(image), 0, 255).astype(np.uint8).transpose(1, 2, 0).copy()
-
-
-def _scores(trace: Any) -> np.ndarray:
-    """[P, C] class scores of the first image."""
-    predictions = trace.predictions
-    if "scores" in predictions:  # heads whose score is not the sigmoid of cls_logits
-        return predictions["scores"].numpy()[0]
-    return jt.sigmoid(predictions["cls_logits"]).numpy()[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,8 @@ from jld.apis.registration import register_parts
 from jld.checkpoint import read_checkpoint
 from jld.config import Config, load_config
 from jld.data import Compose, collate
-from jld.data.aerial_shapes import KINDS as AERIAL_KINDS
-from jld.data.classes import COCO_CLASSES, VOC_CLASSES
-from jld.data.coco import class_names
-from jld.data.dota import classes_of
-from jld.data.dota_dataset import classes_of_version
+from jld.data.classes import class_names_of
 from jld.data.images import read_image
-from jld.data.shapes import KINDS
 from jld.data.transforms import finish_sample, new_sample
 from jld.errors import ConfigError, DataError, suggestion
 from jld.models import build_detector
@@ -31,15 +26,6 @@ from jld.utils.logging import warn_once
 
 DEVICES = ("auto", "cpu", "cuda")
 CONFIG_SUFFIXES = (".py", ".yaml", ".yml")
-# {dataset: its class names where the config names none, given its section}
-DEFAULT_CLASSES: dict[str, Callable[[Mapping[str, Any]], tuple[str, ...]]] = {
-    "COCODataset": lambda section: COCO_CLASSES,
-    "VOCDataset": lambda section: VOC_CLASSES,
-    "DrawnDataset": lambda section: KINDS,
-    "DrawnOrientedDataset": lambda section: AERIAL_KINDS,
-    "DOTADataset": lambda section: classes_of_version(section.get("version", "1")),
-    "ImageDataset": lambda section: classes_of(section.get("dataset_type", "DOTA")),
-}
 Image = str | Path | np.ndarray
 
 
@@ -76,7 +62,7 @@ def init_detector(
         assign_state(detector, loaded.state, what=str(checkpoint))
     detector.eval()
     detector.config = config
-    detector.classes = (loaded.classes if loaded else None) or _classes_of(config)
+    detector.classes = (loaded.classes if loaded else None) or class_names_of(config)
     detector.pipeline = _test_pipeline(config)
     return detector
 
@@ -131,18 +117,6 @@ def _config_inside(meta: Mapping[str, Any], checkpoint: Any) -> Config:
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ConfigError(f"{checkpoint} does not carry its config: give the config file, too.") from error
     return Config(content)
-
-
-def _classes_of(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Class names as far as the config tells them without its data being there."""
-    dataset = config.get("dataset") or {}
-    for split in ("test", "val", "train"):
-        section = dataset.get(split) or {}
-        default = DEFAULT_CLASSES.get(section.get("type"), lambda section: ())
-        classes = class_names(section.get("classes")) or default(section)
-        if classes:
-            return tuple(classes)
-    return ()
 
 
 def _test_pipeline(config: Mapping[str, Any]) -> Compose:

@@ -40,48 +40,48 @@ class ATSSAssigner:
         self.topk = int(topk)
         self.ignore_iof_thr = ignore_iof_thr
 
-    def __call__(self, priors, targets, valid_mask, num_classes: int) -> Assignment:
+    def __call__(self, places, targets, valid_mask, num_classes: int) -> Assignment:
         """Assignment of a batch.
 
         Args:
-            priors: Priors whose anchors of one cell share their centre.
+            places: GridPlaces whose anchors of one cell share their centre.
             targets: Targets of the batch.
-            valid_mask: [N, P] what `priors.valid_mask(targets.pad_shapes)` gives.
+            valid_mask: [N, P] what `places.valid_mask(targets.pad_shapes)` gives.
             num_classes: C, the label of background.
         """
         ignored = None
         if self.ignore_iof_thr > 0:
-            ignored = overlaps_ignored(priors, targets, self.ignore_iof_thr)  # [N, P]
-        gt_index, max_iou, thresholds = _match(priors, targets, self.topk, ignored)
+            ignored = overlaps_ignored(places, targets, self.ignore_iof_thr)  # [N, P]
+        gt_index, max_iou, thresholds = _match(places, targets, self.topk, ignored)
         if ignored is not None:
             gt_index = jt.ternary((gt_index < 0).logical_and(ignored > 0), IGNORED, gt_index)
         return make_assignment(gt_index, max_iou, targets, valid_mask, num_classes, thresholds)
 
 
-def atss_thresholds(priors, targets, topk: int = 9):
+def atss_thresholds(places, targets, topk: int = 9):
     """[N, G] t_g of ATSS, for detectors whose assigner is another; `UNREACHABLE` in empty slots.
 
     Args:
-        priors: Priors whose anchors of one cell share their centre.
+        places: GridPlaces whose anchors of one cell share their centre.
         targets: Targets of the batch.
         topk: candidates per level and box.
     """
-    return _match(priors, targets, topk)[2].stop_grad()
+    return _match(places, targets, topk)[2].stop_grad()
 
 
-def _match(priors, targets, topk: int, ignored=None):
+def _match(places, targets, topk: int, ignored=None):
     """Box slot [N, P], its IoU [N, P] and t_g [N, G], see `atss_match`."""
-    index, mask = nearest_candidates(priors, targets.boxes, targets, topk, ignored)
+    index, mask = nearest_candidates(places, targets.boxes, targets, topk, ignored)
     return atss_match(
-        priors.boxes, targets.boxes, index, mask, min_inset_px=MIN_INSET_PX, unreachable=UNREACHABLE
+        places.boxes, targets.boxes, index, mask, min_inset_px=MIN_INSET_PX, unreachable=UNREACHABLE
     )
 
 
-def nearest_candidates(priors, boxes, targets, topk: int, ignored=None):
+def nearest_candidates(places, boxes, targets, topk: int, ignored=None):
     """The `topk` priors of every level nearest to each box's centre, with equal distances the first ones.
 
     Args:
-        priors: Priors whose anchors of one cell share their centre.
+        places: GridPlaces whose anchors of one cell share their centre.
         boxes: [N, G, 4] corners or [N, G, 5] rotated boxes in px, in the slots of `targets`.
         targets: Targets of the batch; cells beyond an image's padded area are no candidates.
         topk: candidates per level and box.
@@ -89,22 +89,22 @@ def nearest_candidates(priors, boxes, targets, topk: int, ignored=None):
     Returns:
         index [N, G, L * topk] int32, mask [N, G, L * topk]; see `nearest_priors`.
     """
-    sizes = np.asarray(priors.level_sizes)  # [L, 2] height, width in cells
-    strides = np.asarray(priors.level_strides)
+    sizes = np.asarray(places.level_sizes)  # [L, 2] height, width in cells
+    strides = np.asarray(places.level_strides)
     pads = np.asarray(targets.pad_shapes)[:, None]  # [N, 1, 2] height, width in px
     grid = np.empty((len(pads), len(sizes), 5), np.int32)
-    grid[..., 0] = [section.start for section in priors.level_slices]
+    grid[..., 0] = [section.start for section in places.level_slices]
     grid[..., 1] = sizes[:, 1]
     grid[..., 3:1:-1] = np.minimum(np.ceil(pads / strides[:, None]), sizes)
     grid[..., 4] = strides
     return nearest_priors(
-        priors.centers, boxes, targets.mask, jt.array(grid),
-        topk=topk, num_per_cell=priors.num_per_cell, late=ignored,
+        places.centers, boxes, targets.mask, jt.array(grid),
+        topk=topk, num_per_cell=places.num_per_cell, late=ignored,
     )  # fmt: skip
 
 
-def overlaps_ignored(priors, targets, threshold: float):
+def overlaps_ignored(places, targets, threshold: float):
     """[N, P] 1 where more than `threshold` of the prior's area lies inside one ignored box."""
     boxes = targets.boxes_ignore.unsqueeze(2)  # [N, Gi, 1, 4]
-    share = aligned_overlaps(priors.boxes, boxes, "iof") * targets.ignore_mask.unsqueeze(2)
+    share = aligned_overlaps(places.boxes.unsqueeze(1), boxes, "iof") * targets.ignore_mask.unsqueeze(2)
     return (share.max(1) > threshold).float32()

@@ -62,28 +62,28 @@ class FCOSAssigner:
         self.regress_ranges = tuple((float(low), float(high)) for low, high in regress_ranges)
         self.center_radius, self.padding = center_radius, padding
 
-    def __call__(self, priors, targets, valid_mask, num_classes: int) -> Assignment:
+    def __call__(self, places, targets, valid_mask, num_classes: int) -> Assignment:
         """Assignment of a batch; `max_iou` is zero everywhere, points have no size.
 
         Args:
-            priors: Priors of which the centres count.
+            places: GridPlaces of which the centres count.
             targets: Targets of the batch.
-            valid_mask: [N, P] what `priors.valid_mask(targets.pad_shapes)` gives.
+            valid_mask: [N, P] what `places.valid_mask(targets.pad_shapes)` gives.
             num_classes: C, the label of background.
         """
-        gt_index = self._smallest_object(priors, targets)
+        gt_index = self._smallest_object(places, targets)
         if self.padding == "background":
             valid_mask = jt.ones_like(valid_mask)
         else:
             gt_index = jt.ternary(valid_mask > 0, gt_index, NEGATIVE)
         return make_assignment(gt_index, jt.zeros_like(valid_mask), targets, valid_mask, num_classes)
 
-    def _smallest_object(self, priors, targets):
+    def _smallest_object(self, places, targets):
         """[N, P] int32 box slot of the smallest object that suits each point, -1 without one."""
         boxes, slots = targets.boxes.unsqueeze(2), targets.boxes.shape[1]  # [N, G, 1, 4]
         place = ascending_rank(_areas(targets))  # [N, G], every number from 0 to G - 1 once
         # Ranks instead of areas: their minimum names the object, so one pass is enough.
-        bids = jt.ternary(self._suits(priors, boxes), place.unsqueeze(2), slots)  # [N, G, P]
+        bids = jt.ternary(self._suits(places, boxes), place.unsqueeze(2), slots)  # [N, G, P]
         winner = bids.min(1)  # [N, P]
         order = (place.unsqueeze(2) == jt.arange(slots)).int32() * jt.arange(slots).unsqueeze(1)  # [N, G, G]
         slot_of = order.sum(1)  # [N, G] slot of a rank; beyond it there is no object
@@ -91,28 +91,28 @@ class FCOSAssigner:
             list(winner.shape), ["i0", "@e0(i0,i1)"], overflow_value=NEGATIVE, extras=[winner]
         )
 
-    def _suits(self, priors, boxes):
+    def _suits(self, places, boxes):
         """[N, G, P] whether a point may learn an object; never for the empty boxes of unused slots."""
-        points = priors.centers
-        low, high = (jt.array(edge) for edge in self._ranges_of(priors))  # [P]
+        points = places.centers.unsqueeze(1)  # [1, 1, P, 2]
+        low, high = (jt.array(edge) for edge in self._ranges_of(places))  # [P]
         reach = reach_px(points, boxes)
         accepted = (inset_distance(points, boxes) > 0).logical_and(reach >= low).logical_and(reach <= high)
         if self.center_radius is None:
             return accepted
         x1, y1, x2, y2 = split_corners(boxes)
-        radius = self.center_radius * priors.strides  # [P]
-        near_x = jt.abs(points[:, 0] - (x1 + x2) * 0.5) < radius
-        near_y = jt.abs(points[:, 1] - (y1 + y2) * 0.5) < radius
+        radius = self.center_radius * places.strides.unsqueeze(1)  # [1, 1, P]
+        near_x = jt.abs(points[..., 0] - (x1 + x2) * 0.5) < radius
+        near_y = jt.abs(points[..., 1] - (y1 + y2) * 0.5) < radius
         return accepted.logical_and(near_x).logical_and(near_y)
 
-    def _ranges_of(self, priors) -> np.ndarray:
+    def _ranges_of(self, places) -> np.ndarray:
         """NumPy [2, P] smallest and largest distance of every point's level."""
-        if len(self.regress_ranges) != len(priors.level_slices):
+        if len(self.regress_ranges) != len(places.level_slices):
             raise ConfigError(
-                f"FCOSAssigner has {len(self.regress_ranges)} regress_ranges for {len(priors.level_slices)} "
+                f"FCOSAssigner has {len(self.regress_ranges)} regress_ranges for {len(places.level_slices)} "
                 "levels: give one per stride."
             )
-        lengths = [section.stop - section.start for section in priors.level_slices]
+        lengths = [section.stop - section.start for section in places.level_slices]
         return np.repeat(np.float32(self.regress_ranges).T, lengths, axis=1)
 
 

@@ -1,4 +1,4 @@
-"""Which pyramid level a prior lies on, and which one an object belongs to by its size."""
+"""Which cell of its pyramid level a prior lies on, and which level an object belongs to by its size."""
 
 from __future__ import annotations
 
@@ -8,19 +8,13 @@ from jld.boxes.formats import split_corners
 from jld.toolchain import jittor as jt
 
 
-def level_of_priors(priors):
-    """[P] int32 level of every prior."""
-    lengths = [section.stop - section.start for section in priors.level_slices]
-    return jt.array(np.repeat(np.arange(len(lengths), dtype=np.int32), lengths))
-
-
-def cells_of_priors(priors):
-    """Row and column of every prior's cell on its level's map, both [P] int32."""
+def cells_of_places(places):
+    """Row and column of every grid prior's cell on its level's map, both [P] int32."""
     rows, columns = [], []
-    for height, width in priors.level_sizes:
+    for height, width in places.level_sizes:
         row, column = np.mgrid[:height, :width].astype(np.int32)
-        rows.append(np.repeat(row.reshape(-1), priors.num_per_cell))
-        columns.append(np.repeat(column.reshape(-1), priors.num_per_cell))
+        rows.append(np.repeat(row.reshape(-1), places.num_per_cell))
+        columns.append(np.repeat(column.reshape(-1), places.num_per_cell))
     return jt.array(np.concatenate(rows)), jt.array(np.concatenate(columns))
 
 

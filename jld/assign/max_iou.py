@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from jld.assign.assignment import IGNORED, NEGATIVE, Assignment, make_assignment
+from jld.assign.interfaces import Overlap
 from jld.assign.overlaps import HorizontalOverlap
 from jld.errors import ConfigError
 from jld.registry import ASSIGNERS
@@ -41,7 +41,7 @@ class MaxIoUAssigner:
         match_low_quality: bool = True,
         gt_max_assign_all: bool = True,
         ignore_iof_thr: float = -1.0,
-        overlaps: Any = None,
+        overlaps: Overlap | None = None,
     ):
         low, high = (0.0, neg_iou_thr) if isinstance(neg_iou_thr, int | float) else neg_iou_thr
         if not low <= high <= pos_iou_thr:
@@ -52,23 +52,23 @@ class MaxIoUAssigner:
         self.pos_iou_thr, self.negative_range, self.min_pos_iou = pos_iou_thr, (low, high), min_pos_iou
         self.match_low_quality, self.gt_max_assign_all = match_low_quality, gt_max_assign_all
         self.ignore_iof_thr = ignore_iof_thr
-        self.overlaps = HorizontalOverlap() if overlaps is None else overlaps
+        self.overlaps: Overlap = HorizontalOverlap() if overlaps is None else overlaps
 
-    def __call__(self, priors, targets, valid_mask, num_classes: int) -> Assignment:
+    def __call__(self, places, targets, valid_mask, num_classes: int) -> Assignment:
         """Assignment of a batch.
 
         Args:
-            priors: Priors.
+            places: Places.
             targets: Targets of the batch.
-            valid_mask: [N, P] what `priors.valid_mask(targets.pad_shapes)` gives.
+            valid_mask: [N, P] what `places.valid_mask(targets.pad_shapes)` gives.
             num_classes: C, the label of background.
         """
         usable, ignored = valid_mask, None
         if self.ignore_iof_thr > 0:
-            ignored = self.overlaps.ignored(priors, targets, self.ignore_iof_thr)
+            ignored = self.overlaps.ignored(places, targets, self.ignore_iof_thr)
             usable = valid_mask * (1.0 - ignored)
         best, first, claimed = self.overlaps.match(
-            priors, targets, usable, min_pos_iou=self.min_pos_iou, assign_all=self.gt_max_assign_all
+            places, targets, usable, min_pos_iou=self.min_pos_iou, assign_all=self.gt_max_assign_all
         )
         low, high = self.negative_range
         without_boxes = (targets.mask.sum(1) < 0.5).unsqueeze(1)

@@ -16,16 +16,16 @@ ASSIGNED_TIES = ("nearest", "all")
 class HorizontalOverlap:
     """Overlap of upright boxes and upright priors, both as corners [..., 4]."""
 
-    def match(self, priors, targets, usable, *, min_pos_iou: float, assign_all: bool):
+    def match(self, places, targets, usable, *, min_pos_iou: float, assign_all: bool):
         """(best IoU [N, P], its box slot [N, P], claiming box slot [N, P]) as of `max_iou_match`."""
         return max_iou_match(
-            priors.boxes, targets.boxes, targets.mask, usable,
+            places.boxes, targets.boxes, targets.mask, usable,
             min_pos_iou=min_pos_iou, assign_all=assign_all,
         )  # fmt: skip
 
-    def ignored(self, priors, targets, threshold: float):
+    def ignored(self, places, targets, threshold: float):
         """[N, P] 1 where more than `threshold` of the prior's area lies inside one ignored box."""
-        return overlaps_ignored(priors, targets, threshold)
+        return overlaps_ignored(places, targets, threshold)
 
 
 @OVERLAPS.register
@@ -51,21 +51,21 @@ class RotatedOverlap:
             raise ConfigError(f"RotatedOverlap: unknown ties {ties!r}: {suggestion(ties, ASSIGNED_TIES)}")
         self.upright, self.ties = upright, ties
 
-    def match(self, priors, targets, usable, *, min_pos_iou: float, assign_all: bool):
+    def match(self, places, targets, usable, *, min_pos_iou: float, assign_all: bool):
         """(best IoU [N, P], its box slot [N, P], claiming box slot [N, P]) as of `rotated_match`."""
         boxes = circumscribed(targets.boxes) if self.upright else targets.boxes
         found = rotated_match(
-            priors.boxes, boxes, targets.mask, usable,
+            places.boxes, boxes, targets.mask, usable,
             min_pos_iou=min_pos_iou, ties=self.ties if assign_all else "first",
         )  # fmt: skip
         return found.best, found.first, found.claimed
 
-    def ignored(self, priors, targets, threshold: float):
+    def ignored(self, places, targets, threshold: float):
         """[N, P] 1 where more than `threshold` of the prior's area lies inside one ignored box."""
         mask = targets.ignore_mask
         boxes = circumscribed(targets.boxes_ignore) if self.upright else targets.boxes_ignore
-        usable = jt.ones((mask.shape[0], len(priors)))
-        share = rotated_match(priors.boxes, boxes, mask, usable, of_prior=True).best
+        usable = jt.ones((mask.shape[0], len(places)))
+        share = rotated_match(places.boxes, boxes, mask, usable, of_prior=True).best
         return (share > threshold).float32()
 
 

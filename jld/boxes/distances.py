@@ -12,7 +12,7 @@ from jld.boxes.formats import clip_boxes, split_corners
 
 # Boxes and distances are taken as two pairs, (left, top) and (right, bottom): one operator instead of one for
 # every side, in Jittor. A pair lies this way from its point.
-_SIGNS = np.float32([[-1], [1]])
+_SIGNS = np.array([[-1], [1]], np.float32)
 
 
 def distance2bbox(points, distances, image_shape: tuple[float, float] | None = None):

@@ -9,7 +9,12 @@ from jld.checkpoint.reader import Checkpoint, read_checkpoint
 from jld.checkpoint.report import Report, require_complete
 from jld.checkpoint.safetensors_files import read_safetensors, write_safetensors
 from jld.checkpoint.torch_writer import write_torch
-from jld.checkpoint.training_state import read_training_state, write_training_state
+from jld.checkpoint.training_state import (
+    averaged_weights,
+    hook_states,
+    read_training_state,
+    write_training_state,
+)
 
 __all__ = [
     "ORIGINS",
@@ -17,9 +22,11 @@ __all__ = [
     "ConvertOptions",
     "Report",
     "atomic_write",
+    "averaged_weights",
     "convert_file",
     "convert_state",
     "detect_origin",
+    "hook_states",
     "map_name",
     "publish_model",
     "read_checkpoint",

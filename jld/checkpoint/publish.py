@@ -17,7 +17,7 @@ from jld.checkpoint.export import text_metadata
 from jld.checkpoint.names import map_name, student_part
 from jld.checkpoint.reader import Checkpoint, read_checkpoint
 from jld.checkpoint.safetensors_files import write_safetensors
-from jld.checkpoint.training_state import read_training_state
+from jld.checkpoint.training_state import averaged_weights, read_training_state
 from jld.errors import CheckpointError
 
 HASH_DIGITS = 8
@@ -51,7 +51,7 @@ def publish_model(
         classes: class names; None takes those in the source.
         config: the resolved config as plain data; None takes that in the source. It is stored as JSON.
         metrics: such as {"AP": 0.365}; None takes those in the source, or its best ones.
-        use_average: publish the running average of the weights that a training state holds under `ema`.
+        use_average: publish the running average of the weights that a training state holds.
     Raises:
         CheckpointError: the source cannot be read, has no average, or the destination cannot be written.
     """
@@ -78,10 +78,10 @@ def publish_model(
 
 
 def _average_of(source: str | Path) -> dict[str, np.ndarray]:
-    average = read_training_state(source).get("ema")
-    if not isinstance(average, dict) or not isinstance(average.get("state"), dict):
+    average = averaged_weights(read_training_state(source))
+    if not average:
         raise CheckpointError(f"{source} holds no running average; publish its plain weights instead.")
-    return average["state"]
+    return average
 
 
 def _metadata(

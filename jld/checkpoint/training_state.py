@@ -1,7 +1,8 @@
 """The file a run resumes from: JDet's outer pickle layout, holding arrays and plain data only.
 
-Keys: `meta, model, scheduler, optimizer` as in JDet, and `rng, ema, data_position`. The pickle has Jittor's
-checksum trailer, so `jittor.load` reads it too; we read it back through the machine that runs nothing.
+Keys: `meta, model, scheduler, optimizer` as in JDet, and `distill, hooks, rng, data_position`; earlier files
+have the state of the hook `ema` under a key of its own. The pickle has Jittor's checksum trailer, so
+`jittor.load` reads it too; we read it back through the machine that runs nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from jld.checkpoint.plain import MAX_DEPTH, Unfolder
 from jld.checkpoint.reader import HEAD_BYTES, open_pickled, sniff
 from jld.errors import CheckpointError
 
-KEYS = ("meta", "model", "scheduler", "optimizer", "rng", "ema", "data_position")
+KEYS = ("meta", "model", "scheduler", "optimizer", "distill", "hooks", "rng", "ema", "data_position")
 REQUIRED_KEYS = ("meta", "model")
 _PROTOCOL = 4  # the newest that JDet's oldest supported Python reads
 _SCALARS = (str, bytes, int, float, bool, type(None))
@@ -80,6 +81,19 @@ def read_training_state(path: str | Path) -> dict:
                 "it holds no 'meta' and 'model', it is no training state; load it as weights"
             )
         return Unfolder(budget, machine.skipped, is_strict=True).unfold(value, "state")
+
+
+def hook_states(state: Mapping) -> dict[str, dict]:
+    """{name of the hook: its state} of a training state of any version."""
+    old = {"ema": state["ema"]} if isinstance(state.get("ema"), dict) and state["ema"] else {}
+    return old | (state["hooks"] if isinstance(state.get("hooks"), dict) else {})
+
+
+def averaged_weights(state: Mapping) -> dict[str, np.ndarray]:
+    """{parameter name: array} of the running average in a training state; empty where there is none."""
+    average = hook_states(state).get("ema")
+    weights = average.get("state") if isinstance(average, dict) else None
+    return weights if isinstance(weights, dict) else {}
 
 
 def _check_keys(path: str | Path, state: Mapping) -> None:

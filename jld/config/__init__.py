@@ -6,12 +6,21 @@ from jld.config.imports import import_parts
 from jld.config.loader import load_config
 from jld.config.overrides import apply_overrides, parse_value
 from jld.config.prepare import prepare_config
-from jld.config.schema import LOADER_KEYS, TOP_LEVEL, Key, describe_schema, fill_defaults
+from jld.config.schema import (
+    LOADER_KEYS,
+    MATCH_KEYS,
+    TOP_LEVEL,
+    Key,
+    describe_schema,
+    fill_defaults,
+    named_sections,
+)
 from jld.config.validate import check_config, validate_config
 from jld.config.written import differing_keys, plain_assignments, read_written
 
 __all__ = [
     "LOADER_KEYS",
+    "MATCH_KEYS",
     "TOP_LEVEL",
     "Config",
     "Key",
@@ -26,6 +35,7 @@ __all__ = [
     "fill_defaults",
     "import_parts",
     "load_config",
+    "named_sections",
     "parse_value",
     "plain_assignments",
     "prepare_config",

@@ -1,13 +1,13 @@
-"""Compares config values with the type annotations of a constructor, as far as those are simple.
+"""Compares config values with type annotations, as far as those are simple.
 
-Simple are int, float, bool, str, paths, None, lists, tuples, mappings, literals and unions of them. Anything
-else (a class, a protocol, Any) cannot be decided before objects are built, and is let through.
+Simple are int, float, bool, str, paths, None, lists, tuples, mappings, literals and unions of them. The
+interface of a registry stands for a section, and `Annotated[str, REGISTRY]` for a name in it. Anything else
+(another class, Any) cannot be decided before objects are built, and is let through.
 """
 
 from __future__ import annotations
 
 import collections.abc
-import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -15,6 +15,8 @@ from pathlib import PurePath
 from typing import Any
 
 import numpy as np
+
+from jld.registry import Registry
 
 _SEQUENCES = (list, tuple, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection)
 _MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
@@ -38,8 +40,7 @@ def fits(value: Any, annotation: Any) -> bool:
 
     Lists and tuples stand for each other, since YAML has only lists; an int may stand for a float.
     """
-    annotation = type(None) if annotation is None else annotation
-    origin, args = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
+    origin, args = _split(annotation)
     if origin in (typing.Union, types.UnionType):
         return any(fits(value, arg) for arg in args)
     if origin is typing.Literal:
@@ -51,7 +52,31 @@ def fits(value: Any, annotation: Any) -> bool:
         return isinstance(value, Mapping) and all(fits(item, item_kind) for item in value.values())
     if isinstance(origin, type) and issubclass(origin, PurePath):
         return isinstance(value, str | PurePath)
+    if registry_of(origin) is not None:
+        return isinstance(value, Mapping)
     return _SCALARS[origin](value) if isinstance(origin, type) and origin in _SCALARS else True
+
+
+def _split(annotation: Any) -> tuple[Any, tuple]:
+    """(list, (int,)) of `list[int]`; without what `Annotated` adds."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        annotation = typing.get_args(annotation)[0]
+    annotation = type(None) if annotation is None else annotation
+    return typing.get_origin(annotation) or annotation, typing.get_args(annotation)
+
+
+def registry_of(annotation: Any) -> Registry | None:
+    """The registry whose parts, or names, an annotation asks for; None where it asks for none.
+
+    Parts inside unions, sequences and mappings count: `Sequence[Loss] | None` asks for losses.
+    """
+    if isinstance(annotation, Registry):
+        return annotation
+    if args := typing.get_args(annotation):
+        return next((found for each in args if (found := registry_of(each)) is not None), None)
+    if not isinstance(annotation, type):
+        return None
+    return next((each for each in Registry.instances if each.offers(annotation)), None)
 
 
 def _items_fit(value: list | tuple, origin: Any, args: tuple) -> bool:
@@ -61,14 +86,16 @@ def _items_fit(value: list | tuple, origin: Any, args: tuple) -> bool:
 
 
 def describe(annotation: Any) -> str:
-    """An annotation in words: `int or None`, `list of str`, `'H' or 'V'`."""
-    origin, args = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
+    """An annotation in words: `int or None`, `list of str`, `'H' or 'V'`, `dict(type=...) of a loss`."""
+    origin, args = _split(annotation)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(map(describe, args))
     if origin is typing.Literal:
         return " or ".join(map(repr, args))
-    if origin in (None, type(None)):
+    if origin is type(None):
         return "None"
+    if (registry := registry_of(origin)) is not None:
+        return f"dict(type=...) of a {registry.kind}"
     name = getattr(origin, "__name__", str(origin))
     if origin is tuple and args and args[-1] is not Ellipsis:
         return f"{len(args)} values ({', '.join(map(describe, args))})"
@@ -81,32 +108,9 @@ def describe(annotation: Any) -> str:
 
 def admits_dict(annotation: Any) -> bool:
     """Whether a plain dict (one without `type`) is explicitly welcome."""
-    origin, args = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
+    origin, args = _split(annotation)
     if origin in (typing.Union, types.UnionType):
         return any(map(admits_dict, args))
     if origin in (list, tuple, collections.abc.Sequence):
         return any(map(admits_dict, args))
     return origin in _MAPPINGS
-
-
-def constructor_parameters(cls: Callable) -> dict[str, inspect.Parameter]:
-    """{name: parameter} of a constructor, annotations given as strings evaluated one by one.
-
-    One that cannot be evaluated (a name imported for type checkers only) becomes Any; the others still count.
-    """
-    names = getattr(getattr(cls, "__init__", cls), "__globals__", {})
-    return {
-        name: parameter.replace(annotation=_evaluated(parameter.annotation, names))
-        for name, parameter in inspect.signature(cls).parameters.items()
-    }
-
-
-def _evaluated(annotation: Any, names: dict[str, Any]) -> Any:
-    if annotation is inspect.Parameter.empty:
-        return Any
-    if not isinstance(annotation, str):
-        return annotation
-    try:
-        return eval(annotation, dict(names))
-    except Exception:
-        return Any

@@ -71,7 +71,7 @@ class Config(dict):
         for key, value in dict(*args, **kwargs).items():
             self[key] = value
 
-    def __ior__(self, other: Mapping[str, Any]) -> Config:
+    def __ior__(self, other: Any) -> Config:  # type: ignore[misc]  # as update, and unlike `|`
         self.update(other)
         return self
 

@@ -54,6 +54,7 @@ def _import_file(path: Path) -> ModuleType:
         return sys.modules[name]
     folders = [str(full.parent)] if path.is_dir() else None
     spec = importlib.util.spec_from_file_location(name, full, submodule_search_locations=folders)
+    assert spec is not None and spec.loader is not None  # the file is there, and it ends in .py
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

@@ -18,7 +18,7 @@ import yaml
 
 from jld.config.config import Config
 from jld.config.imports import is_path
-from jld.config.jdet import is_jdet, translate_jdet
+from jld.config.jdet import is_jdet, translate_jdet, translate_keys
 from jld.config.yaml_text import parse_yaml
 from jld.errors import ConfigError, nearest
 
@@ -46,7 +46,7 @@ def load_config(path: str | Path) -> Config:
     values = translate_jdet(values, path) if is_jdet(values) else values
     values.setdefault("name", path.stem)
     values.setdefault("work_dir", f"work_dirs/{values['name']}")
-    return Config(values, file=path)
+    return translate_keys(Config(values, file=path))
 
 
 def merge(base: Any, child: Any) -> Any:

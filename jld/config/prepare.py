@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jld.config.config import Config
 from jld.config.imports import import_parts
+from jld.config.jdet import translate_keys
 from jld.config.loader import load_config
 from jld.config.overrides import apply_overrides
 from jld.config.schema import fill_defaults
@@ -22,7 +23,7 @@ def prepare_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     Raises:
         ConfigError: see `load_config`, `apply_overrides`, `import_parts` and `check_config`.
     """
-    config = apply_overrides(load_config(path), overrides)
+    config = translate_keys(apply_overrides(load_config(path), overrides))
     imports = config.get("imports")
     if not isinstance(imports, list | tuple | None) or not all(
         isinstance(entry, str) for entry in imports or ()

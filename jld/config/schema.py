@@ -6,7 +6,7 @@ Sections with a `type` are not listed here: the constructor of the class they na
 from __future__ import annotations
 
 import copy
-import re
+import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,7 +14,8 @@ from typing import Any, Literal
 from jld import registry as reg
 from jld.config.annotations import describe
 from jld.config.config import Config, config_file
-from jld.registry import Registry
+from jld.config.constructors import argument_meanings, constructor_parameters
+from jld.registry import Registry, find
 
 REQUIRED = object()
 
@@ -31,6 +32,8 @@ class Key:
         registry: where the `type` of its section is looked up; None for any registry.
         minimum: smallest number allowed, or None.
         default_type: the `type` of its section where none is written.
+        several: keys beside the constructor's, where {name: section} may stand instead of one section; None
+            where it may not.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Key:
     registry: Registry | None = None
     minimum: float | None = None
     default_type: str | None = None
+    several: tuple[Key, ...] | None = None
 
     def typed(self, section: Any) -> Any:
         """The section with its default `type` written out; anything else as it is."""
@@ -59,17 +63,38 @@ Section = dict | None
 Count = int | None
 Flips = list[Literal["H", "V", "HV"]]
 ClassLayer = Literal["load", "leave_out", "by_name"]
+MergeIou = float | dict[str, float] | None
 Precision = Literal["float32", "bfloat16", "float16"]
+
+MATCH_KEYS: tuple[Key, ...] = (
+    Key("match", str | list, REQUIRED, "which parameters are its own: shell patterns over their names"),
+    Key("but_not", str | list | None, None, "patterns of those among them that are not"),
+)
 
 TOP_LEVEL: tuple[Key, ...] = (
     Key("model", dict, REQUIRED, "the detector to train or run", reg.DETECTORS),
     Key("dataset", Section, {}, "train, val and test dataset, each optional"),
-    Key("optimizer", Section, None, "how gradients move the weights; needed for training", reg.OPTIMIZERS),
-    Key("scheduler", Section, None, "learning rate over time; None keeps the optimizer's", reg.SCHEDULERS),
+    Key(
+        "optimizer",
+        Section,
+        None,
+        "how gradients move the weights; needed for training; several as {name: dict(type, match, ...)}",
+        reg.OPTIMIZERS,
+        several=MATCH_KEYS,
+    ),
+    Key(
+        "scheduler",
+        Section,
+        None,
+        "learning rate over time; None keeps the optimizer's; several as {name of the optimizer: dict}",
+        reg.SCHEDULERS,
+        several=(),
+    ),
     Key("logger", Section, None, "where losses and metrics go; None is RunLogger's default", reg.HOOKS),
     Key("max_epoch", Count, None, "length of training in epochs; set either this or max_iter", minimum=1),
     Key("max_iter", Count, None, "length of training in steps", minimum=1),
     Key("eval_interval", Count, 1, "epochs between evaluations; None or 0: only at the end", minimum=0),
+    Key("best_metric", str | None, None, "the number that decides on best.pkl; None is the evaluator's own"),
     Key("checkpoint_interval", Count, 1, "epochs between checkpoints; None or 0: only at the end", minimum=0),
     Key("checkpoint_iters", Count, None, "steps between further checkpoints within an epoch", minimum=1),
     Key("keep_checkpoints", Count, None, "how many epochs' checkpoints stay; None keeps all", minimum=1),
@@ -79,9 +104,14 @@ TOP_LEVEL: tuple[Key, ...] = (
     Key("pretrained_weights", str | None, None, "weights of the whole model to start from"),
     Key("pretrained_classes", ClassLayer, "load", "of their class layer: all, nothing, or the known names"),
     Key("resume_path", str | None, None, "training state to continue from; None starts afresh"),
-    Key("parameter_groups_generator", Section, None, "splits parameters into groups of their own settings"),
     Key("flip_test", Flips | None, None, "flips whose detections are merged in when testing"),
-    Key("merge_nms_threshold_type", Literal[0, 1, 2], 0, "NMS when merging crops: 0 is 0.1, else per class"),
+    Key(
+        "merge_iou_threshold",
+        MergeIou,
+        None,
+        "IoU above which joined patches suppress; None is 0.1",
+        minimum=0,
+    ),
     Key("distill", Section, None, "teacher and terms; None is the plain student"),
     Key("seed", int, 0, "start of every random number; equal seeds give equal runs", minimum=0),
     Key("imports", list[str] | None, None, "modules or files imported first, to register their parts"),
@@ -91,13 +121,7 @@ TOP_LEVEL: tuple[Key, ...] = (
     Key("hooks", list | None, None, "further hooks of the run, a list of dict(type=...)", reg.HOOKS),
     Key("published", Section, None, "the published table row this config claims, such as dict(row=...)"),
     Key("precision", Precision, "float32", "of convolutions in training; the half types need a GPU to pay"),
-    Key("amp", bool, False, "JDet's switch of half precision; here `precision`"),
 )
-
-# What other frameworks call a key of ours: {their name: what to write}.
-FOREIGN_KEYS = {
-    "fp16": "write precision='float16', which finds its loss scale itself, or precision='bfloat16'."
-}
 
 DATASET_KEYS: tuple[Key, ...] = (
     Key("train", Section, None, "what is learned from", reg.DATASETS),
@@ -123,49 +147,26 @@ DISTILL_KEYS: tuple[Key, ...] = (
 
 LESSON_KEYS: tuple[Key, ...] = (
     Key("teacher", str | None, None, "which of several teachers; None is `distill.teacher`"),
-    Key("schedule", Section, None, "when the term acts; None is always"),
-)
-
-TERM_SCHEDULE_KEYS: tuple[Key, ...] = (
-    Key("start", int, 0, "first step the term acts in, counted from 0", minimum=0),
-    Key("stop", Count, None, "first step it no longer acts in; None is never", minimum=1),
-    Key("warmup", int, 0, "steps over which its weight rises to the full one", minimum=0),
-    Key("decay", Literal["constant", "linear", "cosine"], "constant", "its weight from there to `stop`"),
+    Key(
+        "schedule",
+        Section,
+        None,
+        "when the term acts; None is always",
+        reg.TERM_SCHEDULES,
+        default_type="TermSchedule",
+    ),
 )
 
 AUTO_SCALE_KEYS: tuple[Key, ...] = (
     Key("base_batch_size", int, 16, "images per step that the configured lr is meant for", minimum=1),
 )
 
-# Which registry an argument's section belongs to, by the argument's name; the first match counts.
-_PLACES: tuple[tuple[re.Pattern, Registry | None], ...] = tuple(
-    (re.compile(pattern), registry)
-    for pattern, registry in (
-        (r"model|detector|student", reg.DETECTORS),
-        (r"backbone", reg.BACKBONES),
-        (r"neck", reg.NECKS),
-        (r"(\w+_)?head", reg.HEADS),
-        (r"loss_weights?", None),
-        (r"loss(_\w+)?|\w+_loss", reg.LOSSES),
-        (r"(\w+_)?assigner", reg.ASSIGNERS),
-        (r"(\w+_)?coder", reg.CODERS),
-        (r"priors?|(anchor|prior)_generator", reg.PRIORS),
-        (r"datasets?", reg.DATASETS),
-        (r"transforms", reg.TRANSFORMS),
-        (r"evaluators?", reg.EVALUATORS),
-        (r"optimizer", reg.OPTIMIZERS),
-        (r"scheduler", reg.SCHEDULERS),
-        (r"teacher", reg.TEACHERS),
-        (r"regions?", reg.REGIONS),
-        (r"terms", reg.TERMS),
-        (r"hooks", reg.HOOKS),
-    )
-)
 
-
-def registry_at(argument: str) -> Registry | None:
-    """The registry that an argument of this name takes its section from; None where any will do."""
-    return next((registry for pattern, registry in _PLACES if pattern.fullmatch(str(argument))), None)
+def named_sections(name: str, section: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """{key path: section} of a key that holds one section, or several by name."""
+    if "type" in section or not section or not all(isinstance(each, Mapping) for each in section.values()):
+        return {name: section}
+    return {f"{name}.{own}": each for own, each in section.items()}
 
 
 def fill_defaults(config: Mapping[str, Any]) -> Config:
@@ -195,17 +196,41 @@ def _fill(section: Config, keys: Iterable[Key]) -> None:
 
 
 def describe_schema() -> str:
-    """The schema as Markdown tables, for the documentation and for `--help`."""
+    """The schema as Markdown tables, for the documentation.
+
+    Sections whose `type` may be left out follow, with the arguments of the class they then mean; it must be
+    registered before.
+    """
     tables = (
         ("Top level", TOP_LEVEL),
         ("`dataset`", DATASET_KEYS),
         ("In each dataset, beside its constructor's arguments", LOADER_KEYS),
+        ("In each of several optimizers, beside its constructor's arguments", MATCH_KEYS),
         ("`distill`", DISTILL_KEYS),
         ("In each of `distill.terms`, beside its constructor's arguments", LESSON_KEYS),
-        ("`schedule` of a term", TERM_SCHEDULE_KEYS),
         ("`auto_scale_lr`", AUTO_SCALE_KEYS),
     )
-    return "\n\n".join(f"### {title}\n\n{_table(keys)}" for title, keys in tables) + "\n"
+    made = [
+        (f"`{key.name}` of type {key.default_type}", constructor_keys(find(key.default_type)))
+        for _, keys in tables
+        for key in keys
+        if key.default_type is not None
+    ]
+    return "\n\n".join(f"### {title}\n\n{_table(keys)}" for title, keys in (*tables, *made)) + "\n"
+
+
+def constructor_keys(cls: type) -> list[Key]:
+    """The arguments of a constructor as keys of its section."""
+    meanings = argument_meanings(cls)
+    return [
+        Key(
+            name,
+            parameter.annotation,
+            REQUIRED if parameter.default is inspect.Parameter.empty else parameter.default,
+            meanings.get(name, ""),
+        )
+        for name, parameter in constructor_parameters(cls).items()
+    ]
 
 
 def _table(keys: Iterable[Key]) -> str:

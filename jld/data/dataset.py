@@ -5,16 +5,21 @@ A dataset class only fills the table (`coco.py`, `voc.py`) or replaces the readi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Sequence
+from copy import copy
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 
+from jld.data.account import Account, Fate, Losses, account_of
 from jld.data.images import read_image
 from jld.data.problems import Problem
-from jld.data.transforms import Compose, Sample, finish_sample, new_sample
+from jld.data.transforms import Compose, Sample, Transform, finish_sample, new_sample
 from jld.errors import ConfigError, DataError
+
+BORDER_TOLERANCE = 1.0
+"""Annotation tools round; a box this many px outside of its image is not worth a line."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class AnnotationTable:
         counts = np.diff(self.offsets)[indices]
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         rows = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][indices] - offsets[:-1], counts)
-        columns = {field.name: getattr(self, field.name)[rows] for field in fields(self)[4:]}
+        columns = {column.name: getattr(self, column.name)[rows] for column in fields(self)[4:]}
         return replace(
             self,
             image_ids=tuple(self.image_ids[index] for index in indices),
@@ -62,6 +67,15 @@ class AnnotationTable:
             offsets=offsets,
             **columns,
         )
+
+
+@dataclass
+class ReadTable:
+    """What was read from annotation files: the table, the findings, and what is not in the table."""
+
+    table: AnnotationTable
+    problems: list[Problem]
+    lost: Losses = field(default_factory=Losses)
 
 
 def usable_boxes(boxes: np.ndarray, areas: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -75,9 +89,17 @@ def usable_boxes(boxes: np.ndarray, areas: np.ndarray, sizes: np.ndarray) -> np.
         [T] bool.
     """
     x1, y1, x2, y2 = boxes.T
-    inside_width = np.minimum(x2, sizes[:, 1]) - np.maximum(x1, 0)
-    inside_height = np.minimum(y2, sizes[:, 0]) - np.maximum(y1, 0)
-    return (x2 - x1 >= 1) & (y2 - y1 >= 1) & (areas > 0) & (inside_width > 0) & (inside_height > 0)
+    return (x2 - x1 >= 1) & (y2 - y1 >= 1) & (areas > 0) & _overlaps(boxes, sizes)
+
+
+def touches_image(table: AnnotationTable) -> np.ndarray:
+    """[T] bool: which boxes of a table have some of their area inside of their image."""
+    return _overlaps(table.boxes, np.repeat(table.sizes, np.diff(table.offsets), axis=0))
+
+
+def _overlaps(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    near, far = np.maximum(boxes[:, :2], 0), np.minimum(boxes[:, 2:4], sizes[:, ::-1])
+    return (far > near).all(axis=1)
 
 
 class DetectionDataset:
@@ -88,6 +110,7 @@ class DetectionDataset:
         default_evaluator: registered name of the evaluator that suits the annotations.
         has_files: whether `image_file` names a file on disk.
         problems: what was found wrong while the annotations were read.
+        lost: images and objects that the files hold and the table does not.
         times: how often one epoch visits each image; `ground_truth` and `image_ids` hold each image once.
     """
 
@@ -98,10 +121,11 @@ class DetectionDataset:
         self,
         table: AnnotationTable,
         classes: Sequence[str],
-        transforms: Iterable[Callable] | Compose | None = None,
+        transforms: Iterable[Transform] | Compose | None = None,
         problems: Sequence[Problem] = (),
         *,
         times: int = 1,
+        lost: Losses | None = None,
     ):
         if times < 1:
             raise ConfigError(f"{type(self).__name__}.times is {times}, but must be at least 1.")
@@ -110,9 +134,46 @@ class DetectionDataset:
         self.transforms = transforms if isinstance(transforms, Compose) else Compose(transforms)
         self.problems = list(problems)
         self.times = times
+        self.lost = lost or Losses()
 
     def __len__(self) -> int:
         return len(self.table) * self.times
+
+    def account(self) -> Account:
+        """Where every image and object of the files went, see `jld.data.account`."""
+        _, first = np.unique(np.array(list(map(str, self.table.image_ids))), return_index=True)
+        table = self.table.take(np.sort(first))  # a table may repeat images with rare classes
+        return account_of(table, self._fates(table), self.lost, self.classes)
+
+    def _fates(self, table: AnnotationTable) -> list[Fate]:
+        """What training does not learn from, in the order in which it is counted."""
+        sides = table.boxes[:, 2:4] - table.boxes[:, :2]
+        return [
+            ("dropped", "less than 1 px wide or high", (sides < 1).any(axis=1)),
+            ("dropped", "outside of their image", ~touches_image(table)),
+            ("dropped", "marked `ignore`", ~table.is_usable),
+            ("ignored", "crowds", table.is_crowd),
+            ("ignored", "difficult", table.is_difficult),
+        ]
+
+    def check_results(self) -> None:
+        """Stops where detections on this dataset could not be written in the format of its benchmark.
+
+        Raises:
+            DataError: names that the format cannot hold.
+        """
+
+    def with_classes(self, names: Sequence[str], sources: Sequence[int]) -> DetectionDataset:
+        """The same dataset with its classes in another order or spelling, see `jld.data.labels`.
+
+        Args:
+            names: in the order of the new labels.
+            sources: label so far of each of them.
+        """
+        other = copy(self)
+        other.classes = tuple(names)
+        other.table = replace(self.table, labels=np.argsort(sources)[self.table.labels])
+        return other
 
     @property
     def image_ids(self) -> list:
@@ -185,16 +246,27 @@ class DetectionDataset:
 
 
 def drop_images(
-    table: AnnotationTable, name: str, *, min_size: int, filter_empty_gt: bool
+    table: AnnotationTable, name: str, *, min_size: int, filter_empty_gt: bool, lost: Losses
 ) -> AnnotationTable:
     """Leaves out images without annotation and images smaller than `min_size` px, if it is to filter.
+
+    `lost` counts them, and the objects on them.
 
     Raises:
         DataError: no image is left.
     """
     if filter_empty_gt:
-        has_boxes = np.diff(table.offsets) > 0
+        counts = np.diff(table.offsets)
+        has_boxes = counts > 0
         keep = has_boxes & (table.sizes.min(axis=1, initial=1 << 30) >= min_size)
+        small = f"with a side below {min_size} px"
+        for mask, reason in ((~has_boxes, "without an object"), (has_boxes & ~keep, small)):
+            rows = np.flatnonzero(mask)
+            if len(rows):
+                lost.images.add(reason, table.image_ids[rows[0]], len(rows))
+                lost.objects.add(
+                    f"in images {reason}", f"image {table.image_ids[rows[0]]}", counts[rows].sum()
+                )
         if len(table) and not keep.any():
             raise DataError(
                 f"{name}: none of its {len(table)} images has an object of the wanted classes and sides of "

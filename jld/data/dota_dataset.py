@@ -8,36 +8,32 @@ their own `version`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jld.boxes.rotated import check_version, rboxes_to_polys, regularize_rboxes
-from jld.data.coco import class_names
+from jld.boxes.rotated import check_version
+from jld.config.jdet.keys import CLASS_BALANCE
+from jld.data.classes import class_names
 from jld.data.dataset import drop_images
-from jld.data.dota.classes import CLASSES_BY_TYPE, classes_of
+from jld.data.dota.classes import classes_of_version
 from jld.data.dota.ground_truth import truth_record
-from jld.data.dota.jdet_labels import read_jdet_labels
 from jld.data.dota.labels import read_label_file
 from jld.data.dota.layout import AUTO, Layout, label_folders_of
 from jld.data.dota.merge import MERGE_IOU, Detections
-from jld.data.images import IMAGE_SUFFIXES, BrokenImageError, read_size
-from jld.data.oriented import OrientedDataset, OrientedTable, annotation_findings, is_degrees, oriented_table
-from jld.data.problems import Problem, error, listing, raise_errors
-from jld.errors import ConfigError, DataError, suggestion
+from jld.data.dota.split import MANIFEST
+from jld.data.dota_tables import read_label_folder, read_labels_pkl
+from jld.data.oriented import OrientedDataset, OrientedTable, annotation_findings
+from jld.data.problems import Problem, error, listing, raise_errors, warning
+from jld.data.transforms import Transform
+from jld.errors import ConfigError, DataError
 from jld.registry import DATASETS
 
 # What a dataset_dir may hold; the first one found is read.
 ANNOTATIONS = ("annfiles", "labels.pkl", "labelTxt")
-VERSIONS = {"1": "DOTA", "1_5": "DOTA1_5", "2": "DOTA2"}
-# JDet's balance_category: images with the class are visited so many times, the first so many once more.
-JDET_BALANCE = {
-    "storage-tank": (1, 526), "baseball-diamond": (2, 202), "ground-track-field": (1, 575),
-    "swimming-pool": (2, 104), "soccer-ball-field": (1, 962), "roundabout": (1, 711),
-    "tennis-court": (1, 655), "basketball-court": (4, 0), "helicopter": (8, 0), "container-crane": (50, 0),
-}  # fmt: skip
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +52,7 @@ class DOTADataset(OrientedDataset):
         transforms: built transforms, in order; those of `jld.data.rotated_transforms` where boxes move.
         version: DOTA's "1", "1_5" or "2", or the dataset type of `tools/preprocess.py`, such as "SSDD".
         classes: names in the order of the labels, instead of those of `version`; objects of other classes in
-            label files are then passed over.
+            label files are then passed over, and a line says which; names that match nothing are an error.
         angle_version: "le135" (JDet), "le90" or "oc"; boxes are fitted to the corners of label files as
             MMRotate does it for that version.
         filter_empty_gt: leave out images without objects and images with a side below `filter_min_size` px.
@@ -81,7 +77,7 @@ class DOTADataset(OrientedDataset):
         dataset_dir: str | None = None,
         images_dir: str | None = None,
         annotations_file: str | None = None,
-        transforms: Iterable[Callable] | None = None,
+        transforms: Iterable[Transform] | None = None,
         *,
         version: str = "1",
         classes: str | Sequence[str] | None = None,
@@ -100,27 +96,48 @@ class DOTADataset(OrientedDataset):
         difficult = difficult or ("train" if source.name == "annfiles" else "ignore")
         options = {"angle_version": check_version(angle_version), "difficult": difficult}
         if source.is_dir():
-            table, problems = _table_of_label_files(images, source, names, classes is None, options)
+            read = read_label_folder(images, source, names, must_know=classes is None, options=options)
         else:
-            table, problems = _table_of_jdet_labels(images, source, names, options)
+            read = read_labels_pkl(images, source, names, options)
+        table, problems = read.table, read.problems
         self.layout = Layout.of(table.image_ids, names, patch_style)
         self.label_folders = _label_folders(dataset_dir, whole_labels)
         problems += annotation_findings(table, source) + self._missing_whole_labels(table)
+        if patch_style == AUTO and not (images.parent / MANIFEST).is_file():
+            problems += self.layout.guess_findings(table.image_ids, table.sizes, images)
+        problems += [warning(text, images) for text in self.layout.unwritable_names(table.image_ids)]
         if strict:
             raise_errors(problems, str(source))
+        min_size = max(filter_min_size, 0)
         table = drop_images(
-            table, str(source), min_size=max(filter_min_size, 0), filter_empty_gt=filter_empty_gt
+            table, str(source), min_size=min_size, filter_empty_gt=filter_empty_gt, lost=read.lost
         )
         if balance_category:
             table = table.take(_balanced(table, names))
         super().__init__(
-            table, names, transforms, angle_version=angle_version, problems=problems, times=times
+            table,
+            names,
+            transforms,
+            angle_version=angle_version,
+            problems=problems,
+            times=times,
+            lost=read.lost,
         )
 
     @property
     def has_whole_labels(self) -> bool:
         """Whether these are patches, and the ground truth of the whole images is known."""
         return self.layout.is_patches and bool(self.label_folders)
+
+    def check_results(self) -> None:
+        """See `DetectionDataset`."""
+        raise_errors([error(text) for text in self.layout.unwritable_names(self.image_ids)], "dataset")
+
+    def with_classes(self, names: Sequence[str], sources: Sequence[int]) -> DOTADataset:
+        """See `DetectionDataset`."""
+        other = super().with_classes(names, sources)
+        other.layout = replace(self.layout, classes=other.classes)
+        return other
 
     def merge_detections(
         self, detections: Sequence[Mapping[str, Any]], iou_threshold: float | Mapping[str, float] = MERGE_IOU
@@ -180,73 +197,6 @@ def _locate(
     return images, source
 
 
-def classes_of_version(version: str) -> tuple[str, ...]:
-    """Class names of a `version` of `DOTADataset`.
-
-    Raises:
-        ConfigError: unknown version; says the nearest one.
-    """
-    known = [*VERSIONS, *CLASSES_BY_TYPE]
-    if version not in known:
-        raise ConfigError(f"DOTADataset knows no version {version!r}: {suggestion(str(version), known)}")
-    return classes_of(VERSIONS.get(version, version))
-
-
-def _table_of_jdet_labels(
-    images: Path, source: Path, classes: Sequence[str], options: dict[str, str]
-) -> tuple[OrientedTable, list[Problem]]:
-    rows, columns, problems = [], {"polys": [], "labels": [], "flags": [], "rboxes": []}, []
-    for entry in read_jdet_labels(source, len(classes)):
-        ann = entry["ann"]
-        rboxes = np.concatenate([ann["bboxes"], ann["bboxes_ignore"]]).astype(np.float64)
-        if not np.isfinite(rboxes).all() or is_degrees(rboxes):
-            problems.append(
-                error(f"{entry['filename']} has angles that are no radians, or no numbers at all.", source)
-            )
-            rboxes = np.zeros((0, 5))
-        kept = len(rboxes)
-        labels = np.concatenate([ann["labels"], ann["labels_ignore"]]) - 1
-        flags = np.repeat([0, 1], [len(ann["labels"]), len(ann["labels_ignore"])])
-        size = int(entry["height"]), int(entry["width"])
-        rows.append((Path(entry["filename"]).stem, str(images / entry["filename"]), size))
-        columns["polys"].append(rboxes_to_polys(rboxes))
-        columns["rboxes"].append(regularize_rboxes(rboxes, options["angle_version"]))
-        columns["labels"].append(labels[:kept])
-        columns["flags"].append(flags[:kept])
-    return oriented_table(rows, **columns, **options), problems
-
-
-def _table_of_label_files(
-    images: Path, folder: Path, classes: Sequence[str], must_know: bool, options: dict[str, str]
-) -> tuple[OrientedTable, list[Problem]]:
-    files = sorted(file for file in images.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
-    labels = {file.stem: file for file in sorted(folder.glob("*.txt"))}
-    if not files:
-        raise DataError(f"{images} holds no image.")
-    rows, columns, problems = [], {"polys": [], "labels": [], "flags": []}, []
-    for file in files:
-        label_file = labels.pop(file.stem, None)
-        if label_file is None:
-            problems.append(
-                error("image has no label file; an image without objects has an empty one.", file)
-            )
-            continue
-        annotation, found = read_label_file(label_file, classes if must_know else None)
-        problems += found
-        numbers = annotation.labels(classes)
-        known = annotation.select(numbers >= 0)
-        try:
-            rows.append((file.stem, str(file), read_size(file)))
-        except BrokenImageError as problem:
-            problems.append(error(f"cannot be read: {problem.reason}.", file))
-            continue
-        columns["polys"].append(known.polys)
-        columns["labels"].append(numbers[numbers >= 0])
-        columns["flags"].append(known.difficult)
-    problems += [error(f"has no image in {images}.", file) for file in labels.values()]
-    return oriented_table(rows, **columns, **options), problems
-
-
 def _label_folders(dataset_dir: str | None, whole_labels: str | Sequence[str] | None) -> tuple[Path, ...]:
     if whole_labels is None:
         return () if dataset_dir is None else label_folders_of(Path(dataset_dir))
@@ -273,6 +223,6 @@ def _balanced(table: OrientedTable, classes: Sequence[str]) -> np.ndarray:
     chosen = [np.zeros(0, np.int64)]
     for label, name in enumerate(classes):
         images = np.unique(owners[labels == label])
-        times, more = JDET_BALANCE.get(name, (1, 0))
+        times, more = CLASS_BALANCE.get(name, (1, 0))
         chosen += [np.tile(images, times), images[:more]]
     return np.concatenate(chosen)

@@ -8,7 +8,7 @@ the extent of the whole figure with sharp edges.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -17,6 +17,7 @@ import numpy as np
 from jld.data.dataset import AnnotationTable, DetectionDataset
 from jld.data.painting import REFERENCE_SIDE, DrawnPictures, finish_picture, paint, paint_bar
 from jld.data.shapes import KINDS, Figure, cloud, rational_rotation
+from jld.data.transforms import Transform
 from jld.errors import ConfigError
 from jld.registry import DATASETS
 
@@ -57,7 +58,7 @@ class DrawnDataset(DrawnPictures, DetectionDataset):
         image_size: int | Sequence[int] = REFERENCE_SIDE,
         seed: int = 0,
         *,
-        transforms: Iterable[Callable] | None = None,
+        transforms: Iterable[Transform] | None = None,
         max_objects: int = 6,
         blur_scale: float = 1.0,
         cache: bool = False,

@@ -7,7 +7,7 @@ ends; the ground truth is the box of the whole object with sharp edges.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -19,6 +19,7 @@ from jld.data.dota.labels import PolyAnnotation, write_label_file
 from jld.data.oriented import OrientedDataset, OrientedTable, oriented_table
 from jld.data.painting import REFERENCE_SIDE, DrawnPictures, finish_picture, paint, paint_bar
 from jld.data.shapes import cloud, rational_rotation
+from jld.data.transforms import Transform
 from jld.errors import ConfigError
 from jld.registry import DATASETS
 
@@ -62,7 +63,7 @@ class DrawnOrientedDataset(DrawnPictures, OrientedDataset):
         image_size: int | Sequence[int] = REFERENCE_SIDE,
         seed: int = 0,
         *,
-        transforms: Iterable[Callable] | None = None,
+        transforms: Iterable[Transform] | None = None,
         angle_version: str = "le135",
         max_objects: int = 8,
         blur_scale: float = 1.0,

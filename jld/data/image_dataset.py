@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,15 @@ from jld.data.dota.classes import classes_of
 from jld.data.dota.jdet_labels import read_file_names
 from jld.data.dota.layout import AUTO, Layout
 from jld.data.dota.merge import MERGE_IOU, Detections
+from jld.data.dota.split import MANIFEST
 from jld.data.image_folder import ImageFolder
-from jld.data.images import read_image
-from jld.data.transforms import Sample, finish_sample, new_sample
+from jld.data.images import BrokenImageError, read_image, read_size
+from jld.data.problems import Problem, error, raise_errors
+from jld.data.transforms import Sample, Transform, finish_sample, new_sample
 from jld.errors import DataError
 from jld.registry import DATASETS
+
+HEADERS_READ = 200
 
 
 @DATASETS.register
@@ -34,7 +40,8 @@ class ImageDataset(ImageFolder):
         patch_style: "jdet" or "mmrotate" says how patches are named, "whole" that there are none.
     Raises:
         ConfigError: neither folder nor list is given; unknown type, version or style.
-        DataError: the folder or list does not exist or holds no image, or two images share a name.
+        DataError: the folder or list does not exist or holds no image, two images share a name, or a
+            submission cannot hold a name.
     """
 
     def __init__(
@@ -42,7 +49,7 @@ class ImageDataset(ImageFolder):
         images_dir: str | None = None,
         images_file: str | None = None,
         dataset_type: str = "DOTA",
-        transforms: Iterable[Callable] | None = None,
+        transforms: Iterable[Transform] | None = None,
         *,
         classes: str | Sequence[str] | None = None,
         angle_version: str = "le135",
@@ -56,12 +63,33 @@ class ImageDataset(ImageFolder):
             raise DataError(f"two images are called {twice}: results could not be told apart.")
         self.angle_version = check_version(angle_version)
         self.layout = Layout.of(self.image_ids, self.classes, patch_style)
+        folder = self.image_files[0].parent
+        raise_errors([error(text) for text in self.layout.unwritable_names(self.image_ids)], str(folder))
+        if patch_style == AUTO and self.layout.is_patches and not (folder.parent / MANIFEST).is_file():
+            self.problems += self._guess_findings(folder)
+            raise_errors(self.problems, str(folder))
 
     def listed(self, folder: Path, images_file: Path) -> list[Path]:
         """See `ImageFolder`; also reads JDet's pickles."""
         if images_file.suffix != ".pkl":
             return super().listed(folder, images_file)
-        return [folder / name for name in read_file_names(images_file)]
+        return self.checked(read_file_names(images_file), folder, images_file)
+
+    def with_classes(self, names: Sequence[str], sources: Sequence[int]) -> ImageDataset:
+        """See `ImageFolder`."""
+        other = super().with_classes(names, sources)
+        other.layout = replace(self.layout, classes=other.classes)
+        return other
+
+    def _guess_findings(self, folder: Path) -> list[Problem]:
+        """See `Layout.guess_findings`; the headers of a few images are read for it."""
+        chosen = np.unique(np.linspace(0, len(self) - 1, min(HEADERS_READ, len(self))).astype(int))
+        rows = []
+        for index in chosen.tolist():
+            with suppress(BrokenImageError):  # a missing or broken image is found by `check_dataset`
+                rows.append((self.image_ids[index], read_size(self.image_files[index])))
+        sizes = np.array([size for _, size in rows], np.int64).reshape(-1, 2)
+        return self.layout.guess_findings([name for name, _ in rows], sizes, folder)
 
     def read_image(self, index: int) -> np.ndarray:
         """[H, W, 3] uint8 BGR pixels behind an index.

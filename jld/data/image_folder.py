@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jld.data.coco import class_names
+from jld.data.account import Account, account_of_images
+from jld.data.classes import class_names
+from jld.data.file_names import portable, repeated, unusable
 from jld.data.images import list_images, read_image, read_size
-from jld.data.transforms import Compose, Sample, finish_sample, new_sample
+from jld.data.problems import raise_errors
+from jld.data.text_files import read_list
+from jld.data.transforms import Compose, Sample, Transform, finish_sample, new_sample
 from jld.errors import ConfigError, DataError
 from jld.registry import DATASETS
 
@@ -36,27 +41,52 @@ class ImageFolder:
         self,
         images_dir: str | None = None,
         images_file: str | None = None,
-        transforms: Iterable[Callable] | None = None,
+        transforms: Iterable[Transform] | None = None,
         classes: str | Sequence[str] | None = None,
     ):
         if images_dir is None and images_file is None:
             raise ConfigError("ImageFolder needs images_dir or images_file.")
         folder = Path(images_dir or "")
+        self.problems: list = []
         self.image_files = self.listed(folder, Path(images_file)) if images_file else _found(folder)
         self.image_ids = [_identifier(path, folder if images_dir else None) for path in self.image_files]
         self.transforms = transforms if isinstance(transforms, Compose) else Compose(transforms)
         self.classes = class_names(classes) or ()
-        self.problems: list = []
 
     def listed(self, folder: Path, images_file: Path) -> list[Path]:
         """The images that a text file names, relative to `folder`."""
         if not images_file.is_file():
             raise DataError(f"images_file {images_file} does not exist.")
-        lines = [line.strip() for line in images_file.read_text("utf-8").splitlines()]
-        files = [folder / line for line in lines if line]
-        if not files:
+        names = read_list(images_file, "images_file")
+        if not names:
             raise DataError(f"images_file {images_file} is empty.")
-        return files
+        return self.checked(names, folder, images_file)
+
+    def checked(self, names: Sequence[str], folder: Path, source: Path) -> list[Path]:
+        """Files with these names, which a list in `source` holds; backslashes become slashes.
+
+        Raises:
+            DataError: a name that no file can have, or one that is there twice.
+        """
+        raise_errors(unusable(names, source), str(source))
+        names, found = portable(names, folder, source)
+        places = [f"name {number}" for number in range(1, len(names) + 1)]
+        raise_errors(repeated(names, places, source)[1], str(source))
+        self.problems += found
+        return [folder / name for name in names]
+
+    def account(self) -> Account:
+        """Counts the images; there are no objects."""
+        return account_of_images(len(self))
+
+    def check_results(self) -> None:
+        """Plain results can hold any name."""
+
+    def with_classes(self, names: Sequence[str], sources: Sequence[int]) -> ImageFolder:
+        """The same images for a detector with its classes in another order, see `jld.data.labels`."""
+        other = copy(self)
+        other.classes = tuple(names)
+        return other
 
     def __len__(self) -> int:
         return len(self.image_files)

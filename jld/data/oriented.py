@@ -6,7 +6,7 @@ A dataset class fills the table (`dota_dataset.py`) or draws (`drawn_oriented.py
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +20,12 @@ from jld.boxes.rotated import (
     polys_to_xyxy,
 )
 from jld.boxes.rotated.clipping import is_convex
+from jld.data.account import Fate, Losses
 from jld.data.dataset import AnnotationTable, DetectionDataset
-from jld.data.dota.labels import TRUNCATED
-from jld.data.problems import Problem, warning
+from jld.data.dota.labels import TRUNCATED, far_outside
+from jld.data.problems import Problem, error, warning
 from jld.data.rotated_transforms import RotatedRandomFlip, RotatedResize
-from jld.data.transforms import Compose, RandomFlip, Resize, Sample, finish_sample, new_sample
+from jld.data.transforms import Compose, RandomFlip, Resize, Sample, Transform, finish_sample, new_sample
 from jld.errors import ConfigError
 
 # Transforms that move upright boxes only, and what takes their place.
@@ -91,7 +92,10 @@ def oriented_table(
         areas=areas,
         is_crowd=np.zeros(len(all_polys), bool),
         is_difficult=is_difficult,
-        is_usable=is_loadable(boxes) & (areas > 0) & _touches_image(all_polys, sizes[owners]),
+        is_usable=is_loadable(boxes)
+        & (areas > 0)
+        & _touches_image(all_polys, sizes[owners])
+        & ~far_outside(all_polys, sizes[owners]),
         polys=all_polys,
         flags=all_flags,
         is_ignored=is_difficult if difficult == "ignore" else np.zeros(len(all_polys), bool),
@@ -116,13 +120,14 @@ class OrientedDataset(DetectionDataset):
         self,
         table: OrientedTable,
         classes: Sequence[str],
-        transforms: Iterable[Callable] | Compose | None,
+        transforms: Iterable[Transform] | Compose | None,
         *,
         angle_version: str,
         problems: Sequence[Problem] = (),
         times: int = 1,
+        lost: Losses | None = None,
     ):
-        super().__init__(table, classes, transforms, problems, times=times)
+        super().__init__(table, classes, transforms, problems, times=times, lost=lost)
         self.angle_version = check_version(angle_version)
         check_transforms(self.transforms, type(self).__name__)
 
@@ -151,6 +156,17 @@ class OrientedDataset(DetectionDataset):
             angle_version=self.angle_version,
         )
         return finish_sample(self.transforms(sample, rng))
+
+    def _fates(self, table: OrientedTable) -> list[Fate]:
+        """As in `DetectionDataset`."""
+        sizes = np.repeat(table.sizes, np.diff(table.offsets), axis=0)
+        return [
+            ("dropped", "less than 2 px wide or high", ~is_loadable(table.boxes) | (table.areas <= 0)),
+            ("dropped", "outside of their image", ~_touches_image(table.polys, sizes)),
+            ("dropped", "with a corner far outside of their image", ~table.is_usable),
+            ("ignored", "cut by the border of a patch", table.is_ignored & (table.flags == TRUNCATED)),
+            ("ignored", "difficult", table.is_ignored),
+        ]
 
     def _truth(self, index: int) -> dict[str, Any]:
         """As in `DetectionDataset`; `polys` [n, 8] and `rboxes` [n, 5] are the objects, `boxes` [n, 4] stand
@@ -183,7 +199,7 @@ def check_transforms(transforms: Compose, name: str) -> None:
 
 
 def annotation_findings(table: OrientedTable, source: object) -> list[Problem]:
-    """Warnings about objects, one per kind with a count and the first example.
+    """Findings about objects, one per kind with a count and the first example.
 
     Args:
         table: see `oriented_table`.
@@ -191,12 +207,19 @@ def annotation_findings(table: OrientedTable, source: object) -> list[Problem]:
     """
     owners = np.repeat(np.arange(len(table)), np.diff(table.offsets))
     touches = _touches_image(table.polys, table.sizes[owners])
-    is_tiny = ~is_loadable(table.boxes) | (table.areas <= 0)
+    is_far = far_outside(table.polys, table.sizes[owners])
+    is_tiny = (~is_loadable(table.boxes) | (table.areas <= 0)) & ~is_far
+    if len(table.polys) and table.polys.min() >= 0 and 0 < table.polys.max() <= 1:
+        text = (
+            f"holds {len(table.polys)} objects whose corners all lie between 0 and 1: fractions of the image "
+        )
+        return [error(f"{text}are not read, multiply them by its width and height.", source)]
     kinds = (
+        (is_far, "with a corner further outside of their image than the image is long"),
         (is_tiny, "less than 2 px wide or high, which training leaves out"),
-        (~touches & ~is_tiny, "outside of their image, which training leaves out"),
+        (~touches & ~is_tiny & ~is_far, "outside of their image, which training leaves out"),
         (
-            ~is_convex(table.polys.reshape(-1, 4, 2)) & ~is_tiny,
+            ~is_convex(table.polys.reshape(-1, 4, 2)) & ~is_tiny & ~is_far,
             "with corners that do not go round a convex shape, so that their boxes are a guess",
         ),
         (_repeated(table, owners), "that repeat another one of the same image and class"),
@@ -208,7 +231,8 @@ def annotation_findings(table: OrientedTable, source: object) -> list[Problem]:
             row = rows[0]
             where = f"image {table.image_ids[owners[row]]}, corners {np.round(table.polys[row], 1).tolist()}"
             noun = "object" if len(rows) == 1 else "objects"
-            findings.append(warning(f"holds {len(rows)} {noun} {text} (first: {where}).", source))
+            make = error if mask is is_far else warning
+            findings.append(make(f"holds {len(rows)} {noun} {text} (first: {where}).", source))
     return findings
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,10 @@ class DatasetSlice:
 
     def __len__(self) -> int:
         return self._count
+
+    def with_classes(self, names: Sequence[str], sources: Sequence[int]) -> DatasetSlice:
+        """The same images with the classes in another order."""
+        return DatasetSlice(self._dataset.with_classes(names, sources), self._count)
 
     def image_sizes(self) -> np.ndarray:
         """[len(self), 2] (height, width)."""

@@ -8,8 +8,8 @@ samples. Sizes are (height, width); boxes are xyxy in px of the current image, w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -22,10 +22,18 @@ BOX_KEYS = ("boxes", "boxes_ignore")
 DIRECTIONS = ("horizontal", "vertical", "diagonal")
 
 
+@TRANSFORMS.interface
+class Transform(Protocol):
+    """Changes a sample and returns it; every random decision comes from `rng`."""
+
+    def __call__(self, sample: Sample, rng: np.random.Generator, /) -> Sample:
+        """The changed sample."""
+
+
 class Compose:
     """Calls transforms one after the other."""
 
-    def __init__(self, transforms: Iterable[Callable] | None = None):
+    def __init__(self, transforms: Iterable[Transform] | None = None):
         self.transforms = tuple(transforms or ())
         for index, transform in enumerate(self.transforms):
             if not callable(transform):

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from jld.data.classes import VOC_CLASSES
-from jld.data.coco import BORDER_TOLERANCE, class_names
-from jld.data.dataset import AnnotationTable, DetectionDataset, drop_images, usable_boxes
+from jld.data.account import Losses, Tally
+from jld.data.classes import VOC_CLASSES, class_names, unmatched_names
+from jld.data.dataset import BORDER_TOLERANCE, AnnotationTable, DetectionDataset, drop_images, usable_boxes
+from jld.data.file_names import portable, unusable
 from jld.data.images import IMAGE_SUFFIXES, BrokenImageError, read_size
 from jld.data.problems import Problem, error, raise_errors, warning
+from jld.data.text_files import read_list
+from jld.data.transforms import Transform
 from jld.data.voc_xml import XmlAnnotation, XmlObject, read_voc_xml
 from jld.errors import ConfigError, DataError, suggestion
 from jld.registry import DATASETS
+
+PRESENCE = ("-1", "0", "1")
+"""Second column of VOC's class-wise lists: whether an image shows the class."""
 
 
 @DATASETS.register
@@ -37,7 +42,7 @@ class VOCDataset(DetectionDataset):
         times: how often one epoch visits each image (3 in the published VOC schedules).
         one_based: True reads coordinates as VOC wrote them: cut to integers, and 1 subtracted from all four
             sides. False takes them as they are, for annotation tools that count from 0.
-        unknown_classes: "error", or "ignore" to pass over objects of other names.
+        unknown_classes: "error", or "ignore" to pass over objects of other names; a line says which.
         strict: False collects errors in `problems` instead of raising them; what they touch is dropped.
     Raises:
         DataError: annotations cannot be used; lists every reason with file and line.
@@ -52,7 +57,7 @@ class VOCDataset(DetectionDataset):
         self,
         root: str | Sequence[str],
         image_set: str | Sequence[str] = "trainval",
-        transforms: Iterable[Callable] | None = None,
+        transforms: Iterable[Transform] | None = None,
         classes: str | Sequence[str] | None = None,
         *,
         filter_empty_gt: bool = True,
@@ -70,10 +75,14 @@ class VOCDataset(DetectionDataset):
         for folder, set_name in _pair_sets(root, image_set):
             reader.read_set(folder, set_name)
         title = f"VOC data in {', '.join(map(str, dict.fromkeys(reader.folders)))}"
+        table = reader.table()
+        reader.problems += reader.findings(title)
         if strict:
             raise_errors(reader.problems, title)
-        table = drop_images(reader.table(), title, min_size=min_size, filter_empty_gt=filter_empty_gt)
-        super().__init__(table, names, transforms, reader.problems, times=times)
+        table = drop_images(
+            table, title, min_size=min_size, filter_empty_gt=filter_empty_gt, lost=reader.lost
+        )
+        super().__init__(table, names, transforms, reader.problems, times=times, lost=reader.lost)
 
 
 def _pair_sets(root: str | Sequence[str], image_set: str | Sequence[str]) -> list[tuple[Path, str]]:
@@ -104,69 +113,114 @@ class _FolderReader:
     boxes: list[tuple[float, float, float, float]] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     difficult: list[bool] = field(default_factory=list)
-    seen: set[str] = field(default_factory=set)
+    ids: set[str] = field(default_factory=set)
+    file_of: dict[str, str] = field(default_factory=dict)
+    passed_over: Tally = field(default_factory=Tally)
+    lost: Losses = field(default_factory=Losses)
+    largest: float = 0.0
+    real_root: str = ""
 
     def read_set(self, folder: Path, set_name: str) -> None:
         self.folders.append(folder)
+        self.real_root = str(folder.resolve())
         files = _files_by_stem(folder / "JPEGImages")
-        for image_id in _image_ids(folder, set_name):
-            xml = folder / "Annotations" / f"{image_id}.xml"
-            image_file = files.get(image_id, folder / "JPEGImages" / f"{image_id}.jpg")
+        image_ids, found = _image_ids(folder, set_name)
+        self.problems += found
+        annotations, images = folder / "Annotations", folder / "JPEGImages"
+        for image_id in image_ids:
+            xml = annotations / f"{image_id}.xml"
+            same = files.get(image_id) or [images / f"{image_id}.jpg"]
+            if len(same) > 1:
+                names = " and ".join(path.name for path in same)
+                self.problems.append(error(f"has two images, {names}: which one is it?", xml))
             try:
                 annotation = read_voc_xml(xml)
-                size = (
-                    (annotation.height, annotation.width) if annotation.height and annotation.width else None
-                )
-                size = size or read_size(image_file)
+                size = self._size_of(annotation, same[0], xml)
             except BrokenImageError as problem:
                 self.problems.append(error(f"gives no image size, and {problem}", xml))
             except DataError as problem:
                 self.problems.append(error(str(problem)))
             else:
-                self._add(image_id, image_file, size, annotation, xml)
+                self._add(image_id, same[0], size, annotation, xml)
+                continue
+            self.lost.images.add("that cannot be used", image_id)
+
+    def _size_of(self, annotation: XmlAnnotation, image_file: Path, xml: Path) -> tuple[int, int]:
+        if annotation.odd_size:
+            text = f"gives its image the side {annotation.odd_size!r}; the size of the image file is taken."
+            self.problems.append(warning(text, xml))
+        if annotation.height and annotation.width:
+            return annotation.height, annotation.width
+        return read_size(image_file)
 
     def _add(
         self, image_id: str, image_file: Path, size: tuple[int, int], annotation: XmlAnnotation, xml: Path
     ) -> None:
-        if image_id in self.seen:
-            # Two roots may number their images alike; identifiers must still tell them apart.
-            image_id = f"{xml.parent.parent.name}/{image_id}"
-        if image_id in self.seen:
-            self.problems.append(error("image is listed twice; use `times` to visit images more often.", xml))
+        # Roots are told apart by their real place, images by their names: a question per file is slow.
+        same_file = f"{self.real_root}/{image_id}"
+        if same_file in self.file_of:
+            before = self.file_of[same_file]
+            text = f"image is listed twice (as {before}); use `times` to visit images more often."
+            self.problems.append(error(text, xml))
+            self.lost.images.add("listed twice", image_id)
             return
-        self.seen.add(image_id)
+        if image_id in self.ids:
+            # Two roots may number their images alike; identifiers must still tell them apart.
+            short = f"{xml.parent.parent.name}/{image_id}"
+            image_id = f"{xml.parent.parent}/{image_id}" if short in self.ids else short
+        self.ids.add(image_id)
+        self.file_of[same_file] = image_id
         before = len(self.boxes)
         for item in annotation.objects:
             box = self._box_of(item, size, xml)
             if box is not None:
                 self.boxes.append(box)
-                self.labels.append(self.classes.index(item.name))
-                self.difficult.append(item.is_difficult)
         self.images.append((image_id, str(image_file), size))
         self.counts.append(len(self.boxes) - before)
 
     def _box_of(self, item: XmlObject, size: tuple[int, int], xml: Path) -> tuple[float, ...] | None:
-        if item.name not in self.classes:
-            if not self.ignore_unknown:
-                hint = suggestion(item.name, self.classes)
-                line = item.lines.get("name", item.line)
-                self.problems.append(error(f"class {item.name!r} is not in classes: {hint}", xml, line))
-            return None
+        """The box of an object that can be used; its label and mark are noted with it."""
+        name = item.name
+        if name not in self.classes:
+            if self.ignore_unknown:
+                is_first = name not in self.passed_over.counts  # a line costs a second look at the file
+                self.passed_over.add(name, f"{xml}:{item.line}" if is_first else "")
+                return None
+            hint = suggestion(name, self.classes)
+            text = f"class {name!r} is not in classes: {hint}"
+            return self._refuse(text, xml, item.line_of("name"))
         try:
-            box = item.box()
+            box, is_difficult = item.box(), item.is_difficult()
         except ValueError as problem:
-            self.problems.append(error(f"object {item.name!r} {problem}.", xml, item.line))
-            return None
+            return self._refuse(f"object {name!r} {problem}.", xml, item.line)
+        self.largest = max(self.largest, *box)
         finding = _finding(box, size, self.one_based)
         if finding:
             make, text = finding
             sides = ", ".join(f"{value:g}" for value in box)
-            self.problems.append(
-                make(f"{item.name} box ({sides}) {text}.", xml, item.lines.get("xmin", item.line))
-            )
+            text, line = f"{name} box ({sides}) {text}.", item.line_of("xmin")
             if make is error:
-                return None
+                return self._refuse(text, xml, line)
+            self.problems.append(make(text, xml, line))
+        self.labels.append(self.classes.index(name))
+        self.difficult.append(is_difficult)
         return tuple(float(int(value) - 1) for value in box) if self.one_based else box
+
+    def _refuse(self, text: str, xml: Path, line: int) -> None:
+        self.problems.append(error(text, xml, line))
+        self.lost.objects.add("that cannot be used", f"{xml}:{line}")
+
+    def findings(self, source: str) -> list[Problem]:
+        """What can only be said once everything is read."""
+        used = {self.classes[label] for label in self.labels}
+        problems = unmatched_names(self.classes, used, self.passed_over, source)
+        for name, count in self.passed_over.counts.items():
+            example = self.passed_over.examples[name]
+            self.lost.objects.add(f"of the class {name}, which is not wanted", example, count)
+        if 0 < self.largest <= 1:
+            text = "has boxes that all lie between 0 and 1: fractions of the image are not "
+            problems.append(error(f"{text}read, multiply them by its width and height.", source))
+        return problems
 
     def table(self) -> AnnotationTable:
         boxes = np.array(self.boxes, np.float64).reshape(-1, 4)
@@ -187,29 +241,36 @@ class _FolderReader:
         )
 
 
-def _image_ids(folder: Path, set_name: str) -> list[str]:
+def _image_ids(folder: Path, set_name: str) -> tuple[list[str], list[Problem]]:
     path = folder / "ImageSets" / "Main" / f"{set_name}.txt"
     if not path.is_file():
         known = [candidate.stem for candidate in path.parent.glob("*.txt")]
         raise DataError(f"image set {path} does not exist: {suggestion(set_name, known)}")
-    # Class-wise lists of VOC have a second column; the identifier is the first one.
-    ids = [line.split()[0] for line in path.read_text("utf-8").splitlines() if line.strip()]
-    if not ids:
+    lines = read_list(path, "image set")
+    if not lines:
         raise DataError(f"image set {path} is empty.")
-    return ids
+    # A line is a name, spaces and all. Class-wise lists of VOC have a second column: every line of them.
+    words = [line.rsplit(maxsplit=1) for line in lines]
+    if all(len(pair) == 2 and pair[1] in PRESENCE for pair in words):
+        annotations = folder / "Annotations"
+        if not any((annotations / f"{line}.xml").is_file() for line in lines[:3]):
+            lines = [pair[0] for pair in words]
+    raise_errors(unusable(lines, path), str(path))
+    return portable(lines, folder / "JPEGImages", path)
 
 
-def _files_by_stem(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        return {}
-    return {path.stem: path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES}
+def _files_by_stem(folder: Path) -> dict[str, list[Path]]:
+    files: dict[str, list[Path]] = {}
+    if folder.is_dir():
+        for path in sorted(folder.iterdir()):
+            if path.suffix.lower() in IMAGE_SUFFIXES:
+                files.setdefault(path.stem, []).append(path)
+    return files
 
 
 def _finding(
     box: tuple[float, ...], size: tuple[int, int], one_based: bool
 ) -> tuple[Callable[..., Problem], str] | None:
-    if not all(math.isfinite(value) for value in box):
-        return error, "is not finite"
     shift = 1 if one_based else 0
     x1, y1, x2, y2 = (value - shift for value in box)
     height, width = size

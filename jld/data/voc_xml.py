@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from xml.parsers import expat
+from xml.etree import ElementTree
 
+from jld.data import values
+from jld.data.xml_files import XmlFile
 from jld.errors import DataError
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
@@ -13,117 +15,102 @@ SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 @dataclass
 class XmlObject:
-    """One `<object>`; values stay text until they are needed, each with its line."""
+    """One box of an `<object>`; values stay text until they are needed."""
 
-    line: int
-    values: dict[str, str] = field(default_factory=dict)
-    lines: dict[str, int] = field(default_factory=dict)
+    file: XmlFile
+    element: ElementTree.Element
+    bndbox: ElementTree.Element | None
 
     @property
     def name(self) -> str:
         """Class name, empty where the file has none."""
-        return self.values.get("name", "")
+        return (self.element.findtext("name") or "").strip()
 
     @property
+    def line(self) -> int:
+        """Line of the object in its file."""
+        return self.file.line(self.element)
+
+    def line_of(self, tag: str) -> int:
+        """Line of one of its values, or of the object where it has none of this tag."""
+        found = self.element.find(tag)
+        if found is None and self.bndbox is not None:
+            found = self.bndbox.find(tag)
+        return self.line if found is None else self.file.line(found)
+
     def is_difficult(self) -> bool:
-        """Whether the object is marked as difficult."""
-        return self.values.get("difficult", "0") not in ("", "0")
+        """Whether the object is marked as difficult.
+
+        Raises:
+            ValueError: the mark is neither yes nor no.
+        """
+        try:
+            return values.flag(self.element.findtext("difficult"))
+        except ValueError as problem:
+            raise ValueError(f"has a difficult that {problem}") from None
 
     def box(self) -> tuple[float, float, float, float]:
         """xmin, ymin, xmax, ymax as they stand in the file.
 
         Raises:
-            ValueError: a side is missing or no number; the text says which.
+            ValueError: a side is missing or no finite number; the text says which.
         """
+        if self.bndbox is None:
+            raise ValueError("has no bndbox")
         numbers = []
         for side in SIDES:
-            text = self.values.get(side)
+            text = self.bndbox.findtext(side)
             if text is None:
                 raise ValueError(f"has no {side}")
             try:
-                numbers.append(float(text))
-            except ValueError:
-                raise ValueError(f"has the {side} {text!r}, which is no number") from None
+                numbers.append(values.number(text))
+            except ValueError as problem:
+                raise ValueError(
+                    f"has the {side} {text!r}, which {str(problem).split('which ')[-1]}"
+                ) from None
         return tuple(numbers)
 
 
 @dataclass
 class XmlAnnotation:
-    """Objects of one file and the image size where it is given."""
+    """Objects of one file and the image size where it is given; `odd_size` is a size that cannot be."""
 
     objects: list[XmlObject]
     height: int | None
     width: int | None
-
-
-OBJECT_TAGS = {
-    "annotation/object/name": "name",
-    "annotation/object/difficult": "difficult",
-    **{f"annotation/object/bndbox/{side}": side for side in SIDES},
-}
-SIZE_TAGS = {"annotation/size/width": "width", "annotation/size/height": "height"}
-
-
-class _Reader:
-    """Handlers for one expat parser: keeps the path of open tags and the text of the innermost one."""
-
-    def __init__(self, parser: expat.XMLParserType):
-        self.parser = parser
-        self.path: list[str] = []
-        self.text: list[str] = []
-        self.objects: list[XmlObject] = []
-        self.size: dict[str, str] = {}
-        parser.StartElementHandler = self.start
-        parser.EndElementHandler = self.end
-        parser.CharacterDataHandler = self.text_append
-
-    def text_append(self, text: str) -> None:
-        self.text.append(text)
-
-    def start(self, tag: str, _attributes: dict[str, str]) -> None:
-        self.path.append(tag)
-        self.text.clear()
-        if self.path == ["annotation", "object"]:
-            self.objects.append(XmlObject(self.parser.CurrentLineNumber))
-
-    def end(self, _tag: str) -> None:
-        path = "/".join(self.path)
-        value = "".join(self.text).strip()
-        if path in OBJECT_TAGS:
-            key = OBJECT_TAGS[path]
-            self.objects[-1].values[key] = value
-            self.objects[-1].lines[key] = self.parser.CurrentLineNumber
-        elif path in SIZE_TAGS:
-            self.size[SIZE_TAGS[path]] = value
-        self.text.clear()
-        self.path.pop()
+    odd_size: str = ""
 
 
 def read_voc_xml(path: str | Path) -> XmlAnnotation:
-    """Parses one annotation file.
+    """Parses one annotation file; an `<object>` with several boxes is several objects.
 
     Raises:
-        DataError: the file is missing or malformed; the message holds file and line.
+        DataError: the file is missing, malformed or no annotation of VOC; the message holds file and line.
+    """
+    file = XmlFile(path)
+    root, objects = file.root, []
+    for element in root.findall("object"):
+        if len(element.findall("name")) > 1:
+            raise DataError(f"{path}:{file.line(element)}: an object that has two names.")
+        objects += [XmlObject(file, element, bndbox) for bndbox in element.findall("bndbox") or [None]]
+    if root.tag != "annotation" or (not objects and root.find(".//object") is not None):
+        where = f"below <{root.tag}>" if root.tag != "annotation" else "further down"
+        raise DataError(
+            f"{path}: no annotation of VOC, which has <object> right below <annotation>; here it is {where}."
+        )
+    texts = [(root.findtext(f"size/{name}") or "").strip() for name in ("height", "width")]
+    height, width = map(_size, texts)
+    odd = [text for text, size in zip(texts, (height, width), strict=True) if size == 0 and text]
+    return XmlAnnotation(objects, height or None, width or None, odd[0] if odd else "")
+
+
+def _size(text: str) -> int | None:
+    """Whole px; None where the file does not know them (nothing or 0), 0 where they cannot be.
+
+    The image header then says them.
     """
     try:
-        content = Path(path).read_bytes()
-    except OSError as problem:
-        raise DataError(f"{path}: annotation file cannot be read, {problem.strerror}.") from None
-    parser = expat.ParserCreate()
-    reader = _Reader(parser)
-    try:
-        parser.Parse(content, True)
-    except expat.ExpatError as problem:
-        reason = expat.errors.messages[problem.code]
-        raise DataError(f"{path}:{problem.lineno}: malformed xml, {reason}.") from None
-    height, width = (_size(reader.size.get(key)) for key in ("height", "width"))
-    return XmlAnnotation(reader.objects, height, width)
-
-
-def _size(text: str | None) -> int | None:
-    # Some exporters write 0 where they do not know the size; the image header then says it.
-    try:
-        number = int(float(text or 0))
+        size = values.number(text or "0")
     except ValueError:
-        return None
-    return number if number > 0 else None
+        return 0
+    return (int(size) or None) if 0 <= size <= values.LARGEST_SIDE else 0

@@ -1,45 +1,65 @@
-"""What teacher, student and terms must share, checked before training starts."""
+"""What student, teachers, terms and regions must share, checked in one place before training starts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from jld.distill.terms.base import Term, shape_problems
 from jld.errors import ConfigError
+from jld.models.interface import Interface
+
+CLASSES_SHOWN = 6
 
 
-def describe_detector(detector: Any) -> dict[str, Any]:
+def describe_interface(interface: Interface) -> dict[str, str]:
     """{property: value} of what distillation cares about, for the table printed before training."""
-    head = detector.bbox_head
-    return {
-        "head": type(head).__name__,
-        "classes": head.num_classes,
-        "strides": tuple(head.priors.strides),
-        "priors per cell": head.priors.num_per_cell,
-        **{key: "x".join(map(str, shape)) for key, shape in head.prediction_shapes().items()},
+    normalisation = interface.normalisation
+    rows = {
+        "classes": _classes_text(interface),
+        "strides": str(interface.strides),
+        "channels": str(interface.channels),
+        "input": "-" if normalisation is None else normalisation.describe(),
     }
+    for name, stage in interface.stages.items():
+        rows[f"{name} head"] = stage.head
+        rows |= {f"{name} {key}": str(value) for key, value in stage.places.items() if key != "strides"}
+        rows |= {f"{name} {key}": "x".join(map(str, shape)) or "1" for key, shape in stage.shapes.items()}
+    return rows
+
+
+def table_of(columns: Mapping[str, Interface]) -> str:
+    """A table with a column per detector and a row per property."""
+    described = {name: describe_interface(interface) for name, interface in columns.items()}
+    keys = list(dict.fromkeys(key for column in described.values() for key in column))
+    rows = [("", *described)]
+    rows += [(key, *(column.get(key, "-") for column in described.values())) for key in keys]
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 def check_compatible(
-    student: Any, teachers: Mapping[str, Any], lessons: Sequence[tuple[Term, str]], regions: Mapping[str, Any]
+    student: Interface,
+    teachers: Mapping[str, Interface],
+    lessons: Iterable[tuple[Term, str]],
+    regions: Mapping[str, Callable],
 ) -> None:
     """Refuses combinations that cannot be distilled.
 
-    Terms that compare predictions need the same priors; terms on features need some stride that both
-    have.
+    Terms that compare predictions need the same places and the same classes by name (the teacher puts a
+    permutation in order); terms on features need some stride that both have; regions boxes of their kind.
 
     Args:
-        student: detector whose head offers `prediction_shapes()`, the trailing shape per prior of every key
-            it predicts.
-        teachers: {name: detector}.
+        teachers: {name: interface}.
         lessons: (term, name of its teacher).
-        regions: {name: region object}; one that reads predictions names them in `requires`.
+        regions: {name: region object}; one that reads predictions names them in `requires`, one that reads
+            boxes their numbers in `num_sides`.
     Raises:
-        ConfigError: all problems at once: other strides or priors, a prediction that a term needs is missing,
-            or its shape differs (classes, sides, bins).
+        ConfigError: all problems at once.
     """
-    refused = []
+    refused, lessons = [], list(lessons)
     for name, teacher in teachers.items():
         terms = [term for term, of in lessons if of == name]
         problems = _problems(student, teacher, terms, regions)
@@ -50,26 +70,75 @@ def check_compatible(
         raise ConfigError("\n".join(refused))
 
 
-def _problems(student: Any, teacher: Any, terms: Sequence[Term], regions: Mapping[str, Any]) -> list[str]:
-    mine, yours = describe_detector(student), describe_detector(teacher)
-    problems = []
-    readers = {
-        name: regions[name] for term in terms for name in term.regions if hasattr(regions[name], "requires")
-    }
-    if readers or any(term.requires for term in terms):
-        problems += [
-            f"{name} differ: student {mine[name]}, teacher {yours[name]}"
-            for name in ("strides", "priors per cell")
-            if mine[name] != yours[name]
-        ]
-    if any(term.reads_features for term in terms) and not set(mine["strides"]) & set(yours["strides"]):
+def _problems(
+    student: Interface, teacher: Interface, terms: Sequence[Term], regions: Mapping[str, Any]
+) -> list[str]:
+    problems = [text for term in terms for text in _stage_problems(term, student, teacher)]
+    if problems:
+        return problems
+    for term in terms:
+        used = {name: regions[name] for name in term.regions}
+        problems += _region_problems(student, term, used)
+        readers = [region for region in used.values() if hasattr(region, "requires")]
+        if readers or term.requires:
+            problems += _place_problems(student, teacher, term)
+        if any("cls_logits" in reader.requires for reader in (term, *readers)):
+            problems += _class_problems(student, teacher)
+        for region in readers:
+            for key in region.requires:
+                problems += shape_problems(region, key, student, teacher)
+    if any(term.reads_features for term in terms) and not set(student.strides) & set(teacher.strides):
         problems.append(
-            f"no stride is shared: student {mine['strides']}, teacher {yours['strides']}; a term on features "
+            f"no stride is shared: student {student.strides}, teacher {teacher.strides}; a term on features "
             "compares maps of equal stride"
         )
-    for region in readers.values():
-        for key in region.requires:
-            problems += shape_problems(region, key, student, teacher)
-    for term in terms:
-        problems += term.bind(student, teacher)
-    return problems
+    return problems + [text for term in terms for text in term.check(student, teacher)]
+
+
+def _stage_problems(term: Term, student: Interface, teacher: Interface) -> list[str]:
+    sides = {"student": student, "teacher": teacher}
+    return [
+        f"{term.name}: the {side} has no stage {term.stage!r}, only {', '.join(interface.stages)}"
+        for side, interface in sides.items()
+        if term.stage is not None and term.stage not in interface.stages
+    ]
+
+
+def _place_problems(student: Interface, teacher: Interface, term: Term) -> list[str]:
+    own, given = (side.stage(term.stage).places for side in (student, teacher))
+    return [
+        f"{name} differ: student {own.get(name, '-')}, teacher {given.get(name, '-')}"
+        for name in dict.fromkeys((*own, *given))
+        if own.get(name) != given.get(name)
+    ]
+
+
+def _class_problems(student: Interface, teacher: Interface) -> list[str]:
+    own, given = student.classes, teacher.classes
+    if not own or not given or sorted(own) == sorted(given):
+        return []  # without names the shapes are all there is to compare
+    return [
+        f"classes differ: student {_classes_text(student)}, teacher {_classes_text(teacher)}; missing at the "
+        f"teacher: {', '.join(name for name in own if name not in given) or 'none'}, unknown to the student: "
+        f"{', '.join(name for name in given if name not in own) or 'none'}"
+    ]
+
+
+def _region_problems(student: Interface, term: Term, regions: Mapping[str, Any]) -> list[str]:
+    found = student.stage(term.stage).boxes.num_sides
+    kinds = {4: "upright", 5: "rotated"}
+    return [
+        f"{term.name}: the region {name!r} reads {kinds[region.num_sides]} boxes, but the student's are "
+        f"described by {found} numbers: use a region for {kinds.get(found, 'such')} boxes, "
+        f"{'such as rotated_ld' if found == 5 else 'such as vlr'}, or main"
+        for name, region in regions.items()
+        if getattr(region, "num_sides", found) != found
+    ]
+
+
+def _classes_text(interface: Interface) -> str:
+    names = interface.classes
+    if not names:
+        return str(interface.num_classes)
+    more = f", ... {len(names)} in all" if len(names) > CLASSES_SHOWN else ""
+    return f"({', '.join(names[:CLASSES_SHOWN])}{more})"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from jld.config.schema import LESSON_KEYS
-from jld.distill.compatibility import check_compatible, describe_detector
+from jld.distill.compatibility import check_compatible, table_of
 from jld.distill.context import StepContext
 from jld.distill.schedule import TermSchedule
-from jld.distill.teachers import InputStatistics
+from jld.distill.step import Step
+from jld.distill.teachers import Teacher
 from jld.distill.terms.base import Term
 from jld.errors import ConfigError, suggestion
+from jld.models import Detector, Trace
 from jld.ops.precision import FLOAT32, convolutions_in
 from jld.registry import REGIONS, build
 from jld.toolchain import jittor as jt
@@ -35,6 +37,12 @@ class Lesson:
     teacher: str = DEFAULT_TEACHER
     schedule: TermSchedule = field(default_factory=TermSchedule)
 
+    def describe(self, several: bool) -> str:
+        """The term in one line, with its teacher where there are several, and its schedule."""
+        of = f" from {self.teacher}" if several else ""
+        when = self.schedule.describe()
+        return self.term.describe() + of + (f" with {when}" if when else "")
+
 
 class Distiller:
     """Computes the distillation losses of a step; without it a model is the plain student, bit for bit.
@@ -43,23 +51,17 @@ class Distiller:
         teachers: {name: TEACHERS object}.
         lessons: terms with weight above 0, each with its teacher and schedule.
         regions: {name: region object} the terms refer to.
-        student_statistics: how the training images are normalised, for teachers trained otherwise.
     Raises:
         ConfigError: two terms share a name, a term names an unknown region or teacher, a teacher teaches
             nothing.
     """
 
     def __init__(
-        self,
-        teachers: Mapping[str, Any],
-        lessons: Sequence[Lesson],
-        regions: Mapping[str, Any],
-        student_statistics: InputStatistics | None = None,
+        self, teachers: Mapping[str, Teacher], lessons: Sequence[Lesson], regions: Mapping[str, Callable]
     ):
         self.teachers = dict(teachers)
         self.lessons = list(lessons)
         self.regions = dict(regions)
-        self.student_statistics = student_statistics
         self._last: dict[str, Any] = {}
         self._check_names()
 
@@ -69,103 +71,109 @@ class Distiller:
         return [lesson.term for lesson in self.lessons]
 
     @property
-    def teacher(self) -> Any:
+    def teacher(self) -> Teacher:
         """The first teacher."""
         return next(iter(self.teachers.values()))
 
-    def __call__(self, trace, assignment, targets, images, step: int = 0) -> dict[str, Any]:
-        """{term name: weighted scalar Var} of one step.
+    def bind(self, student: Detector) -> None:
+        """Fits teachers and terms to a student.
 
-        Args:
-            trace, assignment, targets: of the student on this batch.
-            images: [N, 3, H, W] as the student saw them.
-            step: finished steps, for schedules. Terms that do not act in it are 0, and a teacher none of
-                whose terms acts is not run.
+        Raises:
+            ConfigError: they cannot be combined; nothing is made then.
         """
-        factors = {lesson.term.name: lesson.schedule.factor(step) for lesson in self.lessons}
-        contexts = self._contexts(trace, assignment, targets, images, factors)
-        losses, self._last = {}, {}
+        for teacher in self.teachers.values():
+            teacher.bind(student)
+        interfaces = {name: teacher.interface for name, teacher in self.teachers.items()}
+        own = student.interface
+        check_compatible(
+            own, interfaces, [(lesson.term, lesson.teacher) for lesson in self.lessons], self.regions
+        )
         for lesson in self.lessons:
-            name = lesson.term.name
-            if not factors[name]:
-                losses[name] = jt.zeros(1)
-                continue
-            # Half precision is for the networks: terms compare what the rounding would blur.
-            with convolutions_in(FLOAT32):
-                raw = lesson.term(contexts[lesson.teacher])
-            losses[name] = lesson.term.weight * raw
-            self._last[f"raw/{name}"] = raw
-            if lesson.schedule.describe():
-                factor = jt.array([factors[name]])
-                losses[name] = factor * losses[name]
-                self._last[f"factor/{name}"] = factor
-        for teacher, context in contexts.items():
-            self._last |= self._region_sizes(context, teacher)
+            lesson.term.bind(own, interfaces[lesson.teacher])
+            if lesson.term.hidden_depth is not None:
+                for side in (student, self.teachers[lesson.teacher]):
+                    side.keep_hidden(lesson.term.stage, lesson.term.hidden_depth)
+
+    def check_length(self, total_steps: int) -> None:
+        """Stops when a term's schedule leaves it nothing to do in a training of this many steps.
+
+        Raises:
+            ConfigError: see above.
+        """
+        for lesson in self.lessons:
+            if lesson.schedule.start >= total_steps:
+                raise ConfigError(
+                    f"{lesson.term.name} starts at step {lesson.schedule.start}, but the training has only "
+                    f"{total_steps} steps: lower its schedule.start, or leave the term out."
+                )
+
+    def __call__(self, step: Step) -> dict[str, jt.Var]:
+        """{name: scalar Var}: the weighted terms of one step, and the losses of teachers that learn.
+
+        Terms that do not act in the step are 0, and a teacher none of whose terms acts is not run, unless it
+        learns itself.
+        """
+        factors = {lesson.term.name: lesson.schedule.factor(step.iteration) for lesson in self.lessons}
+        traces = {name: self.teachers[name](step) for name in self._needed_teachers(factors)}
+        losses = self._teachers_losses(traces, step)
+        contexts = _Contexts(step, traces, self.regions)
+        self._last = {}
+        for lesson in self.lessons:
+            losses[lesson.term.name] = self._loss(lesson, factors[lesson.term.name], contexts)
+        self._last |= contexts.region_sizes(several=len(self.teachers) > 1)
         return losses
 
-    def _contexts(self, trace, assignment, targets, images, factors: Mapping[str, float]) -> dict[str, Any]:
-        """{teacher: StepContext} of the teachers some term needs in this step."""
-        needed = {lesson.teacher for lesson in self.lessons if factors[lesson.term.name]}
-        shared: dict[Any, Any] = {}
-        contexts = {}
-        for name, teacher in self.teachers.items():
-            if name in needed:
-                contexts[name] = StepContext(
-                    trace,
-                    teacher(images, trace, targets.img_shapes, self.student_statistics),
-                    assignment,
-                    targets,
-                    self.regions,
-                    shared=shared,
-                )
-        return contexts
+    def _needed_teachers(self, factors: Mapping[str, float]) -> list[str]:
+        acting = {
+            lesson.teacher
+            for lesson in self.lessons
+            if factors[lesson.term.name] or lesson.term.off != "skip"
+        }
+        return [name for name, teacher in self.teachers.items() if name in acting or teacher.modules()]
 
-    def _region_sizes(self, context: StepContext, teacher: str) -> dict[str, Any]:
-        """{"region/name": number of priors}; a region that depends on one of several teachers says which."""
-        sizes = {}
-        for name, weights in context.computed_regions().items():
-            of = f"@{teacher}" if len(self.teachers) > 1 and context.depends_on_teacher(name) else ""
-            sizes[f"region/{name}{of}"] = (weights > 0).sum()
-        return sizes
+    def _teachers_losses(self, traces: Mapping[str, Trace], step: Step) -> dict[str, jt.Var]:
+        losses = {}
+        for name, trace in traces.items():
+            suffix = "tea" if name == DEFAULT_TEACHER else name
+            own = self.teachers[name].losses(trace, step.targets)
+            losses |= {f"{key}.{suffix}": value for key, value in own.items()}
+        return losses
+
+    def _loss(self, lesson: Lesson, factor: float, contexts: _Contexts) -> jt.Var:
+        term = lesson.term
+        if not factor and term.off == "skip":
+            return jt.zeros(1)
+        context = contexts.of(lesson.teacher, term.stage, detached=not factor)
+        # Half precision is for the networks: terms compare what the rounding would blur.
+        with convolutions_in(FLOAT32):
+            raw = term(context)
+        self._last[f"raw/{term.name}"] = raw
+        if not factor or not lesson.schedule.describe():
+            return term.weight * raw
+        self._last[f"factor/{term.name}"] = jt.array([factor])
+        return self._last[f"factor/{term.name}"] * (term.weight * raw)
 
     def log_values(self) -> dict[str, Any]:
         """{name: scalar Var} of the last step: raw terms, factors of scheduled ones, sizes of regions."""
         return self._last
 
-    def parameters(self) -> list:
-        """Parameters of the terms' adapters."""
-        return [parameter for term in self.terms for parameter in term.parameters()]
+    def modules(self) -> dict[str, jt.Module]:
+        """{"<term or teacher>.<module>": module}: what is trained with the student and saved with the run."""
+        parts = {term.name: term.modules() for term in self.terms}
+        parts |= {name: teacher.modules() for name, teacher in self.teachers.items()}
+        return {
+            f"{part}.{name}": module for part, modules in parts.items() for name, module in modules.items()
+        }
 
-    def check(self, student) -> None:
-        """Raises ConfigError when the teachers and the student cannot be combined."""
-        check_compatible(
-            student,
-            {name: teacher.detector for name, teacher in self.teachers.items()},
-            [(lesson.term, lesson.teacher) for lesson in self.lessons],
-            self.regions,
-        )
-
-    def describe(self, student) -> str:
+    def describe(self, student: Detector) -> str:
         """A table of teachers, student and terms, printed before training."""
-        columns = {"student": describe_detector(student)}
-        columns |= {name: describe_detector(each.detector) for name, each in self.teachers.items()}
-        keys = list(dict.fromkeys(key for column in columns.values() for key in column))
-        rows = [("", *columns)]
-        rows += [(key, *(str(column.get(key, "-")) for column in columns.values())) for key in keys]
-        widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
-        return "\n".join([*lines, *map(self._describe_lesson, self.lessons)])
-
-    def _describe_lesson(self, lesson: Lesson) -> str:
-        of = f" from {lesson.teacher}" if len(self.teachers) > 1 else ""
-        when = lesson.schedule.describe()
-        return lesson.term.describe() + of + (f" with {when}" if when else "")
+        columns = {"student": student.interface}
+        columns |= {name: teacher.interface for name, teacher in self.teachers.items()}
+        lessons = [lesson.describe(several=len(self.teachers) > 1) for lesson in self.lessons]
+        return "\n".join([table_of(columns), *lessons])
 
     def _check_names(self) -> None:
-        names = [term.name for term in self.terms]
+        names = [*(term.name for term in self.terms), *self.teachers]
         for name in names:
             if names.count(name) > 1:
                 raise ConfigError(
@@ -190,8 +198,40 @@ class Distiller:
                 )
 
 
-def build_distiller(distill: Mapping[str, Any] | None, student, *, statistics: InputStatistics | None = None):
-    """The Distiller of a config's `distill` section, or None where nothing would be distilled.
+class _Contexts:
+    """The contexts of one step, one per teacher and stage; what no teacher decides is shared between them."""
+
+    def __init__(self, step: Step, traces: Mapping[str, Trace], regions: Mapping[str, Callable]):
+        self.step, self.traces, self.regions = step, traces, regions
+        self._made: dict[tuple, StepContext] = {}
+        self._shared: dict[tuple, dict] = {}
+        self._detached: Step | None = None
+
+    def of(self, teacher: str, stage: str | None, *, detached: bool) -> StepContext:
+        """The context of a teacher and a stage; `detached` keeps gradients from the student."""
+        key = (teacher, stage, detached)
+        if key not in self._made:
+            step = self.step
+            if detached:
+                step = self._detached = self._detached or self.step.detached()
+            shared = self._shared.setdefault((stage, detached), {})
+            self._made[key] = StepContext(
+                step, self.traces[teacher], self.regions, stage=stage, shared=shared
+            )
+        return self._made[key]
+
+    def region_sizes(self, *, several: bool) -> dict[str, jt.Var]:
+        """{"region/name": number of places}; a region that depends on one of several teachers says which."""
+        sizes = {}
+        for (teacher, _, _), context in self._made.items():
+            for name, weights in context.computed_regions().items():
+                of = f"@{teacher}" if several and context.depends_on_teacher(name) else ""
+                sizes[f"region/{name}{of}"] = (weights > 0).sum()
+        return sizes
+
+
+def build_distiller(distill: Mapping[str, Any] | None, student: Detector) -> Distiller | None:
+    """The Distiller of a config's `distill` section, fitted to a student; None without a section.
 
     Args:
         distill: dict(teacher=dict(config, checkpoint, ...), terms=[dict(type=..., ...)],
@@ -199,10 +239,11 @@ def build_distiller(distill: Mapping[str, Any] | None, student, *, statistics: I
             then each term names its own (`teacher="name"`). A term's `schedule` says when it acts, see
             `TermSchedule`. Terms of weight 0 are dropped, with their cost. `regions` redefines a region for
             this run, such as dict(vlr=dict(type="ValuableLocalizationRegion", gate="diou")).
-        student: the detector to be trained; checked against the teachers.
-        statistics: how the training images are normalised.
+        student: the detector to be trained, whose `normalisation` and `classes` are compared with the
+            teachers'.
     Raises:
-        ConfigError: unknown region, weighting, reduction, or a teacher and the student do not fit.
+        ConfigError: nothing would be distilled; unknown region, weighting, reduction; or a teacher and the
+            student do not fit.
     """
     if distill is None:
         return None
@@ -213,14 +254,17 @@ def build_distiller(distill: Mapping[str, Any] | None, student, *, statistics: I
     ]
     lessons = [lesson for lesson in lessons if lesson.term.weight != 0]
     if not lessons:
-        return None
+        raise ConfigError(
+            "distill would distil nothing: it has no term with a weight above 0. Add one to distill.terms, "
+            "or write distill=None for the plain student."
+        )
     if not sections:
         raise ConfigError("distill has terms but no teacher: add teacher=dict(config=..., checkpoint=...).")
     needed = {lesson.teacher for lesson in lessons}
     teachers = {name: _build_teacher(section) for name, section in sections.items() if name in needed}
     regions = named_regions(distill.get("regions"), [lesson.term for lesson in lessons])
-    distiller = Distiller(teachers, lessons, regions, statistics)
-    distiller.check(student)
+    distiller = Distiller(teachers, lessons, regions)
+    distiller.bind(student)
     return distiller
 
 
@@ -245,14 +289,14 @@ def _build_lesson(section: Mapping[str, Any], path: str, teachers: Mapping[str, 
     return Lesson(term, teacher, TermSchedule.from_config(section.get("schedule")))
 
 
-def _build_teacher(section: Mapping[str, Any]) -> Any:
+def _build_teacher(section: Mapping[str, Any]) -> Teacher:
     section = {"type": "FrozenTeacher", **section}
     # The teacher's own config is full of typed sections that belong to it: it is handed over unbuilt.
     unbuilt = {"config": section.pop("config")} if "config" in section else {}
     return build(section, path="distill.teacher", **unbuilt)
 
 
-def named_regions(redefined: Mapping[str, Any] | None, terms: list) -> dict[str, Any]:
+def named_regions(redefined: Mapping[str, Any] | None, terms: Sequence[Any]) -> dict[str, Callable]:
     """{name: region} of every region the terms ask for, with the config's own definitions on top."""
     names = dict.fromkeys(
         name for term in terms for name in term.regions

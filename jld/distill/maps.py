@@ -1,54 +1,34 @@
-"""What terms on feature maps share: region weights per cell, adapters per level, the error inside a mask.
+"""What terms on feature maps share: region weights per cell, levels both networks have, errors inside a mask.
 
-The functions take maps and masks of any source (pyramid levels, RoI crops) and know no detector; `adapters`
-is told the widths.
+The functions take maps and masks of any source (pyramid levels, RoI crops) and know no detector.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from jld.losses.reduction import total
-from jld.models.layers import init_normal
-from jld.ops.conv2d import Conv2d
+from jld.losses.regression import squared_error
+from jld.models.interface import Interface
 from jld.toolchain import jittor as jt
 
 DIVISORS = ("values", "cells")
 
 
-def cell_weights(weights, priors, level: int):
+def cell_weights(weights: Any, places: Any, level: int) -> Any:
     """[N, H, W] of one level: the largest weight that any prior of the cell has in [N, P]."""
-    height, width = priors.level_sizes[level]
-    per_cell = weights[:, priors.level_slices[level]].reshape(-1, height, width, priors.num_per_cell)
-    return per_cell.max(3) if priors.num_per_cell > 1 else per_cell.squeeze(3)
+    height, width = places.level_sizes[level]
+    per_cell = weights[:, places.level_slices[level]].reshape(-1, height, width, places.num_per_cell)
+    return per_cell.max(3) if places.num_per_cell > 1 else per_cell.squeeze(3)
 
 
-def shared_levels(student: Any, teacher: Any) -> list[int]:
+def shared_levels(student: Interface, teacher: Interface) -> list[int]:
     """The student's levels whose stride the teacher's pyramid has too."""
-    given = teacher.bbox_head.priors.strides
-    return [level for level, stride in enumerate(student.bbox_head.priors.strides) if stride in given]
+    return [level for level, stride in enumerate(student.strides) if stride in teacher.strides]
 
 
-def conv_adapters(
-    levels: Iterable[int], student_channels: int, teacher_channels: int, kernel: int, std: float | None = None
-) -> dict[int, jt.Module]:
-    """{level: convolution from the student's to the teacher's width}, each with weights of its own.
-
-    Args:
-        kernel: odd.
-        std: spread of the initial weights, bias 0; None: the layer's usual initial values.
-    """
-    adapters = {
-        level: Conv2d(student_channels, teacher_channels, kernel, padding=kernel // 2) for level in levels
-    }
-    if std is not None:
-        for conv in adapters.values():
-            init_normal(conv, std)
-    return adapters
-
-
-def masked_squared_error(student_map, teacher_map, mask, divisor: str = "values"):
+def masked_squared_error(student_map: Any, teacher_map: Any, mask: Any, divisor: str = "values") -> Any:
     """Half of the mean squared difference inside a mask: sum M (S - T)^2 / max(1, 2 C sum M).
 
     Args:
@@ -59,10 +39,40 @@ def masked_squared_error(student_map, teacher_map, mask, divisor: str = "values"
         Scalar Var; 0 where the mask is empty.
     Source: arXiv:1906.03609 (cells); ggjy/DeFeat.pytorch (values).
     """
-    difference = student_map - teacher_map.stop_grad()
-    error = total((difference * difference).sum(1) * mask)
+    error = total(squared_error(student_map, teacher_map.detach()).sum(1) * mask)
     channels = student_map.shape[1] if divisor == "values" else 1
     return error / (2.0 * channels * mask.sum()).maximum(1.0)
+
+
+def channel_statistics(maps: Any) -> tuple[Any, Any]:
+    """Mean and deviation (divisor n - 1) of every channel of [N, D, H, W] over n = N H W values, both [D].
+
+    The deviation has a floor of 1e-6 with slope 0: a constant channel has no direction to learn, and the root's
+    slope at 0 is infinite. A map of one cell and one image has n = 1 and counts as constant.
+    """
+    count = maps.shape[0] * maps.shape[2] * maps.shape[3]
+    mean = total(maps, (0, 2, 3)) / count
+    spread = squared_error(maps, mean.broadcast(maps, [0, 2, 3]))
+    return mean, jt.sqrt((total(spread, (0, 2, 3)) / max(count - 1, 1)).maximum(1e-12))
+
+
+def standardised(maps: Any) -> Any:
+    """[N, D, H, W] with mean 0 and deviation 1 (divisor n - 1, plus 1e-6) in every channel, over the batch."""
+    mean, deviation = channel_statistics(maps)
+    return (maps - mean.broadcast(maps, [0, 2, 3])) / (deviation + 1e-6).broadcast(maps, [0, 2, 3])
+
+
+def spatial_attention(features: Any, temperature: float) -> Any:
+    """[N, H, W] H W softmax over the places of the mean magnitude over channels, of maps [N, D, H, W]."""
+    n, _, h, w = features.shape
+    energy = jt.abs(features).mean(1).reshape(n, h * w) / temperature
+    return (jt.nn.softmax(energy, dim=1) * (h * w)).reshape(n, h, w)
+
+
+def channel_attention(features: Any, temperature: float) -> Any:
+    """[N, D] D softmax over the channels of the mean magnitude over places, of maps [N, D, H, W]."""
+    energy = jt.abs(features).mean([2, 3]) / temperature
+    return jt.nn.softmax(energy, dim=1) * features.shape[1]
 
 
 def mean_of(values: Sequence[Any]) -> Any:

@@ -5,46 +5,36 @@ An option of jld; the published methods need heads of one support.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-
-def bin_values(head: Any) -> np.ndarray:
-    """[S, B] the values over which a head's side distributions run.
-
-    Heads without `supports` count in strides: 0, 1, ..., B - 1 on every side.
-    """
-    supports = getattr(head, "supports", None)
-    if supports is not None:
-        return np.asarray(supports, np.float64)
-    sides, bins = head.prediction_shapes()["box_logits"]
-    return np.tile(np.arange(bins, dtype=np.float64), (sides, 1))
+from jld.models.boxes import DistanceBoxes
+from jld.models.interface import StageInterface
 
 
-def reference_shift(student_head: Any, teacher_head: Any) -> np.ndarray:
+def reference_shift(student: StageInterface, teacher: StageInterface) -> np.ndarray:
     """[4] what to add to the teacher's distances, in strides, to measure them from the student's points.
 
-    Heads place a cell's point at its corner or its centre (`center_offset`); distances are to the left, top,
+    Stages place a cell's point at its corner or its centre (`center_offset`); distances are to the left, top,
     right and bottom.
     """
-    mine, yours = (getattr(head.priors, "center_offset", 0.0) for head in (student_head, teacher_head))
-    return (mine - yours) * np.array([1.0, 1.0, -1.0, -1.0])
+    return (student.center_offset - teacher.center_offset) * np.array([1.0, 1.0, -1.0, -1.0])
 
 
-def projection(student_head: Any, teacher_head: Any) -> np.ndarray | None:
+def projection(student: StageInterface, teacher: StageInterface) -> np.ndarray | None:
     """The matrices that take the teacher's probabilities to the student's bins.
 
     The probability of a teacher's bin is split between the two student bins around its value, in proportion
     to their nearness: the expectation stays the same. What lies outside the student's range goes to its
     outermost bin.
 
+    Args:
+        student, teacher: stages whose boxes are `DistributionBoxes` of equally many numbers.
     Returns:
         float32 [S, B_teacher, B_student], rows adding up to 1; None where the bins agree already.
     """
-    own, given = bin_values(student_head), bin_values(teacher_head)
-    if len(own) == 4:  # rotated deltas are relative to anchors, not to points
-        given = given + reference_shift(student_head, teacher_head)[:, None]
+    own, given = (stage.boxes.supports.astype(np.float64) for stage in (student, teacher))
+    if isinstance(student.boxes.of, DistanceBoxes):  # deltas are relative to anchors, not to points
+        given = given + reference_shift(student, teacher)[:, None]
     if own.shape == given.shape and np.allclose(own, given, atol=1e-6):
         return None
     return np.stack([_split(*rows) for rows in zip(own, given, strict=True)]).astype(np.float32)

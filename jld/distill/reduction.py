@@ -8,27 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jld.assign.levels import level_of_priors
 from jld.errors import ConfigError, suggestion
 from jld.losses.reduction import total
 from jld.toolchain import jittor as jt
 
 
-def _sum(values, mask, priors):
+def _sum(values, mask, places):
     return total(values)
 
 
-def _per_image(values, mask, priors):
+def _per_image(values, mask, places):
     return total(values) / values.shape[0]
 
 
-def _mean(values, mask, priors):
+def _mean(values, mask, places):
     return total(values) / mask.sum().maximum(1.0)
 
 
-def _per_level_mean(values, mask, priors):
+def _per_level_mean(values, mask, places):
     # One pass over [N, P] per level would build five graphs; a [P, L] membership product builds one.
-    membership = level_membership(priors)  # [P, L]
+    membership = level_membership(places)  # [P, L]
     sums = jt.matmul(values.sum(0, keepdims=True), membership)  # [1, L]
     counts = jt.matmul(mask.sum(0, keepdims=True), membership)
     return (sums / counts.maximum(1.0)).sum()
@@ -42,13 +41,13 @@ REDUCTIONS: dict[str, Callable] = {
 }
 
 
-def reduce_over_region(values, mask, priors, reduction: str):
+def reduce_over_region(values, mask, places, reduction: str):
     """Scalar of per-prior values.
 
     Args:
         values: [N, P] weighted values, 0 outside the region.
         mask: [N, P] 1 inside the region.
-        priors: Priors, for the level boundaries.
+        places: Places, for the level of each.
         reduction: `sum` (grows with the batch: the released localization terms), `per_image` (sum divided by
             N: independent of the batch size), `mean` (divided by the number of priors in the region of the
             batch), `per_level_mean` (that per level, then added: the released classification term and both
@@ -56,7 +55,7 @@ def reduce_over_region(values, mask, priors, reduction: str):
     Returns:
         Scalar Var that carries gradient; 0 where the region is empty.
     """
-    return REDUCTIONS[reduction](values, mask, priors)
+    return REDUCTIONS[reduction](values, mask, places)
 
 
 def check_reduction(reduction: str) -> str:
@@ -70,7 +69,13 @@ def check_reduction(reduction: str) -> str:
     return reduction
 
 
-def level_membership(priors):
-    """[P, L] float32, 1 where prior p belongs to level l."""
-    levels = jt.arange(len(priors.level_slices)).unsqueeze(0)
-    return (level_of_priors(priors).unsqueeze(1) == levels).float32()
+def level_membership(places):
+    """[P, L] float32, 1 where place p, one that all images share, belongs to level l."""
+    return (places.levels.reshape(-1, 1) == jt.arange(places.num_levels).unsqueeze(0)).float32()
+
+
+def levels_with_positives(context):
+    """[1, P] 1 for the priors of every level that holds a positive of any image."""
+    membership = level_membership(context.places)  # [P, L]
+    counts = jt.matmul(context.assignment.positive_mask.sum(0, keepdims=True), membership)  # [1, L]
+    return jt.matmul((counts > 0).float32(), membership.transpose(1, 0))

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
-from jld.config.schema import TERM_SCHEDULE_KEYS
 from jld.errors import ConfigError, suggestion
+from jld.registry import TERM_SCHEDULES, build
 
-DECAYS = {
+Decay = Literal["constant", "linear", "cosine"]
+DECAYS: dict[Decay, Callable[[float], float]] = {
     "constant": lambda share: 1.0,
     "linear": lambda share: 1.0 - share,
     "cosine": lambda share: 0.5 * (1.0 + math.cos(math.pi * share)),
 }
 
 
+@TERM_SCHEDULES.register
 class TermSchedule:
     """A factor between 0 and 1 for every step of a training.
 
@@ -26,10 +28,14 @@ class TermSchedule:
         decay: what the factor does from the end of the warm-up to `stop`: `constant`, `linear` or `cosine`,
             the latter two down to 0.
     Raises:
-        ConfigError: unknown decay, a decay without an end, or no step between start and stop.
+        ConfigError: a negative number of steps, unknown decay, a decay without an end, or no step between
+            start and stop.
     """
 
-    def __init__(self, start: int = 0, stop: int | None = None, warmup: int = 0, decay: str = "constant"):
+    def __init__(self, start: int = 0, stop: int | None = None, warmup: int = 0, decay: Decay = "constant"):
+        for name, steps in (("start", start), ("warmup", warmup)):
+            if steps < 0:
+                raise ConfigError(f"a term's schedule has {name}={steps}: it must be at least 0.")
         if decay not in DECAYS:
             raise ConfigError(f"unknown decay {decay!r} of a term's schedule: {suggestion(decay, DECAYS)}")
         if stop is None and decay != "constant":
@@ -44,11 +50,7 @@ class TermSchedule:
     @classmethod
     def from_config(cls, section: Mapping[str, Any] | None) -> TermSchedule:
         """The schedule of a term's `schedule` section; None acts always and fully."""
-        known = [key.name for key in TERM_SCHEDULE_KEYS]
-        for key in section or ():
-            if key not in known:
-                raise ConfigError(f"a term's schedule has no key {key!r}: {suggestion(key, known)}")
-        return cls(**(section or {}))
+        return cls() if section is None else build({"type": cls.__name__, **section}, path="schedule")
 
     def factor(self, step: int) -> float:
         """Factor of the term's weight in the step (from 0); 0 where the term does not act."""

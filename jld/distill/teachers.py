@@ -1,44 +1,53 @@
-"""Teachers: what turns a batch into the trace the student should copy.
+"""Teachers: what turns a step into the trace the student should copy.
 
-A teacher is never part of the student's module tree, so it is in no parameter list and no checkpoint.
+A teacher is never part of the student's module tree, so it is in no parameter list of the student's and in no
+exported model. One that learns names its modules; they are trained and saved as `distill.<teacher>.<module>`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from jld.config import load_config
+from jld.data.classes import class_names_of
+from jld.distill.step import Step
 from jld.errors import ConfigError
-from jld.models import build_detector, load_weights
+from jld.models import Detector, build_detector, load_weights
+from jld.models.interface import Interface
+from jld.models.normalisation import renormalise
+from jld.models.targets import Targets
+from jld.models.trace import Trace
 from jld.registry import TEACHERS
 from jld.toolchain import jittor as jt
 
 
-@dataclass(frozen=True)
-class InputStatistics:
-    """How images were normalised: (pixel - mean) / std per channel.
+class Teacher(Protocol):
+    """What the distiller asks of a teacher.
 
     Attributes:
-        mean, std: three numbers, in the channel order of the tensor.
-        is_rgb: channel order of the tensor.
+        interface: what its traces look like; terms are checked against it. A teacher that reads the student's
+            own heads may know it only once it is bound.
     """
 
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    is_rgb: bool
+    @property
+    def interface(self) -> Interface: ...
 
-    @classmethod
-    def from_config(cls, config: Any) -> InputStatistics | None:
-        """The Normalize step of the first pipeline in `dataset`, or None when there is none."""
-        dataset = config.get("dataset") or {}
-        for split in ("train", "val", "test"):
-            for step in (dataset.get(split) or {}).get("transforms") or ():
-                if step.get("type") == "Normalize":
-                    is_rgb = bool(step.get("to_rgb", step.get("to_bgr", True)))
-                    return cls(tuple(map(float, step["mean"])), tuple(map(float, step["std"])), is_rgb)
-        return None
+    def bind(self, student: Detector) -> None:
+        """Prepares the teacher for a student; called once, before anything is checked."""
+
+    def __call__(self, step: Step) -> Trace:
+        """The trace of a step, with classes and places in the student's order."""
+
+    def keep_hidden(self, stage: str | None, depth: int) -> None:
+        """Asks for the maps of a stage's towers after `depth` layers in every trace, see `Detector`."""
+
+    def losses(self, trace: Trace, targets: Targets) -> dict[str, jt.Var]:
+        """{name: scalar} losses the teacher itself learns by; empty for one that does not learn."""
+
+    def modules(self) -> Mapping[str, jt.Module]:
+        """{name: module} whose parameters are trained and whose state is saved; empty likewise."""
 
 
 @TEACHERS.register
@@ -71,44 +80,49 @@ class FrozenTeacher:
         detector = build_detector(config, pretrained=checkpoint is None)
         if checkpoint is not None:
             load_weights(detector, checkpoint, what="teacher.checkpoint")
+        if not detector.classes:
+            names = class_names_of(config)
+            detector.classes = names if len(names) == detector.interface.num_classes else ()
         detector.eval()
         for parameter in detector.parameters():
             parameter.stop_grad()
         # Inside a tuple Jittor's module traversal does not find it, whoever holds the teacher.
         self._hidden = (detector,)
-        self._statistics = InputStatistics.from_config(config) if input_statistics == "own" else None
+        self._renormalises = input_statistics == "own"
+        self._class_order: list[int] | None = None
 
     @property
-    def detector(self) -> Any:
+    def detector(self) -> Detector:
         """The teacher's detector."""
         return self._hidden[0]
 
-    def __call__(
-        self, images, student_trace: Any, batch_shapes: Any, student_statistics: InputStatistics | None
-    ):
-        """The teacher's trace on the student's batch.
+    @property
+    def interface(self) -> Interface:
+        """See `Teacher`."""
+        return self.detector.interface
 
-        Args:
-            images: [N, 3, H, W] as the student sees them.
-            student_trace: unused here; label-guided teachers read it.
-            batch_shapes: [N, 2] numpy (h, w) of the unpadded images, so that padding stays zero.
-            student_statistics: how `images` were normalised, or None when unknown.
-        """
+    def bind(self, student: Detector) -> None:
+        """See `Teacher`; finds the order of the student's classes among the teacher's."""
+        own, given = student.interface.classes, self.interface.classes
+        is_permutation = own != given and sorted(own) == sorted(given) and len(set(own)) == len(own)
+        self._class_order = [given.index(name) for name in own] if is_permutation else None
+
+    def __call__(self, step: Step) -> Trace:
+        """See `Teacher`."""
+        given = step.student.normalisation if self._renormalises else None
         with jt.no_grad():
-            images = renormalise(images, batch_shapes, student_statistics, self._statistics)
-            return self.detector(images)
+            images = renormalise(step.images, step.targets.img_shapes, given, self.detector.normalisation)
+            trace = self.detector(images)
+        return trace if self._class_order is None else trace.reordered(self._class_order)
 
+    def keep_hidden(self, stage: str | None, depth: int) -> None:
+        """See `Teacher`."""
+        self.detector.keep_hidden(stage, depth)
 
-def renormalise(images, image_shapes, given: InputStatistics | None, wanted: InputStatistics | None):
-    """[N, 3, H, W] images normalised with `given` as if `wanted` had been used; padding stays zero."""
-    if given is None or wanted is None or given == wanted:
-        return images
-    mean, std = jt.array(given.mean).reshape(1, 3, 1, 1), jt.array(given.std).reshape(1, 3, 1, 1)
-    pixels = images * std + mean
-    if given.is_rgb != wanted.is_rgb:
-        pixels = pixels[:, [2, 1, 0]]
-    mean, std = jt.array(wanted.mean).reshape(1, 3, 1, 1), jt.array(wanted.std).reshape(1, 3, 1, 1)
-    shapes = jt.array(image_shapes).float32()  # [N, 2]
-    rows = jt.arange(images.shape[2]).reshape(1, 1, -1, 1) < shapes[:, 0].reshape(-1, 1, 1, 1)
-    columns = jt.arange(images.shape[3]).reshape(1, 1, 1, -1) < shapes[:, 1].reshape(-1, 1, 1, 1)
-    return (pixels - mean) / std * (rows.float32() * columns.float32())
+    def losses(self, trace: Trace, targets: Targets) -> dict[str, jt.Var]:
+        """None: see `Teacher`."""
+        return {}
+
+    def modules(self) -> Mapping[str, jt.Module]:
+        """None: see `Teacher`."""
+        return {}

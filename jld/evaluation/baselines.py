@@ -143,7 +143,7 @@ def baseline_lines(runs: Iterable[RunScores], pattern: str = "*") -> list[Baseli
     rows = {row_id: row for row_id, row in published_rows().items() if fnmatch.fnmatch(row_id, pattern)}
     if not rows:
         raise ConfigError(f"no published row fits {pattern!r}: {suggestion(pattern, published_rows())}")
-    of_row: dict[str | None, list[RunScores]] = {}
+    of_row: dict[str | None, list[RunScores | None]] = {}
     for run in runs:
         of_row.setdefault(run.row, []).append(run)
     lines = [BaselineLine(row, run) for row_id, row in rows.items() for run in of_row.get(row_id) or [None]]
@@ -212,7 +212,7 @@ def baselines_markdown(lines: Sequence[BaselineLine]) -> str:
         title = f"{row.dataset}, {row.split}, {row.protocol}" if row else "Runs that claim no published row"
         section = sections.setdefault(title, _Section())
         section.lines.append(line)
-        section.names |= dict.fromkeys(row.metrics if row else run.metrics)
+        section.names |= dict.fromkeys(row.metrics if row else run.metrics if run else ())
     parts = [
         "Percent: published alone, or published / measured with jld (difference). Rows without a run were "
         "not measured."

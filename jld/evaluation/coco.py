@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pycocotools.coco import COCO
@@ -35,6 +36,7 @@ class CocoEvaluator:
     """
 
     protocol = "COCO"
+    best_metric = "AP"
 
     def __init__(self, max_detections: int = 100):
         if max_detections <= 10:
@@ -97,7 +99,7 @@ def _truth(records: list[dict], num_classes: int) -> COCO:
 
 
 def _found(records: list[dict], num_classes: int) -> COCO:
-    annotations = []
+    annotations: list[dict[str, Any]] = []
     for index, record in enumerate(records, 1):
         for label, box, score in zip(record["labels"], record["boxes"], record["scores"], strict=True):
             annotation = _annotation(index, label, box, score=float(score), iscrowd=0)

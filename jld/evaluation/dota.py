@@ -97,6 +97,8 @@ class DotaEvaluator:
     Differs: JDet evaluates at 0.5 only and fails on detections in images without ground truth.
     """
 
+    best_metric = "AP"
+
     def __init__(
         self, protocol: str = "jld", metric: str | None = None, thresholds: Sequence[float] | None = None
     ):
@@ -254,7 +256,7 @@ def _with_boxes(entries: Sequence[dict]) -> list[dict]:
     ]
 
 
-def _flatten(parts: list[tuple[np.ndarray, ...]]) -> list[np.ndarray]:
+def _flatten(parts: Sequence[tuple[np.ndarray, ...]]) -> list[np.ndarray]:
     """The number of the image of every row [T], then the columns of all images, joined."""
     images = np.repeat(np.arange(len(parts)), [len(part[0]) for part in parts])
     return [images, *(np.concatenate(column) for column in zip(*parts, strict=True))]

@@ -30,6 +30,8 @@ class VocEvaluator:
     Differs: the challenge tools count the last pixel into a box (x2 - x1 + 1); like mmDetection we do not.
     """
 
+    best_metric = "AP"
+
     def __init__(self, metric: str = "07", thresholds: Sequence[float] | None = None):
         if metric not in AVERAGE_PRECISION:
             raise ConfigError(

@@ -6,7 +6,14 @@ here knows heads, configs or teachers.
 
 from jld.losses.cross_entropy import CrossEntropyLoss, binary_cross_entropy_with_logits, cross_entropy
 from jld.losses.distribution import DistributionFocalLoss, distribution_focal
-from jld.losses.focal import FocalLoss, QualityFocalLoss, quality_focal, quality_focal_probs, sigmoid_focal
+from jld.losses.focal import (
+    FocalLoss,
+    QualityFocalLoss,
+    distillation_focal,
+    quality_focal,
+    quality_focal_probs,
+    sigmoid_focal,
+)
 from jld.losses.gaussian import GaussianPair, box_to_gaussian, pair_boxes
 from jld.losses.gaussian_distance import (
     GDLoss,
@@ -18,7 +25,6 @@ from jld.losses.gaussian_distance import (
     kl_second_to_first,
     squared_wasserstein,
 )
-from jld.losses.imitation import IMLoss, feature_imitation
 from jld.losses.iou import (
     BoundedIoULoss,
     CIoULoss,
@@ -32,8 +38,8 @@ from jld.losses.iou import (
     iou_loss,
 )
 from jld.losses.kfiou import KFLoss, kfiou, kfiou_loss
-from jld.losses.kl import KnowledgeDistillationKLDivLoss, kl_divergence
-from jld.losses.reduction import WeightedLoss, reduce_loss
+from jld.losses.kl import binary_kl_divergence, kl_divergence
+from jld.losses.reduction import Loss, WeightedLoss, reduce_loss
 from jld.losses.regression import L1Loss, MSELoss, SmoothL1Loss, l1, smooth_l1, squared_error
 
 __all__ = [
@@ -47,25 +53,25 @@ __all__ = [
     "GDLossV1",
     "GIoULoss",
     "GaussianPair",
-    "IMLoss",
     "IoULoss",
     "KFLoss",
-    "KnowledgeDistillationKLDivLoss",
     "L1Loss",
+    "Loss",
     "MSELoss",
     "QualityFocalLoss",
     "SmoothL1Loss",
     "WeightedLoss",
     "bhattacharyya",
     "binary_cross_entropy_with_logits",
+    "binary_kl_divergence",
     "bounded_iou_loss",
     "box_to_gaussian",
     "ciou_loss",
     "cross_entropy",
     "diou_loss",
     "distance_to_loss",
+    "distillation_focal",
     "distribution_focal",
-    "feature_imitation",
     "first_family_loss",
     "giou_loss",
     "gwd_distance",

@@ -46,4 +46,8 @@ class CrossEntropyLoss(WeightedLoss):
         reduction: see `reduce_loss`.
         """
         super().__init__(loss_weight, reduction)
-        self.element_loss = binary_cross_entropy_with_logits if use_sigmoid else cross_entropy
+        self.use_sigmoid = use_sigmoid
+
+    def element_loss(self, pred, target):
+        """See the two functions above."""
+        return (binary_cross_entropy_with_logits if self.use_sigmoid else cross_entropy)(pred, target)

@@ -72,6 +72,25 @@ def quality_focal_probs(cls_probs, labels, scores, beta: float = 2.0):
     return (loss * _power(jt.abs(targets - cls_probs), beta)).sum(-1)
 
 
+def distillation_focal(student_logits, teacher_logits, beta: float = 1.0):
+    """Quality focal loss towards a teacher's scores, one sigmoid per class.
+
+    |sigmoid(z) - sigmoid(z_t)|^beta BCE(z, sigmoid(z_t)); the gradient flows through both factors.
+
+    Args:
+        student_logits: [..., C].
+        teacher_logits: [..., C]; no gradient flows into them.
+        beta: exponent of the first factor.
+    Returns:
+        [...] summed over the classes.
+    Source: arXiv:2306.11369 and arXiv:2308.14286, whose class losses are the same function.
+    """
+    wanted = jt.sigmoid(teacher_logits.detach())
+    gap = jt.abs(jt.sigmoid(student_logits) - wanted)
+    weight = gap if beta == 1 else _power(gap, beta)
+    return (weight * binary_cross_entropy_with_logits(student_logits, wanted)).sum(-1)
+
+
 def _one_hot(labels, cls_logits):
     return (labels.unsqueeze(-1) == jt.arange(cls_logits.shape[-1])).float32()  # [..., C]
 

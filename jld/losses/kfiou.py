@@ -99,7 +99,9 @@ class KFLoss(WeightedLoss):
         centers = smooth_l1(pred_deltas[..., :2], target_deltas[..., :2], self.beta).sum(-1)
         return centers + kfiou_loss(pred_boxes, target_boxes, self.fun, self.eps)
 
-    def __call__(self, pred, target, weight=None, avg_factor=None, *, pred_decode, targets_decode):
+    def __call__(  # type: ignore[override]  # who calls it reads uses_deltas_and_boxes
+        self, pred, target, weight=None, avg_factor=None, *, pred_decode, targets_decode
+    ):
         """Scalar loss.
 
         Args:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from jld.errors import ConfigError
-from jld.losses.reduction import WeightedLoss
+from jld.losses.cross_entropy import binary_cross_entropy_with_logits
 from jld.ops.soft_targets import soft_cross_entropy, soft_kl_divergence
-from jld.registry import LOSSES
 from jld.toolchain import jittor as jt
 
 # Probabilities below count as this one in a logarithm; entries no teacher bin falls into have none at all.
@@ -45,6 +44,27 @@ def kl_divergence(student_logits, teacher_logits, temperature: float, projection
     return divergence * (temperature * temperature / student_logits.shape[-1])
 
 
+def binary_kl_divergence(student_logits, teacher_logits, temperature: float):
+    """KL divergence between the two-way distributions of every class of a sigmoid classifier.
+
+    Args:
+        student_logits: [..., C] before the sigmoid.
+        teacher_logits: [..., C]; no gradient flows into it.
+        temperature: see `kl_divergence`.
+    Returns:
+        [...] mean over the C classes, in nats; zero where both rows agree.
+    Raises:
+        ConfigError: temperature below 1.
+    """
+    check_temperature(temperature)
+    student, teacher = student_logits / temperature, teacher_logits.detach() / temperature
+    wanted = jt.sigmoid(teacher)
+    divergence = binary_cross_entropy_with_logits(student, wanted) - binary_cross_entropy_with_logits(
+        teacher, wanted
+    )
+    return divergence.mean(-1) * (temperature * temperature)
+
+
 def check_temperature(temperature: float) -> float:
     """`temperature` itself.
 
@@ -56,24 +76,3 @@ def check_temperature(temperature: float) -> float:
             f"temperature {temperature} is below 1: distillation softens distributions, use 1 or more."
         )
     return temperature
-
-
-@LOSSES.register
-class KnowledgeDistillationKLDivLoss(WeightedLoss):
-    """KL divergence between softened distributions, averaged over their entries.
-
-    Source: arXiv:2102.12252.
-    """
-
-    def __init__(self, T: float = 10, loss_weight: float = 1.0, reduction: str = "mean"):
-        """Args:
-        T: temperature (the name that published configs use).
-        loss_weight: factor of the reduced loss.
-        reduction: see `reduce_loss`.
-        """
-        super().__init__(loss_weight, reduction)
-        self.temperature = check_temperature(T)
-
-    def element_loss(self, pred, target):
-        """[...] from student logits [..., B] and teacher logits [..., B]."""
-        return kl_divergence(pred, target, self.temperature)

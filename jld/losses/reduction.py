@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 from jld.errors import ConfigError, suggestion
+from jld.registry import LOSSES
 
 REDUCTIONS = ("none", "mean", "sum")
 
@@ -60,6 +62,14 @@ def check_reduction(reduction: str) -> str:
     if reduction not in REDUCTIONS:
         raise ConfigError(f"unknown loss reduction {reduction!r}: {suggestion(reduction, REDUCTIONS)}")
     return reduction
+
+
+@LOSSES.interface
+class Loss(Protocol):
+    """A scalar from predictions and targets, as heads call it."""
+
+    def __call__(self, pred, target, /, weight: Any = None, avg_factor: Any = None) -> Any:
+        """Scalar loss; see `reduce_loss` for `weight` and `avg_factor`."""
 
 
 class WeightedLoss:

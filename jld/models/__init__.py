@@ -10,44 +10,47 @@ import jld.losses
 import jld.ops.nms
 import jld.ops.rotated_nms
 from jld.boxes.coders import DeltaBoxCoder
-from jld.boxes.priors import AnchorGenerator, Priors
+from jld.boxes.places import GridPlaces, Places
+from jld.boxes.priors import AnchorGenerator
 from jld.boxes.rotated.anchors import RotatedAnchorGenerator
 from jld.boxes.rotated.coders import DeltaXYWHAHBBoxCoder, DeltaXYWHAOBBoxCoder
 from jld.boxes.rotated.midpoint import MidpointOffsetCoder
 from jld.errors import ConfigError
 from jld.models.backbones import Res2Net, ResNet
-from jld.models.detectors import ATSS, FCOS, GFL, GFLv2, RetinaNet, RotatedRetinaNet, SingleStageDetector
+from jld.models.detectors import Detector, SingleStageDetector
 from jld.models.heads import ATSSHead, FCOSHead, GFLHead, GFLv2Head, RetinaHead, RotatedRetinaHead
+from jld.models.interface import Interface, StageInterface
 from jld.models.necks import FPN
+from jld.models.normalisation import InputStatistics
 from jld.models.pretrained import assign_state, load_weights
 from jld.models.targets import Targets
-from jld.models.trace import Trace
+from jld.models.trace import Stage, Trace
 from jld.registry import DETECTORS, build
 
 __all__ = [
-    "ATSS",
-    "FCOS",
     "FPN",
-    "GFL",
     "ATSSHead",
     "AnchorGenerator",
     "DeltaBoxCoder",
     "DeltaXYWHAHBBoxCoder",
     "DeltaXYWHAOBBoxCoder",
+    "Detector",
     "FCOSHead",
     "GFLHead",
-    "GFLv2",
     "GFLv2Head",
+    "GridPlaces",
+    "InputStatistics",
+    "Interface",
     "MidpointOffsetCoder",
-    "Priors",
+    "Places",
     "Res2Net",
     "ResNet",
     "RetinaHead",
-    "RetinaNet",
     "RotatedAnchorGenerator",
     "RotatedRetinaHead",
-    "RotatedRetinaNet",
     "SingleStageDetector",
+    "Stage",
+    "StageInterface",
     "Targets",
     "Trace",
     "assign_state",
@@ -56,8 +59,8 @@ __all__ = [
 ]
 
 
-def build_detector(config: Mapping[str, Any], *, pretrained: bool = False) -> Any:
-    """The detector of a config's `model` section.
+def build_detector(config: Mapping[str, Any], *, pretrained: bool = False) -> Detector:
+    """The detector of a config's `model` section; the config's `dataset` tells how its input is normalised.
 
     Args:
         config: a whole config (with `model`) or the section itself.
@@ -74,6 +77,7 @@ def build_detector(config: Mapping[str, Any], *, pretrained: bool = False) -> An
         )
     DETECTORS.get(name)
     detector = build(section, path="model")
+    detector.normalisation = InputStatistics.from_config(config)
     if pretrained:
         detector.load_pretrained()
     return detector

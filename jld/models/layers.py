@@ -116,10 +116,17 @@ class ConvModule(jt.Module):
 
     def execute(self, x: jt.Var) -> jt.Var:
         """[N, D, H, W] to [N, D', H', W']."""
+        return self._normalised(x, relu=self.relu)
+
+    def before_relu(self, x: jt.Var) -> jt.Var:
+        """The same without the ReLU."""
+        return self._normalised(x, relu=False)
+
+    def _normalised(self, x: jt.Var, *, relu: bool) -> jt.Var:
         x = self.conv(x)
         if self.gn is not None:
-            return self.gn(x, relu=self.relu)
-        return nn.relu(x) if self.relu else x
+            return self.gn(x, relu=relu)
+        return nn.relu(x) if relu else x
 
 
 class Scale(jt.Module):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jld.boxes.formats import clip_boxes
-from jld.boxes.priors import Priors
+from jld.boxes.places import GridPlaces
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Postprocess:
         self,
         scores: np.ndarray,
         boxes: np.ndarray,
-        priors: Priors,
+        priors: GridPlaces,
         batch: Mapping[str, Any],
         *,
         quality: np.ndarray | None = None,
@@ -71,7 +71,7 @@ class Postprocess:
         self,
         scores: np.ndarray,
         boxes: np.ndarray,
-        priors: Priors,
+        priors: GridPlaces,
         image_shape: np.ndarray,
         *,
         quality: np.ndarray | None = None,

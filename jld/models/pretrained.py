@@ -68,7 +68,7 @@ def load_weights(
     class_layer: str = "load",
     classes: Sequence[str] = (),
 ) -> None:
-    """Fills a detector from a file of any kind that `jld.checkpoint` reads.
+    """Fills a detector from a file of any kind that `jld.checkpoint` reads, and takes over its class names.
 
     Args:
         what: how messages call the file, for example the config key that names it.
@@ -87,6 +87,8 @@ def load_weights(
         model_classes=tuple(classes),
     )
     _fill(model.state_dict(), checkpoint.state, checkpoint.origin, "the model", f"{what} {path}", options)
+    if checkpoint.classes and class_layer == "load":
+        model.classes = tuple(checkpoint.classes)
 
 
 def assign_state(model: jt.Module, state: Mapping[str, np.ndarray], *, what: str) -> None:
@@ -112,12 +114,12 @@ def named_supports(model: jt.Module) -> dict[str, np.ndarray]:
     Files of rotated heads state them; weights trained over other values would be loaded without any error and
     detect nonsense. Empty where the bins are 0, 1, 2, ..., which is checked without them.
     """
-    supports = getattr(getattr(model, "bbox_head", None), "supports", None)
-    if supports is None:
+    boxes = getattr(getattr(model, "bbox_head", None), "boxes", None)
+    if getattr(boxes, "ranges", None) is None:
         return {}
     return {
-        "bbox_head.integral.project": supports[0],
-        "bbox_head.integral_angle.project": supports[-1],
+        "bbox_head.integral.project": boxes.supports[0],
+        "bbox_head.integral_angle.project": boxes.supports[-1],
     }
 
 

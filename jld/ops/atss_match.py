@@ -30,10 +30,12 @@ JLD_FUNCTION float atss_inset(const float* prior, const float* box) {
 }
 """
 _CPU_SOURCE = """
-    const int images = in1_shape0, slots = in1_shape1, candidates = in2_shape2, priors = in0_shape0;
+    const int images = in1_shape0, slots = in1_shape1, candidates = in2_shape2, priors = in0_shape1;
+    const long all = (long)in0_shape0 * priors;  // one set of priors for all images, or one for each
     const float min_inset = data["min_inset"], unreachable = data["unreachable"];
     #pragma omp parallel for
     for (int image = 0; image < images; image++) {
+        const float* prior_boxes = in0_p + 4 * ((long)image * priors % all);
         int* gt_index = out0_p + (long)image * priors;
         float* best = out1_p + (long)image * priors;
         std::fill(gt_index, gt_index + priors, -1);
@@ -45,7 +47,7 @@ _CPU_SOURCE = """
             float* overlap = out3_p + row * candidates;
             double count = 0, mean = 0, squares = 0;
             for (int i = 0; i < candidates; i++) {
-                overlap[i] = mask[i] > 0 ? atss_overlap(in0_p + 4 * index[i], box) : -1.f;
+                overlap[i] = mask[i] > 0 ? atss_overlap(prior_boxes + 4 * index[i], box) : -1.f;
                 if (mask[i] > 0) count++, mean += overlap[i];
             }
             mean /= count > 1 ? count : 1;
@@ -55,7 +57,7 @@ _CPU_SOURCE = """
             for (int i = 0; i < candidates; i++) {
                 const int prior = index[i];
                 if (mask[i] <= 0 || overlap[i] < threshold) continue;
-                if (atss_inset(in0_p + 4 * prior, box) <= min_inset) continue;
+                if (atss_inset(prior_boxes + 4 * prior, box) <= min_inset) continue;
                 if (gt_index[prior] < 0 || overlap[i] > best[prior])
                     gt_index[prior] = slot, best[prior] = overlap[i];
             }
@@ -69,12 +71,13 @@ __device__ inline double atss_sum(double value) {
 }
 // One warp for each box. A bid's upper half is the overlap, its lower half prefers the first of equal boxes;
 // no bid is 0.
-__global__ void atss_bids(const float* prior_boxes, const float* boxes, const int* all_index,
+__global__ void atss_bids(const float* every_prior, long all, const float* boxes, const int* all_index,
     const float* all_mask, int images, int slots, int candidates, int priors, float min_inset,
     float unreachable, float* thresholds, float* overlaps, unsigned long long* bids) {
     const long row = blockIdx.x * (long)(blockDim.x / 32) + threadIdx.x / 32;
     if (row >= (long)images * slots) return;
     const int lane = threadIdx.x % 32;
+    const float* prior_boxes = every_prior + 4 * (row / slots * priors % all);
     const float *box = boxes + 4 * row, *mask = all_mask + row * candidates;
     const int* index = all_index + row * candidates;
     float* overlap = overlaps + row * candidates;  // every lane reads only what it wrote
@@ -105,12 +108,13 @@ __global__ void atss_winners(const unsigned long long* bids, long places, int* g
 }
 """
 _CUDA_SOURCE = """
-    const int images = in1_shape0, slots = in1_shape1, priors = in0_shape0;
+    const int images = in1_shape0, slots = in1_shape1, priors = in0_shape1;
     const long places = (long)images * priors;
     unsigned long long* bids = (unsigned long long*)out4_p;
     cudaMemsetAsync(bids, 0, out4->size, 0);
-    atss_bids<<<(images * slots + 3) / 4, 128>>>(in0_p, in1_p, in2_p, in3_p, images, slots, (int)in2_shape2,
-        priors, (float)data["min_inset"], (float)data["unreachable"], out2_p, out3_p, bids);
+    atss_bids<<<(images * slots + 3) / 4, 128>>>(in0_p, (long)in0_shape0 * priors, in1_p, in2_p, in3_p,
+        images, slots, (int)in2_shape2, priors, (float)data["min_inset"], (float)data["unreachable"], out2_p,
+        out3_p, bids);
     atss_winners<<<(places + 255) / 256, 256>>>(bids, places, out0_p, out1_p);
 """
 _KERNEL = shared_headers(_SHARED, _CUDA_HEADER) | {"cpu_src": _CPU_SOURCE, "cuda_src": _CUDA_SOURCE}
@@ -123,7 +127,7 @@ def atss_match(prior_boxes, boxes, index, mask, *, min_inset_px: float, unreacha
     several boxes accept goes to the one of highest IoU, on a tie to the first.
 
     Args:
-        prior_boxes: [P, 4] corners in px.
+        prior_boxes: [1 or N, P, 4] corners in px; one set for all images, or one for each.
         boxes: [N, G, 4] corners in px.
         index: [N, G, M] int32 the candidates of each box.
         mask: [N, G, M] 1 where a candidate is real; none is in an empty slot.
@@ -133,7 +137,7 @@ def atss_match(prior_boxes, boxes, index, mask, *, min_inset_px: float, unreacha
         box slot [N, P] int32, -1 without one; its IoU [N, P], 0 without one; thresholds [N, G].
     """
     n, g = boxes.shape[:2]
-    p = prior_boxes.shape[0]
+    p = prior_boxes.shape[1]
     gt_index, max_iou, thresholds, _, _ = jt.code(
         [[n, p], [n, p], [n, g], index.shape, [n, p]],
         ["int32", "float32", "float32", "float32", "int64"],

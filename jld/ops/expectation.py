@@ -80,7 +80,7 @@ def expected_values(box_logits: jt.Var, supports: np.ndarray) -> jt.Var:
 
     Args:
         box_logits: [..., R, B] before the softmax.
-        supports: [R, B] values of the bins, see `support_values`.
+        supports: [R, B] values of the bins.
     Returns:
         [..., R] in the unit of the supports.
     Source: arXiv:2204.05957, the rotated heads.

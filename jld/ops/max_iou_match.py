@@ -49,27 +49,30 @@ void overlap_chunk(Chunk& chunk, const float* box) {
 
 // Calls body(image, chunk) for all priors of all images, in parallel.
 template <class Body>
-void for_chunks(int images, int priors, const float* boxes, const float* usable, Body body) {
+void for_chunks(int images, int priors, long all, const float* boxes, const float* usable, Body body) {
     const int chunks = (priors + CHUNK - 1) / CHUNK;
     #pragma omp parallel for
     for (int i = 0; i < images * chunks; i++) {
         Chunk chunk;
         chunk.start = i % chunks * CHUNK;
         chunk.count = std::min(CHUNK, priors - chunk.start);
-        load_chunk(chunk, boxes, usable + (long)(i / chunks) * priors);
+        // One set of priors serves all images, or each has its own: `all` priors lie behind `boxes`.
+        const long first = (long)(i / chunks) * priors;
+        load_chunk(chunk, boxes + 4 * (first % all), usable + first);
         body(i / chunks, chunk);
     }
 }
 }}
 """
 _CPU_SOURCE = """
-    const int images = in1_shape0, slots = in1_shape1, priors = in0_shape0;
+    const int images = in1_shape0, slots = in1_shape1, priors = in0_shape1;
+    const long all = (long)in0_shape0 * priors;
     const float minimum = data["minimum"];
     const bool assign_all = data["assign_all"];
     std::fill(out3_p, out3_p + images * slots, -1.f);
     std::fill(out4_p, out4_p + images * slots, priors);
     std::fill(out2_p, out2_p + (long)images * priors, -1);
-    for_chunks(images, priors, in0_p, in3_p, [&](int image, Chunk& chunk) {
+    for_chunks(images, priors, all, in0_p, in3_p, [&](int image, Chunk& chunk) {
         float* best = out0_p + (long)image * priors + chunk.start;
         int* first = out1_p + (long)image * priors + chunk.start;
         std::fill(best, best + chunk.count, -1.f);
@@ -91,7 +94,7 @@ _CPU_SOURCE = """
         for (int slot = 0; slot < slots; slot++)
             out3_p[image * slots + slot] = std::max(out3_p[image * slots + slot], reached[slot]);
     });
-    for_chunks(images, priors, in0_p, in3_p, [&](int image, Chunk& chunk) {
+    for_chunks(images, priors, all, in0_p, in3_p, [&](int image, Chunk& chunk) {
         int* claimed = out2_p + (long)image * priors + chunk.start;
         for (int slot = 0; slot < slots; slot++) {
             const float reached = out3_p[image * slots + slot];
@@ -128,8 +131,8 @@ __global__ void match_start(long pairs, long slots, int priors, int* claimed, in
     if (i < pairs) claimed[i] = -1;
     if (i < slots) reached[i] = __float_as_int(-1.f), earliest[i] = priors;
 }
-__global__ void match_best(int images, int slots, int priors, const float* prior_boxes, const float* boxes,
-    const float* mask, const float* usable, float* best, int* first, int* reached) {
+__global__ void match_best(int images, int slots, int priors, long all, const float* prior_boxes,
+    const float* boxes, const float* mask, const float* usable, float* best, int* first, int* reached) {
     long i = blockIdx.x * (long)blockDim.x + threadIdx.x;
     if (i >= (long)images * priors) return;
     int image = i / priors;
@@ -137,7 +140,7 @@ __global__ void match_best(int images, int slots, int priors, const float* prior
     int which = 0;
     for (int slot = image * slots; usable[i] > 0 && slot < (image + 1) * slots; slot++) {
         if (mask[slot] <= 0) continue;
-        float overlap = strict_overlap(boxes + 4 * slot, prior_boxes + 4 * (i % priors));
+        float overlap = strict_overlap(boxes + 4 * slot, prior_boxes + 4 * (i % all));
         if (overlap > most) most = overlap, which = slot - image * slots;
         // Floats of 0 and above order like the integers of their bits; the read spares most of the atomics.
         if (__float_as_int(overlap) > reached[slot]) atomicMax(reached + slot, __float_as_int(overlap));
@@ -145,15 +148,15 @@ __global__ void match_best(int images, int slots, int priors, const float* prior
     best[i] = most;
     first[i] = which;
 }
-__global__ void match_claims(int images, int slots, int priors, const float* prior_boxes, const float* boxes,
-    const float* mask, const float* usable, const float* reached, float minimum, bool assign_all, int*
-    claimed, int* earliest) {
+__global__ void match_claims(int images, int slots, int priors, long all, const float* prior_boxes,
+    const float* boxes, const float* mask, const float* usable, const float* reached, float minimum,
+    bool assign_all, int* claimed, int* earliest) {
     long i = blockIdx.x * (long)blockDim.x + threadIdx.x;
     if (i >= (long)images * priors || usable[i] <= 0) return;
     int image = i / priors;
     for (int slot = image * slots; slot < (image + 1) * slots; slot++) {
         if (mask[slot] <= 0 || reached[slot] < 0 || reached[slot] < minimum) continue;
-        if (strict_overlap(boxes + 4 * slot, prior_boxes + 4 * (i % priors)) != reached[slot]) continue;
+        if (strict_overlap(boxes + 4 * slot, prior_boxes + 4 * (i % all)) != reached[slot]) continue;
         if (assign_all) claimed[i] = slot - image * slots;
         else atomicMin(earliest + slot, (int)(i % priors));
     }
@@ -166,13 +169,14 @@ __global__ void match_earliest(int images, int slots, int priors, const int* ear
 }}
 """
 _CUDA_SOURCE = """
-    const int images = in1_shape0, slots = in1_shape1, priors = in0_shape0;
+    const int images = in1_shape0, slots = in1_shape1, priors = in0_shape1;
+    const long all = (long)in0_shape0 * priors;
     const long places = (long)images * priors, all_slots = (long)images * slots;
     const int blocks = (std::max(places, all_slots) + 255) / 256;
     match_start<<<blocks, 256>>>(places, all_slots, priors, out2_p, (int*)out3_p, out4_p);
     match_best<<<blocks, 256>>>(
-        images, slots, priors, in0_p, in1_p, in2_p, in3_p, out0_p, out1_p, (int*)out3_p);
-    match_claims<<<blocks, 256>>>(images, slots, priors, in0_p, in1_p, in2_p, in3_p, out3_p,
+        images, slots, priors, all, in0_p, in1_p, in2_p, in3_p, out0_p, out1_p, (int*)out3_p);
+    match_claims<<<blocks, 256>>>(images, slots, priors, all, in0_p, in1_p, in2_p, in3_p, out3_p,
         (float)data["minimum"], data["assign_all"] != 0, out2_p, out4_p);
     match_earliest<<<blocks, 256>>>(images, slots, priors, out4_p, out2_p);
 """
@@ -182,7 +186,7 @@ def max_iou_match(prior_boxes, boxes, slot_mask, usable, *, min_pos_iou: float, 
     """Best box of every prior, and the boxes that claim a prior because they have no better one.
 
     Args:
-        prior_boxes: [P, 4] corners in px.
+        prior_boxes: [1 or N, P, 4] corners in px; one set for all images, or one for each.
         boxes: [N, G, 4] corners in px.
         slot_mask: [N, G] 1 for real boxes.
         usable: [N, P] 1 for priors that may be matched.
@@ -194,7 +198,7 @@ def max_iou_match(prior_boxes, boxes, slot_mask, usable, *, min_pos_iou: float, 
         claiming box slot [N, P] int32, the last of several, -1 where no box claims the prior.
     """
     n, g = slot_mask.shape
-    p = prior_boxes.shape[0]
+    p = prior_boxes.shape[1]
     best, first, claimed, _, _ = jt.code(
         [[n, p], [n, p], [n, p], [n, g], [n, g]],
         ["float32", "int32", "int32", "float32", "int32"],

@@ -59,7 +59,7 @@ _CPU_SOURCE = """
         if (in2_p[slot] <= 0) continue;
         const float* box = in1_p + (long)slot * numbers;
         const float x = nearest_center(box, numbers, 0), y = nearest_center(box, numbers, 1);
-        const float* late = data["has_late"] ? in4_p + (long)image * in0_shape0 : nullptr;
+        const float* late = data["has_late"] ? in4_p + (long)image * in0_shape1 : nullptr;
         std::vector<unsigned long long> keys;
         for (int level = 0; level < levels; level++) {
             const Window window = nearest_window(in3_p + 5 * (image * levels + level), in0_p, x, y, count);
@@ -111,7 +111,7 @@ __global__ void nearest_kernel(const float* centers, const float* boxes, const f
 _CUDA_SOURCE = """
     const int images = in1_shape0, slots = in1_shape1;
     nearest_kernel<<<(images * slots + 3) / 4, 128>>>(
-        in0_p, in1_p, in2_p, in3_p, in4_p, images, slots, (int)in1_shape2, (int)in3_shape1, (int)in0_shape0,
+        in0_p, in1_p, in2_p, in3_p, in4_p, images, slots, (int)in1_shape2, (int)in3_shape1, (int)in0_shape1,
         (int)data["topk"], (int)data["per_cell"], (int)data["count"], data["has_late"] != 0, out0_p, out1_p);
 """
 _KERNEL = shared_headers(_SHARED, _CUDA_HEADER) | {"cpu_src": _CPU_SOURCE, "cuda_src": _CUDA_SOURCE}
@@ -123,7 +123,7 @@ def nearest_priors(centers, boxes, slot_mask, grid, *, topk: int, num_per_cell: 
     """The priors of every level nearest to each box's centre, equally distant ones by their number.
 
     Args:
-        centers: [P, 2] of the priors, in px; those of one cell share it.
+        centers: [1, P, 2] of the priors, in px; those of one cell share it.
         boxes: [N, G, 4] corners or [N, G, 5] rotated boxes, in px.
         slot_mask: [N, G] 1 for real boxes.
         grid: [N, L, 5] int32 for every image and level: number of the first prior, cells in a row of the

@@ -37,21 +37,26 @@ static void rotated_group_overlaps(const RotatedBox& box, const std::vector<Rota
 """
 )
 _CPU_SOURCE = """
-    const int images = in1_shape0, slots = in1_shape1, places = in0_shape0;
+    const int images = in1_shape0, slots = in1_shape1, places = in0_shape1, sets = in0_shape0;
     const float minimum = data["minimum"];
     const int ties = data["ties"];
     const bool of_prior = data["of_prior"] != 0;
-    const std::vector<RotatedBox> priors = rotated_boxes(in0_p, places);
     const std::vector<RotatedBox> boxes = rotated_boxes(in1_p, (long)images * slots);
-    const std::vector<RotatedGroup> groups = rotated_groups(priors);
-    const int tasks = images * groups.size();
+    // One set of priors serves all images, or each has its own.
+    std::vector<std::vector<RotatedBox>> priors;
+    std::vector<std::vector<RotatedGroup>> groups;
+    for (int set = 0; set < sets; set++) {
+        priors.push_back(rotated_boxes(in0_p + 5L * set * places, places));
+        groups.push_back(rotated_groups(priors.back()));
+    }
+    const int groups_per_set = groups[0].size(), tasks = images * groups_per_set;
     std::fill(out3_p, out3_p + images * slots, -1.f);
     std::fill(out4_p, out4_p + images * slots, places);
     std::fill(out5_p, out5_p + images * slots, 1e30f);
     #pragma omp parallel for schedule(dynamic)
     for (int task = 0; task < tasks; task++) {
-        const int image = task / groups.size();
-        const RotatedGroup& group = groups[task % groups.size()];
+        const int image = task / groups_per_set;
+        const RotatedGroup& group = groups[image % sets][task % groups_per_set];
         const float* usable = in3_p + (long)image * places + group.start;
         float* best = out0_p + (long)image * places + group.start;
         int* first = out1_p + (long)image * places + group.start;
@@ -67,7 +72,7 @@ _CPU_SOURCE = """
             reached[slot] = 0;
             // The first box is looked at in any case: it sets the overlap 0 of all that no box comes near.
             if (!is_first && !rotated_near(boxes[k], group)) continue;
-            rotated_group_overlaps(boxes[k], priors, group, usable, of_prior, overlap);
+            rotated_group_overlaps(boxes[k], priors[image % sets], group, usable, of_prior, overlap);
             for (int i = 0; i < group.count; i++) {
                 reached[slot] = std::max(reached[slot], overlap[i]);
                 float accepted = overlap[i] < 0 ? -1.f : overlap[i] < in4_p[k] ? 0.f : overlap[i];
@@ -83,8 +88,8 @@ _CPU_SOURCE = """
     auto for_ties = [&](auto body) {
         #pragma omp parallel for schedule(dynamic)
         for (int task = 0; task < tasks; task++) {
-            const int image = task / groups.size();
-            const RotatedGroup& group = groups[task % groups.size()];
+            const int image = task / groups_per_set;
+            const RotatedGroup& group = groups[image % sets][task % groups_per_set];
             float overlap[ROTATED_GROUP];
             for (int slot = 0; slot < slots; slot++) {
                 const int k = image * slots + slot;
@@ -92,7 +97,7 @@ _CPU_SOURCE = """
                 if (in2_p[k] <= 0 || reached < 0 || reached < minimum) continue;
                 if (reached > 0 && !rotated_near(boxes[k], group)) continue;
                 const float* usable = in3_p + (long)image * places + group.start;
-                rotated_group_overlaps(boxes[k], priors, group, usable, of_prior, overlap);
+                rotated_group_overlaps(boxes[k], priors[image % sets], group, usable, of_prior, overlap);
                 for (int i = 0; i < group.count; i++)
                     if (overlap[i] == reached) body(image, slot, group.start + i);
             }
@@ -101,14 +106,15 @@ _CPU_SOURCE = """
     std::fill(out2_p, out2_p + (long)images * places, -1);
     if (ties == NEAREST) for_ties([&](int image, int slot, int place) {
         float* nearest = out5_p + image * slots + slot;
-        const float distance = rotated_distance(priors[place], boxes[image * slots + slot]);
+        const float distance = rotated_distance(priors[image % sets][place], boxes[image * slots + slot]);
         #pragma omp critical
         *nearest = std::min(*nearest, distance);
     });
     for_ties([&](int image, int slot, int place) {
         const int k = image * slots + slot;
         int* claimed = out2_p + (long)image * places + place;
-        if (ties == ALL || (ties == NEAREST && rotated_distance(priors[place], boxes[k]) == out5_p[k]))
+        const auto& prior = priors[image % sets][place];
+        if (ties == ALL || (ties == NEAREST && rotated_distance(prior, boxes[k]) == out5_p[k]))
             *claimed = slot;
         if (ties != FIRST) return;
         #pragma omp critical
@@ -131,12 +137,12 @@ __global__ void rotated_match_start(long pairs, long slots, int places, int* cla
     if (i < slots)
         reached[i] = __float_as_int(-1.f), earliest[i] = places, nearest[i] = __float_as_int(1e30f);
 }
-__global__ void rotated_match_best(int images, int slots, int places, const float* priors, const float* boxes,
-    const float* mask, const float* usable, const float* floors, bool of_prior, float* best, int* first,
-    int* reached) {
+__global__ void rotated_match_best(int images, int slots, int places, long all, const float* priors,
+    const float* boxes, const float* mask, const float* usable, const float* floors, bool of_prior,
+    float* best, int* first, int* reached) {
     long i = blockIdx.x * (long)blockDim.x + threadIdx.x;
     if (i >= (long)images * places) return;
-    const float* place = priors + 5 * (i % places);
+    const float* place = priors + 5 * (i % all);
     const int image = i / places;
     const RotatedBox prior = rotated_box(place);
     float most = -1;
@@ -153,12 +159,12 @@ __global__ void rotated_match_best(int images, int slots, int places, const floa
     first[i] = which;
 }
 // Run twice for NEAREST, first with `measure` to find the smallest distance of every box.
-__global__ void rotated_match_claims(int images, int slots, int places, const float* priors,
+__global__ void rotated_match_claims(int images, int slots, int places, long all, const float* priors,
     const float* boxes, const float* mask, const float* usable, const float* reached, float minimum, int ties,
     bool of_prior, bool measure, int* claimed, int* earliest, int* nearest) {
     long i = blockIdx.x * (long)blockDim.x + threadIdx.x;
     if (i >= (long)images * places || usable[i] <= 0) return;
-    const float* place = priors + 5 * (i % places);
+    const float* place = priors + 5 * (i % all);
     const int image = i / places;
     const RotatedBox prior = rotated_box(place);
     for (int slot = image * slots; slot < (image + 1) * slots; slot++) {
@@ -179,17 +185,18 @@ __global__ void rotated_match_earliest(int images, int slots, int places, const 
 """
 )
 _CUDA_SOURCE = """
-    const int images = in1_shape0, slots = in1_shape1, places = in0_shape0;
+    const int images = in1_shape0, slots = in1_shape1, places = in0_shape1;
+    const long all = (long)in0_shape0 * places;
     const long pairs = (long)images * places, all_slots = (long)images * slots;
     const int blocks = (std::max(pairs, all_slots) + 255) / 256;
     const int ties = data["ties"];
     const bool of_prior = data["of_prior"] != 0;
     int *reached = (int*)out3_p, *nearest = (int*)out5_p;
     rotated_match_start<<<blocks, 256>>>(pairs, all_slots, places, out2_p, reached, out4_p, nearest);
-    rotated_match_best<<<blocks, 256>>>(images, slots, places, in0_p, in1_p, in2_p, in3_p, in4_p, of_prior,
-        out0_p, out1_p, reached);
+    rotated_match_best<<<blocks, 256>>>(images, slots, places, all, in0_p, in1_p, in2_p, in3_p, in4_p,
+        of_prior, out0_p, out1_p, reached);
     for (int measure = ties == NEAREST; measure >= 0; measure--)
-        rotated_match_claims<<<blocks, 256>>>(images, slots, places, in0_p, in1_p, in2_p, in3_p, out3_p,
+        rotated_match_claims<<<blocks, 256>>>(images, slots, places, all, in0_p, in1_p, in2_p, in3_p, out3_p,
             (float)data["minimum"], ties, of_prior, measure, out2_p, out4_p, nearest);
     rotated_match_earliest<<<blocks, 256>>>(images, slots, places, out4_p, out2_p);
 """
@@ -235,7 +242,7 @@ def rotated_match(
     """Best box of every prior, and the boxes that claim a prior because they have no better one.
 
     Args:
-        prior_boxes: [P, 5] rotated boxes, px and radians.
+        prior_boxes: [1 or N, P, 5] rotated boxes, px and radians; one set for all images, or one for each.
         boxes: [N, G, 5] likewise.
         slot_mask: [N, G] 1 for real boxes.
         usable: [N, P] 1 for priors that may be matched.
@@ -246,7 +253,7 @@ def rotated_match(
         of_prior: overlaps are the covered share of the prior instead of the IoU.
     """
     n, g = slot_mask.shape
-    p = prior_boxes.shape[0]
+    p = prior_boxes.shape[1]
     settings = {"minimum": float(min_pos_iou), "ties": TIES[ties], "of_prior": float(of_prior)}
     with jt.no_grad():
         best, first, claimed, reached, _, _ = jt.code(

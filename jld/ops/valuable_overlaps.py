@@ -26,7 +26,8 @@ JLD_FUNCTION float valuable_overlap(const float* a, const float* b, float low, f
 """
 # Priors in groups: a box that does not touch the rectangle around a group has no overlap with any of it.
 _CPU_SOURCE = """
-    const int images = in1_shape0, slots = in1_shape1, priors = in0_shape0, width = 256;
+    const int images = in1_shape0, slots = in1_shape1, priors = in0_shape1, width = 256;
+    const long all = (long)in0_shape0 * priors;  // one set of priors for all images, or one for each
     const int groups = (priors + width - 1) / width;
     const float gamma = data["gamma"];
     const bool of_prior = data["of_prior"] != 0;
@@ -34,7 +35,8 @@ _CPU_SOURCE = """
     for (int task = 0; task < images * groups; task++) {
         const int image = task / groups, start = task % groups * width;
         const int count = std::min(width, priors - start);
-        const float *group = in0_p + 4 * start, *valid = in3_p + (long)image * priors + start;
+        const float* group = in0_p + 4 * ((long)image * priors % all + start);
+        const float* valid = in3_p + (long)image * priors + start;
         float* best = out0_p + (long)image * priors + start;
         float left = group[0], top = group[1], right = group[2], bottom = group[3];
         for (int i = 0; i < count; i++) {
@@ -55,11 +57,11 @@ _CPU_SOURCE = """
 """
 _CUDA_HEADER = """
 __global__ void valuable_kernel(const float* prior_boxes, const float* boxes, const float* thresholds,
-    const float* valid, int images, int slots, int priors, float gamma, bool of_prior, float* out) {
+    const float* valid, int images, int slots, int priors, long all, float gamma, bool of_prior, float* out) {
     const long i = blockIdx.x * (long)blockDim.x + threadIdx.x;
     if (i >= (long)images * priors) return;
     const int image = i / priors;
-    const float* prior = prior_boxes + 4 * (i % priors);
+    const float* prior = prior_boxes + 4 * (i % all);
     float best = 0;
     for (int slot = image * slots; slot < (image + 1) * slots; slot++) {
         const float high = thresholds[slot];
@@ -69,9 +71,10 @@ __global__ void valuable_kernel(const float* prior_boxes, const float* boxes, co
 }
 """
 _CUDA_SOURCE = """
-    const long places = (long)in1_shape0 * in0_shape0;
+    const long places = (long)in1_shape0 * in0_shape1;
     valuable_kernel<<<(places + 255) / 256, 256>>>(in0_p, in1_p, in2_p, in3_p, (int)in1_shape0,
-        (int)in1_shape1, (int)in0_shape0, (float)data["gamma"], data["of_prior"] != 0, out0_p);
+        (int)in1_shape1, (int)in0_shape1, (long)in0_shape0 * in0_shape1, (float)data["gamma"],
+        data["of_prior"] != 0, out0_p);
 """
 _KERNEL = shared_headers(_SHARED, _CUDA_HEADER) | {"cpu_src": _CPU_SOURCE, "cuda_src": _CUDA_SOURCE}
 
@@ -83,7 +86,7 @@ def valuable_overlaps(prior_boxes, boxes, thresholds, valid_mask, *, gamma: floa
     covered share of the prior in place of its IoU.
 
     Args:
-        prior_boxes: [P, 4] corners in px.
+        prior_boxes: [1 or N, P, 4] corners in px; one set for all images, or one for each.
         boxes: [N, G, 4] corners in px, of no size in empty slots.
         thresholds: [N, G].
         valid_mask: [N, P] factor of the result.

@@ -55,7 +55,7 @@ class Adam(Optimizer):
         first, second = slot.buffers["first_moment"], slot.buffers["second_moment"]
         self.write(first, (first * first_decay + grad * (1 - first_decay)).stop_grad())
         self.write(second, (second * second_decay + grad * grad * (1 - second_decay)).stop_grad())
-        steps = self.taken_steps()
+        steps = self.taken[slot.start]
         first_correction, second_correction = (1 - decay**steps for decay in self.betas)
         root = math.sqrt(second_correction) if isinstance(steps, int) else jt.sqrt(second_correction)
         return first / (jt.sqrt(second) / root + self.eps) / first_correction

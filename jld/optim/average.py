@@ -49,11 +49,11 @@ class WeightAverage:
         """Puts the average into the model for the duration of a `with` block."""
         jt.sync_all()
         kept = {name: var.numpy() for name, var in self._state.items()}
-        _write(self._state, {name: var.numpy() for name, var in self._average.items()})
+        write_arrays(self._state, {name: var.numpy() for name, var in self._average.items()})
         try:
             yield
         finally:
-            _write(self._state, kept)
+            write_arrays(self._state, kept)
 
     def state_dict(self) -> dict:
         """{"num_updates", "state": {name: array}}."""
@@ -74,10 +74,11 @@ class WeightAverage:
                 f"the checkpoint's weight average lacks {missing[0]!r} ({len(missing)} missing)."
             )
         self.num_updates = int(state["num_updates"])
-        _write(self._average, {name: state["state"][name] for name in self._average})
+        write_arrays(self._average, {name: state["state"][name] for name in self._average})
 
 
-def _write(target: Mapping[str, jt.Var], arrays: Mapping[str, np.ndarray]) -> None:
+def write_arrays(target: Mapping[str, jt.Var], arrays: Mapping[str, np.ndarray]) -> None:
+    """Copies arrays into the Vars of the same names; frozen ones stay frozen."""
     for name, array in arrays.items():
         var = target[name]
         frozen = var.is_stop_grad()

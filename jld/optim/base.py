@@ -1,4 +1,4 @@
-"""What every optimizer shares: parameter groups, accumulation, clipping, and a state that can be saved.
+"""What every optimizer shares: parameter groups, clipping, and a state that can be saved.
 
 Jittor's own optimizers are not wrapped: they lose their momentum buffers on resume, damp the first step,
 count micro-batches as steps under accumulation (which skews Adam's bias correction) and add Adam's eps before
@@ -18,9 +18,8 @@ from jld.errors import CheckpointError, ConfigError, suggestion
 from jld.losses.reduction import total
 from jld.optim.loss_scale import LossScale
 from jld.toolchain import jittor as jt
-from jld.utils.distributed import average_gradients
 
-GROUP_KEYS = ("match", "but_not", "lr_mult", "decay_mult")
+GROUP_KEYS = ("match", "but_not", "lr_mult", "decay_mult", "start")
 
 
 @dataclass
@@ -32,6 +31,7 @@ class Slot:
         param: the Var that is trained.
         lr_mult: factor on the optimizer's current learning rate.
         weight_decay: already multiplied by the group's `decay_mult`.
+        start: steps during which the parameter and its buffers stay as they are.
         buffers: {buffer name: Var shaped like the parameter}.
     """
 
@@ -39,6 +39,7 @@ class Slot:
     param: jt.Var
     lr_mult: float
     weight_decay: float
+    start: int = 0
     buffers: dict[str, jt.Var] = field(default_factory=dict)
 
 
@@ -56,11 +57,15 @@ class Optimizer(ABC):
             or `dict(max_value=1.0)`: every entry is clamped.
         parameter_groups: rules `dict(match="*.bias", but_not=["*.gn.*"], lr_mult=2.0, decay_mult=0.0)`;
             patterns are shell-style over the full name, the first matching rule counts, no match means 1.
+            `start=20000`: the first 20000 steps change neither parameter nor buffers, and need no gradient.
     Attributes:
-        num_steps: updates so far, those that a loss scale skipped included.
-        loss_scale: a `LossScale`, set by who trains in float16, or None.
+        num_steps: steps so far, those that a loss scale skipped included.
+        taken: {`start` of a parameter: updates so far without skipped ones}; with a loss scale [1] float32,
+            known to the device alone.
+        loss_scale: the `LossScale` of training in float16, set by `Optimizers`, or None.
     Raises:
-        ConfigError: nothing to train, or unknown keys in `grad_clip` or a group.
+        ConfigError: nothing to train, unknown keys or values in `grad_clip` or a group, or a group without
+            a parameter.
     Differs: a parameter that the loss does not reach gets a zero gradient (Jittor cannot tell the two apart),
         so weight decay still shrinks it; PyTorch skips it.
     """
@@ -82,59 +87,41 @@ class Optimizer(ABC):
         self.loss_scale: LossScale | None = None
         self.clip = _clipper(grad_clip)
         rules = [_checked_rule(rule) for rule in parameter_groups or ()]
-        self.slots = [
-            self._slot(name, param, weight_decay, rules)
-            for name, param in params.items()
-            if not param.is_stop_grad()
-        ]
-        if not self.slots:
+        trainable = {name: param for name, param in params.items() if not param.is_stop_grad()}
+        if not trainable:
             raise ConfigError("the optimizer got no trainable parameter: every one is frozen.")
-        self._grads: list[jt.Var] | None = None
+        for rule in rules:
+            if not any(applies(rule, name) for name in params):
+                raise ConfigError(f"optimizer.parameter_groups: no parameter fits the rule {rule}.")
+        self.slots = [self._slot(name, param, weight_decay, rules) for name, param in trainable.items()]
+        self.taken: dict[int, int | jt.Var] = dict.fromkeys((slot.start for slot in self.slots), 0)
 
     def _slot(self, name: str, param: jt.Var, weight_decay: float, rules: list[dict]) -> Slot:
-        rule = next((rule for rule in rules if _applies(rule, name)), {})
+        rule = next((rule for rule in rules if applies(rule, name)), {})
         buffers = {key: jt.zeros(param.shape, param.dtype).stop_grad() for key in self.buffer_names}
         decay = float(weight_decay) * rule.get("decay_mult", 1.0)
-        return Slot(name, param, float(rule.get("lr_mult", 1.0)), decay, buffers)
+        return Slot(name, param, float(rule.get("lr_mult", 1.0)), decay, rule.get("start", 0), buffers)
 
-    def backward(self, loss: jt.Var) -> None:
-        """Adds the gradients of `loss` (a scalar) to those since the last step."""
-        params = [slot.param for slot in self.slots]
-        # A pending update left in the graph would be differentiated through.
-        jt.sync(params)
-        if self.loss_scale is not None:
-            loss = loss * self.loss_scale.scale
-        grads = [grad.stop_grad() for grad in jt.grad(loss, params)]
-        if self._grads is not None:
-            grads = [(old + new).stop_grad() for old, new in zip(self._grads, grads, strict=True)]
-        self._grads = grads
+    def learning(self) -> list[Slot]:
+        """The parameters that the next step changes: all whose `start` has come."""
+        return [slot for slot in self.slots if slot.start <= self.num_steps]
 
-    def step(self, loss: jt.Var | None = None) -> None:
-        """One update from the accumulated gradients, after adding those of `loss` if given.
+    def step(self, grads: Mapping[str, jt.Var]) -> None:
+        """One update of the parameters that learn.
 
-        Under `mpirun` the gradients are averaged over all ranks, which must therefore all take the step.
         With a loss scale, parameters and buffers keep their values when a gradient is not finite.
-        """
-        if loss is not None:
-            self.backward(loss)
-        if self._grads is None:
-            raise ValueError(
-                "Optimizer.step was called without a loss and without a backward call before it."
-            )
-        self.num_steps += 1
-        grads = average_gradients(self._grads)
-        if self.loss_scale is not None:
-            # After the average, so that all ranks see the same and skip the same steps.
-            grads = self.loss_scale.unscaled(grads)
-        for slot, grad in zip(self.slots, self.clip(grads), strict=True):
-            self.update(slot, grad)
-        if self.loss_scale is not None:
-            self.loss_scale.update()
-        self.zero_grad()
 
-    def zero_grad(self) -> None:
-        """Forgets accumulated gradients."""
-        self._grads = None
+        Args:
+            grads: {parameter name: gradient} of at least `learning()`, see `Gradients`.
+        """
+        slots = self.learning()
+        self.num_steps += 1
+        for start in {slot.start for slot in slots}:
+            counted = 1 if self.loss_scale is None else self.loss_scale.is_finite.float32().stop_grad()
+            self.taken[start] = self.taken[start] + counted
+        if slots:
+            for slot, grad in zip(slots, self.clip([grads[slot.name] for slot in slots]), strict=True):
+                self.update(slot, grad)
 
     @abstractmethod
     def update(self, slot: Slot, grad: jt.Var) -> None:
@@ -144,36 +131,29 @@ class Optimizer(ABC):
         """Gives a parameter or a buffer its new value, unless this step is skipped."""
         var.update(value if self.loss_scale is None else self.loss_scale.kept(value, var))
 
-    def taken_steps(self) -> int | jt.Var:
-        """Updates so far without skipped ones, for `update`: the running one counts.
-
-        Returns:
-            A number, or with a loss scale [1] float32, known to the device alone.
-        """
-        return self.num_steps if self.loss_scale is None else self.num_steps - self.loss_scale.skipped
-
     def state_dict(self) -> dict:
         """Plain data and numpy arrays from which `load_state_dict` continues exactly.
 
         Returns:
-            {"type", "lr" (current), "base_lr", "num_steps", "state": {parameter: {buffer: array}}}, and
-            "loss_scale" where there is one.
+            {"type", "lr" (current), "base_lr", "num_steps", "taken", "state": {parameter: {buffer: array}}}.
         """
         state = {slot.name: {key: var.numpy() for key, var in slot.buffers.items()} for slot in self.slots}
-        loss_scale = {} if self.loss_scale is None else {"loss_scale": self.loss_scale.state_dict()}
         return {
             "type": type(self).__name__,
             "lr": self.lr,
             "base_lr": self.base_lr,
             "num_steps": self.num_steps,
+            "taken": {
+                start: taken if isinstance(taken, int) else int(taken.item())
+                for start, taken in self.taken.items()
+            },
             "state": state,
-            **loss_scale,
         }
 
     def load_state_dict(self, state: Mapping) -> None:
         """Continues from `state_dict()`; hyper-parameters stay those of the constructor (the config wins).
 
-        A loss scale starts anew where the state has none.
+        The current learning rate goes on as well, unless the base learning rate is another one now.
 
         Raises:
             CheckpointError: another optimizer, or buffers that do not fit the parameters.
@@ -188,18 +168,24 @@ class Optimizer(ABC):
             if saved is None:
                 raise CheckpointError(f"the checkpoint's optimizer state has no entry for {slot.name!r}.")
             for key, var in slot.buffers.items():
-                if tuple(np.shape(saved[key])) != tuple(var.shape):
+                if key not in saved:
+                    raise CheckpointError(f"the checkpoint's optimizer kept no {key} of {slot.name!r}.")
+                shape = tuple(np.shape(saved[key]))
+                if shape != tuple(var.shape):
                     raise CheckpointError(
-                        f"{key} of {slot.name!r} has shape {tuple(np.shape(saved[key]))} in the checkpoint, "
+                        f"{key} of {slot.name!r} has shape {shape} in the checkpoint, "
                         f"the model needs {tuple(var.shape)}."
                     )
                 var.assign(jt.array(saved[key]).stop_grad())
+        if state.get("base_lr") == self.base_lr:
+            self.lr = float(state["lr"])
         self.num_steps = int(state["num_steps"])
-        saved_scale = state.get("loss_scale")
-        if self.loss_scale is not None and saved_scale is not None:
-            self.loss_scale.load_state_dict(saved_scale)
-        elif saved_scale is not None:
-            self.num_steps -= int(saved_scale["skipped"])
+        # Files of earlier versions count skipped steps alone.
+        skipped = int((state.get("loss_scale") or {}).get("skipped", 0))
+        taken = state.get("taken") or {0: self.num_steps - skipped}
+        self.taken = {
+            start: int(taken.get(start, max(self.num_steps - skipped - start, 0))) for start in self.taken
+        }
 
 
 def _checked_rule(rule: Mapping) -> dict:
@@ -210,10 +196,14 @@ def _checked_rule(rule: Mapping) -> dict:
             )
     if "match" not in rule:
         raise ConfigError(f"optimizer.parameter_groups: the rule {dict(rule)} needs match='pattern'.")
+    for key, kind in (("lr_mult", int | float), ("decay_mult", int | float), ("start", int)):
+        if not isinstance(rule.get(key, 0), kind) or rule.get(key, 0) < 0:
+            raise ConfigError(f"optimizer.parameter_groups: {key}={rule[key]!r} must be a number from 0 on.")
     return dict(rule)
 
 
-def _applies(rule: dict, name: str) -> bool:
+def applies(rule: Mapping, name: str) -> bool:
+    """Whether dict(match=pattern or patterns, but_not=...), shell-style, covers a parameter's full name."""
     return _matches(rule["match"], name) and not _matches(rule.get("but_not") or (), name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -37,31 +38,26 @@ class LossScale:
         self, initial: float = 65536.0, growth: float = 2.0, backoff: float = 0.5, interval: int = 2000
     ):
         self.growth, self.backoff, self.interval = growth, backoff, interval
-        self.is_finite: jt.Var | None = None
+        self.is_finite: Any = None
         self._set(initial, 0, 0)
 
-    def _set(self, scale: float, good_steps: int, skipped: int) -> None:
+    def _set(self, scale: float, good_steps: float, skipped: float) -> None:
         self.scale, self.good_steps, self.skipped = (
             jt.array([float(value)]).stop_grad() for value in (scale, good_steps, skipped)
         )
 
     def unscaled(self, grads: Sequence[jt.Var]) -> list[jt.Var]:
-        """The gradients of the loss itself; notes whether all of them are finite.
+        """The gradients of the loss itself; whether all of them are finite decides on the next step's factor.
 
         Args:
             grads: of the loss times `scale`, of any shapes, the same on all ranks.
         """
         self.is_finite = jt.concat([has_not_finite(grad) for grad in grads]).sum() == 0
         factor = 1 / self.scale
+        self._follow(self.is_finite)
         return [grad * factor.broadcast(grad.shape) for grad in grads]
 
-    def kept(self, new: jt.Var, old: jt.Var) -> jt.Var:
-        """`new` where the gradients are finite, else `old`; both of one shape."""
-        return jt.ternary(self.is_finite.broadcast(new.shape), new, old)
-
-    def update(self) -> None:
-        """Ends a step: the factor of the next one follows from whether this one's gradients were finite."""
-        finite = self.is_finite
+    def _follow(self, finite: jt.Var) -> None:
         good_steps = jt.ternary(finite, self.good_steps + 1, self.good_steps * 0)
         grows = good_steps == self.interval
         has_room = self.scale <= LARGEST / self.growth
@@ -69,6 +65,10 @@ class LossScale:
         self.scale = jt.ternary(finite, grown, self.scale * self.backoff).stop_grad()
         self.good_steps = jt.ternary(grows, good_steps * 0, good_steps).stop_grad()
         self.skipped = jt.ternary(finite, self.skipped, self.skipped + 1).stop_grad()
+
+    def kept(self, new: jt.Var, old: jt.Var) -> jt.Var:
+        """`new` where the gradients are finite, else `old`; both of one shape."""
+        return jt.ternary(self.is_finite.broadcast(new.shape), new, old)
 
     def log_values(self) -> dict[str, jt.Var]:
         """{"loss_scale", "skipped_steps"}: scalar Vars."""

@@ -159,7 +159,7 @@ class CosineAnnealingLR(Schedule):
 
     def regular_lr(self, base_lr: float, steps: int) -> float:
         """See `Schedule`."""
-        low = self.min_lr if self.min_lr_ratio is None else base_lr * self.min_lr_ratio
+        low = base_lr * (self.min_lr_ratio or 0.0) if self.min_lr is None else self.min_lr
         done = min(steps / self.max_steps, 1.0)
         return low + 0.5 * (base_lr - low) * (1 + math.cos(math.pi * done))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from jld.errors import ConfigError
 from jld.optim.base import Optimizer, Slot
@@ -53,13 +54,13 @@ class SGD(Optimizer):
         change = grad if slot.weight_decay == 0 else grad + slot.param * slot.weight_decay
         if self.momentum:
             velocity = slot.buffers["momentum"]
-            damped = change if self.dampening == 0 else change * self._share()
+            damped = change if self.dampening == 0 else change * self._share(self.taken[slot.start])
             self.write(velocity, (velocity * self.momentum + damped).stop_grad())
             change = change + velocity * self.momentum if self.nesterov else velocity
         self.write(slot.param, slot.param - change * (self.lr * slot.lr_mult))
 
-    def _share(self) -> float | jt.Var:
-        """What of a change enters the velocity: everything in the first step."""
-        if self.loss_scale is None:
-            return 1.0 if self.num_steps == 1 else 1 - self.dampening
-        return 1 - self.dampening * (self.taken_steps() > 1).float32()
+    def _share(self, taken: Any) -> Any:
+        """What of a change enters the velocity: everything in the first update."""
+        if isinstance(taken, int):
+            return 1.0 if taken == 1 else 1 - self.dampening
+        return 1 - self.dampening * (taken > 1).float32()

@@ -12,11 +12,11 @@ from jld.runner.state import LAST, resume
 from jld.utils.logging import get_logger
 
 
-def resume_newest(loop: Any, folder: Path, average: Any = None) -> str | None:
+def resume_newest(loop: Any, folder: Path) -> str | None:
     """Puts a loop where the newest sound checkpoint of a run left off; damaged ones are named in warnings.
 
     Args:
-        loop, average: see `jld.runner.state.resume`.
+        loop: see `jld.runner.state.resume`.
         folder: of the run's checkpoints.
     Returns:
         What `resume` says, or None where there is no checkpoint at all.
@@ -30,7 +30,7 @@ def resume_newest(loop: Any, folder: Path, average: Any = None) -> str | None:
     damaged = []
     for path in candidates:
         try:
-            return resume(loop, path, average)
+            return resume(loop, path)
         except CheckpointError as error:
             if _is_sound(path):
                 raise  # it does not fit, and an older one would not either
@@ -44,17 +44,21 @@ def resume_newest(loop: Any, folder: Path, average: Any = None) -> str | None:
     return None
 
 
-def resume_file(loop: Any, path: Path, average: Any = None) -> str:
+def resume_file(loop: Any, path: Path) -> str:
     """`resume` of a file the user chose; a damaged one is refused with the newest sound one beside it."""
     try:
-        return resume(loop, path, average)
+        return resume(loop, path)
     except CheckpointError as error:
         if not path.exists() or _is_sound(path):
             raise
-        others = (other for other in _newest_first(path.parent) if other != path and _is_sound(other))
-        newest = next(others, None)
+        newest = newest_sound(path.parent)
         hint = f" The newest sound checkpoint beside it is {newest}." if newest else ""
         raise CheckpointError(f"{error}{hint}") from error
+
+
+def newest_sound(folder: Path) -> Path | None:
+    """The file that `resume_newest` will take, or None."""
+    return next((path for path in _newest_first(folder) if _is_sound(path)), None)
 
 
 def _newest_first(folder: Path) -> list[Path]:

@@ -23,15 +23,15 @@ def sum_up(losses: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def total_loss(losses: Mapping[str, Any]) -> Any:
-    """The sum of all entries whose name contains "loss"; others are only logged.
+    """The sum of all losses.
 
     Raises:
-        TrainingError: no entry is a loss.
+        TrainingError: there is none.
     """
-    parts = [value for name, value in losses.items() if "loss" in name]
-    if not parts:
-        raise TrainingError(f"the detector returned no loss, only: {', '.join(losses) or 'nothing'}.")
-    return sum(parts[1:], parts[0])
+    if not losses:
+        raise TrainingError("the detector returned no loss.")
+    first, *others = losses.values()
+    return sum(others, first)
 
 
 @dataclass
@@ -84,7 +84,7 @@ class LossHistory:
         if fresh and world_size() > 1:
             _average(fresh)
         for record in self.records:
-            if not all(math.isfinite(value) for name, value in record.values.items() if "loss" in name):
+            if not all(map(math.isfinite, record.values.values())):
                 raise TrainingError(self._message(record))
 
     def means(self) -> dict[str, float]:

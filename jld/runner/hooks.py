@@ -1,7 +1,7 @@
 """What happens around the steps of a run: averaging, evaluation, logging, checkpoints.
 
-A hook has four moments: before_training, after_step, after_epoch, after_training. Hooks run in the order of
-their list: weights are averaged before they are evaluated, evaluated before they are saved.
+Hooks run in the order of their list: weights are averaged before they are evaluated, evaluated before they
+are saved.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from jld.errors import ConfigError
 from jld.optim import WeightAverage
 from jld.registry import HOOKS
 from jld.runner.history import _to_float
@@ -24,10 +25,28 @@ from jld.utils.distributed import is_main, world_size
 
 
 class Hook:
-    """Base: does nothing at each moment. `loop` is the `TrainingLoop`."""
+    """Base: does nothing at each moment.
+
+    `loop` is the `TrainingLoop` with `loop.detector`, `loop.distiller` and `loop.dataset`, that of training.
+    What a hook must still know when a killed run is resumed is its state.
+
+    Attributes:
+        name: under which the state is saved; the class's name by default.
+    """
+
+    @property
+    def name(self) -> str:
+        """See the class."""
+        return type(self).__name__
 
     def before_training(self, loop: Any) -> None:
         """Before the first step, after a resume."""
+
+    def before_epoch(self, loop: Any) -> None:
+        """Before the first batch of an epoch is read; not where a run is resumed in the middle of one."""
+
+    def before_step(self, loop: Any) -> None:
+        """Before each optimizer step, whose index is `loop.iteration`."""
 
     def after_step(self, loop: Any) -> None:
         """After each optimizer step."""
@@ -38,6 +57,21 @@ class Hook:
     def after_training(self, loop: Any) -> None:
         """After the last step."""
 
+    def evaluating(self, loop: Any) -> AbstractContextManager:
+        """What surrounds each evaluation, such as other weights in `loop.detector`."""
+        return nullcontext()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data and arrays from which `load_state_dict` goes on; hooks without a state inherit this."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from `state_dict()`; called before `before_training`.
+
+        Raises:
+            CheckpointError: it does not fit.
+        """
+
 
 @HOOKS.register
 class EMAHook(Hook):
@@ -47,22 +81,37 @@ class EMAHook(Hook):
         decay, warmup_iters: see `jld.optim.WeightAverage`.
     """
 
+    name = "ema"
+
     def __init__(self, decay: float = 0.9998, warmup_iters: int = 2000):
         self.decay = decay
         self.warmup_iters = warmup_iters
         self.average: WeightAverage | None = None
+        self._saved: Mapping[str, Any] = {}
 
-    def attach(self, detector: Any) -> None:
-        """Starts the average at the detector's current weights."""
-        self.average = WeightAverage(dict(detector.named_parameters()), self.decay, self.warmup_iters)
-
-    def applied(self) -> Any:
-        """A context in which the detector has the averaged weights."""
-        return self.average.applied()
+    def before_training(self, loop: Any) -> None:
+        """See `Hook`; starts at the detector's weights where no average was saved."""
+        if self.average is not None:
+            return
+        self.average = WeightAverage(dict(loop.detector.named_parameters()), self.decay, self.warmup_iters)
+        if self._saved:
+            self.average.load_state_dict(self._saved)
 
     def after_step(self, loop: Any) -> None:
         """See `Hook`."""
         self.average.update()
+
+    def evaluating(self, loop: Any) -> AbstractContextManager:
+        """See `Hook`; the detector has the averaged weights."""
+        return self.average.applied()
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `WeightAverage`."""
+        return {} if self.average is None else self.average.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See `Hook`."""
+        self._saved = state
 
 
 class LogHook(Hook):
@@ -113,11 +162,13 @@ class LogHook(Hook):
         extra = {} if loop.distiller is None else loop.distiller.log_values()
         loss_scale = loop.optimizer.loss_scale
         scaling = {} if loss_scale is None else loss_scale.log_values()
+        rates = loop.optimizer.rates
         return {
             "epoch": loop.epoch + 1,
             "iter": loop.iteration,
             "total_iter": loop.total_steps,
-            "lr": loop.optimizer.lr,
+            "lr": next(iter(rates.values())),
+            **({f"lr/{name}": rate for name, rate in rates.items()} if len(rates) > 1 else {}),
             **means,
             **{f"distill/{name}": _to_float(value) for name, value in extra.items()},
             **{f"optimizer/{name}": _to_float(value) for name, value in scaling.items()},
@@ -130,10 +181,12 @@ class EvaluationHook(Hook):
     """Evaluates every `interval` epochs and at the end; remembers the best.
 
     Args:
-        evaluate: () -> Metrics; the first number in it decides which weights are best.
+        evaluate: () -> Metrics.
         logger: receives `eval/...` records.
         interval: epochs; 0 evaluates only at the end.
-        average: an `EMAHook` whose weights are evaluated instead, or None.
+        best_metric: name of the number in the metrics that decides which weights are best; larger is better.
+    Raises:
+        ConfigError: the metrics have no such number.
     """
 
     def __init__(
@@ -141,12 +194,12 @@ class EvaluationHook(Hook):
         evaluate: Callable[[], Mapping[str, Any]],
         logger: RunLogger,
         interval: int | None = 1,
-        average: EMAHook | None = None,
+        best_metric: str = "AP",
     ):
         self.evaluate = evaluate
         self.logger = logger
         self.interval = interval or 0
-        self.average = average
+        self.best_metric = best_metric
 
     def after_epoch(self, loop: Any) -> None:
         """See `Hook`."""
@@ -160,14 +213,14 @@ class EvaluationHook(Hook):
 
     def _run(self, loop: Any) -> None:
         loop.history.fetch()
-        with loop.paused(), self.average.applied() if self.average else nullcontext():
+        with loop.paused(), loop.evaluating():
             metrics = self.evaluate()
         loop.detector.train()
-        scores = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
+        scores = numbers_of(metrics)
         loop.metrics, loop.metrics_iteration = dict(metrics), loop.iteration
-        name, value = next(iter(scores.items()))
+        value = chosen_number(scores, self.best_metric)
         if not loop.best or value > loop.best["value"]:
-            loop.best = {"name": name, "value": float(value), "iteration": loop.iteration}
+            loop.best = {"name": self.best_metric, "value": float(value), "iteration": loop.iteration}
         self.logger.log(
             {
                 "epoch": loop.epoch,
@@ -175,6 +228,24 @@ class EvaluationHook(Hook):
                 **{f"eval/{key}": score for key, score in scores.items()},
             }
         )
+
+
+def numbers_of(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers among the metrics of an evaluation."""
+    return {name: value for name, value in metrics.items() if isinstance(value, int | float)}
+
+
+def chosen_number(numbers: Mapping[str, float], name: str) -> float:
+    """The number called `name`.
+
+    Raises:
+        ConfigError: there is none; names those that there are.
+    """
+    if name not in numbers:
+        raise ConfigError(
+            f"best_metric is {name!r}, which the evaluation does not give: use one of {', '.join(numbers)}."
+        )
+    return numbers[name]
 
 
 class CheckpointHook(Hook):

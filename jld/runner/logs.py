@@ -2,7 +2,7 @@
 
 `log.jsonl` holds one JSON object per line. Training lines have epoch, iter (finished steps), time, lr,
 total_loss, every loss, images_per_second and eta, in float16 also optimizer/loss_scale and
-optimizer/skipped_steps; evaluation lines have `eval/<metric>` keys.
+optimizer/skipped_steps, with several optimizers also lr/<name>; evaluation lines have `eval/<metric>` keys.
 """
 
 from __future__ import annotations
@@ -21,6 +21,11 @@ from jld.registry import HOOKS
 from jld.utils.distributed import is_main
 from jld.utils.line_file import LineFile
 from jld.utils.logging import get_logger
+
+# The entries of a training record that are no losses; further ones have a slash in their names.
+_NO_LOSSES = frozenset(
+    ("time", "epoch", "iter", "total_iter", "lr", "total_loss", "images_per_second", "eta")
+)
 
 
 class JsonLines:
@@ -149,7 +154,7 @@ class RunLogger:
 def training_line(record: Mapping[str, Any]) -> str:
     """A training record as one line of text."""
     # `distill/...` entries are for the files: unweighted terms and counts.
-    names = [name for name in record if "loss" in name and name != "total_loss" and "/" not in name]
+    names = [name for name in record if name not in _NO_LOSSES and "/" not in name]
     parts = [f"{name} {record[name]:.4f}" for name in names]
     return (
         f"epoch {record['epoch']} iter {record['iter']}/{record['total_iter']} lr {record['lr']:.3e} "

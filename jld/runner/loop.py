@@ -6,17 +6,20 @@ One step is the four lines in `TrainingLoop.losses_of`; a detector knows nothing
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
+from jld.distill.step import Step
+from jld.errors import ConfigError
 from jld.models.targets import Targets
 from jld.ops.precision import FLOAT32, convolutions_in
-from jld.optim import Optimizer, Progress, Schedule
+from jld.optim import Optimizer, Optimizers, Progress, Schedule
 from jld.runner.history import LossHistory, sum_up, total_loss
+from jld.runner.hooks import Hook
 from jld.runner.ranks import largest_over_ranks
 from jld.toolchain import jittor as jt
 from jld.utils import stopping
@@ -31,18 +34,19 @@ class TrainingLoop:
     Args:
         detector: the student.
         loader: `len`, and `epoch(epoch, start)` giving batch dicts in an order that follows from the epoch.
-        optimizer, schedule: see `jld.optim`; schedule None keeps the optimizer's learning rate.
+        optimizer: one, or several as `Optimizers`.
+        schedule: of every optimizer, or {name of the optimizer: schedule}; None keeps the learning rate.
         distiller: adds losses from a teacher, or None.
         max_epoch, max_iter: the end; exactly one is given.
         accumulate_steps: batches per step.
-        precision: of the convolutions of student and teacher, see `jld.ops.precision`. float16 needs an
-            optimizer with a loss scale.
+        precision: of the convolutions of student and teacher, see `jld.ops.precision`. float16 needs
+            `Optimizers` with a loss scale.
         seed: every random draw of a step follows from this and the iteration.
-        hooks: called in this order at each of the four moments.
+        hooks: called in this order at each moment, see `Hook`.
         history: where the losses go.
     Attributes:
         epoch: finished epochs.
-        iteration: finished steps.
+        iteration: finished steps; during a step its index, counted from 0.
         batch_index: batches of the current epoch that are done.
         metrics: of the latest evaluation, with `metrics_iteration`; empty before the first.
         best: {"name", "value", "iteration"} of the best evaluation; empty before the first.
@@ -54,8 +58,8 @@ class TrainingLoop:
         self,
         detector: Any,
         loader: Any,
-        optimizer: Optimizer,
-        schedule: Schedule | None = None,
+        optimizer: Optimizer | Optimizers,
+        schedule: Schedule | Mapping[str, Schedule] | None = None,
         *,
         distiller: Any = None,
         max_epoch: int | None = None,
@@ -68,7 +72,8 @@ class TrainingLoop:
     ):
         if (max_epoch is None) == (max_iter is None):
             raise ValueError("TrainingLoop needs max_epoch or max_iter, one of the two.")
-        self.detector, self.loader, self.optimizer, self.schedule = detector, loader, optimizer, schedule
+        self.detector, self.loader, self.schedule = detector, loader, schedule
+        self.optimizer = optimizer if isinstance(optimizer, Optimizers) else Optimizers(optimizer)
         self.distiller = distiller
         self.max_epoch, self.max_iter = max_epoch, max_iter
         self.accumulate_steps = accumulate_steps
@@ -106,22 +111,32 @@ class TrainingLoop:
         """The position, as schedules read it."""
         return Progress(self.iteration, self.epoch, by_epoch=self.max_iter is None)
 
+    @property
+    def dataset(self) -> Any:
+        """What the loader reads from, for hooks that look through the training images."""
+        return self.loader.dataset
+
     def run(self) -> None:
         """Trains from the current position to the end.
 
         Raises:
+            ConfigError: two hooks with a state have one name.
             TrainingError: a loss is not finite.
             Stopped: a signal was noted, see `jld.utils.stopping`.
         """
+        self.stateful_hooks()
         self._call("before_training")
         while not self.is_finished:
             self._run_epoch()
         self._call("after_training")
 
     def _run_epoch(self) -> None:
+        if self.batch_index == 0:
+            self._call("before_epoch")
         self.detector.train()
         batches = iter(self.loader.epoch(self.epoch, start=self.batch_index))
         while group := list(islice(batches, self.accumulate_steps)):
+            self._call("before_step")
             self._step(group)
             self._call("after_step")
             stopping.poll(largest_over_ranks)
@@ -139,9 +154,7 @@ class TrainingLoop:
     def _step(self, batches: list[dict]) -> None:
         self.is_in_step = True
         seed_step(self.seed, self.iteration)
-        if self.schedule is not None:
-            self.optimizer.lr = self.schedule.lr(self.optimizer.base_lr, self.progress)
-        self.iteration += 1
+        self.optimizer.follow(self.schedule, self.progress)
         for batch in batches:
             with convolutions_in(self.precision):
                 losses = sum_up(self.losses_of(batch))
@@ -150,7 +163,9 @@ class TrainingLoop:
             values = {"total_loss": total, **losses}
             # Detached: a held loss would keep the graph of its step in memory.
             self.history.add(
-                self.iteration, {name: value.detach() for name, value in values.items()}, batch["img_files"]
+                self.iteration + 1,
+                {name: value.detach() for name, value in values.items()},
+                batch["img_files"],
             )
             self.images_seen += len(batch["img_files"])
             del losses, total, values
@@ -158,18 +173,19 @@ class TrainingLoop:
             jt.sync_all()
         self.optimizer.step()
         jt.sync_all()
+        self.iteration += 1
         self.batch_index += len(batches)
         self.is_in_step = False
 
     def losses_of(self, batch: dict) -> dict[str, Any]:
         """{name: scalar Var} of one batch: the detector's losses, then the distiller's."""
         images, targets = jt.array(batch["images"]), Targets.from_batch(batch)
-        trace = self.detector(images)
-        assignment = self.detector.assign(trace, targets)
-        losses = dict(self.detector.losses(trace, assignment, targets))
+        features = self.detector.features(images)
+        trace = self.detector.predict(features, targets)
+        losses = dict(self.detector.losses(trace, targets))
         if self.distiller is not None:
-            step = max(self.iteration - 1, 0)  # the running step is counted already
-            losses.update(self.distiller(trace, assignment, targets, images, step))
+            step = Step(images, targets, self.detector, features, trace, self.iteration)
+            losses.update(self.distiller(step))
         return losses
 
     @contextmanager
@@ -180,6 +196,28 @@ class TrainingLoop:
             yield
         finally:
             self.paused_seconds += time.perf_counter() - start
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """A `with` block in which the detector has the weights that hooks want evaluated."""
+        with ExitStack() as stack:
+            for hook in self.hooks:
+                stack.enter_context(hook.evaluating(self))
+            yield
+
+    def stateful_hooks(self) -> dict[str, Hook]:
+        """{name: hook} of the hooks that have a state to be saved.
+
+        Raises:
+            ConfigError: two of them have one name.
+        """
+        found: dict[str, Hook] = {}
+        for hook in self.hooks:
+            if type(hook).state_dict is not Hook.state_dict:
+                if hook.name in found:
+                    raise ConfigError(f"two hooks with a state are called {hook.name!r}: rename one of them.")
+                found[hook.name] = hook
+        return found
 
     def _call(self, moment: str) -> None:
         for hook in self.hooks:

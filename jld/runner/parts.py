@@ -2,41 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from logging import Logger
+from pathlib import Path
 from typing import Any
 
-from jld.config import LOADER_KEYS
+from jld.checkpoint import read_checkpoint
+from jld.config import LOADER_KEYS, MATCH_KEYS, named_sections
 from jld.data import DataLoader, require_sound
-from jld.data.dota.merge import JDET_CLASS_IOU, MERGE_IOU
-from jld.errors import ConfigError, JldError, suggestion
+from jld.data.dota.merge import MERGE_IOU
+from jld.data.labels import follow_classes
+from jld.errors import ConfigError, DataError, JldError, suggestion
 from jld.evaluation import published_row
 from jld.ops.precision import FLOAT16
-from jld.optim import LossScale, Optimizer, Schedule, scaled_lr
+from jld.optim import LossScale, Optimizers, Schedule, divided, scaled_lr
 from jld.registry import EVALUATORS, build
+from jld.runner.hooks import chosen_number, numbers_of
 from jld.toolchain import jittor as jt
 from jld.utils.distributed import rank, world_size
+from jld.utils.logging import get_logger
 
 _LOADER_NAMES = tuple(key.name for key in LOADER_KEYS)
-
-
-UNSERVED = {
-    "amp": (False, "write precision='bfloat16' or precision='float16' instead"),
-    "parameter_groups_generator": (None, "write rules into optimizer.parameter_groups"),
-}
-"""{key of JDet's configs that changes nothing here: (value that is fine, what to do)}."""
+_MATCH_NAMES = tuple(key.name for key in MATCH_KEYS)
 
 
 def check_promises(config: Mapping[str, Any]) -> None:
-    """Stops on keys that would be passed over in silence, or would only be found wrong at the end of a run.
+    """Stops on what would only be found wrong at the end of a run.
 
     Raises:
-        ConfigError: one of `UNSERVED` asks for something, or `published` names an unknown row.
+        ConfigError: `published` names an unknown row.
     """
-    problems = [
-        f"{key}={config[key]!r}: {cure}." for key, (fine, cure) in UNSERVED.items() if config[key] != fine
-    ]
-    if problems:
-        raise ConfigError("\n".join(problems))
     if (config["published"] or {}).get("row"):
         published_row(config["published"]["row"])
 
@@ -69,6 +64,56 @@ def build_datasets(dataset: Mapping[str, Any], splits: tuple[str, ...]) -> tuple
     return built, warnings
 
 
+def agree_on_classes(
+    datasets: Mapping[str, Any], weights: tuple[str, Path] | None, log: Logger
+) -> dict[str, Any]:
+    """Datasets whose labels mean the same: train's follow the weights it starts from, others follow train's.
+
+    Weights of other classes but as many are a start for them, unless they are to be resumed.
+
+    Args:
+        datasets: {split: dataset}, train among them.
+        weights: (config key, file) that training starts from.
+        log: gets a line where something is relabelled.
+    Raises:
+        ConfigError: other classes; shows both lists.
+    """
+    agreed = dict(datasets)
+    names = (weights and read_checkpoint(weights[1]).classes) or ()
+    if names:
+        key, theirs = weights[0], f"{weights[0]} {weights[1]}"
+        own = agreed["train"].classes
+        try:
+            agreed["train"], said = follow_classes(
+                agreed["train"], names, ours="dataset.train", theirs=theirs
+            )
+            if said:
+                log.info(said)
+        except ConfigError as problem:
+            if key == "resume_path" or len(names) != len(own):
+                raise
+            log.warning("%s Training goes on from these weights to the classes of dataset.train.", problem)
+    wanted = agreed["train"].classes
+    for split, dataset in list(agreed.items()):
+        agreed[split], said = follow_classes(dataset, wanted, ours=f"dataset.{split}", theirs="dataset.train")
+        if said:
+            log.info(said)
+    return agreed
+
+
+def account_of(split: str, dataset: Any) -> dict[str, Any]:
+    """Logs where the objects of a dataset went, and returns it as plain data.
+
+    Raises:
+        DataError: there is nothing to learn in the train split.
+    """
+    account = dataset.account()
+    get_logger("run").info("dataset.%s: %s", split, account.describe())
+    if split == "train" and not account.trained:
+        raise DataError(f"dataset.train has no object to learn from:\n{account.describe()}")
+    return account.as_dict()
+
+
 def loader_settings(section: Mapping[str, Any]) -> dict[str, Any]:
     """The keys of a dataset section that belong to its loader."""
     return {key: section[key] for key in _LOADER_NAMES if key in section and key != "evaluator"}
@@ -97,15 +142,15 @@ def view_settings(config: Mapping[str, Any], dataset: Any) -> dict[str, Any]:
             f"flip_test={list(flips)} joins detections of rotated boxes, and {type(dataset).__name__} holds "
             "upright ones: set it to None."
         )
-    if config["merge_nms_threshold_type"] == 0:
-        return {"flips": flips, "iou_threshold": MERGE_IOU}
-    missing = [name for name in dataset.classes if name not in JDET_CLASS_IOU]
-    if missing:
-        raise ConfigError(
-            f"merge_nms_threshold_type={config['merge_nms_threshold_type']} has no threshold for "
-            f"{', '.join(missing)}: set it to 0."
-        )
-    return {"flips": flips, "iou_threshold": JDET_CLASS_IOU}
+    threshold = config["merge_iou_threshold"]
+    if isinstance(threshold, Mapping):
+        missing = [name for name in dataset.classes if name not in threshold]
+        if missing:
+            raise ConfigError(
+                f"merge_iou_threshold has no threshold for {', '.join(missing)}: write one for each class, "
+                "or one number for all (merge_nms_threshold_type=0)."
+            )
+    return {"flips": flips, "iou_threshold": MERGE_IOU if threshold is None else threshold}
 
 
 def build_evaluator(section: Mapping[str, Any], dataset: Any) -> Any:
@@ -123,31 +168,69 @@ def build_evaluator(section: Mapping[str, Any], dataset: Any) -> Any:
     return build({"type": wanted} if isinstance(wanted, str) else wanted)
 
 
-def trainable_parameters(detector: Any, distiller: Any) -> dict[str, Any]:
-    """{name: Var} of the student and of the distillation terms' adapters."""
-    named = dict(detector.named_parameters())
-    adapters = [] if distiller is None else distiller.parameters()
-    return named | {f"distiller.{index}": var for index, var in enumerate(adapters)}
+def best_metric(config: Mapping[str, Any], evaluator: Any, classes: Sequence[str]) -> str:
+    """Name of the number that decides which weights are best: the config's choice, else the evaluator's.
 
-
-def build_optimizer(config: Mapping[str, Any], params: Mapping[str, Any]) -> tuple[Optimizer, str]:
-    """(optimizer, what was done to its learning rate) of a config.
-
-    With `auto_scale_lr=dict(base_batch_size=16)` the configured rate is taken to be meant for that many
-    images per step and is scaled to the images this run takes. With `precision="float16"` the optimizer gets
-    a loss scale.
+    Raises:
+        ConfigError: the evaluator does not give the config's choice, or has none of its own.
     """
-    section, said = dict(config["optimizer"]), ""
-    if config["auto_scale_lr"] is not None:
-        base = config["auto_scale_lr"].get("base_batch_size", 16)
-        images = config["dataset"]["train"].get("batch_size", 1) * config["accumulate_steps"]
-        stated = section["lr"]
-        section["lr"] = scaled_lr(stated, images, base)
-        said = f"lr {stated:g} is meant for {base} images a step; with {images} it becomes {section['lr']:g}."
-    optimizer = build(section, path="optimizer", params=params)
-    if config["precision"] == FLOAT16:
-        optimizer.loss_scale = LossScale()
-    return optimizer, said
+    if config["best_metric"] is not None:
+        # On no image at all, to learn of a wrong name before the training and not after its first epoch.
+        chosen_number(numbers_of(evaluator([], [], classes)), config["best_metric"])
+        return config["best_metric"]
+    if not hasattr(evaluator, "best_metric"):
+        raise ConfigError(
+            f"{type(evaluator).__name__} does not say which of its numbers decides: set best_metric."
+        )
+    return evaluator.best_metric
+
+
+def trainable_parameters(detector: Any, distiller: Any) -> dict[str, Any]:
+    """{name: Var} of the student, and {distill.<term or teacher>.<module>.<name>: Var} of distillation."""
+    modules = {} if distiller is None else distiller.modules()
+    return dict(detector.named_parameters()) | {
+        f"distill.{place}.{name}": var
+        for place, module in modules.items()
+        for name, var in module.named_parameters()
+    }
+
+
+def build_optimizer(config: Mapping[str, Any], params: Mapping[str, Any]) -> tuple[Optimizers, str]:
+    """(optimizers, what was done to their learning rates) of a config.
+
+    With `auto_scale_lr=dict(base_batch_size=16)` the configured rates are taken to be meant for that many
+    images per step and are scaled to the images this run takes. With `precision="float16"` there is a loss
+    scale.
+
+    Raises:
+        ConfigError: several optimizers whose `match` leaves out a parameter or names it twice, see
+            `jld.optim.divided`; a learning rate to be scaled is not given.
+    """
+    sections = named_sections("optimizer", config["optimizer"])
+    shares = {"optimizer": params}
+    if list(sections) != list(shares):
+        shares = divided(params, {_name(path): section for path, section in sections.items()})
+    members, said = {}, []
+    for path, section in sections.items():
+        settings = {key: value for key, value in section.items() if key not in _MATCH_NAMES}
+        if config["auto_scale_lr"] is not None:
+            said.append(_scale_lr(settings, config, path))
+        members[_name(path)] = build(settings, path=path, params=shares[_name(path)])
+    return Optimizers(members, LossScale() if config["precision"] == FLOAT16 else None), " ".join(said)
+
+
+def _name(path: str) -> str:
+    return path.rpartition(".")[2]
+
+
+def _scale_lr(settings: dict[str, Any], config: Mapping[str, Any], path: str) -> str:
+    """Changes the `lr` of an optimizer's section to the images of a step; one sentence about it."""
+    if "lr" not in settings:
+        raise ConfigError(f"auto_scale_lr needs {path}.lr, which the config does not give.")
+    base = config["auto_scale_lr"].get("base_batch_size", 16)
+    images = config["dataset"]["train"].get("batch_size", 1) * config["accumulate_steps"]
+    stated, settings["lr"] = settings["lr"], scaled_lr(settings["lr"], images, base)
+    return f"lr {stated:g} is meant for {base} images a step; with {images} it becomes {settings['lr']:g}."
 
 
 def precision_text(precision: str) -> str:
@@ -160,6 +243,19 @@ def precision_text(precision: str) -> str:
     )
 
 
-def build_schedule(config: Mapping[str, Any]) -> Schedule | None:
-    """The learning-rate schedule of a config, or None."""
-    return None if config["scheduler"] is None else build(config["scheduler"], path="scheduler")
+def build_schedule(config: Mapping[str, Any]) -> Schedule | dict[str, Schedule] | None:
+    """The learning-rate schedule of a config, {name of the optimizer: schedule} where they differ, or None.
+
+    Raises:
+        ConfigError: a schedule for an optimizer that there is not.
+    """
+    section = config["scheduler"]
+    sections = {} if section is None else named_sections("scheduler", section)
+    schedules = {_name(path): build(each, path=path) for path, each in sections.items()}
+    if set(sections) <= {"scheduler"}:
+        return schedules.get("scheduler")
+    optimizers = list(map(_name, named_sections("optimizer", config["optimizer"])))
+    for name in schedules:
+        if name not in optimizers:
+            raise ConfigError(f"scheduler.{name} belongs to no optimizer: {suggestion(name, optimizers)}")
+    return schedules

@@ -9,17 +9,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from jld.checkpoint import Checkpoint
 from jld.config import Config, config_file, dump_config
 from jld.data import DatasetSlice
-from jld.distill import InputStatistics, build_distiller
+from jld.data.labels import difference, follow_classes
+from jld.distill import build_distiller
 from jld.errors import ConfigError, suggestion
 from jld.models import assign_state, build_detector, load_weights
 from jld.ops.precision import FLOAT32
 from jld.registry import build
 from jld.runner import parts, tasks
-from jld.runner.going_on import resume_file, resume_newest
+from jld.runner.going_on import newest_sound, resume_file, resume_newest
 from jld.runner.history import LossHistory
-from jld.runner.hooks import CheckpointHook, EMAHook, EvaluationHook, LogHook
+from jld.runner.hooks import CheckpointHook, EvaluationHook, LogHook
 from jld.runner.logs import RunLogger
 from jld.runner.loop import TrainingLoop
 from jld.runner.ranks import require_agreement
@@ -97,11 +99,12 @@ class Runner:
         Returns:
             The metrics of the last evaluation; empty without dataset.val.
         """
-        datasets = self._datasets("train", "val", needed=("train",))
-        detector = self._new_detector(datasets["train"])
-        distiller = build_distiller(
-            self.config.distill, detector, statistics=InputStatistics.from_config(self.config)
+        datasets = parts.agree_on_classes(
+            self._datasets("train", "val", needed=("train",)), self._weights(), self.log
         )
+        accounts = {split: parts.account_of(split, each) for split, each in datasets.items()}
+        detector = self._new_detector(datasets["train"])
+        distiller = build_distiller(self.config.distill, detector)
         if distiller is not None:
             self.log.info("distillation:\n%s", distiller.describe(detector))
         optimizer, said = parts.build_optimizer(self.config, parts.trainable_parameters(detector, distiller))
@@ -124,21 +127,24 @@ class Runner:
             seed=self.config.seed,
             history=LossHistory(str(self.work_dir / "config.py")),
         )
-        return self._train(loop, datasets)
+        if distiller is not None:
+            distiller.check_length(loop.total_steps)
+        return self._train(loop, datasets, accounts)
 
-    def _train(self, loop: TrainingLoop, datasets: Mapping[str, Any]) -> dict[str, Any]:
-        average = self._average(loop.detector)
-        resumed = self._resume(loop, average)
+    def _train(
+        self, loop: TrainingLoop, datasets: Mapping[str, Any], accounts: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        logger = build(self.config.logger) or RunLogger()
+        loop.hooks = self._hooks(loop, datasets, logger)
+        resumed = self._resume(loop)
         require_agreement(fingerprint(loop), "position and weights")
         if loop.is_finished:
             self.log.info(already_finished(loop))
             return {}
         if is_main():
             dump_config(self.config, self.work_dir / "config.py")
-            write_environment(self.work_dir / "env.json")
-        logger = build(self.config.logger) or RunLogger()
+            write_environment(self.work_dir / "env.json", datasets=accounts)
         logger.open(self.work_dir, keep_old=resumed and self.goes_on)
-        loop.hooks = self._hooks(loop, datasets, logger, average)
         self.log.info("training for %d iterations, results in %s", loop.total_steps, self.work_dir)
         try:
             with stopping.saved_when_stopped(partial(loop.hooks[-1].save_when_stopped, loop)):
@@ -153,7 +159,8 @@ class Runner:
     def val(self) -> dict[str, Any]:
         """Scores the checkpoint on dataset.val, prints the table, writes results/; returns the metrics."""
         dataset = self._datasets("val", needed=("val",))["val"]
-        detector, checkpoint = self._trained_detector(dataset)
+        dataset.check_results()
+        detector, dataset, checkpoint = self._trained_detector("val", dataset)
         metrics, detections = self._evaluate(detector, dataset, "val", with_flips=True)
         if not is_main():
             return metrics
@@ -165,7 +172,8 @@ class Runner:
     def test(self) -> Path | None:
         """Writes the detections on dataset.test as its benchmark takes them; rank 0 returns the file."""
         dataset = self._datasets("test", needed=("test",))["test"]
-        detections = self._predict("test", dataset)
+        dataset.check_results()
+        detections, dataset = self._predict("test", dataset)
         if not is_main():
             return None
         threshold = parts.view_settings(self.config, dataset)["iou_threshold"]
@@ -177,7 +185,7 @@ class Runner:
     def vis_test(self) -> list[Path]:
         """Draws the detections on dataset.test into `save_dir`; returns the pictures, all of rank 0."""
         dataset = self._datasets("test", needed=("test",))["test"]
-        detections = self._predict("test", dataset)
+        detections, dataset = self._predict("test", dataset)
         if not is_main():
             return []
         written = tasks.draw_detections(detections, dataset, self.save_dir, classes=dataset.classes)
@@ -209,20 +217,37 @@ class Runner:
                 detector, weights, what="pretrained_weights", class_layer=how, classes=dataset.classes
             )
             self.log.info("weights of %s", weights)
+            detector.classes = dataset.classes  # whether the weights' own may differ was decided before
         check_classes(detector, dataset)
         # Random numbers are drawn when they are computed: now, so that a teacher built later changes nothing.
         jt.sync(detector.parameters())
         return detector
 
-    def _trained_detector(self, dataset: Any) -> tuple[Any, Path]:
+    def _trained_detector(self, split: str, dataset: Any) -> tuple[Any, Any, Path]:
+        """(detector, dataset with the classes of its checkpoint, path of that)."""
         path = self._checkpoint()
         detector = build_detector(self.config, pretrained=False)
-        check_classes(detector, dataset)
         arrays, meta, kind = evaluation_arrays(path, use_average=self.config.ema is not None)
+        names = Checkpoint({}, meta).classes or ()
+        dataset, said = follow_classes(dataset, names, ours=f"dataset.{split}", theirs=str(path))
+        if said:
+            self.log.info(said)
+        check_classes(detector, dataset)
         assign_state(detector, arrays, what=str(path))
         epoch = f" of epoch {meta['epoch']}" if "epoch" in meta else ""
         self.log.info("%s%s of %s", kind, epoch, path)
-        return detector, path
+        return detector, dataset, path
+
+    def _weights(self) -> tuple[str, Path] | None:
+        """(the key that names it, the file) that training starts from, if it starts from one."""
+        resumed = self.config.resume_path
+        if resumed is None and self.resume:
+            resumed = newest_sound(self.work_dir / "checkpoints")
+        if resumed is not None:
+            return "resume_path", Path(resumed)
+        weights = self.config.pretrained_weights
+        is_whole = weights is not None and self.config.pretrained_classes == "load"
+        return ("pretrained_weights", Path(weights)) if is_whole else None
 
     def _checkpoint(self) -> Path:
         last = self.work_dir / "checkpoints" / LAST
@@ -234,36 +259,31 @@ class Runner:
             )
         return Path(given)
 
-    def _average(self, detector: Any) -> EMAHook | None:
-        if self.config.ema is None:
-            return None
-        average = build({"type": "EMAHook", **self.config.ema}, path="ema")
-        average.attach(detector)
-        return average
-
-    def _resume(self, loop: TrainingLoop, average: EMAHook | None) -> bool:
+    def _resume(self, loop: TrainingLoop) -> bool:
         said = None
         if self.config.resume_path is not None:
-            said = resume_file(loop, Path(self.config.resume_path), average)
+            said = resume_file(loop, Path(self.config.resume_path))
         elif self.resume:
-            said = resume_newest(loop, self.work_dir / "checkpoints", average)
+            said = resume_newest(loop, self.work_dir / "checkpoints")
             if said is None:
                 self.log.warning("there is no checkpoint in %s to resume: starting anew.", self.work_dir)
         if said is not None:
             self.log.info("%s", said)
         return said is not None
 
-    def _hooks(
-        self, loop: TrainingLoop, datasets: Mapping[str, Any], logger: RunLogger, average: Any
-    ) -> list[Any]:
+    def _hooks(self, loop: TrainingLoop, datasets: Mapping[str, Any], logger: RunLogger) -> list[Any]:
         config = self.config
-        hooks: list[Any] = [average] if average is not None else []
+        hooks: list[Any] = (
+            [] if config.ema is None else [build({"type": "EMAHook", **config.ema}, path="ema")]
+        )
         hooks.append(LogHook(logger, config.log_interval))
         if "val" in datasets:
+            evaluator = parts.build_evaluator(config.dataset.val, datasets["val"])
+            best_metric = parts.best_metric(config, evaluator, datasets["val"].classes)
             evaluate: Callable[[], dict] = lambda: self._evaluate(loop.detector, datasets["val"], "val")[0]  # noqa: E731
-            hooks.append(EvaluationHook(evaluate, logger, config.eval_interval, average))
+            hooks.append(EvaluationHook(evaluate, logger, config.eval_interval, best_metric))
         hooks += build(config.hooks or [], path="hooks")
-        collect = partial(collect_state, config=config, classes=datasets["train"].classes, average=average)
+        collect = partial(collect_state, config=config, classes=datasets["train"].classes)
         hooks.append(
             CheckpointHook(
                 self.work_dir / "checkpoints",
@@ -279,12 +299,12 @@ class Runner:
     def _loader(self, split: str, dataset: Any) -> Any:
         return parts.build_loader(self.config.dataset[split], dataset, self.config.seed, is_training=False)
 
-    def _predict(self, split: str, dataset: Any) -> list[dict]:
+    def _predict(self, split: str, dataset: Any) -> tuple[list[dict], Any]:
         views = parts.view_settings(self.config, dataset)
-        detector, _ = self._trained_detector(dataset)
+        detector, dataset, _ = self._trained_detector(split, dataset)
         loader = self._loader(split, dataset)
         try:
-            return tasks.predict(detector, loader, **views)
+            return tasks.predict(detector, loader, **views), dataset
         finally:
             loader.close()
 
@@ -329,14 +349,20 @@ def already_finished(loop: TrainingLoop) -> str:
 
 
 def check_classes(detector: Any, dataset: Any) -> None:
-    """Stops when the detector predicts another number of classes than the dataset has.
+    """Stops when the detector predicts other classes than the dataset has; then it takes over their names.
+
+    Names are compared where both are known, else their number.
 
     Raises:
         ConfigError: see above.
     """
-    ours, theirs = getattr(getattr(detector, "bbox_head", None), "num_classes", None), len(dataset.classes)
-    if ours is not None and theirs and ours != theirs:
+    names, theirs = tuple(detector.classes), tuple(dataset.classes)
+    if names and theirs and names != theirs:
+        raise ConfigError(difference(theirs, names, ours="the dataset", theirs="the detector"))
+    number = detector.interface.num_classes
+    if theirs and number != len(theirs):
         raise ConfigError(
-            f"model.bbox_head.num_classes is {ours}, but the dataset has {theirs} classes "
-            f"({', '.join(dataset.classes[:5])}{', ...' if theirs > 5 else ''}): set one to the other."
+            f"num_classes is {number}, but the dataset has {len(theirs)} classes "
+            f"({', '.join(theirs[:5])}{', ...' if len(theirs) > 5 else ''}): set one to the other."
         )
+    detector.classes = theirs or names

@@ -1,8 +1,8 @@
 """The training state: everything a killed run needs to go on as if nothing had happened.
 
-Outer keys are JDet's (`meta, model, scheduler, optimizer`) plus `rng`, `ema` and `data_position`; values are
-numpy arrays and plain data. A teacher is never in it; adapters of distillation terms are, beside the
-optimizer's buffers.
+Outer keys are JDet's (`meta, model, scheduler, optimizer`) plus `distill` (the modules that distillation
+trains), `hooks`, `rng` and `data_position`; values are numpy arrays and plain data. Everything is found again
+by its name. A frozen teacher is never in it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,18 @@ from typing import Any
 import numpy as np
 
 import jld
-from jld.checkpoint import atomic_write, read_checkpoint, read_training_state, write_training_state
+from jld.checkpoint import (
+    atomic_write,
+    averaged_weights,
+    hook_states,
+    read_checkpoint,
+    read_training_state,
+    write_training_state,
+)
 from jld.config import to_plain
 from jld.errors import CheckpointError
 from jld.models.pretrained import assign_state
+from jld.optim import Schedule, write_arrays
 from jld.toolchain import jittor as jt
 from jld.utils.distributed import world_size
 from jld.utils.seeds import random_state, restore_random_state
@@ -42,14 +50,23 @@ def config_text(config: Mapping[str, Any]) -> str:
     )
 
 
-def collect_state(loop: Any, config: Mapping[str, Any], classes: Sequence[str], average: Any = None) -> dict:
+def distill_vars(distiller: Any) -> dict[str, Any]:
+    """{<term or teacher>.<module>.<name>: Var} of all parameters and statistics that distillation owns."""
+    modules = {} if distiller is None else distiller.modules()
+    return {
+        f"{place}.{name}": var
+        for place, module in modules.items()
+        for name, var in module.state_dict().items()
+    }
+
+
+def collect_state(loop: Any, config: Mapping[str, Any], classes: Sequence[str]) -> dict:
     """The state of a `TrainingLoop` between two steps.
 
     Args:
         loop: the loop.
         config: the resolved config.
         classes: names, in the order of the labels, so that the file can be used without its dataset.
-        average: the `EMAHook`, or None.
     """
     jt.sync_all()
     meta = {
@@ -73,12 +90,19 @@ def collect_state(loop: Any, config: Mapping[str, Any], classes: Sequence[str], 
     return {
         "meta": meta,
         "model": model_arrays(loop.detector),
-        "scheduler": {} if loop.schedule is None else loop.schedule.state_dict(),
-        "optimizer": loop.optimizer.state_dict() | {"adapters": _adapter_arrays(loop.distiller)},
+        "scheduler": _schedule_settings(loop.schedule),
+        "optimizer": loop.optimizer.state_dict(),
+        "distill": {name: var.numpy() for name, var in distill_vars(loop.distiller).items()},
+        "hooks": {name: hook.state_dict() for name, hook in loop.stateful_hooks().items()},
         "rng": random_state() | {"seed": loop.seed},
-        "ema": {} if average is None else average.average.state_dict(),
         "data_position": position,
     }
+
+
+def _schedule_settings(schedule: Schedule | Mapping[str, Schedule] | None) -> dict[str, Any]:
+    if isinstance(schedule, Mapping):
+        return {name: each.state_dict() for name, each in schedule.items()}
+    return {} if schedule is None else schedule.state_dict()
 
 
 def fingerprint(loop: Any) -> str:
@@ -86,8 +110,8 @@ def fingerprint(loop: Any) -> str:
     if world_size() == 1:
         return ""  # nobody to compare with
     digest = hashlib.sha256()
-    for name, array in model_arrays(loop.detector).items():
-        digest.update(name.encode() + array.tobytes())
+    for name, var in {**loop.detector.state_dict(), **distill_vars(loop.distiller)}.items():
+        digest.update(name.encode() + var.numpy().tobytes())
     return (
         f"epoch {loop.epoch}, batch {loop.batch_index}, iteration {loop.iteration}, {digest.hexdigest()[:12]}"
     )
@@ -112,13 +136,12 @@ def save_state(state: Mapping[str, Any], paths: Sequence[Path]) -> None:
                 atomic_write(path, lambda file, source=source: shutil.copyfileobj(source, file))
 
 
-def resume(loop: Any, path: Path, average: Any = None) -> str:
+def resume(loop: Any, path: Path) -> str:
     """Puts a loop where a training state left off; the config's lengths, rates and intervals stay in force.
 
     Args:
-        loop: a fresh `TrainingLoop` of the same model.
+        loop: a fresh `TrainingLoop` of the same model, with its hooks.
         path: a file written by `save_state`.
-        average: the `EMAHook`, or None.
     Returns:
         one sentence saying what was resumed, and what could not be.
     Raises:
@@ -132,15 +155,9 @@ def resume(loop: Any, path: Path, average: Any = None) -> str:
                 "use it as pretrained_weights."
             )
     assign_state(loop.detector, state["model"], what=f"resume_path {path}")
+    _restore_modules(loop.distiller, state, path)
     loop.optimizer.load_state_dict(state["optimizer"])
-    _restore_adapters(loop.distiller, state["optimizer"].get("adapters") or [], path)
-    notes = []
-    if average is not None:
-        if state.get("ema"):
-            average.average.load_state_dict(state["ema"])
-        else:
-            average.attach(loop.detector)
-            notes.append("it has no averaged weights, so the average starts at its weights")
+    notes = _restore_hooks(loop.stateful_hooks(), state)
     restore_random_state(state["rng"])
     notes += _restore_position(loop, state)
     said = f"resumed {path} at epoch {loop.epoch}, batch {loop.batch_index}, iteration {loop.iteration}"
@@ -165,23 +182,41 @@ def _restore_position(loop: Any, state: Mapping[str, Any]) -> list[str]:
     return notes
 
 
-def _adapter_arrays(distiller: Any) -> list[np.ndarray]:
-    return [] if distiller is None else [var.numpy() for var in distiller.parameters()]
+def _restore_hooks(hooks: Mapping[str, Any], state: Mapping[str, Any]) -> list[str]:
+    saved = hook_states(state)
+    notes = [
+        f"it has no state of the hook {name!r}, which starts anew" for name in hooks if name not in saved
+    ]
+    for name, hook_state in saved.items():
+        if name in hooks:
+            hooks[name].load_state_dict(hook_state)
+        else:
+            notes.append(f"the state of the hook {name!r} is left out, which this run does not have")
+    return notes
 
 
-def _restore_adapters(distiller: Any, arrays: Sequence[np.ndarray], path: Path) -> None:
-    adapters = [] if distiller is None else distiller.parameters()
-    if [tuple(var.shape) for var in adapters] != [tuple(np.shape(array)) for array in arrays]:
+def _restore_modules(distiller: Any, state: Mapping[str, Any], path: Path) -> None:
+    if state["optimizer"].get("adapters"):
         raise CheckpointError(
-            f"{path} holds {len(arrays)} adapter parameters of distillation terms, this config makes "
-            f"{len(adapters)} (or of other shapes): resume with the same distill.terms, or use "
-            "the file as pretrained_weights."
+            f"{path} is of an earlier version of jld, which numbered the adapters of distillation terms "
+            "instead of naming them: finish that run with the version that began it, or start anew from the "
+            "file as pretrained_weights."
         )
-    for var, array in zip(adapters, arrays, strict=True):
-        is_frozen = var.is_stop_grad()
-        var.assign(jt.array(array))
-        if is_frozen:
-            var.stop_grad()
+    own, saved = distill_vars(distiller), state.get("distill") or {}
+    problems = [f"lacks {name}" for name in own if name not in saved]
+    problems += [f"has {name}, which this run does not" for name in saved if name not in own]
+    problems += [
+        f"has {name} of shape {np.shape(saved[name])} instead of {tuple(var.shape)}"
+        for name, var in own.items()
+        if name in saved and np.shape(saved[name]) != tuple(var.shape)
+    ]
+    if problems:
+        raise CheckpointError(
+            f"what {path} learned for distillation does not fit the config's distill section: it "
+            f"{'; '.join(problems[:4])}{'; ...' if len(problems) > 4 else ''}. Resume with the same section, "
+            "or start anew from the file as pretrained_weights."
+        )
+    write_arrays(own, saved)
 
 
 def evaluation_arrays(path: Path, use_average: bool) -> tuple[dict[str, np.ndarray], dict, str]:
@@ -192,7 +227,7 @@ def evaluation_arrays(path: Path, use_average: bool) -> tuple[dict[str, np.ndarr
     """
     checkpoint = read_checkpoint(path)
     if use_average and checkpoint.file_format == "pickle":
-        average = read_training_state(path).get("ema") or {}
-        if average.get("state"):
-            return {**checkpoint.state, **average["state"]}, checkpoint.meta, "averaged weights"
+        average = averaged_weights(read_training_state(path))
+        if average:
+            return {**checkpoint.state, **average}, checkpoint.meta, "averaged weights"
     return checkpoint.state, checkpoint.meta, "weights"

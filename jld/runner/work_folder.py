@@ -37,7 +37,7 @@ TEMPORARY = re.compile(r"\.[\w.-]+\.(py|json|pkl)\.([0-9a-f]{8}\.tmp|\d+)")
 PLACES = re.compile(r"(.*\.)?(root|checkpoint|config|pretrained|num_workers|\w+_(dir|file|path))")
 LENGTHS = (
     "work_dir|name|max_epoch|max_iter|eval_interval|checkpoint_interval|checkpoint_iters|keep_checkpoints|"
-    "log_interval|logger|published|imports|flip_test|merge_nms_threshold_type"
+    "log_interval|logger|published|imports|flip_test|merge_iou_threshold|best_metric"
 )
 FREE_AT_START = re.compile(rf"({LENGTHS}|dataset\.val|dataset\.test)(\..*)?")
 FIXED_IN_RESUME = re.compile(r"(model|distill|dataset\.train\.(type|classes)|optimizer(\.\w+)?\.type)(\..*)?")

@@ -66,13 +66,13 @@ def environment_report() -> dict[str, Any]:
     }
 
 
-def write_environment(path: str | Path) -> dict[str, Any]:
-    """Writes the report as JSON, whole or not at all, and returns it.
+def write_environment(path: str | Path, **more: Any) -> dict[str, Any]:
+    """Writes the report as JSON, with further JSON-ready entries behind it, whole or not at all; returns it.
 
     Raises:
         OSError: it cannot be written.
     """
-    report, path = environment_report(), Path(path)
+    report, path = environment_report() | more, Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

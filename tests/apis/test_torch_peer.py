@@ -97,14 +97,13 @@ def sides(torch_python, tmp_path_factory):
 
 def _of_jld(student, distiller, batch):
     loop = make_loop(student, distiller, batch)
-    loop.optimizer.lr = LR
+    for optimizer in loop.optimizer.members.values():
+        optimizer.lr = LR
     losses = loop.losses_of(batch)
-    found = {f"loss/{name}": float(var) for name, var in losses.items() if "loss" in name}
+    found = {f"loss/{name}": float(var) for name, var in losses.items()}
     loop.optimizer.backward(total_loss(losses))
-    names = [slot.name for slot in loop.optimizer.slots]
-    grads = zip(names, loop.optimizer._grads, strict=True)
-    found |= {f"gradient/{name}": grad.numpy() for name, grad in grads}
-    loop.optimizer.zero_grad()
+    grads = loop.optimizer.gradients.take()
+    found |= {f"gradient/{name}": grad.numpy() for name, grad in grads.items()}
     targets = Targets.from_batch(batch)
     trace = student(jt.array(batch["images"]))
     assignment = student.assign(trace, targets)

@@ -28,7 +28,7 @@ def test_golden_assigner(name, topk):
     generator, sizes, pad_shape = grid_of(arrays)
     boxes, labels = arrays[f"in/gt_bboxes/{name}"], arrays[f"in/gt_labels/{name}"]
     priors = generator.priors(sizes)
-    np.testing.assert_allclose(priors.boxes.numpy(), arrays["out/anchors"], atol=1e-4)
+    np.testing.assert_allclose(priors.boxes.numpy()[0], arrays["out/anchors"], atol=1e-4)
     targets = scenes.make_targets([boxes], [pad_shape], [labels])
     valid = priors.valid_mask(targets.pad_shapes)
     got = ATSSAssigner(topk)(priors, targets, valid, NUM_CLASSES)
@@ -110,13 +110,13 @@ def test_ignored_priors_match_the_twin():
         np.array([[0, 0, 40, 40], [90, 10, 180, 90]], np.float32),
     ]
     priors, valid, got = run(scenes.SINGLE, scenes.feature_sizes(*shape), boxes, pads, ignore=ignore, thr=0.5)
-    ignored = [scenes.overlaps(priors.boxes.numpy(), b, "iof").max(1) > 0.5 for b in ignore]
+    ignored = [scenes.overlaps(priors.boxes.numpy()[0], b, "iof").max(1) > 0.5 for b in ignore]
     assert all(mask.any() for mask in ignored)
     compare_with_twin(priors, valid.numpy() > 0, got, boxes, 9, ignored)
 
 
 def compare_with_twin(priors, valid, got, boxes, topk, ignored=None):
-    prior_boxes = priors.boxes.numpy()
+    prior_boxes = priors.boxes.numpy()[0]
     thresholds, index = got.gt_thresholds.numpy(), got.gt_index.numpy()
     for i, gts in enumerate(boxes):
         out = None if ignored is None else ignored[i]

@@ -57,7 +57,7 @@ def crowd():
 def test_batches_match_a_loop(crowd, radius, padding):
     boxes, priors, targets, valid_mask = crowd
     got = FCOSAssigner(RANGES, radius, padding)(priors, targets, valid_mask, NUM_CLASSES)
-    points, strides, valid = priors.centers.numpy(), priors.strides.numpy(), valid_mask.numpy() > 0
+    points, strides, valid = priors.centers.numpy()[0], priors.strides.numpy()[0], valid_mask.numpy() > 0
     ranges = np.concatenate(
         [
             [limits] * (rows.stop - rows.start)
@@ -81,8 +81,8 @@ def test_batches_match_a_loop(crowd, radius, padding):
 def test_region_is_what_of_the_objects_is_not_positive(crowd, radius):
     boxes, priors, targets, valid_mask = crowd
     assignment = FCOSAssigner(RANGES, radius)(priors, targets, valid_mask, NUM_CLASSES)
-    context = SimpleNamespace(priors=priors, targets=targets, assignment=assignment, valid_mask=valid_mask)
-    x, y = priors.centers.numpy().T
+    context = SimpleNamespace(places=priors, targets=targets, assignment=assignment, valid_mask=valid_mask)
+    x, y = priors.centers.numpy()[0].T
     for i, got in enumerate(FCOSValuableRegion()(context).numpy()):
         inside = np.zeros(len(x), bool)
         for x1, y1, x2, y2 in boxes[i]:

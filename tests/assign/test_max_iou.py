@@ -4,13 +4,16 @@ import numpy as np
 import pytest
 
 from jld.assign import MaxIoUAssigner
+from jld.boxes.places import Places
 from jld.boxes.priors import AnchorGenerator
 from jld.errors import ConfigError
+from jld.toolchain import jittor as jt
 from tests.assign import scenes
 from tests.assign.golden_scenes import ASSIGNER_SETS, grid_of
 from tests.golden_cases import case
 
 NUM_CLASSES = 20
+STRIDES = (8, 16)
 RETINA = {"octave_base_scale": 4, "scales_per_octave": 3, "ratios": (0.5, 1.0, 2.0)}
 
 
@@ -81,7 +84,7 @@ def test_batches_match_a_loop(variant):
     targets = scenes.make_targets(boxes, pads, ignore=ignore)
     valid = priors.valid_mask(targets.pad_shapes)
     got = MaxIoUAssigner(**options)(priors, targets, valid, NUM_CLASSES)
-    valid, prior_boxes = valid.numpy() > 0, priors.boxes.numpy()
+    valid, prior_boxes = valid.numpy() > 0, priors.boxes.numpy()[0]
     negative = options.get("neg_iou_thr", 0.4)
     low, high = negative if isinstance(negative, list) else (0, negative)
     minimum = options.get("min_pos_iou", 0.0) if options.get("match_low_quality", True) else None
@@ -98,6 +101,46 @@ def test_batches_match_a_loop(variant):
         np.testing.assert_array_equal(got.gt_index.numpy()[i], expected)
         weights = valid[i] & (expected != -2)
         np.testing.assert_array_equal(got.label_weights.numpy()[i], weights)
+
+
+def rois_of(counts, levels_of, boxes):
+    """Places of RoIs: `counts` real ones per image, the others padding without size."""
+    mask = np.float32(np.arange(boxes.shape[1]) < np.array(counts)[:, None])
+    boxes = np.float32(boxes * mask[..., None])
+    strides = np.float32(STRIDES)[levels_of]
+    arrays = {"boxes": boxes, "centers": (boxes[..., :2] + boxes[..., 2:]) / 2, "strides": strides}
+    arrays |= {"levels": levels_of.astype(np.int32), "mask": mask}
+    return Places(**{name: jt.array(array) for name, array in arrays.items()}, level_strides=STRIDES)
+
+
+def test_each_image_has_rois_of_its_own():
+    """RoIs that fill up a batch are neither positive nor counted, and images do not see each other's."""
+    rng = np.random.default_rng(3)
+    counts, shape = (40, 25, 9), (96, 160)
+    gts = [scenes.random_boxes(rng, count, *shape) for count in (6, 2, 0)]
+    boxes = np.stack([scenes.random_boxes(rng, 40, *shape) for _ in counts])
+    for row, objects in zip(boxes, gts, strict=True):
+        row[: 3 * len(objects)] = np.repeat(objects, 3, axis=0) + rng.uniform(-2, 2, (3 * len(objects), 4))
+    rois = rois_of(counts, rng.integers(0, 2, (3, 40)), boxes)
+    assert len(rois) == 40 and rois.num_levels == 2
+    ignore = [[(10, 10, 90, 80)], [], [(0, 0, 40, 40)]]
+    targets = scenes.make_targets(gts, [shape] * 3, ignore=ignore)
+    valid = rois.valid_mask(targets.pad_shapes)
+    np.testing.assert_array_equal(valid.numpy().sum(1), counts)
+    options = {"pos_iou_thr": 0.5, "neg_iou_thr": 0.5, "match_low_quality": False, "ignore_iof_thr": 0.5}
+    got = MaxIoUAssigner(**options)(rois, targets, valid, NUM_CLASSES)
+    index, own = got.gt_index.numpy(), rois.boxes.numpy()
+    for i, objects in enumerate(gts):
+        real = np.arange(40) < counts[i]
+        ignored = np.zeros(40, bool)
+        if ignore[i]:
+            ignored = scenes.overlaps(own[i], ignore[i], "iof").max(1) > 0.5
+        iou = scenes.overlaps(objects.reshape(-1, 4), own[i], dtype=np.float32)
+        expected = loop_assign(iou, real & ~ignored, 0.5, 0, 0.5, None, True)
+        expected = np.where(real, np.where(ignored, -2, expected), -1)
+        np.testing.assert_array_equal(index[i], expected)
+        np.testing.assert_array_equal(got.label_weights.numpy()[i], real & (expected != -2))
+    assert (index[:2] >= 0).any(axis=1).all() and (index == -2).any()
 
 
 def test_thresholds_must_be_ordered():

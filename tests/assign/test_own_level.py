@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from jld.assign.levels import cells_of_priors, level_of_boxes, level_of_priors
+from jld.assign.levels import cells_of_places, level_of_boxes
 from jld.assign.regions import FineGrainedOwnLevel, InsideOwnLevel
 from jld.assign.rounds import pick_in_rounds, picked_mask
 from jld.boxes.priors import AnchorGenerator
@@ -20,7 +20,7 @@ SHAPE, PADS = (128, 192), [(128, 192), (96, 192), (128, 64)]
 def scene(boxes, generator):
     priors = generator.priors(scenes.feature_sizes(*SHAPE, generator.strides))
     targets = scenes.make_targets(boxes, PADS)
-    return SimpleNamespace(priors=priors, targets=targets, valid_mask=priors.valid_mask(targets.pad_shapes))
+    return SimpleNamespace(places=priors, targets=targets, valid_mask=priors.valid_mask(targets.pad_shapes))
 
 
 def inside_boxes(rng, count):
@@ -52,10 +52,10 @@ def loop_inside(gts, generator, valid):
 
 
 def loop_fine(gts, context, valid):
-    priors = context.priors.boxes.numpy()
+    priors = context.places.boxes.numpy()[0]
     found = np.zeros(len(priors))
     for box in gts:
-        section = context.priors.level_slices[own_level(box, len(context.priors.level_slices))]
+        section = context.places.level_slices[own_level(box, context.places.num_levels)]
         iou = scenes.overlaps(priors[section], box[None])[:, 0] * valid[section]
         found[section] = np.maximum(found[section], iou > 0.5 * iou.max())
     return found
@@ -80,10 +80,10 @@ def test_levels_of_boxes_and_priors():
     boxes = np.stack([0 * sides, 0 * sides, sides, sides], 1)
     np.testing.assert_array_equal(level_of_boxes(jt.array(boxes), 5).numpy(), [0, 0, 0, 1, 1, 2, 3, 4, 4])
     priors = RETINA.priors([(2, 3), (1, 2), (1, 1)])
-    np.testing.assert_array_equal(level_of_priors(priors).numpy(), np.repeat([0, 1, 2], [54, 18, 9]))
-    rows, columns = (cells.numpy() for cells in cells_of_priors(priors))
-    centers = np.stack([columns, rows], 1) * priors.strides.numpy()[:, None]
-    np.testing.assert_allclose(priors.centers.numpy(), centers, atol=1e-4)
+    np.testing.assert_array_equal(priors.levels.numpy()[0], np.repeat([0, 1, 2], [54, 18, 9]))
+    rows, columns = (cells.numpy() for cells in cells_of_places(priors))
+    centers = np.stack([columns, rows], 1) * priors.strides.numpy()[0][:, None]
+    np.testing.assert_allclose(priors.centers.numpy()[0], centers, atol=1e-4)
 
 
 def plain_nms(scores, boxes, count, threshold):

@@ -17,11 +17,14 @@ from jld.assign.regions import (
 )
 from jld.boxes.priors import AnchorGenerator
 from jld.errors import ConfigError
+from jld.models.boxes import distances_or_bins
+from jld.models.heads.dense_head import DenseHead
 from jld.registry import REGIONS
 from jld.toolchain import jittor as jt
 from tests.assign import scenes
 from tests.assign.golden_scenes import ASSIGNER_SETS, grid_of, head_scene, prediction_maps
 from tests.golden_cases import case, param_cases
+from tests.stages import stage_of
 
 # Imitation methods of the reference and the region that each one's mask is.
 METHODS = {"fitnet": InsideGT, "finegrained": FineGrained, "decouple": InsideGT}
@@ -29,7 +32,7 @@ METHODS = {"fitnet": InsideGT, "finegrained": FineGrained, "decouple": InsideGT}
 
 def context_of(priors, targets, valid, num_classes=20, topk=9):
     assignment = ATSSAssigner(topk)(priors, targets, valid, num_classes)
-    return SimpleNamespace(priors=priors, targets=targets, valid_mask=valid, assignment=assignment)
+    return SimpleNamespace(places=priors, targets=targets, valid_mask=valid, assignment=assignment)
 
 
 def scene(boxes, pad_shapes, generator=scenes.SINGLE):
@@ -37,6 +40,13 @@ def scene(boxes, pad_shapes, generator=scenes.SINGLE):
     priors = generator.priors(scenes.feature_sizes(*pads.max(0), generator.strides))
     targets = scenes.make_targets([np.asarray(b, np.float32).reshape(-1, 4) for b in boxes], pads)
     return context_of(priors, targets, priors.valid_mask(targets.pad_shapes))
+
+
+def stage_on(context, predictions):
+    """The stage of a head that predicts these class scores and box distributions."""
+    head = DenseHead()
+    head.boxes = distances_or_bins(predictions["box_logits"].shape[-1] - 1)
+    return stage_of(head, predictions, context.places)
 
 
 @pytest.mark.golden
@@ -76,12 +86,12 @@ def test_golden_head_regions(name):
         np.testing.assert_array_equal(METHODS[method]()(context).numpy(), arrays["out/tgt/im_region"])
         return
     context.student, context.teacher = (
-        SimpleNamespace(predictions=prediction_maps(meta, prefix)) for prefix in ("", "teacher_")
+        stage_on(context, prediction_maps(meta, prefix)) for prefix in ("", "teacher_")
     )
     # The file's indices were taken with every cell's anchor in its place, padding included.
     context.valid_mask = jt.ones_like(context.valid_mask)
     chosen = GeneralInstance(thinning="batch")(context).numpy() > 0
-    for level, section in enumerate(context.priors.level_slices):
+    for level, section in enumerate(context.places.level_slices):
         expected = np.sort(arrays[f"out/gi_index/{level}"])
         np.testing.assert_array_equal(np.flatnonzero(chosen[:, section]), expected)
 
@@ -103,7 +113,7 @@ CARD = [
 def test_card_tables(gate, shape, boxes, counts, total):
     context = scene([boxes], [shape])
     weights = ValuableLocalizationRegion(gate=gate)(context).numpy()[0]
-    assert [(weights[section] > 0).sum() for section in context.priors.level_slices] == counts
+    assert [(weights[section] > 0).sum() for section in context.places.level_slices] == counts
     np.testing.assert_allclose(
         weights.sum(dtype=np.float64), total, atol=2e-4
     )  # a sum of hundreds in float32
@@ -119,7 +129,7 @@ def test_regions_match_loops(generator):
     boxes = [scenes.random_boxes(rng, count, *shape) for count in (7, 1, 0)]
     context = scene(boxes, pads, generator)
     valid = context.valid_mask.numpy() > 0
-    priors = context.priors.boxes.numpy()
+    priors = context.places.boxes.numpy()[0]
     thresholds = context.assignment.gt_thresholds.numpy()
     got = {
         region: region(context).numpy()
@@ -176,7 +186,7 @@ def test_valuable_region_makes_thresholds_where_the_assigner_has_none():
 def test_general_instance_drops_overlapping_locations():
     """Two priors with one box each, nearly the same: only the one with the larger score difference stays."""
     context = scene([ONE], [(32, 32)], AnchorGenerator((8,)))
-    count = len(context.priors)
+    count = len(context.places)
     teacher_scores = np.full((1, count, 2), -20, np.float32)
     teacher_scores[0, 5, 1], teacher_scores[0, 6, 1], teacher_scores[0, 0, 0] = 3, 2, 1
     sides = np.zeros((1, count, 4, 9), np.float32)
@@ -184,9 +194,9 @@ def test_general_instance_drops_overlapping_locations():
     sides[0, 0] = 0
     sides[0, 0, :, 0] = 50  # ... but that of prior 0 is a point
     maps = {"cls_logits": jt.array(teacher_scores), "box_logits": jt.array(sides)}
-    context.teacher = SimpleNamespace(predictions=maps)
+    context.teacher = stage_on(context, maps)
     student = {"cls_logits": jt.full((1, count, 2), -20.0), "box_logits": jt.array(sides)}
-    context.student = SimpleNamespace(predictions=student)
+    context.student = stage_on(context, student)
     chosen = GeneralInstance(topk=2)(context).numpy()[0]
     np.testing.assert_array_equal(np.flatnonzero(chosen), [0, 5])
 
@@ -195,26 +205,22 @@ def test_general_instance_thins_images_apart_or_together():
     """Per image a region does not depend on its company; together, images share the places and collide."""
     rng = np.random.default_rng(2)
     context = scene([ONE, ONE], [(64, 64), (64, 64)], AnchorGenerator((8, 16)))
-    count = len(context.priors)
+    count = len(context.places)
 
-    def maps():
-        values = rng.normal(size=(2, count, 3)), rng.normal(size=(2, count, 4, 9)) * 3
-        return SimpleNamespace(
-            predictions={
-                key: jt.array(value.astype(np.float32))
-                for key, value in zip(("cls_logits", "box_logits"), values, strict=True)
-            }
-        )
+    def stage():
+        logits, box_logits = rng.normal(size=(2, count, 3)), rng.normal(size=(2, count, 4, 9)) * 3
+        values = {"cls_logits": logits, "box_logits": box_logits}
+        return stage_on(context, {key: jt.array(value.astype(np.float32)) for key, value in values.items()})
 
-    context.student, context.teacher = maps(), maps()
+    context.student, context.teacher = stage(), stage()
     apart = GeneralInstance()(context).numpy()
     together = GeneralInstance(thinning="batch")(context).numpy()
     for image in range(2):
-        alone = SimpleNamespace(priors=context.priors, valid_mask=context.valid_mask[image : image + 1])
+        alone = SimpleNamespace(places=context.places, valid_mask=context.valid_mask[image : image + 1])
         for role in ("student", "teacher"):
             whole = getattr(context, role).predictions
             part = {key: value[image : image + 1] for key, value in whole.items()}
-            setattr(alone, role, SimpleNamespace(predictions=part))
+            setattr(alone, role, stage_on(context, part))
         np.testing.assert_array_equal(apart[image], GeneralInstance()(alone).numpy()[0])
     assert together.sum() < apart.sum()
 

@@ -41,7 +41,7 @@ def golden_sizes(meta, arrays):
         sizes = [tuple(-(-side // 2**level) for side in size) for level in range(len(counts))]
         if [a * b for a, b in sizes] != counts.tolist():
             continue
-        boxes = RETINA.priors(sizes).boxes.numpy()
+        boxes = RETINA.priors(sizes).boxes.numpy()[0]
         if np.allclose(boxes.ravel()[fill.sample_index(boxes.size, k)], expected, atol=1e-3):
             return sizes
     raise AssertionError("no feature size gives the anchors of the file")
@@ -52,7 +52,7 @@ def test_anchors_equal_golden():
     meta, arrays = case("s_assigners")
     base = np.stack([RETINA.base_anchors(stride) for stride in RETINA.strides])
     np.testing.assert_allclose(base, arrays["out/base_anchors"], rtol=1e-5)
-    boxes = RETINA.priors(golden_sizes(meta, arrays)).boxes.numpy()
+    boxes = RETINA.priors(golden_sizes(meta, arrays)).boxes.numpy()[0]
     assert_sampled(meta, arrays, "out/anchors", boxes, 1e-6)
 
 
@@ -80,7 +80,7 @@ def test_golden_assignment(name):
     prefix = f"out/{name}/"
     expected = {key.removeprefix(prefix): arrays[key] for key in arrays if key.startswith(prefix)}
     assert set(expected) == {"gt_inds", "assigned_labels", "max_overlaps", "fragile"}
-    sure = ~(expected["fragile"] | tied(priors.boxes.numpy(), arrays[f"in/{name}/gt"]))
+    sure = ~(expected["fragile"] | tied(priors.boxes.numpy()[0], arrays[f"in/{name}/gt"]))
     assert sure.mean() > 0.9
     index = got.gt_index.numpy()[0]
     np.testing.assert_array_equal((index == -2)[sure], (expected["gt_inds"] == -1)[sure])
@@ -137,7 +137,7 @@ def test_batches_match_a_loop(overlaps):
     priors, targets, valid = rotated_scene(boxes, pads, RotatedAnchorGenerator((8, 16, 32)), ignore=ignore)
     options = {"neg_iou_thr": [0.05, 0.3], "pos_iou_thr": 0.4, "min_pos_iou": 0.1, "gt_max_assign_all": False}
     got = assigner(overlaps, ignore_iof_thr=0.5, **options)(priors, targets, valid, NUM_CLASSES)
-    valid, prior_boxes = valid.numpy() > 0, priors.boxes.numpy()
+    valid, prior_boxes = valid.numpy() > 0, priors.boxes.numpy()[0]
     for i, gts in enumerate(boxes):
         areas = np.array(ignore[i]).reshape(-1, 5)
         if overlaps["upright"]:
@@ -176,7 +176,7 @@ def test_many_objects_and_priors_in_bounded_memory():
     assert grown < 60
     assert len(np.unique(index[index >= 0])) > 450  # boxes inside larger ones may lose all of theirs
     sample = rng.choice(len(priors), 2000, replace=False)
-    iou = pairwise_rbox_iou(gts, priors.boxes.numpy()[sample])
+    iou = pairwise_rbox_iou(gts, priors.boxes.numpy()[0][sample])
     np.testing.assert_array_equal((index[sample] >= 0)[iou.max(0) > 0.51], True)
     far = (iou.max(0) < 0.39) & (index[sample] >= 0)
     assert far.mean() < 0.05  # only the best of a box
@@ -198,7 +198,7 @@ def peak_growth_mib(function):
 def test_ties_go_to_the_nearest():
     """A box of 4 px inside every anchor around it: exact overlaps tie."""
     priors, targets, valid = rotated_scene([[(21, 26, 4, 4, 0.3)]], [(64, 64)])
-    boxes = priors.boxes.numpy()
+    boxes = priors.boxes.numpy()[0]
     iou = pairwise_rbox_iou(boxes, targets.boxes.numpy()[0, :1])[:, 0]
     best = iou > iou.max() * (1 - 1e-6)
     distance = np.hypot(*(boxes[:, :2] - (21, 26)).T)
@@ -216,14 +216,14 @@ def test_offsets_of_anchors():
     generator = RotatedAnchorGenerator(center_offset=0.5, center_shift_px=-0.5)
     sizes = [(4, 6), (2, 3), (1, 2), (1, 1), (1, 1)]
     priors = generator.priors(sizes)
-    boxes = priors.boxes.numpy()
+    boxes = priors.boxes.numpy()[0]
     assert boxes.shape == (len(priors), 5) and not boxes[:, 4].any()
-    np.testing.assert_array_equal(boxes[:, :2], priors.centers.numpy())
+    np.testing.assert_array_equal(boxes[:, :2], priors.centers.numpy()[0])
     for stride, section, (height, width) in zip(generator.strides, priors.level_slices, sizes, strict=True):
         level = boxes[section].reshape(height, width, 9, 5)
         np.testing.assert_allclose(level[0, :, 0, 0], np.arange(width) * stride + (stride - 1) / 2)
         np.testing.assert_allclose(level[:, 0, 0, 1], np.arange(height) * stride + (stride - 1) / 2)
-    upright = AnchorGenerator((8, 16, 32, 64, 128), 4, 3, (1.0, 0.5, 2.0)).priors(sizes).boxes.numpy()
+    upright = AnchorGenerator((8, 16, 32, 64, 128), 4, 3, (1.0, 0.5, 2.0)).priors(sizes).boxes.numpy()[0]
     np.testing.assert_allclose(boxes[:, 2:4], upright[:, 2:] - upright[:, :2], rtol=1e-5)
     card = [
         (32, 32), (40.3175, 40.3175), (50.7968, 50.7968), (45.2548, 22.6274), (57.0175, 28.5088),

@@ -31,7 +31,7 @@ DESCRIPTIONS = {
 
 def context_of(*args, **kwargs):
     priors, targets, valid = rotated_scene(*args, **kwargs)
-    return SimpleNamespace(priors=priors, targets=targets, valid_mask=valid)
+    return SimpleNamespace(places=priors, targets=targets, valid_mask=valid)
 
 
 @pytest.mark.golden
@@ -46,7 +46,7 @@ def test_released_regions_equal_golden(name):
     pads = [arrays[f"in/pad_shape/{i}"][:2] for i in range(count)]
     boxes = [arrays[f"in/gt_bboxes/{i}"] for i in range(count)]
     context = context_of(boxes, pads, RotatedAnchorGenerator(**anchors))
-    assert_sampled(meta, arrays, "out/tgt/anchors", context.priors.boxes.numpy(), 1e-6)
+    assert_sampled(meta, arrays, "out/tgt/anchors", context.places.boxes.numpy()[0], 1e-6)
     weights = ReleasedRotatedLDRegion()(context).numpy()
     if "out/tgt/ld_region" not in arrays:
         assert meta["raises"]  # an image without ground truth stops the reference; here it has no region
@@ -66,8 +66,8 @@ def test_released_regions_equal_golden(name):
 
 def assert_cells_equal(context, marks, arrays, key):
     """A cell is selected when any of its priors is."""
-    for level, rows in enumerate(context.priors.level_slices):
-        cells = marks[:, rows].reshape(len(marks), -1, context.priors.num_per_cell).max(2)
+    for level, rows in enumerate(context.places.level_slices):
+        cells = marks[:, rows].reshape(len(marks), -1, context.places.num_per_cell).max(2)
         np.testing.assert_array_equal(cells > 0, arrays[f"{key}/{level}"] > 0, err_msg=f"{key}/{level}")
 
 
@@ -90,7 +90,7 @@ def test_card_thresholds():
 def test_card_region(boxes, counts, sums):
     context = context_of([boxes], [(256, 256)])
     weights = ReleasedRotatedLDRegion()(context).numpy()[0].astype(np.float64)
-    sections = context.priors.level_slices
+    sections = context.places.level_slices
     assert [(weights[section] > 0).sum() for section in sections] == counts
     np.testing.assert_allclose([weights[section].sum() for section in sections], sums, atol=1e-3)
     if len(boxes) == 2:
@@ -101,12 +101,12 @@ def test_card_region(boxes, counts, sums):
 
 def loop_regions(context, gts, valid, describe):
     """(weights [P] of the LD region, fine-grained mask [P]) of one image, box by box."""
-    boxes, strides = context.priors.boxes.numpy(), context.priors.level_strides
+    boxes, strides = context.places.boxes.numpy()[0], context.places.level_strides
     weights, fine = np.zeros(len(boxes)), np.zeros(len(boxes))
     for gt in describe(gts.astype(np.float64)):
         iou = pairwise_rbox_iou(boxes, gt)[:, 0]
         nearest = []
-        for section in context.priors.level_slices:
+        for section in context.places.level_slices:
             inside = np.arange(section.start, section.stop)[valid[section]]
             distance = np.hypot(*(boxes[inside, :2] - gt[:2]).T).round(4)
             nearest.append(inside[np.argsort(distance, kind="stable")[:9]])

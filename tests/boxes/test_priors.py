@@ -22,13 +22,13 @@ def test_anchors_equal_golden():
     # One square anchor of side 8 strides per cell.
     strides = [int((part[0, 2] - part[0, 0]) / 8) for part in np.split(expected, np.cumsum(counts)[:-1])]
     priors = AnchorGenerator(strides).priors(sizes)
-    np.testing.assert_array_equal(priors.boxes.numpy(), expected)
+    np.testing.assert_array_equal(priors.boxes.numpy()[0], expected)
     assert [s.stop - s.start for s in priors.level_slices] == counts.tolist()
 
     nine = AnchorGenerator(strides, octave_base_scale=4, scales_per_octave=3, ratios=(0.5, 1.0, 2.0))
     for stride, base in zip(strides, arrays["out/base_anchors9"], strict=True):
         np.testing.assert_allclose(nine.base_anchors(stride), base, rtol=1e-5, atol=1e-5)
-    boxes = nine.priors(sizes).boxes.numpy()
+    boxes = nine.priors(sizes).boxes.numpy()[0]
     sampled = meta["sampled"]["out/anchors9"]
     assert list(boxes.shape) == sampled["shape"]
     index = fill.sample_index(boxes.size, sampled["k"])
@@ -42,11 +42,13 @@ def test_order_centers_and_strides():
     generator = AnchorGenerator((8, 16), octave_base_scale=2, ratios=(1.0, 4.0), center_offset=0.5)
     priors = generator.priors([(2, 3), (1, 2)])
     assert len(priors) == 16 and priors.num_per_cell == 2
-    centers = priors.centers.numpy()
+    centers = priors.centers.numpy()[0]
     np.testing.assert_allclose(centers[:8:2], [[4, 4], [12, 4], [20, 4], [4, 12]])
     np.testing.assert_allclose(centers[12:], [[8, 8], [8, 8], [24, 8], [24, 8]])
-    np.testing.assert_allclose(priors.boxes.numpy()[1], [4 - 4, 4 - 16, 4 + 4, 4 + 16])
-    np.testing.assert_allclose(priors.strides.numpy(), [8] * 12 + [16] * 4)
+    np.testing.assert_allclose(priors.boxes.numpy()[0, 1], [4 - 4, 4 - 16, 4 + 4, 4 + 16])
+    np.testing.assert_allclose(priors.strides.numpy(), [[8] * 12 + [16] * 4])
+    np.testing.assert_array_equal(priors.levels.numpy(), [[0] * 12 + [1] * 4])
+    assert priors.num_levels == 2 and priors.boxes.shape == [1, 16, 4]
 
 
 def test_same_sizes_share_one_object():

@@ -152,8 +152,14 @@ def test_a_published_model_is_small_and_named_by_its_content(tmp_path):
     assert again == path
 
 
-def test_averaged_weights_can_be_published(tmp_path):
-    write_training_state(tmp_path / "last.pkl", training_state())
+@pytest.mark.parametrize("is_old", [False, True])
+def test_averaged_weights_can_be_published(tmp_path, is_old):
+    """Earlier versions kept the state of the hook under a key of its own."""
+    state = training_state()
+    average = state.pop("ema")
+    write_training_state(
+        tmp_path / "last.pkl", state | ({"ema": average} if is_old else {"hooks": {"ema": average}})
+    )
     path = publish_model(
         tmp_path / "last.pkl", tmp_path / "m", ["x"], {"a": 1}, {"AP": 0.5}, use_average=True
     )

@@ -36,7 +36,8 @@ def example() -> dict:
         "scheduler": {"base_lr": 0.1, "milestones": (8, 11)},
         "optimizer": {"momentum": [np.ones(2, np.float16), None], "lr": np.float64(0.1), 0: True},
         "rng": {"numpy": rng.bit_generator.state, "python": random.Random(0).getstate()},
-        "ema": {},
+        "distill": {"loss_toy.adapter.weight": np.ones((1, 2), np.float32)},
+        "hooks": {"ema": {"num_updates": 3}},
         "data_position": {"epoch": 1, "batch_index": 7},
     }
 

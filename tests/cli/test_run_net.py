@@ -43,6 +43,8 @@ def test_training_leaves_its_files(trained):
     _, work_dir = trained
     files = {path.name for path in work_dir.iterdir()}
     assert {"config.py", "env.json", "log.jsonl", "log.txt", "checkpoints"} <= files
+    accounts = json.loads((work_dir / "env.json").read_text())["datasets"]
+    assert set(accounts) == {"train", "val"} and accounts["train"]["trained"] > 0
     saved = {path.name for path in (work_dir / "checkpoints").iterdir()}
     assert saved == {"last.pkl", "best.pkl", "epoch_1.pkl", "epoch_2.pkl"}
     rows = records(work_dir)
@@ -133,7 +135,7 @@ def test_dry_run_with_averaged_weights_leaves_the_run_alone(trained, tmp_path):
     assert run(config, work_dir, "--dry-run", *options) == 0
     assert [path.name for path in work_dir.iterdir()] == ["dry_run"]
     state = read_training_state(work_dir / "dry_run" / "checkpoints" / "last.pkl")
-    assert state["ema"]["num_updates"] == state["meta"]["iter"] == 3
+    assert state["hooks"]["ema"]["num_updates"] == state["meta"]["iter"] == 3
     assert state["optimizer"]["base_lr"] == pytest.approx(0.01 * 2 / 16)
 
 

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
+from typing import Annotated, Literal
 
 import pytest
 
 from jld import registry as reg
+from jld.errors import ConfigError
 
 
 @pytest.fixture
@@ -56,7 +58,7 @@ class ToyDetector:
 
 
 class ToyDataset:
-    def __init__(self, root: str, transforms: list | None = None):
+    def __init__(self, root: str, transforms: list[ToyResize] | None = None):
         self.root = root
 
 
@@ -98,8 +100,21 @@ class FrozenTeacher:
 
 
 class ToyTerm:
-    def __init__(self, region: str = "main", weight: float = 1.0):
+    def __init__(self, region: Annotated[str, reg.REGIONS] = "main", weight: float = 1.0):
         self.region = region
+
+
+class TermSchedule:
+    """When a toy term acts.
+
+    Args:
+        start: its first step.
+        decay: its end.
+    """
+
+    def __init__(self, start: int = 0, decay: Literal["constant", "linear"] = "constant"):
+        if start < 0:
+            raise ConfigError(f"a toy cannot start in step {start}.")
 
 
 class MainRegion:
@@ -126,6 +141,7 @@ def toy_parts(monkeypatch):
         reg.HOOKS: [RunLogger, EMAHook],
         reg.TEACHERS: [FrozenTeacher],
         reg.TERMS: [ToyTerm],
+        reg.TERM_SCHEDULES: [TermSchedule],
     }
     for registry, classes in parts.items():
         for cls in classes:

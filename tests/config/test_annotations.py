@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 import pytest
 
-from jld.config.annotations import admits_dict, constructor_parameters, describe, fits
+from jld import registry as reg
+from jld.config.annotations import admits_dict, describe, fits, registry_of
 
 SECTION = {"type": "X"}
 
@@ -80,22 +80,39 @@ def test_admits_dict():
     assert not admits_dict(Any) and not admits_dict(int | None) and not admits_dict(np.ndarray)
 
 
-class Partly:
-    def __init__(self, size: int, part: OnlyForTypeCheckers, free, *, flag: bool = True):  # noqa: F821
-        self.size = size
+@pytest.fixture
+def loss(monkeypatch):
+    """The interface of a registry's members, for one test."""
+    monkeypatch.setattr(reg.LOSSES, "_interfaces", [])
+
+    @reg.LOSSES.interface
+    class Loss(Protocol):
+        def __call__(self, pred, target, /):
+            """A number."""
+
+    return Loss
 
 
-@dataclass
-class Record:
-    size: int
-    names: list[str] | None = None
+def test_the_registry_an_annotation_asks_for(loss):
+    class Squared(loss):
+        pass
+
+    region = Annotated[str, reg.REGIONS]
+    for annotation in (loss, loss | None, Sequence[loss], dict[str, loss | None], Squared):
+        assert registry_of(annotation) is reg.LOSSES
+    assert registry_of(region) is registry_of(list[region] | None) is reg.REGIONS
+    for annotation in (Any, int, list[int], None, Protocol, object, Callable, Literal["loss"]):
+        assert registry_of(annotation) is None
 
 
-def test_string_annotations_are_evaluated_one_by_one():
-    parameters = constructor_parameters(Partly)
-    assert [parameter.annotation for parameter in parameters.values()] == [int, Any, Any, bool]
-    assert parameters["flag"].default is True
-    assert [parameter.annotation for parameter in constructor_parameters(Record).values()] == [
-        int,
-        list[str] | None,
-    ]
+def test_a_part_is_written_as_a_section(loss):
+    assert fits(SECTION, loss) and fits([SECTION], Sequence[loss] | None) and fits(None, loss | None)
+    assert not any(fits(value, loss) for value in ("FocalLoss", 2.0, [SECTION]))
+    assert describe(loss | None) == "dict(type=...) of a loss or None"
+    assert not admits_dict(loss) and admits_dict(Mapping[str, loss])
+
+
+def test_a_name_of_a_registry_is_a_word():
+    region = Annotated[str, reg.REGIONS]
+    assert fits("main", region) and not fits(SECTION, region) and not fits(3, region)
+    assert describe(region) == "str" and not admits_dict(region)

@@ -25,6 +25,12 @@ def test_a_valid_config_is_silent(valid_file):
         assert validate_config(fill_defaults(config)) == []
 
 
+def test_several_optimizers_and_schedules_are_valid(valid_file):
+    first, second = "{type: SGD, lr: 0.1, match: 'x.*'}", "{type: SGD, lr: 0.1, match: ['*'], but_not: 'x.*'}"
+    two = f"optimizer={{a: {first}, b: {second}}}"
+    assert problems(valid_file, two, "scheduler={a: {type: StepLR, milestones: [3]}}") == []
+
+
 def test_a_plain_student_and_an_inference_config_are_valid(valid_file):
     assert problems(valid_file, "distill=null") == []
     assert (
@@ -41,14 +47,18 @@ CASES = {
     "seed=-1": "seed: must be at least 0, got -1.",
     "max_epoch=0": "max_epoch: must be at least 1, got 0.",
     "max_epoch=1.5": "max_epoch: must be int or None, got 1.5.",
-    "amp=1": "amp: must be bool, got 1.",
+    "amp=true": "amp: True is not served here: write precision='bfloat16' or precision='float16'.",
+    "merge_iou_threshold=high": "merge_iou_threshold: must be float or dict or None, got 'high'.",
+    "merge_iou_threshold=-0.1": "merge_iou_threshold: must be at least 0, got -0.1.",
+    "merge_iou_threshold={ship: x}": "merge_iou_threshold: must be float or dict or None, got {'ship': 'x'}.",
+    "hooks=[{type: EMAHooks}]": "hooks.0: unknown hook 'EMAHooks': did you mean 'EMAHook'?",
     "precision=bf16": (
         "precision: must be 'float32' or 'bfloat16' or 'float16', got 'bf16'. Did you mean 'bfloat16'?"
     ),
     "precision=null": "precision: must be 'float32' or 'bfloat16' or 'float16', got None.",
-    "fp16={loss_scale: 512}": "fp16: unknown key: write precision='float16', which finds",
+    "fp16={loss_scale: 512}": "fp16: {'loss_scale': 512} is not served here: write precision='float16', ",
     "flip_test=[X]": "flip_test: must be list of 'H' or 'V' or 'HV' or None, got ['X'].",
-    "merge_nms_threshold_type=7": "merge_nms_threshold_type: must be 0 or 1 or 2, got 7.",
+    "merge_nms_threshold_type=7": "merge_nms_threshold_type: 7 is not served here: must be 0, 1 or 2; or",
     "imports=a.py": "imports: must be list of str or None, got 'a.py'.",
     "max_iter=100": "max_iter: max_epoch and max_iter are both set: set one of them to None.",
     "max_epoch=null": "max_epoch: dataset.train is given, so either max_epoch or max_iter must be set.",
@@ -79,6 +89,19 @@ CASES = {
     "model.bbox_head.test.nms={type: Xyz}": "model.bbox_head.test.nms: unknown type 'Xyz': known are: ",
     "optimizer.params=[]": "optimizer.params: SGD takes no argument 'params': ",
     "optimizer.lr=fast": "optimizer.lr: must be float, got 'fast'.",
+    "optimizer={a: {type: SGD, lr: 0.1, match: 'x.*'}, b: {type: SGD, lr: 0.1}}": (
+        "optimizer.b.match: this key is required, as there are several."
+    ),
+    "optimizer={a: {type: SGD, lr: 0.1, match: 'x.*', but_not: 3}}": (
+        "optimizer.a.but_not: must be str or list or None, got 3."
+    ),
+    "optimizer={a: {type: SGD, lr: slow, match: ['x.*']}}": "optimizer.a.lr: must be float, got 'slow'.",
+    "optimizer.match=x": "optimizer.match: SGD takes no argument 'match': ",
+    "optimizer={lr: 0.1}": "optimizer: needs a `type` that names an optimizer: known are: SGD",
+    "scheduler={a: {type: StepLR}}": "scheduler.a.milestones: StepLR needs this argument.",
+    "scheduler={a: {type: StepLR, milestones: [1], match: x}}": (
+        "scheduler.a.match: StepLR takes no argument 'match': "
+    ),
     "scheduler.milestone=[1]": (
         "scheduler.milestone: StepLR takes no argument 'milestone': did you mean 'milestones'?"
     ),
@@ -89,7 +112,26 @@ CASES = {
         "auto_scale_lr.base_batchsize: unknown key: did you mean 'base_batch_size'?"
     ),
     "auto_scale_lr.base_batch_size=0": "auto_scale_lr.base_batch_size: must be at least 1, got 0.",
-    "parameter_groups_generator={type: Xyz}": "parameter_groups_generator: unknown type 'Xyz': ",
+    "parameter_groups_generator={type: Xyz}": (
+        "parameter_groups_generator: {'type': 'Xyz'} is not served here: write rules into optimizer."
+    ),
+    "model.bbox_head.loss_cls=ToyLoss": (
+        "model.bbox_head.loss_cls: must be dict(type=...) of a loss, got 'ToyLoss'."
+    ),
+    "distill.terms.0.schedule={strat: 3}": (
+        "distill.terms.0.schedule.strat: TermSchedule takes no argument 'strat': did you mean 'start'?"
+    ),
+    "distill.terms.0.schedule={start: soon}": "distill.terms.0.schedule.start: must be int, got 'soon'.",
+    "distill.terms.0.schedule={start: -3}": "distill.terms.0.schedule: a toy cannot start in step -3.",
+    "distill.terms.0.schedule={decay: linaer}": (
+        "distill.terms.0.schedule.decay: must be 'constant' or 'linear', got 'linaer'."
+    ),
+    "distill.terms.0.schedule={type: ToyNet, depth: 1}": (
+        "distill.terms.0.schedule: 'ToyNet' is a backbone, but a schedule of a term belongs here: "
+    ),
+    "distill.terms.1.teacher=large": "distill.terms.1.teacher: unknown teacher 'large': ",
+    "distill.terms=[]": "distill.terms: there are no terms, so nothing would be distilled: ",
+    "distill.terms=null": "distill.terms: there are no terms, so nothing would be distilled: ",
     "dataset.tran={}": "dataset.tran: unknown key: did you mean 'train'?",
     "dataset.train.type=ToyDatset": "dataset.train: unknown dataset 'ToyDatset': did you mean 'ToyDataset'?",
     "dataset.train.batchsize=2": (
@@ -184,4 +226,24 @@ def test_variable_keywords_accept_anything(valid_file):
     assert problems(valid_file, "model.backbone={type: Free, depth: 1, whatever: 2}") == []
     assert problems(valid_file, "model.backbone={type: Free, depth: a}") == [
         "model.backbone.depth: must be int, got 'a'."
+    ]
+
+
+def test_a_section_that_distils_nothing_is_refused(valid_file):
+    silent = ["distill.terms.0.weight=0", "distill.terms.1.weight=0.0"]
+    assert problems(valid_file, *silent[:1]) == problems(valid_file, *silent[1:]) == []
+    (said,) = problems(valid_file, *silent)
+    assert said.startswith(
+        "distill.terms: all weights are 0, so nothing would be distilled: set distill=None"
+    )
+    (said,) = problems(valid_file, "distill={}")
+    assert said.startswith("distill.terms: there are no terms")
+
+
+def test_a_term_that_would_start_after_the_training_is_refused(valid_file):
+    steps = ["max_epoch=null", "max_iter=400"]
+    assert problems(valid_file, *steps, "distill.terms.1.schedule={start: 399}") == []
+    assert problems(valid_file, *steps, "distill.terms.1.schedule={start: 400}") == [
+        "distill.terms.1.schedule.start: the term would never act: it starts in step 400, and max_iter=400 "
+        "ends the training."
     ]

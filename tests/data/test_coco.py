@@ -115,7 +115,10 @@ def test_all_wrong_annotations_are_shown_together(tmp_path):
     assert "annotations[2] (id 3) has category_id 4; the categories have the ids 3, 13" in text
     assert "annotation 4: box [5.0, 5.0, -20.0, 25.0] (x, y, w, h) has a negative" in text
     assert "box [70.0, 5.0, 20.0, 25.0] (x, y, w, h) lies outside its image (image 001.png, 40x60 px)" in text
-    assert "(id 7) has the bbox [1, 2, 3]" in text and "not made of four numbers" in text
+    assert (
+        "(id 7): bbox is [1, 2, 3], but must be [x, y, width, height]" in text
+        and "not made of four numbers" in text
+    )
     lenient = COCODataset(str(folder), str(path), strict=False, filter_empty_gt=False)
     assert [len(lenient.get(index, RNG)["boxes"]) for index in range(4)] == [2, 0, 0, 0]
     assert [problem.message for problem in lenient.problems if problem.severity == "warning"] == [

@@ -280,3 +280,78 @@ def test_real_images_in_whole_and_in_patches(tmp_path):
     assert (angles >= -math.pi / 4 - 1e-6).all() and (angles < 3 * math.pi / 4 + 1e-6).all()
     truth = patches.whole_ground_truth(["P0706"])[0]
     assert len(truth["labels"]) == 536
+
+
+def test_objects_of_other_classes_are_passed_over_with_a_word(tmp_path):
+    folder = write_txt(tmp_path, {"a": three_objects()})
+    (said,) = DOTADataset(str(folder), classes=["ship", "harbor"]).problems
+    assert "passes over 1 objects of classes that are not wanted: 'plane' (1)" in str(said)
+    with pytest.raises(DataError, match=r"no object of the class 'planes', but 1 of 'plane' .*did you mean"):
+        DOTADataset(str(folder), classes=["ship", "planes"])
+    with pytest.raises(DataError, match="no object of the classes bridge; its objects are 'ship' "):
+        DOTADataset(str(folder), classes=["bridge"], filter_empty_gt=False)
+
+
+@pytest.mark.parametrize("far", [1e9, -1000])
+def test_corners_far_from_the_image_are_refused(tmp_path, far):
+    polys = [SQUARE, [far, 10, 50, 30, 40, 50, 0, 30]]
+    folder = write_txt(tmp_path, {"a": PolyAnnotation.of(polys, ["ship"] * 2)})
+    with pytest.raises(DataError, match="1 object with a corner further outside of their image than"):
+        DOTADataset(str(folder))
+    assert len(DOTADataset(str(folder), strict=False).get(0, RNG)["boxes"]) == 1
+
+
+def test_fractions_of_the_image_are_refused(tmp_path):
+    folder = write_txt(tmp_path, {"a": PolyAnnotation.of([np.array(SQUARE) / 80], ["ship"])})
+    with pytest.raises(DataError, match="1 objects whose corners all lie between 0 and 1"):
+        DOTADataset(str(folder))
+
+
+def test_two_images_of_one_name_are_refused(tmp_path):
+    folder = write_txt(tmp_path, {"a": three_objects()})
+    cv2.imwrite(str(folder / "images/a.jpg"), np.zeros((70, 80, 3), np.uint8))
+    with pytest.raises(DataError, match=r"a\.png: has the same name as a\.jpg"):
+        DOTADataset(str(folder))
+    entries = [jdet_entry("a.png", 80, 70, three_objects(), DOTA1_CLASSES)] * 2
+    write_jdet_labels(folder / "labels.pkl", entries)
+    with pytest.raises(DataError, match=r"entry 1 is the file a\.png of entry 0"):
+        DOTADataset(str(folder))
+
+
+def test_names_that_look_like_patches_are_said_or_refused(tmp_path):
+    ship = PolyAnnotation.of([SQUARE], ["ship"])
+    names = ("scan__1.0__0___0", "scan__1.0__12___7")
+    (said,) = DOTADataset(str(write_txt(tmp_path / "a", dict.fromkeys(names, ship)))).problems
+    assert (
+        "scan__1.0__0___0 is the part of scan at (0, 0); for whole images write patch_style='whole'"
+        in str(said)
+    )
+    folder = write_txt(tmp_path / "b", dict.fromkeys(names, ship))
+    cv2.imwrite(str(folder / f"images/{names[1]}.png"), np.zeros((70, 60, 3), np.uint8))
+    with pytest.raises(
+        DataError, match=r"named like a patch of scan at \(12, 7\), but is 60x70 px, where a window"
+    ):
+        DOTADataset(str(folder))
+    for style in ("whole", "jdet"):
+        assert not DOTADataset(str(folder), patch_style=style).problems
+
+
+def test_names_a_result_cannot_hold_are_named_before_anything_is_detected(tmp_path):
+    dataset = DOTADataset(str(write_txt(tmp_path, {"pier 7": three_objects()})))
+    assert [problem.severity for problem in dataset.problems] == ["warning"]  # training does without results
+    with pytest.raises(
+        DataError, match="1 image cannot be named in a result file, the name holds a space: 'pier 7'"
+    ):
+        dataset.check_results()
+    DOTADataset(str(write_txt(tmp_path / "2", {"pier_7": three_objects()}))).check_results()
+
+
+def test_label_files_in_another_encoding_are_listed_with_the_rest(tmp_path):
+    folder = write_txt(tmp_path, {"a": three_objects(), "b": three_objects(), "c": three_objects()})
+    for name in ("a", "b"):
+        (folder / f"labelTxt/{name}.txt").write_bytes("imagesource:图像\n".encode("gbk"))
+    with pytest.raises(
+        DataError, match=r"has 2 problems(.|\n)*a\.txt: label file is not in the encoding UTF-8"
+    ):
+        DOTADataset(str(folder))
+    assert DOTADataset(str(folder), strict=False).image_ids == ["c"]

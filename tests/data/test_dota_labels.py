@@ -14,6 +14,7 @@ from jld.data.dota import (
     read_label_file,
     write_label_file,
 )
+from jld.data.dota.labels import far_outside
 from jld.errors import ConfigError, DataError
 from tests.real_data import real_dataset
 
@@ -125,3 +126,44 @@ def test_real_files():
     assert annotation.names.count("harbor") == 5 and (annotation.difficult == 1).sum() == 6
     annotation, problems = read_label_file(folder / "P1888.txt", DOTA1_CLASSES)
     assert problems == [] and annotation.names.count("large-vehicle") == 50 and len(annotation) == 64
+
+
+@pytest.mark.parametrize(
+    ("line", "number"),
+    [
+        (b"1_0 10 20 10 20 20 10 20 plane 0", 3),
+        ("１ 10 20 10 20 20 10 20 plane 0".encode(), 3),
+        (b"0x1 10 20 10 20 20 10 20 plane 0", 3),
+        (b"x:1 10 20 10 20 20 10 20 plane 0", 3),
+    ],
+)
+def test_numbers_are_plain_and_lines_end_with_line_feeds(tmp_path, line, number):
+    path = tmp_path / "P0001.txt"
+    sound = SQUARE.encode() + b" plane 0"
+    path.write_bytes(sound + b"\xc2\x85\n" + sound + b"\xe2\x80\xa8\r\n" + line + b"\n")
+    annotation, problems = read_label_file(path, DOTA1_CLASSES)
+    assert len(annotation) == 2 and [problem.line for problem in problems] == [number]
+    assert repr(line.decode().split()[0]) in problems[0].message
+
+
+def test_only_the_two_header_lines_are_headers(tmp_path):
+    annotation, problems = read_label_file(write(tmp_path, f"\n'gsd':0.5\n{SQUARE} plane 0\ngsd:0.25\n"))
+    assert annotation.gsd == 0.5 and [problem.line for problem in problems] == [4]
+    for line in ("ship:3 10 20 10 20 20 10 20 plane 0", "note: by hand"):
+        annotation, problems = read_label_file(write(tmp_path, f"{line}\n{SQUARE} plane 0\n"))
+        assert len(annotation) == 1 and [problem.line for problem in problems] == [1]
+
+
+def test_other_encodings_are_refused(tmp_path):
+    path = tmp_path / "P0001.txt"
+    path.write_bytes(f"{SQUARE} 飞机 0\n".encode("gbk"))
+    with pytest.raises(DataError, match=r"P0001\.txt: label file is not in the encoding UTF-8"):
+        read_label_file(path)
+
+
+def test_corners_far_from_their_image():
+    polys = np.array(
+        [[0, 0, 50, 0, 50, 50, 0, 50], [-70, 0, 50, 0, 50, 50, 0, 50], [0, 0, 50, 0, 50, 1e9, 0, 50]]
+    )
+    assert far_outside(polys, np.array([60, 80])).tolist() == [False, False, True]
+    assert far_outside(polys, np.array([[60, 80], [30, 60], [60, 80]])).tolist() == [False, True, True]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from jld.boxes.rotated import flip_polys, polys_to_rboxes, rboxes_to_polys
+from jld.config.jdet.keys import CLASS_IOU
 from jld.data.dota import (
     DOTA2_CLASSES,
-    JDET_CLASS_IOU,
     SplitSettings,
     cut_image,
     merge_patches,
@@ -109,13 +109,13 @@ def test_flipped_views_come_back_and_merge():
 
 
 def test_thresholds_per_class():
-    assert set(JDET_CLASS_IOU) == set(DOTA2_CLASSES)
+    assert set(CLASS_IOU) == set(DOTA2_CLASSES)
     overlapping = [square(0, 0), square(6, 0)]  # overlap 4 / 16
     patches = [found("P1__1.0__0___0", overlapping * 2, [0.9, 0.8, 0.7, 0.6], [0, 0, 1, 1])]
-    (merged,) = merge_patches(patches, CLASSES, iou_threshold=JDET_CLASS_IOU)
+    (merged,) = merge_patches(patches, CLASSES, iou_threshold=CLASS_IOU)
     assert merged["labels"].tolist() == [0, 0, 1]
     with pytest.raises(ConfigError, match="tree"):
-        merge_patches(patches, ("plane", "tree"), iou_threshold=JDET_CLASS_IOU)
+        merge_patches(patches, ("plane", "tree"), iou_threshold=CLASS_IOU)
 
 
 def test_nothing_found():

@@ -337,3 +337,12 @@ def test_real_patches_hold_as_many_objects_as_the_released_ones(tmp_path, style)
     assert counted == REAL_COUNTS[style]
     sizes = {file.stem: cv2.imread(str(file)).shape for file in (tmp_path / "out" / "images").iterdir()}
     assert set(sizes) == set(counted) and set(sizes.values()) == {(1024, 1024, 3)}
+
+
+def test_objects_far_from_their_image_are_refused(tmp_path):
+    images = {"P1": ((100, 90), ["10 10 30 10 30 20 10 20 plane 0", "70 70 1e9 70 80 80 70 80 ship 1"])}
+    source = write_dota(tmp_path / "source", images)
+    with pytest.raises(
+        DataError, match=r"P1\.txt: object 2 \(ship\) has a corner further outside of its image"
+    ):
+        split(source, tmp_path / "out")

@@ -63,3 +63,27 @@ def test_detections_move_to_the_whole_images(folder):
     whole = ImageDataset(str(folder), patch_style="whole").merge_detections(found)
     assert [record["img_id"] for record in whole] == list(PATCHES)
     np.testing.assert_allclose(whole[0]["polys"], [[14, 7, 26, 7, 26, 13, 14, 13]])
+
+
+def test_names_a_submission_cannot_hold_are_refused(tmp_path):
+    cv2.imwrite(str(tmp_path / "Harbour\u00a0North.png"), np.zeros((30, 40, 3), np.uint8))
+    with pytest.raises(DataError, match="1 image cannot be named in a result file, the name holds a space"):
+        ImageDataset(str(tmp_path))
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((30, 40, 3), np.uint8))
+    (tmp_path / "list.txt").write_text("a.png\n")
+    with pytest.raises(DataError, match="class 'a/b' cannot name a result file"):
+        ImageDataset(str(tmp_path), str(tmp_path / "list.txt"), classes=["a/b"])
+
+
+def test_whole_images_with_names_of_patches_are_told_by_their_sizes(folder):
+    assert "are taken for patches" in str(ImageDataset(str(folder)).problems[0])
+    cv2.imwrite(str(folder / "P2__0.5__30___0.png"), np.zeros((30, 33, 3), np.uint8))
+    with pytest.raises(DataError, match=r"is named like a patch of P2 at \(30, 0\), but is 33x30 px"):
+        ImageDataset(str(folder))
+    assert not ImageDataset(str(folder), patch_style="whole").problems
+
+
+def test_lists_name_an_image_once(folder):
+    (folder / "list.txt").write_text(f"{PATCHES[0]}.png\n./{PATCHES[0]}.png\n")
+    with pytest.raises(DataError, match=r"name 2 is the file .* of name 1"):
+        ImageDataset(str(folder), str(folder / "list.txt"))

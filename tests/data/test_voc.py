@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jld.data import VOCDataset, check_dataset
-from jld.data.voc_xml import read_voc_xml
+from jld.data.voc_xml import SIDES, read_voc_xml
 from jld.errors import ConfigError, DataError
 from tests.real_data import real_dataset
 from tests.tiny_data import TINY_CLASSES, TINY_IMAGES, voc_xml, write_voc
@@ -80,7 +80,9 @@ def test_other_class_names_can_be_passed_over(voc_folder):
     with pytest.raises(DataError, match="class 'dog' is not in classes: known are: cat"):
         VOCDataset(str(voc_folder), classes=["cat"])
     dataset = VOCDataset(str(voc_folder), classes=["cat"], unknown_classes="ignore")
-    assert [len(truth["boxes"]) for truth in dataset.ground_truth()] == [1, 2] and not dataset.problems
+    assert [len(truth["boxes"]) for truth in dataset.ground_truth()] == [1, 2]
+    (said,) = dataset.problems
+    assert said.severity == "warning" and "passes over 3 objects" in str(said) and "'dog' (3)" in str(said)
 
 
 def test_a_long_list_of_problems_is_cut(tmp_path):
@@ -100,7 +102,7 @@ def test_objects_without_numbers_say_which(tmp_path):
     path = tmp_path / "a.xml"
     path.write_text(voc_xml((60, 40), [("cat", 1, 1, 2, 2)]).replace("<ymax>3</ymax>", "<ymax>x</ymax>"))
     (item,) = read_voc_xml(path).objects
-    assert item.line == 6 and item.lines["name"] == 7
+    assert item.line == 6 and item.line_of("name") == 7
     with pytest.raises(ValueError, match="has the ymax 'x', which is no number"):
         item.box()
     path.write_text(path.read_text().replace("<ymax>x</ymax>", ""))
@@ -119,3 +121,109 @@ def test_bccd_loads_completely(image_set, images, boxes):
     for index in range(0, images, 20):
         sample = dataset.get(index, RNG)
         assert sample["image"].shape == (3, 480, 640) and len(sample["boxes"])
+
+
+def set_list(root, text):
+    (root / "ImageSets/Main/trainval.txt").write_text(text, encoding="utf-8")
+    return root
+
+
+def test_names_with_spaces_are_names_and_class_wise_lists_have_a_second_column(tmp_path):
+    root = write_voc(tmp_path, TINY_IMAGES[:2])
+    for folder, suffix in (("Annotations", "xml"), ("JPEGImages", "png")):
+        (root / folder / f"img0.{suffix}").rename(root / folder / f"harbour 1.{suffix}")
+    both = VOCDataset(str(set_list(root, "harbour 1\nimg1\n")), classes=TINY_CLASSES)
+    assert both.image_ids == ["harbour 1", "img1"]
+    only = VOCDataset(str(set_list(root, "harbour 1\n")), classes=TINY_CLASSES)
+    assert only.image_ids == ["harbour 1"]
+    listed = VOCDataset(str(set_list(root, "harbour 1  1\nimg1 -1\n")), classes=TINY_CLASSES)
+    assert listed.image_ids == ["harbour 1", "img1"]
+
+
+def test_an_image_is_named_once(tmp_path):
+    root = write_voc(tmp_path, TINY_IMAGES[:2])
+    with pytest.raises(DataError, match=r"img1\.xml: image is listed twice \(as img1\)"):
+        VOCDataset(str(set_list(root, "img0\nimg1\nimg1\n")), classes=TINY_CLASSES)
+    (root / "ImageSets/Main/val.txt").write_text("img1\n")
+    set_list(root, "img0\nimg1\n")
+    with pytest.raises(DataError, match="listed twice"):
+        VOCDataset([str(root), f"{root}/../{root.name}"], ["trainval", "val"], classes=TINY_CLASSES)
+    (root / "JPEGImages/img0.jpg").touch()
+    with pytest.raises(DataError, match=r"img0\.xml: has two images, img0\.jpg and img0\.png"):
+        VOCDataset(str(root), classes=TINY_CLASSES)
+
+
+def test_roots_of_the_same_name_keep_their_images_apart(tmp_path):
+    roots = [str(write_voc(tmp_path / str(index) / "VOC", TINY_IMAGES[:1])) for index in range(3)]
+    ids = VOCDataset(roots, classes=TINY_CLASSES).image_ids
+    assert ids[:2] == ["img0", "VOC/img0"] and len(set(ids)) == 3
+
+
+def edited(tmp_path, *changes):
+    root = write_voc(tmp_path, [((60, 40), [("cat", 5, 5, 25, 30), ("dog", 30, 10, 55, 38)])])
+    path = root / "Annotations/img0.xml"
+    text = path.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    path.write_text(text)
+    return str(root)
+
+
+@pytest.mark.parametrize(
+    "word, difficult", [("Unspecified", False), ("false", False), ("", False), ("true", True), ("1.0", True)]
+)
+def test_difficult_may_be_a_word(tmp_path, word, difficult):
+    root = edited(tmp_path, ("<difficult>0<", f"<difficult>{word}<"))
+    truth = VOCDataset(root, classes=TINY_CLASSES).ground_truth()[0]
+    assert truth["is_difficult"].tolist() == [difficult, False]
+
+
+def test_a_difficult_that_says_nothing_is_refused(tmp_path):
+    root = edited(tmp_path, ("<difficult>0<", "<difficult>hard<"))
+    with pytest.raises(DataError, match=r"img0\.xml:6: object 'cat' has a difficult that is 'hard'"):
+        VOCDataset(root, classes=TINY_CLASSES)
+
+
+def test_two_boxes_in_an_object_are_two_objects(tmp_path):
+    more = "".join(f"<{side}>{value}</{side}>" for side, value in zip(SIDES, (2, 3, 20, 30), strict=True))
+    root = edited(tmp_path, ("</bndbox>", f"</bndbox><bndbox>{more}</bndbox>"))
+    truth = VOCDataset(root, classes=TINY_CLASSES).ground_truth()[0]
+    assert truth["labels"].tolist() == [0, 0, 1] and truth["boxes"][1].tolist() == [1, 2, 19, 29]
+
+
+@pytest.mark.parametrize(
+    "changes, reason",
+    [
+        ([("<name>cat</name>", "<name>cat</name><name>dog</name>")], r"img0\.xml:6: an object that has two"),
+        ([("<annotation>", "<labels>"), ("</annotation>", "</labels>")], "here it is below <labels>"),
+        ([("</size>", "</size><objects>"), ("</annotation>", "</objects></annotation>")], "further down"),
+        ([("<xmin>6</xmin>", "<xmin>1_0</xmin>")], "has the xmin '1_0', which is no number"),
+        ([("<xmin>6</xmin>", "<xmin>inf</xmin>")], "has the xmin 'inf', which is not finite"),
+    ],
+)
+def test_annotations_of_another_form_are_refused(tmp_path, changes, reason):
+    with pytest.raises(DataError, match=reason):
+        VOCDataset(edited(tmp_path, *changes), classes=TINY_CLASSES)
+
+
+@pytest.mark.parametrize("width", ["1e999", "nan", "-5", "wide", "9000000"])
+def test_a_size_that_cannot_be_is_taken_from_the_image_with_a_word(tmp_path, width):
+    dataset = VOCDataset(edited(tmp_path, ("<width>60<", f"<width>{width}<")), classes=TINY_CLASSES)
+    assert dataset.image_sizes().tolist() == [[40, 60]]
+    assert f"gives its image the side {width!r}" in str(dataset.problems[0])
+
+
+def test_fractions_are_refused(tmp_path):
+    root = write_voc(tmp_path, [((60, 40), [("cat", -0.9, -0.75, -0.5, -0.25)])])  # written with 1 added
+    with pytest.raises(DataError, match="has boxes that all lie between 0 and 1"):
+        VOCDataset(str(root), classes=TINY_CLASSES)
+
+
+def test_classes_that_match_nothing_are_an_error_with_the_likely_name(tmp_path):
+    root = write_voc(tmp_path, [((60, 40), [("wind_mill", 5, 5, 25, 30), ("dog", 5, 5, 25, 30)])])
+    options = {"unknown_classes": "ignore", "filter_empty_gt": False}
+    with pytest.raises(DataError, match="no object of the class 'windmill', but 1 of 'wind_mill'"):
+        VOCDataset(str(root), classes=["windmill", "dog"], **options)
+    with pytest.raises(DataError, match=r"no object of the classes horse; its objects are 'wind_mill' \(1\)"):
+        VOCDataset(str(root), classes=["horse"], **options)

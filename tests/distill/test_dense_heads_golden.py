@@ -5,7 +5,7 @@ import pytest
 
 from jld.distill import Distiller, Lesson
 from jld.distill.distiller import named_regions
-from jld.models import Trace, assign_state
+from jld.models import assign_state
 from jld.registry import build
 from jld.toolchain import jittor as jt
 from tests.golden_cases import case, fill, param_cases
@@ -18,6 +18,8 @@ from tests.models.golden_models import (
     take,
     targets_of,
 )
+from tests.stages import GivenTeacher, bound_to, stage_of, step_of
+from tests.stages import trace_of as trace_of_stage
 
 KL = "KnowledgeDistillationKLDivLoss"
 # A fixed factor of the released heads on the weight of their second LD term.
@@ -157,9 +159,10 @@ def filled_head(meta, tag):
     return head
 
 
-def trace_of(meta, head, prefix=""):
+def trace_of(meta, head, prefix="", targets=None):
     maps = [generated(meta, f"{prefix}x/{level}") for level in range(len(head.priors.strides))]
-    return Trace(tuple(maps), head(maps), head.priors.priors([x.shape[2:] for x in maps]))
+    places = head.priors.priors([x.shape[2:] for x in maps])
+    return trace_of_stage(stage_of(head, head(maps), places, targets), maps)
 
 
 @pytest.fixture(
@@ -169,23 +172,24 @@ def trace_of(meta, head, prefix=""):
     ],
 )
 def scene(request):
-    """meta, arrays, student's head and trace, teacher's trace, targets, assignment."""
+    """meta, arrays, student's head, step, teacher's trace."""
     meta, arrays = case(request.param)
     student = filled_head(meta, "student")
-    trace = trace_of(meta, student)
+    num_images = generated(meta, "x/0").shape[0]
+    targets = targets_of(arrays, num_images)
+    trace = trace_of(meta, student, targets=targets)
     with jt.no_grad():
         teacher = trace_of(meta, filled_head(meta, "teacher"), "teacher_")
-    targets = targets_of(arrays, trace.features[0].shape[0])
-    return meta, arrays, student, trace, teacher, targets, student.assign(trace, targets)
+    return meta, arrays, student, step_of(trace, targets), teacher
 
 
 def test_maps_equal_golden(scene):
-    meta, arrays, _, student, teacher, *_ = scene
-    for prefix, trace in (("", student), ("teacher_", teacher)):
+    meta, arrays, _, step, teacher = scene
+    for prefix, stage in (("", step.trace.stage()), ("teacher_", teacher.stage())):
         for place, key in enumerate(HEADS[meta["head"]["type"]][2]):
-            values = trace.predictions[key].numpy()
+            values = stage.predictions[key].numpy()
             for level, (rows, (height, width)) in enumerate(
-                zip(trace.priors.level_slices, trace.priors.level_sizes, strict=True)
+                zip(stage.places.level_slices, stage.places.level_sizes, strict=True)
             ):
                 cells = values[:, rows].reshape(len(values), height, width, -1)
                 name = f"out/{prefix}head{place}/{level}"
@@ -193,11 +197,12 @@ def test_maps_equal_golden(scene):
 
 
 def test_losses_terms_and_gradients_equal_golden(scene):
-    meta, arrays, head, trace, teacher, targets, assignment = scene
+    meta, arrays, head, step, teacher = scene
+    trace = step.trace
     terms = [build(section) for section in HEADS[meta["head"]["type"]][1](meta["resolved"])]
     lessons = [Lesson(term) for term in terms]
-    distiller = Distiller({"teacher": lambda *_: teacher}, lessons, named_regions(REGIONS, terms))
-    losses = head.losses(trace, assignment, targets) | distiller(trace, assignment, targets, None)
+    distiller = Distiller({"teacher": GivenTeacher(teacher, head)}, lessons, named_regions(REGIONS, terms))
+    losses = head.losses(trace.stage()) | bound_to(distiller, head)(step)
     assert not arrays.get(f"loss/{DEAD_LOSS}", np.zeros(1)).any()
     released = {key.removeprefix("loss/") for key in arrays if key.startswith("loss/")}
     assert set(losses) == released - {"total", DEAD_LOSS}
@@ -223,6 +228,7 @@ def test_losses_terms_and_gradients_equal_golden(scene):
 
 
 def test_detections_equal_golden(scene):
-    _, arrays, head, trace, *_ = scene
-    for image, found in enumerate(head.detect(trace, batch_of(arrays, trace.features[0].shape[0]))):
+    _, arrays, head, step, _ = scene
+    batch = batch_of(arrays, step.features[0].shape[0])
+    for image, found in enumerate(head.detect(step.trace.stage(), batch)):
         assert_detections_match(found, arrays[f"out/det/boxes/{image}"], arrays[f"out/det/labels/{image}"])

@@ -9,11 +9,11 @@ from jld.apis import register_parts
 from jld.checkpoint import read_checkpoint, write_safetensors, write_training_state
 from jld.config import Config, load_config, to_plain
 from jld.data import DrawnDataset, collate
-from jld.distill import FrozenTeacher, InputStatistics, build_distiller
-from jld.distill.teachers import renormalise
+from jld.distill import FrozenTeacher, Step, build_distiller
 from jld.errors import ConfigError
-from jld.models import Targets, assign_state, build_detector
-from jld.optim import SGD
+from jld.models import InputStatistics, Targets, assign_state, build_detector
+from jld.models.normalisation import renormalise
+from jld.optim import SGD, Optimizers
 from jld.registry import build
 from jld.runner import TrainingLoop
 from jld.runner.parts import trainable_parameters
@@ -97,7 +97,7 @@ def new_student(weights):
 
 def distilled(student, teacher_file, terms=TERMS, **teacher):
     section = {"teacher": {"config": tiny_config(), "checkpoint": teacher_file, **teacher}, "terms": terms}
-    return build_distiller(section, student, statistics=STATISTICS)
+    return build_distiller(section, student)
 
 
 class Batches:
@@ -124,19 +124,22 @@ def trained(student, batches, distiller):
 
 
 def distillation_losses(student, distiller, batch):
-    images, targets = jt.array(batch["images"]), Targets.from_batch(batch)
-    trace = student(images)
-    losses = distiller(trace, student.assign(trace, targets), targets, images)
+    losses = distiller(step_of_batch(student, batch))
     return {name: float(value.numpy().item()) for name, value in losses.items()}
+
+
+def step_of_batch(student, batch):
+    images, targets = jt.array(batch["images"]), Targets.from_batch(batch)
+    features = student.features(images)
+    return Step(images, targets, student, features, student.predict(features, targets))
 
 
 def test_without_distill_the_student_is_the_plain_one_bit_for_bit(weights, batches, teacher_file):
     plain = new_student(weights)
-    optimizer = SGD(dict(plain.named_parameters()), 0.01, momentum=0.9, weight_decay=1e-4)
+    optimizer = Optimizers(SGD(dict(plain.named_parameters()), 0.01, momentum=0.9, weight_decay=1e-4))
     for batch in batches:
         targets = Targets.from_batch(batch)
-        trace = plain(jt.array(batch["images"]))
-        losses = plain.losses(trace, plain.assign(trace, targets), targets)
+        losses = plain.losses(plain.predict(plain.features(jt.array(batch["images"])), targets), targets)
         optimizer.backward(losses["loss_cls"] + losses["loss_bbox"] + losses["loss_dfl"])
         jt.sync_all()  # at the same places as the loop: other graphs would be fused and rounded otherwise
         optimizer.step()
@@ -156,12 +159,15 @@ def test_without_distill_the_student_is_the_plain_one_bit_for_bit(weights, batch
     assert np.abs(other[name] - expected[name]).max() > 1e-6, "a teacher must make a difference"
 
 
-def test_terms_of_weight_zero_leave_neither_distiller_nor_cost(weights, batches, teacher_file):
+def test_terms_of_weight_zero_leave_no_cost_and_a_section_of_them_alone_is_refused(
+    weights, batches, teacher_file
+):
     student = new_student(weights)
     silent = [dict(term, weight=0) for term in TERMS]
-    nowhere = {"teacher": {"config": "nowhere.py", "checkpoint": "nowhere.pth"}, "terms": silent}
-    # The teacher is not even read.
-    assert build_distiller(nowhere, student) is None
+    for terms in ([], silent):
+        nowhere = {"teacher": {"config": "nowhere.py", "checkpoint": "nowhere.pth"}, "terms": terms}
+        with pytest.raises(ConfigError, match="would distil nothing"):  # the teacher is not even read
+            build_distiller(nowhere, student)
     one = distilled(student, teacher_file, [silent[0], *TERMS[1:2], silent[2]])
     assert [term.name for term in one.terms] == ["loss_ld_vlr"]
     plain = make_loop(student, batches, None).losses_of(batches[0])
@@ -222,20 +228,18 @@ def test_teacher_sees_its_own_statistics_unless_told_otherwise(batches, teacher_
     config.dataset.train.transforms[0].update(mean=[100.0, 90.0, 110.0], std=[30.0, 45.0, 90.0], to_rgb=False)
     own = FrozenTeacher(config, teacher_file)
     released = FrozenTeacher(config, teacher_file, input_statistics="student")
-    images, shapes = jt.array(batches[0]["images"]), batches[0]["img_shapes"]
-    changed = renormalise(images, shapes, STATISTICS, InputStatistics.from_config(config))
+    images, targets = jt.array(batches[0]["images"]), Targets.from_batch(batches[0])
+    changed = renormalise(images, targets.img_shapes, STATISTICS, InputStatistics.from_config(config))
+    student = build_detector(tiny_config())
 
     def logits(teacher, x):
-        return teacher(x, None, shapes, STATISTICS).predictions["box_logits"].numpy()
+        trace = teacher(Step(x, targets, student, (), None))
+        return trace.stage().predictions["box_logits"].numpy()
 
     seen = {"own": logits(own, images), "student": logits(released, images)}
     np.testing.assert_array_equal(seen["own"], logits(released, changed))
-    np.testing.assert_array_equal(
-        seen["student"],
-        FrozenTeacher(tiny_config(), teacher_file)(images, None, shapes, None)
-        .predictions["box_logits"]
-        .numpy(),
-    )
+    same = FrozenTeacher(tiny_config(), teacher_file)
+    np.testing.assert_array_equal(seen["student"], logits(same, images))
     assert np.abs(seen["own"] - seen["student"]).max() > 1e-4
 
 
@@ -303,7 +307,7 @@ def test_teacher_that_does_not_suit_is_refused_before_anything_is_compiled(
     write_safetensors(path, {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}, {})
     section = {"teacher": {"config": tiny_config(**differs), "checkpoint": str(path)}, "terms": TERMS}
     with pytest.raises(ConfigError) as caught:
-        build_distiller(section, student, statistics=STATISTICS)
+        build_distiller(section, student)
     message = str(caught.value)
     assert message.startswith("this teacher cannot teach this student:\n")
     for part in said:
@@ -327,7 +331,7 @@ def two_teachers(weights, tmp_path, second, terms, student):
         "other": filled_teacher(second, tmp_path / "other.safetensors", 2),
     }
     section = {"teachers": sections, "terms": terms}
-    return build_distiller(section, student, statistics=STATISTICS)
+    return build_distiller(section, student)
 
 
 def test_several_teachers_bins_of_their_own_and_schedules(weights, batches, tmp_path):
@@ -367,14 +371,14 @@ def test_features_are_compared_on_the_strides_both_have(weights, batches, tmp_pa
         "teacher": filled_teacher(other, tmp_path / "other.safetensors", 1),
         "terms": [dict(type="FeatureImitation", region="all", reduction="per_level_mean")],
     }
-    distiller = build_distiller(section, student, statistics=STATISTICS)
+    distiller = build_distiller(section, student)
     assert distillation_losses(student, distiller, batches[0])["loss_im_all"] > 0
     images = jt.array(batches[0]["images"])
     sizes = [[x.shape[2] for x in each(images).features] for each in (student, distiller.teacher.detector)]
     assert sizes == [[8, 4, 2], [4, 2]]
     section["terms"] = [dict(type="LocalizationKD"), dict(type="FeatureImitation")]
     with pytest.raises(ConfigError, match=r"strides differ: student \(8, 16, 32\), teacher \(16, 32\)"):
-        build_distiller(section, student, statistics=STATISTICS)
+        build_distiller(section, student)
 
 
 def test_what_teachers_and_terms_cannot_be_is_said_before_anything_is_compiled(
@@ -394,10 +398,10 @@ def test_what_teachers_and_terms_cannot_be_is_said_before_anything_is_compiled(
     wide.model.neck.update(out_channels=24)
     wide.model.bbox_head.update(in_channels=24)
     section = {"teacher": {"config": wide}, "terms": [dict(type="FeatureImitation")]}
-    with pytest.raises(ConfigError, match="adapter='1x1', student_channels=16, teacher_channels=24"):
+    with pytest.raises(ConfigError, match="16 channels, the teacher's 24: add adapter='1x1'"):
         build_distiller(section, student)
     section["terms"] = [
         dict(type="FeatureImitation", adapter="1x1", student_channels=16, teacher_channels=32)
     ]
-    with pytest.raises(ConfigError, match="from 16 to 32 channels, but"):
+    with pytest.raises(ConfigError, match="teacher_channels is 32, but the teacher's maps have 24"):
         build_distiller(section, student)

@@ -1,13 +1,11 @@
 """General instance distillation: selection, the three comparisons and the whole term, against loops."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 from jld.assign import MaxIoUAssigner
 from jld.boxes.coders import DeltaBoxCoder
-from jld.boxes.distances import distance2bbox
+from jld.boxes.rotated.coders import DeltaXYWHAOBBoxCoder
 from jld.distill.terms import GID
 from jld.distill.terms.gid import (
     class_gain,
@@ -16,15 +14,20 @@ from jld.distill.terms.gid import (
     objectness_gain,
     relation_difference,
 )
+from jld.models.boxes import DeltaBoxes, DistanceBoxes
 from jld.ops.roi_align import pyramid_levels, roi_align
 from jld.toolchain import jittor as jt
 from tests.assign.scenes import make_targets, overlaps, random_boxes
-from tests.distill.imitation_scene import OWN, PADS, PRIORS, STRIDES, Head, bound, context
-
-
-def decoded(head, step):
-    return [head.dense_detections(trace)[1] for trace in (step.student, step.teacher)]
-
+from tests.distill.imitation_scene import (
+    OWN,
+    PADS,
+    PRIORS,
+    STRIDES,
+    Head,
+    bound,
+    context,
+    interfaces,
+)
 
 SETTINGS = {"candidates": 30, "count": 5, "min_side_px": 10.0, "iou_threshold": 0.3}
 
@@ -155,14 +158,14 @@ def test_whole_term_is_the_sum_of_its_parts():
     selection = {"count": 4, "crop_size": 3, "min_side_px": 4.0}
     term = bound(GID(**options, **selection), OWN, OWN)
     step = context(term, given=OWN)
-    instances = term.instances(step, *decoded(Head(), step))
+    instances = term.instances(step)
     mask, boxes = instances.mask.numpy(), instances.boxes.numpy()
     assert mask.sum(1).all()
     sides = np.sqrt((boxes[..., 2:] - boxes[..., :2]).prod(-1))
     levels = np.int32(sides >= 224)
     student, teacher = (
         loop_roi_align([x.numpy() for x in trace.features], boxes, levels, STRIDES, 3)[mask > 0]
-        for trace in (step.student, step.teacher)
+        for trace in (step.step.trace, step.teacher_trace)
     )
     expected = 2 * ((student - teacher) ** 2).sum() / (9 * mask.sum()) + 3 * numpy_relation(student, teacher)
     rows = [row[kept > 0] for row, kept in zip(boxes, mask, strict=True)]
@@ -180,8 +183,7 @@ def test_whole_term_is_the_sum_of_its_parts():
 def test_boxes_are_those_of_the_network_that_is_surer():
     term = bound(GID(count=4, min_side_px=4.0), OWN, OWN)
     step = context(term, given=OWN)
-    both = decoded(Head(), step)
-    own, given = (boxes.numpy() for boxes in both)
+    own, given = (stage.boxes().numpy() for stage in (step.student, step.teacher))
     highest = {
         role: getattr(step, role).predictions["cls_logits"].numpy().max(2) for role in ("student", "teacher")
     }
@@ -189,7 +191,7 @@ def test_boxes_are_those_of_the_network_that_is_surer():
     boxes = np.where(surer, given, own)
     shapes = np.float32(step.targets.img_shapes)[:, None]
     boxes = np.clip(boxes, 0, shapes[..., [1, 0, 1, 0]])
-    found = term.instances(step, *both)
+    found = term.instances(step)
     for image, kept in enumerate(found.mask.numpy() > 0):
         gaps = np.abs(found.boxes.numpy()[image][kept][:, None] - boxes[image][None]).max(2)
         assert (gaps.min(1) < 1e-3).all()
@@ -200,31 +202,19 @@ def test_no_instance_gives_zero():
     step = context(term, given=OWN)
     loss = term(step)
     assert loss.item() == 0
-    gradients = jt.grad(loss, [*step.student.features, *step.student.predictions.values()])
+    gradients = jt.grad(loss, [*step.step.features, *step.student.predictions.values()])
     assert all(np.isfinite(g.numpy()).all() for g in gradients)
-
-
-class PointHead(Head):
-    """What terms ask of a head that predicts distances in strides from the centres."""
-
-    def prediction_shapes(self):
-        return {"cls_logits": (3,), "box_strides": (4,)}
-
-    def dense_detections(self, trace):
-        strides = PRIORS.strides.unsqueeze(1)
-        boxes = distance2bbox(PRIORS.centers, trace.predictions["box_strides"] * strides)
-        return jt.sigmoid(trace.predictions["cls_logits"]), boxes
 
 
 def test_without_deltas_decoded_boxes_are_compared_in_strides():
     term = GID(feature_weight=0.0, relation_weight=0.0, cls_weight=0.0, count=4, crop_size=3, min_side_px=4.0)
-    detectors = [SimpleNamespace(feature_channels=OWN, bbox_head=PointHead()) for _ in range(2)]
-    assert term.bind(*detectors) == []
-    step = context(term, given=OWN)
-    for trace in (step.student, step.teacher):
-        trace.predictions["box_strides"] = jt.exp(trace.predictions.pop("box_deltas"))
-    own, given = (trace.predictions["box_strides"] for trace in (step.student, step.teacher))
-    instances = term.instances(step, *decoded(PointHead(), step))
+    heads = [Head(DistanceBoxes(unit="strides")) for _ in range(2)]
+    bound(term, OWN, OWN, heads)
+    step = context(term, given=OWN, heads=heads)
+    for stage in (step.student, step.teacher):
+        stage.predictions["box_distances"] = jt.exp(stage.predictions.pop("box_deltas"))
+    own, given = (stage.predictions["box_distances"] for stage in (step.student, step.teacher))
+    instances = term.instances(step)
     mask = instances.mask.numpy() > 0
     targets = make_targets([row[kept] for row, kept in zip(instances.boxes.numpy(), mask, strict=True)], PADS)
     positive = MaxIoUAssigner(0.5, 0.5)(PRIORS, targets, step.valid_mask, 3).positive_mask.numpy() > 0
@@ -238,29 +228,21 @@ def test_without_deltas_decoded_boxes_are_compared_in_strides():
 
 def test_deltas_of_other_coders_are_not_compared():
     """A student whose deltas are a tenth as large, and mean the same boxes."""
-
-    class OtherCoder(Head):
-        box_coder = DeltaBoxCoder(stds=(10.0, 10.0, 10.0, 10.0))
-
+    other = DeltaBoxes(DeltaBoxCoder(stds=(10.0, 10.0, 10.0, 10.0)))
     term = GID(feature_weight=0.0, relation_weight=0.0, cls_weight=0.0, count=4, crop_size=3, min_side_px=4.0)
-    heads = OtherCoder(), Head()
-    detectors = [SimpleNamespace(feature_channels=OWN, bbox_head=head) for head in heads]
-    assert term.bind(*detectors) == []
-    step = context(term, given=OWN)
+    heads = Head(other), Head()
+    bound(term, OWN, OWN, heads)
+    step = context(term, given=OWN, heads=heads)
     step.student.predictions["box_deltas"] = step.teacher.predictions["box_deltas"] / 10.0
     assert term(step).item() < 1e-4
 
 
 def test_heads_that_cannot_serve_are_refused():
-    head = Head()
-    for changes, message in (
-        ({"prediction_shapes": lambda: {"box_logits": (4, 17)}}, "needs cls_logits"),
-        (
-            {"prediction_shapes": head.prediction_shapes, "num_sides": 5},
-            "those of the teacher",
-        ),
-    ):
-        other = SimpleNamespace(priors=head.priors, num_classes=3, **{"num_sides": 4} | changes)
-        detectors = [SimpleNamespace(feature_channels=4, bbox_head=part) for part in (head, other)]
-        (problem,) = GID().bind(*detectors)
+    class WithoutClasses(Head):
+        def prediction_shapes(self):
+            return {"box_logits": (4, 17)}
+
+    rotated = Head(DeltaBoxes(DeltaXYWHAOBBoxCoder("oc")))
+    for other, message in ((WithoutClasses(), "needs cls_logits"), (rotated, "those of the teacher")):
+        (problem,) = GID().check(*interfaces(OWN, OWN, (Head(), other)))
         assert message in problem

@@ -9,7 +9,16 @@ from jld.distill.terms.fbkd import channel_attention, spatial_attention
 from jld.distill.terms.rank_mimicking import rank_divergence
 from jld.errors import ConfigError
 from jld.toolchain import jittor as jt
-from tests.distill.imitation_scene import GIVEN, OWN, P, bound, context, detectors, numpy_levels
+from tests.distill.imitation_scene import (
+    GIVEN,
+    OWN,
+    P,
+    bound,
+    context,
+    interfaces,
+    numpy_levels,
+    parameters,
+)
 
 INCLUDED = {"all": {"type": "All", "padding": "included"}}
 SMALL_BLOCKS = {"inner_channels": (2, 3), "pooling": (2, 8)}
@@ -23,7 +32,7 @@ def cell_masks(context, region):
 def adapted_pairs(term, context):
     """The adapted student's and the teacher's maps per level, in NumPy."""
     return [
-        (term.adapters[level](student).numpy(), teacher.numpy())
+        (term.adapters(level, student).numpy(), teacher.numpy())
         for level, student, teacher in context.feature_levels()
     ]
 
@@ -79,7 +88,7 @@ def test_feature_imitation_counts_a_cell_once_and_only_on_shared_strides():
 
 def test_pfi_is_the_formula():
     term = bound(PFI(), own=OWN, given=OWN)
-    assert term.parameters() == []
+    assert not term.modules()
     step = context(term, given=OWN)
     logits = [trace.predictions["cls_logits"].numpy() for trace in (step.student, step.teacher)]
     gaps = [level.mean(3) for level in numpy_levels(((logits[0] - logits[1]) ** 2).mean(2))]
@@ -176,7 +185,7 @@ def test_fbkd_is_the_sum_of_its_norms(given):
     step = context(term, given=given)
     expected = 0.0
     for level, student, teacher in step.feature_levels():
-        parts = term.adapters[level]
+        parts = term.blocks[level]
         attention = (spatial_attention(student, 0.1) + spatial_attention(teacher, 0.1)).numpy()[:, None] / 2
         channel = channel_attention(teacher, 0.1).numpy()
         if given == OWN:
@@ -217,9 +226,10 @@ def test_gradients_reach_student_and_adapters_and_never_the_teacher(name):
         step = context(term) if boxes is None else context(term, boxes=np.zeros((0, 4), np.float32))
         loss = term(step)
         students, teachers = (
-            [*trace.features, *trace.predictions.values()] for trace in (step.student, step.teacher)
+            [*trace.features, *trace.stage().predictions.values()]
+            for trace in (step.step.trace, step.teacher_trace)
         )
-        own = term.parameters()
+        own = parameters(term)
         gradients = [g.numpy() for g in jt.grad(loss, [*students, *own, *teachers])]
         assert np.isfinite(loss.numpy()).all() and all(np.isfinite(g).all() for g in gradients)
         assert not any(g.any() for g in gradients[len(students) + len(own) :])
@@ -232,7 +242,7 @@ def test_gradients_reach_student_and_adapters_and_never_the_teacher(name):
 
 @pytest.mark.parametrize("term", [PFI(), GID()])
 def test_other_widths_need_an_adapter(term):
-    (problem,) = term.bind(*detectors())
+    (problem,) = term.check(*interfaces())
     assert f"{OWN} channels, the teacher's {GIVEN}: add adapter" in problem
 
 
@@ -243,5 +253,5 @@ def test_options_are_checked():
         PFI(scores="logit")
     with pytest.raises(ConfigError, match="unknown scores"):
         GID(scores="logits")
-    (problem,) = FBKD().bind(*detectors())
+    (problem,) = FBKD().check(*interfaces())
     assert "5 and 5 levels, the student has 2" in problem

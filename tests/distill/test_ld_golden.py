@@ -8,8 +8,8 @@ import pytest
 from jld.distill import Distiller, Lesson
 from jld.distill.distiller import named_regions
 from jld.models import Trace
-from jld.models.heads.distribution import flatten_levels
-from jld.optim import SGD
+from jld.models.heads.dense_head import flatten_levels
+from jld.optim import SGD, Optimizers
 from jld.registry import build
 from jld.toolchain import jittor as jt
 from tests.golden_cases import case, param_cases
@@ -21,6 +21,8 @@ from tests.models.golden_models import (
     take,
     targets_of,
 )
+from tests.stages import GivenTeacher, bound_to, stage_of, step_of
+from tests.stages import trace_of as trace_of_stage
 
 KL = "KnowledgeDistillationKLDivLoss"
 IMITATION_REGIONS = {"gibox": "gi", "finegrained": "fine_grained", "fitnet": "inside_gt"}
@@ -63,14 +65,15 @@ def term_sections(resolved: dict) -> list[dict]:
     return [section for section in sections if section["weight"]]
 
 
-def make_distiller(sections, teacher_trace, regions=None) -> Distiller:
+def make_distiller(sections, teacher_trace, head, regions=None) -> Distiller:
     terms = [build(section) for section in sections]
     released = {"gi": dict(type="GeneralInstance", padding="at_origin", thinning="batch")}
-    return Distiller(
-        {"teacher": lambda *_: teacher_trace},
+    distiller = Distiller(
+        {"teacher": GivenTeacher(teacher_trace, head)},
         list(map(Lesson, terms)),
         named_regions(released, terms) | (regions or {}),
     )
+    return bound_to(distiller, head)
 
 
 def given_head(meta):
@@ -87,13 +90,14 @@ def given_maps(meta, levels, prefix=""):
     }
 
 
-def trace_of(head, maps) -> Trace:
+def trace_of(head, maps, targets=None) -> Trace:
     shapes = head.prediction_shapes()
     predictions = {
         "cls_logits": flatten_levels(maps["cls_score"], per_prior=shapes["cls_logits"]),
         "box_logits": flatten_levels(maps["bbox_pred"], per_prior=shapes["box_logits"]),
     }
-    return Trace(tuple(maps["x"]), predictions, head.priors.priors([x.shape[2:] for x in maps["x"]]))
+    places = head.priors.priors([x.shape[2:] for x in maps["x"]])
+    return trace_of_stage(stage_of(head, predictions, places, targets), maps["x"])
 
 
 def expected_losses(arrays) -> dict[str, float]:
@@ -119,24 +123,23 @@ def prepared(name):
     head = given_head(meta)
     levels = range(len(head.priors.strides))
     maps, teacher_maps = given_maps(meta, levels), given_maps(meta, levels, "teacher_")
-    trace, teacher = trace_of(head, maps), trace_of(head, teacher_maps)
     targets = targets_of(arrays, maps["x"][0].shape[0])
-    return meta, arrays, head, maps, trace, teacher, targets
+    return meta, arrays, head, maps, trace_of(head, maps, targets), trace_of(head, teacher_maps), targets
 
 
 @pytest.mark.parametrize("name", param_cases("h_ld_loss_*"))
 def test_terms_on_given_maps_equal_golden(name):
     meta, arrays, head, maps, trace, teacher, targets = prepared(name)
-    assignment = head.assign(trace, targets)
-    distiller = make_distiller(term_sections(meta["resolved"]), teacher)
-    losses = distiller(trace, assignment, targets, None)
+    step = step_of(trace, targets)
+    distiller = make_distiller(term_sections(meta["resolved"]), teacher, head)
+    losses = distiller(step)
     if "raises" in meta:
         # The reference stops in these cases; ours must give finite losses.
         assert all(np.isfinite(value.item()) for value in losses.values())
         if "intended/im_foreground" in arrays:
-            assert_decoupled(trace, teacher, assignment, targets, arrays, meta)
+            assert_decoupled(step, teacher, head, arrays, meta)
         return
-    task = head.losses(trace, assignment, targets)
+    task = head.losses(trace.stage())
     assert_losses(task | losses, expected_losses(arrays), 1e-4)
     assert_region(distiller, "vlr", arrays, meta)
     assert_term_gradients(meta, arrays, maps, losses)
@@ -148,14 +151,14 @@ def assert_region(distiller, region, arrays, meta):
         assert size == (arrays[f"out/tgt/{region}_region"] > 0).sum()
 
 
-def assert_decoupled(trace, teacher, assignment, targets, arrays, meta):
+def assert_decoupled(step, teacher, head, arrays, meta):
     weight = meta["resolved"]["loss_im"]["loss_weight"]
     # The file counts the padding of the batch as background, which our `background` region leaves out.
     inside = named_regions(None, [SimpleNamespace(regions=("inside_gt",))])["inside_gt"]
     complement = {"complement": lambda context: 1.0 - inside(context)}
     for region, key in (("inside_gt", "im_foreground"), ("complement", "im_background")):
         section = dict(type="FeatureImitation", region=region, weight=weight)
-        (value,) = make_distiller([section], teacher, complement)(trace, assignment, targets, None).values()
+        (value,) = make_distiller([section], teacher, head, complement)(step).values()
         np.testing.assert_allclose(
             value.item(), arrays[f"intended/{key}"].astype(np.float64).sum(), rtol=1e-4
         )
@@ -198,9 +201,8 @@ def student_and_teacher(meta):
 
 
 def step_losses(student, distiller, images, targets):
-    trace = student(images)
-    assignment = student.assign(trace, targets)
-    return student.losses(trace, assignment, targets) | distiller(trace, assignment, targets, images)
+    trace = student.predict(student.features(images), targets)
+    return student.losses(trace, targets) | distiller(step_of(trace, targets, student, images))
 
 
 @pytest.mark.parametrize("name", param_cases("h_ld*_full"))
@@ -210,7 +212,7 @@ def test_whole_models_equal_golden(name):
     images = generated(meta, "img")
     with jt.no_grad():
         teacher_trace = teacher.eval()(images)
-    distiller = make_distiller(term_sections(meta["resolved"]), teacher_trace)
+    distiller = make_distiller(term_sections(meta["resolved"]), teacher_trace, student.bbox_head)
     targets = targets_of(arrays, images.shape[0])
     losses = step_losses(student, distiller, images, targets)
     parameters = dict(student.named_parameters())
@@ -228,7 +230,7 @@ def assert_sgd_equal(meta, arrays, new_student, distiller, images, targets):
     steps, clip = settings.pop("steps"), settings.pop("grad_clip")
     assert clip is None
     student = new_student()
-    optimizer = SGD(dict(student.named_parameters()), **settings)
+    optimizer = Optimizers(SGD(dict(student.named_parameters()), **settings))
     for step, rtol in zip(range(steps), (5e-4, 5e-3, 1e-2), strict=True):
         losses = (
             step_losses(student, distiller, images, targets)
@@ -246,8 +248,7 @@ def assert_sgd_equal(meta, arrays, new_student, distiller, images, targets):
 
 
 def task_losses(student, images, targets):
-    trace = student(images)
-    return student.losses(trace, student.assign(trace, targets), targets)
+    return student.losses(student.predict(student.features(images), targets), targets)
 
 
 @pytest.mark.parametrize("name", param_cases("h_gfl_sgd*"))

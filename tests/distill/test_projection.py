@@ -5,28 +5,34 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from jld.distill.projection import bin_values, projection
+from jld.boxes.rotated.coders import DeltaXYWHAOBBoxCoder
+from jld.distill.projection import projection
 from jld.losses.kl import kl_divergence
+from jld.models.boxes import DeltaBoxes, DistanceBoxes, DistributionBoxes
 from jld.toolchain import jittor as jt
 
+ROTATED = ((-2.0, 2.0),) * 4 + ((-5.0, 2.0),)
 
-def head(bins, *, center_offset=0.0, supports=None, sides=4):
-    return SimpleNamespace(
-        prediction_shapes=lambda: {"box_logits": (sides, bins)},
-        priors=SimpleNamespace(center_offset=center_offset),
-        supports=supports,
-    )
+
+def stage(bins, *, center_offset=0.0, ranges=None):
+    """What `projection` asks of a stage: distances in strides, or deltas of rotated boxes with `ranges`."""
+    of = DistanceBoxes("strides") if ranges is None else DeltaBoxes(DeltaXYWHAOBBoxCoder("oc"))
+    return SimpleNamespace(boxes=DistributionBoxes(of, bins, ranges), center_offset=center_offset)
 
 
 def test_equal_bins_need_no_projection():
-    assert projection(head(17), head(17)) is None
-    table = np.linspace(-2, 2, 9)[None].repeat(5, 0)
-    assert projection(head(9, supports=table, sides=5), head(9, supports=table + 1e-8, sides=5)) is None
+    assert projection(stage(17), stage(17)) is None
+    nearly = tuple((first + 1e-8, last + 1e-8) for first, last in ROTATED)
+    assert projection(stage(9, ranges=ROTATED), stage(9, ranges=nearly)) is None
+    moved = stage(9, ranges=ROTATED, center_offset=0.5)
+    assert projection(stage(9, ranges=ROTATED), moved) is None, (
+        "deltas are relative to anchors, not to points"
+    )
 
 
 @pytest.mark.parametrize(("own", "given"), [(17, 9), (9, 17), (5, 17)])
 def test_probability_is_kept_and_so_is_the_expectation_inside_the_range(own, given):
-    matrices = projection(head(own), head(given))
+    matrices = projection(stage(own), stage(given))
     assert matrices.shape == (4, given, own) and (matrices >= 0).all()
     np.testing.assert_allclose(matrices.sum(2), 1, atol=1e-6)
     expected = np.minimum(np.arange(given), own - 1)  # what lies beyond goes to the outermost bin
@@ -35,23 +41,23 @@ def test_probability_is_kept_and_so_is_the_expectation_inside_the_range(own, giv
 
 def test_points_at_another_place_of_the_cell_shift_the_sides():
     """The student's point lies half a stride right of and below the teacher's."""
-    matrices = projection(head(17, center_offset=0.5), head(17))
+    matrices = projection(stage(17, center_offset=0.5), stage(17))
     means = matrices[:, 6] @ np.arange(17)
     np.testing.assert_allclose(means, [6.5, 6.5, 5.5, 5.5], atol=1e-6)
 
 
-def test_heads_with_values_of_their_own_state_them():
-    table = np.stack([np.linspace(-2, 2, 5)] * 4 + [np.linspace(-5, 2, 5)])
-    np.testing.assert_array_equal(bin_values(head(5, supports=table, sides=5)), table)
-    finer = np.stack([np.linspace(-2, 2, 9)] * 4 + [np.linspace(-5, 2, 9)])
-    matrices = projection(head(5, supports=table, sides=5), head(9, supports=finer, sides=5))
-    np.testing.assert_allclose(np.einsum("sij,sj->si", matrices, table), finer, atol=1e-6)
+def test_ranges_of_their_own():
+    own, given = stage(5, ranges=ROTATED), stage(9, ranges=ROTATED)
+    np.testing.assert_array_equal(own.boxes.supports[4], np.linspace(-5, 2, 5, dtype=np.float32))
+    matrices = projection(own, given)
+    means = np.einsum("sij,sj->si", matrices, own.boxes.supports)
+    np.testing.assert_allclose(means, given.boxes.supports, atol=1e-6)
 
 
 def test_divergence_is_that_of_the_projected_probabilities():
     rng = np.random.default_rng(0)
     student, teacher = rng.normal(0, 2, (2, 3, 4, 17)), rng.normal(0, 2, (2, 3, 4, 9))
-    matrices, temperature = projection(head(17), head(9)), 4.0
+    matrices, temperature = projection(stage(17), stage(9)), 4.0
 
     def softened(logits):
         values = np.exp(logits / temperature)

@@ -11,6 +11,7 @@ from jld.models import Targets
 from jld.registry import build
 from jld.toolchain import jittor as jt
 from tests.models.golden_rotated import trace_of
+from tests.stages import step_of
 
 PER_CELL, SIDE = 9, 2
 
@@ -84,7 +85,7 @@ def test_divergences_of_nine_bins():
 
 def test_a_ramp_of_logits_decodes(head):
     logits = as_map(np.tile(np.arange(9) / 2, (1, 1, 5, 1)))
-    deltas = head.deltas({"box_logits": logits}).numpy()[0]
+    deltas = head.boxes.numbers(logits).numpy()[0]
     np.testing.assert_allclose(deltas, [[1.279805] * 4 + [0.739659]], atol=1e-6)
     coder, anchor = DeltaXYWHAOBBoxCoder("oc"), np.array([[100.0, 100, 32, 64, 0]])
     expected = [140.9538, 181.9075, 115.0700, 230.1401, 0.7397]
@@ -103,7 +104,7 @@ def test_distillation_terms_of_one_level(traces):
         }
     )  # fmt: skip
     region = rows({5: 0.7, 17: 0.3, 20: 0.5})
-    context = StepContext(student, teacher, None, targets, {"given": lambda _: region})
+    context = StepContext(step_of(student, targets), teacher, {"given": lambda _: region})
     settings = {"region": "given", "weighting": "iou", "reduction": "per_level_mean", "temperature": 5}
     for section, expected in (
         ({"type": "LocalizationKD", "sides": "sum", "weight": 10.0}, 3.336519),
@@ -114,8 +115,7 @@ def test_distillation_terms_of_one_level(traces):
 
 
 def test_box_loss_of_one_level(head, traces):
-    trace = traces[0]
-    decoded = head.box_coder.decode(trace.priors.boxes, head.deltas(trace.predictions))
+    decoded = traces[0].stage().boxes()
     np.testing.assert_allclose(decoded.numpy()[0, 5], [24.6900, 6.8264, 13.5357, 29.9231, -0.0759], atol=1e-4)
     target = jt.array(np.float32([[[6, 3, 40, 20, 0.6]]])).broadcast(decoded.shape)
     loss = GDLoss("gwd", fun="log1p", loss_weight=5.0)(decoded, target, rows({5: 1.0}), avg_factor=2.0)

@@ -1,9 +1,11 @@
 """When a term acts, and how strongly."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
-from jld.distill.schedule import TermSchedule
+from jld.distill.schedule import DECAYS, Decay, TermSchedule
 from jld.errors import ConfigError
 
 
@@ -38,12 +40,18 @@ def test_decay_goes_from_the_end_of_the_warmup_to_zero_at_the_stop():
         (dict(decay="cosin"), "did you mean 'cosine'"),
         (dict(decay="linear"), "give the schedule a `stop`"),
         (dict(start=10, warmup=5, stop=15), "`stop` must lie behind start"),
-        (dict(begin=3), "no key 'begin'"),
+        (dict(start=-1), "start=-1: it must be at least 0"),
+        (dict(warmup=-2), "warmup=-2: it must be at least 0"),
+        (dict(begin=3), "no argument 'begin'"),
     ],
 )
 def test_impossible_schedules_are_refused(section, said):
     with pytest.raises(ConfigError, match=said):
         TermSchedule.from_config(section)
+
+
+def test_every_decay_can_be_named():
+    assert tuple(DECAYS) == get_args(Decay)
 
 
 def test_description_names_what_is_not_usual():

@@ -10,7 +10,10 @@ from jld.distill import StepContext
 from jld.distill.reduction import REDUCTIONS, level_membership, reduce_over_region
 from jld.distill.terms import ClassificationKD, LocalizationKD
 from jld.errors import ConfigError
+from jld.models.heads.dense_head import DenseHead
+from jld.models.trace import Stage
 from jld.toolchain import jittor as jt
+from tests.stages import step_of, trace_of
 
 N, C, B = 2, 3, 5
 PRIORS = AnchorGenerator(strides=[8, 16]).priors([(4, 3), (2, 2)])  # 12 + 4 priors
@@ -22,7 +25,13 @@ def fixed_region(weights):
     return lambda context: jt.array(weights)
 
 
-def trace(seed, requires_grad=True):
+class Head(DenseHead):
+    """A dense head without layers."""
+
+    num_classes = C
+
+
+def stage(seed, requires_grad=True):
     rng = np.random.default_rng(seed)
     predictions = {
         "cls_logits": jt.array(rng.normal(size=(N, P, C)).astype(np.float32)),
@@ -30,13 +39,13 @@ def trace(seed, requires_grad=True):
     }
     if not requires_grad:
         predictions = {key: value.stop_grad() for key, value in predictions.items()}
-    return SimpleNamespace(predictions=predictions, priors=PRIORS, features=())
+    return Stage(predictions, PRIORS, Head())
 
 
-def context(student, teacher, weights):
-    return StepContext(
-        student, teacher, None, SimpleNamespace(pad_shapes=PAD), {"main": fixed_region(weights)}
-    )
+def context(student, teacher, region):
+    region = region if callable(region) else fixed_region(region)
+    step = step_of(trace_of(student), SimpleNamespace(pad_shapes=PAD))
+    return StepContext(step, trace_of(teacher), {"main": region})
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +92,7 @@ def test_level_membership_counts_every_prior_once():
 
 @pytest.mark.parametrize("weighting", ["uniform", "iou", "max_score"])
 def test_localization_kd_matches_the_formula(weights, weighting):
-    student, teacher = trace(1), trace(2, requires_grad=False)
+    student, teacher = stage(1), stage(2, requires_grad=False)
     term = LocalizationKD(temperature=10, weighting=weighting, reduction="sum")
     cls_logits = student.predictions["cls_logits"].numpy()
     factor = {
@@ -97,7 +106,7 @@ def test_localization_kd_matches_the_formula(weights, weighting):
 
 
 def test_joint_sides_are_one_distribution(weights):
-    student, teacher = trace(1), trace(2, requires_grad=False)
+    student, teacher = stage(1), stage(2, requires_grad=False)
     term = LocalizationKD(weighting="uniform", sides="joint")
     rows = [t.predictions["box_logits"].numpy().reshape(N, P, 4 * B) for t in (student, teacher)]
     np.testing.assert_allclose(
@@ -108,7 +117,7 @@ def test_joint_sides_are_one_distribution(weights):
 
 
 def test_classification_kd_is_a_mean_per_level(weights):
-    student, teacher = trace(3), trace(4, requires_grad=False)
+    student, teacher = stage(3), stage(4, requires_grad=False)
     kl = numpy_kl(student.predictions["cls_logits"].numpy(), teacher.predictions["cls_logits"].numpy(), 2)
     mask = (weights > 0).astype(np.float64)
     got = ClassificationKD()(context(student, teacher, weights))
@@ -117,15 +126,15 @@ def test_classification_kd_is_a_mean_per_level(weights):
 
 @pytest.mark.parametrize("term", [LocalizationKD(), ClassificationKD()])
 def test_equal_teacher_gives_zero_loss_and_zero_gradient(weights, term):
-    student = trace(5)
-    loss = term(context(student, trace(5, requires_grad=False), weights))
+    student = stage(5)
+    loss = term(context(student, stage(5, requires_grad=False), weights))
     logits = student.predictions[term.requires[0]]
     np.testing.assert_allclose(loss.numpy(), 0, atol=1e-6)
     np.testing.assert_allclose(jt.grad(loss, logits).numpy(), 0, atol=1e-7)
 
 
 def test_gradient_reaches_the_student_inside_the_region_and_never_the_teacher(weights):
-    student, teacher = trace(6), trace(7)  # the teacher could take a gradient here; it must not
+    student, teacher = stage(6), stage(7)  # the teacher could take a gradient here; it must not
     loss = LocalizationKD()(context(student, teacher, weights))
     to_student, to_teacher, to_scores = jt.grad(
         loss,
@@ -144,7 +153,7 @@ def test_gradient_reaches_the_student_inside_the_region_and_never_the_teacher(we
 
 
 def test_empty_region_gives_zero(weights):
-    loss = ClassificationKD()(context(trace(1), trace(2, requires_grad=False), np.zeros_like(weights)))
+    loss = ClassificationKD()(context(stage(1), stage(2, requires_grad=False), np.zeros_like(weights)))
     assert loss.item() == 0
 
 
@@ -155,7 +164,7 @@ def test_a_region_and_a_divergence_are_computed_once(weights):
         calls.append(1)
         return jt.array(weights)
 
-    step = StepContext(trace(1), trace(2), None, SimpleNamespace(pad_shapes=PAD), {"main": region})
+    step = context(stage(1), stage(2), region)
     first = LocalizationKD(weighting="uniform").divergence(step)
     second = LocalizationKD(weighting="iou", reduction="mean").divergence(step)
     assert step.region("main") is step.region("main")

@@ -45,7 +45,8 @@ def inputs(tag, meta, arrays):
         )
     if tag.startswith("kl"):
         pred, target = generated(meta, tag + "/pred"), generated(meta, tag + "/soft")
-        return losses.KnowledgeDistillationKLDivLoss, dict(meta["kl"][tag]), pred, target
+        keywords = dict(meta["kl"][tag])
+        return softened(keywords.pop("T")), keywords, pred, target
     if tag == "focal":
         target = arrays["in/focal/label"].astype(np.int32)
         return losses.FocalLoss, {"loss_weight": WEIGHTS["focal"]}, generated(meta, "focal/pred"), target
@@ -66,6 +67,16 @@ def inputs(tag, meta, arrays):
         arrays[where + "/pred"],
         arrays[where + "/target"],
     )
+
+
+def softened(temperature):
+    """The soft-target loss at a temperature, as a class with reductions."""
+
+    class SoftTargets(losses.WeightedLoss):
+        def element_loss(self, student, teacher):
+            return losses.kl_divergence(student, teacher, temperature)
+
+    return SoftTargets
 
 
 def to_var(value):
@@ -123,7 +134,7 @@ def test_feature_imitation():
     meta, arrays = case(CASE)
     student = jt.array(generated(meta, "im/x"))
     teacher = jt.array(generated(meta, "im/t"))
-    loss = losses.IMLoss(loss_weight=2.0)(student, teacher)
+    loss = 2.0 * losses.squared_error(student, teacher).mean()
     grad = jt.grad(loss, student).numpy().ravel()
     np.testing.assert_allclose(loss.item(), arrays["out/im"], rtol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(grad), arrays["grad/im/norm"], rtol=1e-5)

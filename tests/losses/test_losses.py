@@ -41,9 +41,33 @@ def test_kl_of_equal_rows_is_zero_and_one_class_is_zero():
 
 def test_kl_rejects_bad_arguments():
     with pytest.raises(ConfigError, match=r"temperature 0\.5"):
-        losses.KnowledgeDistillationKLDivLoss(T=0.5)
+        losses.kl_divergence(jt.zeros((2, 17)), jt.zeros((2, 17)), 0.5)
     with pytest.raises(ValueError, match="17 entries and teacher rows 9"):
         losses.kl_divergence(jt.zeros((2, 17)), jt.zeros((2, 9)), 10)
+
+
+def test_binary_kl_is_that_of_the_two_way_distributions():
+    rng = np.random.default_rng(0)
+    temperature = 3.0
+    student, teacher = (rng.normal(0, 4, (5, 7)).astype(np.float32) for _ in range(2))
+    p, q = (1 / (1 + np.exp(-x.astype(np.float64) / temperature)) for x in (student, teacher))
+    expected = (q * np.log(q / p) + (1 - q) * np.log((1 - q) / (1 - p))).mean(-1) * temperature**2
+    variables = jt.array(student), jt.array(teacher)
+    got = losses.binary_kl_divergence(*variables, temperature)
+    np.testing.assert_allclose(got.numpy(), expected, rtol=1e-5, atol=1e-6)
+    student_grad, teacher_grad = jt.grad(got.sum(), variables)
+    np.testing.assert_allclose(student_grad.numpy(), temperature * (p - q) / 7, rtol=1e-5, atol=1e-6)
+    assert not teacher_grad.numpy().any()
+
+
+def test_binary_kl_of_one_class_is_not_zero_and_of_equal_rows_is():
+    rows = jt.array(np.stack([BINS, TEACHER]))
+    assert not losses.binary_kl_divergence(rows, rows, 2).numpy().any()
+    # A softmax over one class says nothing; ln 2 - H(1/5) is what a sigmoid at 0 misses of one at -ln 4.
+    one = losses.binary_kl_divergence(jt.zeros((1, 1)), jt.array([[-np.log(4.0)]]), 1).item()
+    assert one == pytest.approx(np.log(2) + 0.2 * np.log(0.2) + 0.8 * np.log(0.8), abs=1e-6)
+    with pytest.raises(ConfigError, match=r"temperature 0\.5"):
+        losses.binary_kl_divergence(rows, rows, 0.5)
 
 
 def test_distribution_focal_closed_form():
@@ -89,12 +113,17 @@ def test_cross_entropy_ignores_labels_out_of_range():
         (losses.sigmoid_focal, [[1e4, -1e4], [-1e4, 1e4], [0, 0]], ([0, 0, 2],)),
         (losses.distribution_focal, [[1e4, -1e4, 0], [-1e4, 1e4, 0], [0, 0, 0]], ([0.0, 0.5, 1.99],)),
         (losses.kl_divergence, [[1e4, -1e4], [-1e4, 1e4], [0, 0]], ([[-1e4, 1e4], [-1e4, 1e4], [0, 1e4]],)),
+        (
+            losses.binary_kl_divergence,
+            [[1e4, -1e4], [-1e4, 9], [0, 0]],
+            ([[-1e4, 1e4], [-1e4, 9], [0, 1e4]],),
+        ),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_finite_at_extreme_logits(function, rows, args):
     args = [jt.array(np.array(a, np.int32 if isinstance(a[0], int) else np.float32)) for a in args]
-    if function is losses.kl_divergence:
+    if function in (losses.kl_divergence, losses.binary_kl_divergence):
         args.append(1)
     value, grad = value_and_grad(function, rows, *args)
     assert np.isfinite(value).all() and np.isfinite(grad).all()

@@ -9,13 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from jld.boxes.rotated import matched_rbox_iou
-from jld.models import Targets, Trace, assign_state
-from jld.models.heads.distribution import flatten_levels
-from jld.optim import SGD
+from jld.models import Stage, Targets, Trace, assign_state
+from jld.models.heads.dense_head import flatten_levels
+from jld.optim import SGD, Optimizers
 from jld.registry import build
 from jld.toolchain import jittor as jt
 from tests.golden_cases import fill
 from tests.models.golden_models import assert_sampled, backbone_config, batch_of, generated, take
+from tests.stages import stage_of
 
 HEADS = {
     "RotatedRetinaHead": (),
@@ -97,14 +98,19 @@ def given_maps(meta: dict, levels, prefix: str = "", keys=MAPS) -> dict[str, lis
     return {key: [generated(meta, f"{prefix}{key}/{level}") for level in levels] for key in keys}
 
 
-def trace_of(head, maps: dict[str, list]) -> Trace:
-    """The trace that the head would leave behind had it predicted these maps."""
+def stage_of_maps(head, maps: dict[str, list], targets: Targets | None = None) -> Stage:
+    """The stage that the head would leave behind had it predicted these maps."""
+    shapes = head.prediction_shapes()
     predictions = {
-        key: flatten_levels(maps[name], per_prior=shape)
-        for (key, shape), name in zip(head.prediction_shapes().items(), MAPS, strict=True)
+        key: flatten_levels(maps[name], per_prior=shapes[key]) for key, name in keys_of_maps(head).items()
     }
-    sizes = [x.shape[2:] for x in maps["cls_score"]]
-    return Trace(tuple(maps.get("x", ())), predictions, head.priors.priors(sizes))
+    places = head.priors.priors([x.shape[2:] for x in maps["cls_score"]])
+    return stage_of(head, predictions, places, targets)
+
+
+def keys_of_maps(head) -> dict[str, str]:
+    """{key of our predictions: name of the reference's maps}."""
+    return dict(zip(("cls_logits", head.boxes.key), MAPS, strict=True))
 
 
 def build_rotated(meta: dict, section: dict, tag: str, test_cfg: dict | None = None):
@@ -149,9 +155,9 @@ def assert_losses_equal(losses: dict, expected: dict[str, float], rtol: float) -
         np.testing.assert_allclose(value.item(), expected[name], rtol=rtol, atol=1e-6, err_msg=name)
 
 
-def assert_targets_equal(meta: dict, arrays: dict, head, trace: Trace, assignment) -> None:
+def assert_targets_equal(meta: dict, arrays: dict, stage: Stage) -> None:
     """Anchors, labels, weights and regression targets of the case."""
-    anchors = trace.priors.boxes.numpy()
+    anchors, assignment = stage.places.boxes.numpy()[0], stage.assignment
     assert_sampled(meta, arrays, "out/tgt/anchors", anchors, 1e-6)
     sure = ~arrays["out/tgt/fragile"]
     weights = arrays["out/tgt/label_weights"]
@@ -167,11 +173,16 @@ def assert_targets_equal(meta: dict, arrays: dict, head, trace: Trace, assignmen
     boxes = assignment.target_boxes.numpy()
     rows = np.nonzero(positive)
     expected = arrays["out/tgt/bbox_targets"][rows]
-    if not head.reg_decoded_bbox:
-        boxes = head.box_coder.encode(np.broadcast_to(anchors, boxes.shape)[rows], boxes[rows])
+    if not stage.head.reg_decoded_bbox:
+        boxes = coder_of(stage.head).encode(np.broadcast_to(anchors, boxes.shape)[rows], boxes[rows])
         np.testing.assert_allclose(boxes, expected, rtol=1e-4, atol=1e-5)
     else:
         np.testing.assert_allclose(boxes[rows], expected, rtol=1e-5, atol=1e-4)
+
+
+def coder_of(head):
+    """The box coder of a head, with and without distributions."""
+    return getattr(head.boxes, "of", head.boxes).coder
 
 
 def assert_map_gradients(meta: dict, arrays: dict, maps: dict[str, list], loss, prefix: str = "grad") -> None:
@@ -207,11 +218,11 @@ def assert_detections_match(found: dict, boxes: np.ndarray, labels: np.ndarray) 
     assert matched >= 0.98 * len(boxes)
 
 
-def _map_of_level(trace: Trace, key: str, level: int) -> np.ndarray:
+def _map_of_level(stage: Stage, key: str, level: int) -> np.ndarray:
     """[N, A * D, H, W] of one level from a prediction [N, P, ...]."""
-    values = trace.predictions[key].numpy()
-    height, width = trace.priors.level_sizes[level]
-    rows = values[:, trace.priors.level_slices[level]].reshape(len(values), height, width, -1)
+    values = stage.predictions[key].numpy()
+    height, width = stage.places.level_sizes[level]
+    rows = values[:, stage.places.level_slices[level]].reshape(len(values), height, width, -1)
     return rows.transpose(0, 3, 1, 2)
 
 
@@ -222,9 +233,9 @@ def assert_maps_equal(meta: dict, arrays: dict, model, images, trace: Trace, pre
     for name, maps in (("backbone", backbone), ("fpn", trace.features)):
         for level, x in enumerate(maps):
             assert_sampled(meta, arrays, f"out/{prefix}{name}/{level}", x.numpy(), 1e-4)
-    for name, key in zip(MAPS, model.bbox_head.prediction_shapes(), strict=True):
+    for key, name in keys_of_maps(model.bbox_head).items():
         for level in range(len(trace.features)):
-            values = _map_of_level(trace, key, level)
+            values = _map_of_level(trace.stage(), key, level)
             assert_sampled(meta, arrays, f"out/{prefix}{name}/{level}", values, 1e-4)
 
 
@@ -263,7 +274,7 @@ def assert_sgd_equal(meta: dict, arrays: dict, model, step_losses) -> None:
     steps, clip = settings.pop("steps"), settings.pop("grad_clip")
     parameters = dict(model.named_parameters())
     grad_clip = None if clip is None else {"max_norm": clip, "norm_type": 2}
-    optimizer = SGD(parameters, grad_clip=grad_clip, **settings)
+    optimizer = Optimizers(SGD(parameters, grad_clip=grad_clip, **settings))
     expected = {key.split("/")[1] for key in arrays if key.startswith("sgd/loss_")}
     for step in range(steps):
         losses = step_losses()

@@ -7,11 +7,11 @@ import pytest
 
 from jld.boxes.overlaps import aligned_overlaps
 from jld.errors import ConfigError
-from jld.models import Trace
 from jld.registry import build
 from jld.toolchain import jittor as jt
 from tests.assign.scenes import make_targets
 from tests.models.head_scene import BOXES, HEAD, NUM_CELLS, NUM_CLASSES, PADS, SIZES
+from tests.stages import stage_of
 
 STDS = (0.1, 0.1, 0.2, 0.2)
 FORMS = {
@@ -34,13 +34,13 @@ def make_head(**changes):
     return build(HEAD | section | changes)
 
 
-def random_trace(head):
+def random_stage(head, targets):
     rng = np.random.default_rng(1)
     predictions = {
         key: jt.array(rng.normal(0, 0.5, (3, NUM_CELLS, *shape)).astype(np.float32))
         for key, shape in head.prediction_shapes().items()
     }
-    return Trace((), predictions, head.priors.priors(SIZES))
+    return stage_of(head, predictions, head.priors.priors(SIZES), targets)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -57,9 +57,12 @@ def test_layers_have_the_published_names_and_shapes(form):
         assert list(predictions[key].shape) == [2, NUM_CELLS, *shape]
 
 
-@pytest.mark.parametrize("options", [{}, FORMS["plain"] | FORMS["distributions"]])
-def test_deltas_and_distributions_exclude_each_other(options):
-    with pytest.raises(ConfigError, match="one of the two"):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({}, "ATSSHead .* not none of them"), (FORMS["plain"] | FORMS["distributions"], "not both of them")],
+)
+def test_deltas_and_distributions_exclude_each_other(options, message):
+    with pytest.raises(ConfigError, match=message):
         make_head(**options)
 
 
@@ -74,10 +77,11 @@ def expected_box(form, values, prior, stride):
     return np.array([x, y, x, y]) + (probs * np.arange(5)).sum(-1) * stride * [-1, -1, 1, 1]
 
 
-def loop_losses(form, trace, assignment):
+def loop_losses(form, stage):
     """(box loss, centerness loss, positives) prior by prior."""
-    priors, strides = trace.priors.boxes.numpy().astype(np.float64), trace.priors.strides.numpy()
-    values = {key: var.numpy().astype(np.float64) for key, var in trace.predictions.items()}
+    assignment, priors = stage.assignment, stage.places.boxes.numpy()[0].astype(np.float64)
+    strides = stage.places.strides.numpy()[0]
+    values = {key: var.numpy().astype(np.float64) for key, var in stage.predictions.items()}
     box_sum, quality_sum, entropy_sum = 0.0, 0.0, 0.0
     for image, place in zip(*np.nonzero(assignment.gt_index.numpy() >= 0), strict=True):
         target = assignment.target_boxes.numpy()[image, place].astype(np.float64)
@@ -98,20 +102,19 @@ def loop_losses(form, trace, assignment):
 @pytest.mark.parametrize("form", FORMS)
 def test_losses_equal_a_loop(form):
     head = make_head(**FORMS[form])
-    trace, targets = random_trace(head), make_targets(BOXES, PADS, [[0, 1, 2], [1], []])
-    assignment = head.assign(trace, targets)
-    losses = head.losses(trace, assignment, targets)
-    box_loss, centerness_loss, num_pos = loop_losses(form, trace, assignment)
+    stage = random_stage(head, make_targets(BOXES, PADS, [[0, 1, 2], [1], []]))
+    assignment, losses = stage.assignment, head.losses(stage)
+    box_loss, centerness_loss, num_pos = loop_losses(form, stage)
     np.testing.assert_allclose(losses["loss_bbox"].item(), box_loss, rtol=1e-5)
     np.testing.assert_allclose(losses["loss_centerness"].item(), centerness_loss, rtol=1e-5)
-    logits, labels = trace.predictions["cls_logits"].numpy(), assignment.labels.numpy()
+    logits, labels = stage.predictions["cls_logits"].numpy(), assignment.labels.numpy()
     is_class = labels[..., None] == np.arange(NUM_CLASSES)
     p_t = 1 / (1 + np.exp(-np.where(is_class, logits, -logits).astype(np.float64)))
     focal = -np.where(is_class, 0.25, 0.75) * (1 - p_t) ** 2 * np.log(p_t)
     np.testing.assert_allclose(losses["loss_cls"].item(), focal.sum() / num_pos, rtol=1e-5)
     keys = ["centerness_logits", BOX_KEYS[form]]
     positive = assignment.positive_mask.numpy() > 0
-    for gradient in jt.grad(sum(losses.values()), [trace.predictions[key] for key in keys]):
+    for gradient in jt.grad(sum(losses.values()), [stage.predictions[key] for key in keys]):
         touched = np.abs(gradient.numpy()).reshape(*positive.shape, -1).max(-1) > 0
         np.testing.assert_array_equal(touched, positive)
 
@@ -119,12 +122,12 @@ def test_losses_equal_a_loop(form):
 @pytest.mark.parametrize("form", FORMS)
 def test_a_batch_without_objects_trains(form):
     head = make_head(**FORMS[form])
-    trace, targets = random_trace(head), make_targets([[], [], []], PADS)
-    losses = head.losses(trace, head.assign(trace, targets), targets)
+    stage = random_stage(head, make_targets([[], [], []], PADS))
+    losses = head.losses(stage)
     assert losses["loss_bbox"].item() == losses["loss_centerness"].item() == 0
     assert losses["loss_cls"].item() > 0
-    gradients = jt.grad(sum(losses.values()), list(trace.predictions.values()))
-    for key, gradient in zip(trace.predictions, gradients, strict=True):
+    gradients = jt.grad(sum(losses.values()), list(stage.predictions.values()))
+    for key, gradient in zip(stage.predictions, gradients, strict=True):
         assert np.isfinite(gradient.numpy()).all()
         assert gradient.numpy().any() == (key == "cls_logits")
 
@@ -142,10 +145,11 @@ def test_detections_are_ranked_by_score_times_centerness(form):
         expected = [16, 0, 32, 24]
     logits = np.full((1, NUM_CELLS, NUM_CLASSES), -9, np.float32)
     logits[0, place, 1] = -2.5  # 0.076 is above the threshold of 0.05, with its centerness it would not be
-    predictions = (logits, np.full((1, NUM_CELLS), -1, np.float32), values)
-    predictions = dict(zip(head.prediction_shapes(), map(jt.array, predictions), strict=True))
+    centerness = np.full((1, NUM_CELLS), -1, np.float32)
+    predictions = {"cls_logits": logits, "centerness_logits": centerness, BOX_KEYS[form]: values}
+    predictions = {key: jt.array(array) for key, array in predictions.items()}
     batch = {"img_ids": [5], "img_shapes": np.float32([[32, 48]]), "scale_factors": np.full((1, 4), 2.0)}
-    (found,) = head.detect(Trace((), predictions, head.priors.priors(SIZES)), batch)
+    (found,) = head.detect(stage_of(head, predictions, head.priors.priors(SIZES)), batch)
     np.testing.assert_allclose(found["scores"], [1 / (1 + np.exp(2.5)) / (1 + np.exp(1))], rtol=1e-5)
     np.testing.assert_allclose(found["boxes"], [np.array(expected) / 2], rtol=1e-5)
     assert found["labels"].tolist() == [1]

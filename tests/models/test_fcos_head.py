@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from jld.boxes.overlaps import aligned_overlaps
-from jld.models import Trace
 from jld.registry import build
 from jld.toolchain import jittor as jt
 from tests.assign.scenes import make_targets
 from tests.models.head_scene import BOXES, HEAD, NUM_CLASSES, PADS, SIZES
+from tests.stages import stage_of
 
 
 def make_head(**changes):
@@ -27,9 +27,10 @@ def make_head(**changes):
 
 
 FORMS = {"plain": {}, "distributions": {"reg_max": 4, "loss_bbox": {"type": "GIoULoss"}}}
+BOX_KEYS = {"plain": "box_distances", "distributions": "box_logits"}
 
 
-def random_trace(head):
+def random_stage(head, targets):
     rng = np.random.default_rng(1)
     priors = head.priors.priors(SIZES)
     predictions = {
@@ -38,7 +39,8 @@ def random_trace(head):
     }
     if "box_distances" in predictions:
         predictions["box_distances"] = np.exp(predictions["box_distances"] + 2)
-    return Trace((), {key: jt.array(value) for key, value in predictions.items()}, priors)
+    predictions = {key: jt.array(value) for key, value in predictions.items()}
+    return stage_of(head, predictions, priors, targets)
 
 
 @pytest.mark.parametrize("reg_max", [None, 4])
@@ -79,10 +81,11 @@ def test_centerness_reads_the_tower_it_is_told(on_reg):
     assert reached == [not on_reg, on_reg]
 
 
-def loop_losses(form, trace, targets, assignment):
+def loop_losses(form, stage):
     """(box loss, centerness loss) point by point, as the paper writes them."""
-    points, strides = trace.priors.centers.numpy(), trace.priors.strides.numpy()
-    values = {key: var.numpy().astype(np.float64) for key, var in trace.predictions.items()}
+    assignment = stage.assignment
+    points, strides = stage.places.centers.numpy()[0], stage.places.strides.numpy()[0]
+    values = {key: var.numpy().astype(np.float64) for key, var in stage.predictions.items()}
     box_sum, quality_sum, entropy_sum, count = 0.0, 0.0, 0.0, 0
     for image, place in zip(*np.nonzero(assignment.gt_index.numpy() >= 0), strict=True):
         (x, y), target = points[place], assignment.target_boxes.numpy()[image, place]
@@ -109,20 +112,19 @@ def loop_losses(form, trace, targets, assignment):
 @pytest.mark.parametrize("form", FORMS)
 def test_losses_equal_a_loop(form):
     head = make_head(**FORMS[form])
-    trace, targets = random_trace(head), make_targets(BOXES, PADS, [[0, 1, 2], [1], []])
-    assignment = head.assign(trace, targets)
-    losses = head.losses(trace, assignment, targets)
-    box_loss, centerness_loss, count = loop_losses(form, trace, targets, assignment)
+    stage = random_stage(head, make_targets(BOXES, PADS, [[0, 1, 2], [1], []]))
+    assignment, losses = stage.assignment, head.losses(stage)
+    box_loss, centerness_loss, count = loop_losses(form, stage)
     np.testing.assert_allclose(losses["loss_bbox"].item(), box_loss, rtol=1e-5)
     np.testing.assert_allclose(losses["loss_centerness"].item(), centerness_loss, rtol=1e-5)
-    logits, labels = trace.predictions["cls_logits"].numpy(), assignment.labels.numpy()
+    logits, labels = stage.predictions["cls_logits"].numpy(), assignment.labels.numpy()
     is_class = labels[..., None] == np.arange(NUM_CLASSES)
     p_t = 1 / (1 + np.exp(-np.where(is_class, logits, -logits).astype(np.float64)))
     focal = -np.where(is_class, 0.25, 0.75) * (1 - p_t) ** 2 * np.log(p_t)
     np.testing.assert_allclose(losses["loss_cls"].item(), focal.sum() / count, rtol=1e-5)
-    keys = [key for key in trace.predictions if key != "cls_logits"]
+    keys = [key for key in stage.predictions if key != "cls_logits"]
     positive = assignment.positive_mask.numpy() > 0
-    for gradient in jt.grad(sum(losses.values()), [trace.predictions[key] for key in keys]):
+    for gradient in jt.grad(sum(losses.values()), [stage.predictions[key] for key in keys]):
         touched = np.abs(gradient.numpy()).reshape(*positive.shape, -1).max(-1) > 0
         np.testing.assert_array_equal(touched, positive)
 
@@ -130,12 +132,12 @@ def test_losses_equal_a_loop(form):
 @pytest.mark.parametrize("form", FORMS)
 def test_a_batch_without_objects_trains(form):
     head = make_head(**FORMS[form])
-    trace, targets = random_trace(head), make_targets([[], [], []], PADS)
-    losses = head.losses(trace, head.assign(trace, targets), targets)
+    stage = random_stage(head, make_targets([[], [], []], PADS))
+    losses = head.losses(stage)
     assert losses["loss_bbox"].item() == losses["loss_centerness"].item() == 0
     assert losses["loss_cls"].item() > 0
     for key, gradient in zip(
-        trace.predictions, jt.grad(sum(losses.values()), list(trace.predictions.values())), strict=True
+        stage.predictions, jt.grad(sum(losses.values()), list(stage.predictions.values())), strict=True
     ):
         assert np.isfinite(gradient.numpy()).all()
         assert gradient.numpy().any() == (key == "cls_logits")
@@ -146,16 +148,17 @@ def test_detections_are_ranked_by_score_times_centerness(form):
     head = make_head(**FORMS[form])
     priors = head.priors.priors(SIZES)
     point = 2 * 6 + 3  # row 2, column 3 of the first level: x 28, y 20
-    values = np.zeros((1, len(priors), *list(head.prediction_shapes().values())[2]), np.float32)
+    values = np.zeros((1, len(priors), *head.prediction_shapes()[BOX_KEYS[form]]), np.float32)
     if form == "plain":
         values[0, point] = (8, 16, 8, 8)
     else:
         values[0, point, (0, 1, 2, 3), (1, 2, 1, 1)] = 50
     logits = np.full((1, len(priors), NUM_CLASSES), -9, np.float32)
     logits[0, point, 1] = -2.5  # 0.076 is above the threshold of 0.05, with its centerness it would not be
-    predictions = (logits, np.full((1, len(priors)), -1, np.float32), values)
-    predictions = dict(zip(head.prediction_shapes(), map(jt.array, predictions), strict=True))
+    centerness = np.full((1, len(priors)), -1, np.float32)
+    predictions = {"cls_logits": logits, "centerness_logits": centerness, BOX_KEYS[form]: values}
+    predictions = {key: jt.array(array) for key, array in predictions.items()}
     batch = {"img_ids": [5], "img_shapes": np.float32([[32, 48]]), "scale_factors": np.full((1, 4), 2.0)}
-    (found,) = head.detect(Trace((), predictions, priors), batch)
+    (found,) = head.detect(stage_of(head, predictions, priors), batch)
     np.testing.assert_allclose(found["scores"], [1 / (1 + np.exp(2.5)) / (1 + np.exp(1))], rtol=1e-5)
     np.testing.assert_allclose(found["boxes"], [[10, 2, 18, 14]], rtol=1e-6)

@@ -36,27 +36,28 @@ def test_backbone_and_neck_equal_golden(golden, model, trace):
 
 
 def test_predictions_equal_golden(golden, trace):
-    meta, arrays = golden
+    (meta, arrays), stage = golden, trace.stage()
     for key, name in (("cls_logits", "cls_score"), ("box_logits", "bbox_pred")):
-        values = trace.predictions[key].numpy()
-        for level, rows in enumerate(trace.priors.level_slices):
-            height, width = trace.priors.level_sizes[level]
+        values = stage.predictions[key].numpy()
+        for level, rows in enumerate(stage.places.level_slices):
+            height, width = stage.places.level_sizes[level]
             found = values[:, rows].reshape(len(values), height, width, -1).transpose(0, 3, 1, 2)
             if f"out/{name}/{level}" in meta["sampled"]:
                 assert_sampled(meta, arrays, f"out/{name}/{level}", found, 1e-4)
                 continue
             expected = arrays[f"out/{name}/{level}"]
             np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
-    np.testing.assert_array_equal(trace.priors.boxes.numpy(), arrays["out/tgt/anchors"])
+    np.testing.assert_array_equal(stage.places.boxes.numpy()[0], arrays["out/tgt/anchors"])
 
 
 def test_candidates_equal_golden(golden, model, trace):
     _, arrays = golden
-    scores, boxes = (var.numpy() for var in model.bbox_head.dense_detections(trace))
+    stage = trace.stage()
+    scores, boxes = stage.probabilities().numpy(), stage.boxes().numpy()
     batch = batch_of(arrays, len(scores))
     for image in range(len(scores)):
         found = model.bbox_head.postprocess.select(
-            scores[image], boxes[image], trace.priors, batch["img_shapes"][image]
+            scores[image], boxes[image], stage.places, batch["img_shapes"][image]
         )
         np.testing.assert_allclose(found[0], arrays[f"out/pre_nms/labels/{image}"][:, :-1], atol=1e-4)
         np.testing.assert_allclose(found[1], arrays[f"out/pre_nms/boxes/{image}"], rtol=1e-4, atol=1e-2)

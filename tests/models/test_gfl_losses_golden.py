@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from jld.models import GFLHead, Trace
-from jld.models.heads.distribution import flatten_levels
+from jld.models import GFLHead
+from jld.models.heads.dense_head import flatten_levels
 from jld.registry import build
 from jld.toolchain import jittor as jt
 from tests.golden_cases import case, param_cases
@@ -16,6 +16,7 @@ from tests.models.golden_models import (
     targets_of,
     whole_model_cases,
 )
+from tests.stages import stage_of
 
 
 def total(losses):
@@ -57,18 +58,15 @@ def test_losses_on_given_maps_equal_golden(name):
         key: [generated(meta, f"{key}/{level}") for level in levels] for key in ("cls_score", "bbox_pred")
     }
     shapes = head.prediction_shapes()
-    trace = Trace(
-        (),
-        {
-            "cls_logits": flatten_levels(maps["cls_score"], per_prior=shapes["cls_logits"]),
-            "box_logits": flatten_levels(maps["bbox_pred"], per_prior=shapes["box_logits"]),
-        },
-        head.priors.priors([x.shape[2:] for x in maps["cls_score"]]),
-    )
+    predictions = {
+        "cls_logits": flatten_levels(maps["cls_score"], per_prior=shapes["cls_logits"]),
+        "box_logits": flatten_levels(maps["bbox_pred"], per_prior=shapes["box_logits"]),
+    }
+    places = head.priors.priors([x.shape[2:] for x in maps["cls_score"]])
     targets = targets_of(arrays, maps["cls_score"][0].shape[0])
-    assignment = head.assign(trace, targets)
-    assert_targets_equal(assignment, arrays)
-    losses = head.losses(trace, assignment, targets)
+    stage = stage_of(head, predictions, places, targets)
+    assert_targets_equal(stage.assignment, arrays)
+    losses = head.losses(stage)
     assert_losses_equal(losses, arrays, rtol=1e-4)
 
     gradients = iter(jt.grad(total(losses), maps["cls_score"] + maps["bbox_pred"]))
@@ -85,10 +83,9 @@ def test_whole_model_losses_and_gradients_equal_golden(name):
     meta, arrays = case(name)
     model = build_model(meta)
     targets = targets_of(arrays, meta["generated"]["img"]["shape"][0])
-    trace = model(generated(meta, "img"))
-    assignment = model.assign(trace, targets)
-    assert_targets_equal(assignment, arrays)
-    losses = model.losses(trace, assignment, targets)
+    trace = model.predict(model.features(generated(meta, "img")), targets)
+    assert_targets_equal(trace.stage().assignment, arrays)
+    losses = model.losses(trace, targets)
     names = [name for name in meta["grad_names"]]
     parameters = dict(model.named_parameters())
     learning = {id(parameter) for parameter in model.trainable_parameters()}

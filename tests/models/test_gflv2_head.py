@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from jld.errors import ConfigError
-from jld.models import Trace
 from jld.models.heads.gflv2_head import side_statistics
 from jld.registry import build
 from jld.toolchain import jittor as jt
 from tests.assign.scenes import make_targets
 from tests.models.head_scene import BOXES, HEAD, NUM_CELLS, NUM_CLASSES, PADS, SIZES
+from tests.stages import stage_of
 
 
 def make_head(**changes):
@@ -28,7 +28,7 @@ def make_head(**changes):
     return build(HEAD | section | changes)
 
 
-def random_trace(head):
+def random_stage(head, targets=None):
     """Predictions without a network before them; the scores do not follow from the logits."""
     rng = np.random.default_rng(1)
     predictions = {
@@ -37,7 +37,7 @@ def random_trace(head):
     }
     predictions["scores"] = sigmoid(predictions["scores"]).astype(np.float32)
     predictions = {key: jt.array(values) for key, values in predictions.items()}
-    return Trace((), predictions, head.priors.priors(SIZES))
+    return stage_of(head, predictions, head.priors.priors(SIZES), targets)
 
 
 def softmax(logits):
@@ -111,16 +111,15 @@ def test_bad_options_are_named(options, message):
 
 def test_classification_learns_the_overlap():
     head = make_head()
-    trace, targets = random_trace(head), make_targets(BOXES, PADS, [[0, 1, 2], [1], []])
-    assignment = head.assign(trace, targets)
-    losses = head.losses(trace, assignment, targets)
-    scores, labels = trace.predictions["scores"].numpy().astype(np.float64), assignment.labels.numpy()
+    stage = random_stage(head, make_targets(BOXES, PADS, [[0, 1, 2], [1], []]))
+    assignment, losses = stage.assignment, head.losses(stage)
+    scores, labels = stage.predictions["scores"].numpy().astype(np.float64), assignment.labels.numpy()
     positive = assignment.gt_index.numpy() >= 0
     assert positive.any(axis=1).tolist() == [True, True, False]
     wanted = np.zeros_like(scores)
-    _, boxes = head.dense_detections(trace)
+    boxes = stage.boxes().numpy()
     for image, place in zip(*np.nonzero(positive), strict=True):
-        box, target = boxes.numpy()[image, place], assignment.target_boxes.numpy()[image, place]
+        box, target = boxes[image, place], assignment.target_boxes.numpy()[image, place]
         inter = np.clip(np.minimum(box[2:], target[2:]) - np.maximum(box[:2], target[:2]), 0, None).prod()
         union = (box[2:] - box[:2]).prod() + (target[2:] - target[:2]).prod() - inter
         wanted[image, place, labels[image, place]] = inter / union
@@ -131,11 +130,11 @@ def test_classification_learns_the_overlap():
 
 def test_a_batch_without_objects_trains():
     head = make_head()
-    trace, targets = random_trace(head), make_targets([[], [], []], PADS)
-    losses = head.losses(trace, head.assign(trace, targets), targets)
+    stage = random_stage(head, make_targets([[], [], []], PADS))
+    losses = head.losses(stage)
     assert losses["loss_bbox"].item() == losses["loss_dfl"].item() == 0 < losses["loss_cls"].item()
     keys = ["scores", "box_logits"]
-    gradients = jt.grad(sum(losses.values()), [trace.predictions[key] for key in keys])
+    gradients = jt.grad(sum(losses.values()), [stage.predictions[key] for key in keys])
     for key, gradient in zip(keys, gradients, strict=True):
         assert np.isfinite(gradient.numpy()).all()
         assert gradient.numpy().any() == (key == "scores")
@@ -143,16 +142,16 @@ def test_a_batch_without_objects_trains():
 
 def test_detections_leave_the_extra_channel_out():
     head = make_head()
-    trace = random_trace(head)
+    stage = random_stage(head)
     scores = np.zeros((3, NUM_CELLS, NUM_CLASSES + 1), np.float32)
     scores[:, 4, NUM_CLASSES] = 0.9
     scores[1, 4, 2] = 0.6
-    predictions = trace.predictions | {"scores": jt.array(scores)}
+    predictions = stage.predictions | {"scores": jt.array(scores)}
     batch = {
         "img_ids": [1, 2, 3],
         "img_shapes": np.float32([[32, 48]] * 3),
         "scale_factors": np.ones((3, 4), np.float32),
     }
-    found = head.detect(Trace((), predictions, trace.priors), batch)
+    found = head.detect(stage_of(head, predictions, stage.places), batch)
     assert [image["labels"].tolist() for image in found] == [[], [2], []]
     np.testing.assert_allclose(found[1]["scores"], [0.6])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jld.boxes.priors import AnchorGenerator
-from jld.models import FPN, GFL, GFLHead, ResNet
+from jld.models import FPN, GFLHead, ResNet, SingleStageDetector
 
 WIDTHS = {
     18: (64, 128, 256, 512),
@@ -25,7 +25,7 @@ def gfl(depth, num_classes=80, **backbone):
         nms=None,
     )
     neck = FPN(WIDTHS[depth], 256, start_level=1, add_extra_convs="on_output", num_outs=5)
-    return GFL(ResNet(depth, **backbone), neck, head)
+    return SingleStageDetector(ResNet(depth, **backbone), neck, head)
 
 
 C3_TO_C5, C4_TO_C5 = (False, True, True, True), (False, False, True, True)

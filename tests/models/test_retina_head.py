@@ -5,11 +5,11 @@ import pytest
 
 from jld.boxes.overlaps import aligned_overlaps
 from jld.errors import ConfigError
-from jld.models import Trace
 from jld.registry import build
 from jld.toolchain import jittor as jt
 from tests.assign.scenes import make_targets
 from tests.models.head_scene import BOXES, HEAD, NUM_CLASSES, PADS, SIZES
+from tests.stages import stage_of
 
 
 def make_head(**changes):
@@ -41,15 +41,15 @@ FORMS = {
 }
 
 
-def random_trace(head, num_images=3, seed=0):
-    """Predictions drawn at random; the box key is the second one."""
-    rng = np.random.default_rng(seed)
+def random_stage(head, targets=None, num_images=3):
+    """Predictions drawn at random."""
+    rng = np.random.default_rng(0)
     priors = head.priors.priors(SIZES)
     predictions = {
         key: jt.array(rng.normal(0, 0.5, (num_images, len(priors), *shape)).astype(np.float32))
         for key, shape in head.prediction_shapes().items()
     }
-    return Trace((), predictions, priors)
+    return stage_of(head, predictions, priors, targets)
 
 
 @pytest.mark.parametrize("form", ["plain", "distributions"])
@@ -83,12 +83,12 @@ def focal(logits, labels):
     return -np.where(is_class, 0.25, 0.75) * (1 - p_t) ** 2 * np.log(p_t)
 
 
-def box_terms(form, head, trace, assignment):
+def box_terms(form, head, stage):
     """What every positive adds to the sum of box losses, by image and anchor."""
-    anchors, strides = trace.priors.boxes.numpy(), trace.priors.strides.numpy()
-    targets = assignment.target_boxes.numpy()
-    values = trace.predictions[list(head.prediction_shapes())[1]].numpy()
-    for image, anchor in zip(*np.nonzero(assignment.positive_mask.numpy()), strict=True):
+    anchors, strides = stage.places.boxes.numpy()[0], stage.places.strides.numpy()[0]
+    targets = stage.assignment.target_boxes.numpy()
+    values = stage.predictions[head.boxes.key].numpy()
+    for image, anchor in zip(*np.nonzero(stage.assignment.positive_mask.numpy()), strict=True):
         box, value, target = anchors[anchor], values[image, anchor], targets[image, anchor]
         size, center = box[2:] - box[:2], (box[2:] + box[:2]) / 2
         if form == "plain":
@@ -114,22 +114,22 @@ def box_terms(form, head, trace, assignment):
 @pytest.mark.parametrize("form", FORMS)
 def test_losses_equal_a_loop(form):
     head = make_head(**FORMS[form])
-    trace, targets = random_trace(head), make_targets(BOXES, PADS, [[0, 1, 2], [1], []])
-    assignment = head.assign(trace, targets)
+    stage = random_stage(head, make_targets(BOXES, PADS, [[0, 1, 2], [1], []]))
+    assignment = stage.assignment
     positives = assignment.positive_mask.numpy().sum(1)
     assert positives[0] > 2 and positives[1] > 0 and positives[2] == 0
     assert (assignment.gt_index.numpy() == -2).any(), "some anchor is between the two thresholds"
-    losses = head.losses(trace, assignment, targets)
+    losses = head.losses(stage)
     num_pos = np.maximum(positives, 1).sum()
-    logits, labels = trace.predictions["cls_logits"].numpy(), assignment.labels.numpy()
+    logits, labels = stage.predictions["cls_logits"].numpy(), assignment.labels.numpy()
     weights = assignment.label_weights.numpy()[..., None]
     expected = sum(
         (focal(*rows) * weight).sum() for *rows, weight in zip(logits, labels, weights, strict=True)
     )
     np.testing.assert_allclose(losses["loss_cls"].item(), expected / num_pos, rtol=1e-5)
-    expected = sum(box_terms(form, head, trace, assignment)) / num_pos
+    expected = sum(box_terms(form, head, stage)) / num_pos
     np.testing.assert_allclose(losses["loss_bbox"].item(), expected, rtol=1e-5)
-    gradient = jt.grad(losses["loss_bbox"], trace.predictions[list(head.prediction_shapes())[1]]).numpy()
+    gradient = jt.grad(losses["loss_bbox"], stage.predictions[head.boxes.key]).numpy()
     touched = np.abs(gradient).reshape(*gradient.shape[:2], -1).max(-1) > 0
     np.testing.assert_array_equal(touched, assignment.positive_mask.numpy() > 0)
     if form == "plain":
@@ -139,10 +139,12 @@ def test_losses_equal_a_loop(form):
 @pytest.mark.parametrize("form", FORMS)
 def test_a_batch_without_objects_trains(form):
     head = make_head(**FORMS[form])
-    trace, targets = random_trace(head), make_targets([[], [], []], PADS)
-    losses = head.losses(trace, head.assign(trace, targets), targets)
+    stage = random_stage(head, make_targets([[], [], []], PADS))
+    losses = head.losses(stage)
     assert losses["loss_bbox"].item() == 0 and losses["loss_cls"].item() > 0
-    gradients = jt.grad(sum(losses.values()), list(trace.predictions.values()))
+    gradients = jt.grad(
+        sum(losses.values()), [stage.predictions[key] for key in ("cls_logits", head.boxes.key)]
+    )
     assert np.isfinite(gradients[0].numpy()).all() and np.abs(gradients[0].numpy()).max() > 0
     assert not gradients[1].numpy().any()
 
@@ -150,16 +152,16 @@ def test_a_batch_without_objects_trains(form):
 @pytest.mark.parametrize("form", ["plain", "distributions"])
 def test_detections_are_the_decoded_anchors(form):
     head = make_head(**FORMS[form])
-    trace = random_trace(head, num_images=1)
+    places = head.priors.priors(SIZES)
     anchor = 4 * (2 * 6 + 3) + 2  # third anchor of row 2, column 3: square, two strides wide
-    values = np.zeros((1, len(trace.priors), *list(head.prediction_shapes().values())[1]), np.float32)
+    values = np.zeros((1, len(places), *head.boxes.shape), np.float32)
     if form == "distributions":
         values[0, anchor, :, 1] = 50  # every side one stride away
-    logits = np.full((1, len(trace.priors), NUM_CLASSES), -9, np.float32)
+    logits = np.full((1, len(places), NUM_CLASSES), -9, np.float32)
     logits[0, anchor, 1] = 2
-    predictions = dict(zip(head.prediction_shapes(), (jt.array(logits), jt.array(values)), strict=True))
+    predictions = {"cls_logits": jt.array(logits), head.boxes.key: jt.array(values)}
     batch = {"img_ids": [5], "img_shapes": np.float32([[32, 48]]), "scale_factors": np.full((1, 4), 2.0)}
-    (found,) = head.detect(Trace((), predictions, trace.priors), batch)
+    (found,) = head.detect(stage_of(head, predictions, places), batch)
     assert found["labels"].tolist() == [1]
     np.testing.assert_allclose(found["scores"], [1 / (1 + np.exp(-2))], rtol=1e-6)
     np.testing.assert_allclose(found["boxes"], [[8, 4, 16, 12]], rtol=1e-6)

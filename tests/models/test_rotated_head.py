@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jld.errors import CheckpointError, ConfigError
-from jld.models import Targets, Trace, assign_state
+from jld.models import Targets, assign_state
 from jld.registry import build
 from jld.toolchain import jittor as jt
 
@@ -77,7 +77,7 @@ def test_layers_and_predictions_have_the_published_shapes(reg_max, kernel_size):
 
 def test_fresh_distributions_predict_the_middle_of_their_ranges():
     head = make_head(reg_max=8, angle_range=(-0.25, 0.75))
-    deltas = head.deltas({"box_logits": jt.zeros((1, 1, 5, 9))}).numpy()
+    deltas = head.boxes.numbers(jt.zeros((1, 1, 5, 9))).numpy()
     np.testing.assert_allclose(deltas, [[[0, 0, 0, 0, 0.25]]], atol=1e-6)
 
 
@@ -123,16 +123,10 @@ def test_every_box_loss_trains_both_kinds_of_heads(loss, reg_max):
     jt.set_global_seed(0)
     head = make_head(reg_max=reg_max, **LOSSES[loss])
     maps = [jt.randn((1, 4, 8, 8)), jt.randn((1, 4, 4, 4))]
-    trace = trace_of(head, maps)
-    targets = targets_of([[30, 30, 40, 16, 0.3]])
-    losses = head.losses(trace, head.assign(trace, targets), targets)
+    losses = head.losses(head.stage(maps, targets_of([[30, 30, 40, 16, 0.3]])))
     assert losses["loss_bbox"].item() > 0
     gradient = jt.grad(losses["loss_bbox"], head.retina_reg.weight).numpy()
     assert np.isfinite(gradient).all() and np.abs(gradient).max() > 0
-
-
-def trace_of(head, maps):
-    return Trace(tuple(maps), head(maps), head.priors.priors([x.shape[2:] for x in maps]))
 
 
 def test_weights_for_other_bin_values_are_refused():

@@ -15,7 +15,7 @@ from tests.models.golden_rotated import (
     given_maps,
     rotated_batch,
     rotated_targets,
-    trace_of,
+    stage_of_maps,
 )
 
 GROUPS = ("s_retina_*", "s_gwd_*", "s_kld_*", "s_kfiou_*", "r_dist_*")
@@ -32,7 +32,8 @@ def solve(solved, name):
         meta, arrays = case(name)
         head = given_head(meta)
         maps = given_maps(meta, range(len(head.priors.strides)))
-        solved[name] = meta, arrays, head, maps, trace_of(head, maps)
+        targets = rotated_targets(arrays, maps["cls_score"][0].shape[0])
+        solved[name] = meta, arrays, maps, stage_of_maps(head, maps, targets)
     return solved[name]
 
 
@@ -45,11 +46,9 @@ def test_the_group_is_there(group):
 
 @pytest.mark.parametrize("name", [name for group in GROUPS for name in param_cases(group)])
 def test_losses_on_given_maps_equal_golden(solved, name):
-    meta, arrays, head, maps, trace = solve(solved, name)
-    targets = rotated_targets(arrays, maps["cls_score"][0].shape[0])
-    assignment = head.assign(trace, targets)
-    assert_targets_equal(meta, arrays, head, trace, assignment)
-    losses = head.losses(trace, assignment, targets)
+    meta, arrays, maps, stage = solve(solved, name)
+    assert_targets_equal(meta, arrays, stage)
+    losses = stage.head.losses(stage)
     assert_losses_equal(losses, expected_losses(arrays), rtol=1e-4)
     assert_map_gradients(meta, arrays, maps, sum(losses.values()))
 
@@ -66,14 +65,15 @@ def cases_with_detections():
 
 @pytest.mark.parametrize("name", cases_with_detections())
 def test_detections_from_given_maps_equal_golden(solved, name):
-    _, arrays, head, maps, trace = solve(solved, name)
+    _, arrays, maps, stage = solve(solved, name)
     count = maps["cls_score"][0].shape[0]
     batch = rotated_batch(arrays, count)
     factors = {"det": batch["scale_factors"]}
     factors["det_rescale"] = np.stack([arrays[f"in/scale_factor/{i}"] for i in range(count)])
     with jt.no_grad():
         for key, scale_factors in factors.items():
-            for image, found in enumerate(head.detect(trace, {**batch, "scale_factors": scale_factors})):
+            detections = stage.head.detect(stage, {**batch, "scale_factors": scale_factors})
+            for image, found in enumerate(detections):
                 assert found["img_id"] == image
                 assert_detections_equal(
                     found, arrays[f"out/{key}/boxes/{image}"], arrays[f"out/{key}/labels/{image}"]

@@ -108,21 +108,15 @@ def groups(rng):
     return jt.array(rng.integers(-1, 2, (2, 40)).astype(np.int32))
 
 
-def matches(rng, assign_all):
-    priors, objects = (
-        boxes(
-            rng,
-            60,
-        ),
-        boxes(rng, 2, 5),
-    )
+def matches(rng, assign_all, sets=1):
+    priors, objects = boxes(rng, sets, 60), boxes(rng, 2, 5)
     masks = jt.array(rng.integers(0, 2, (2, 5)).astype(np.float32))
     usable = jt.array((rng.uniform(size=(2, 60)) < 0.9).astype(np.float32))
     return list(max_iou_match(priors, objects, masks, usable, min_pos_iou=0.1, assign_all=assign_all))
 
 
-def rotated_matches(rng, ties):
-    priors, objects = rotated_boxes(rng, 60), rotated_boxes(rng, 2, 5)
+def rotated_matches(rng, ties, sets=1):
+    priors, objects = rotated_boxes(rng, sets, 60), rotated_boxes(rng, 2, 5)
     masks = jt.array(rng.integers(0, 2, (2, 5)).astype(np.float32))
     usable = jt.array((rng.uniform(size=(2, 60)) < 0.9).astype(np.float32))
     found = rotated_match(priors, objects, masks, usable, min_pos_iou=0.1, ties=ties)
@@ -135,18 +129,19 @@ def nearest(rng, late):
     late = jt.array((rng.uniform(size=(2, 48)) < 0.5).astype(np.float32)) if late else None
     masks = jt.array(rng.integers(0, 2, (2, 5)).astype(np.float32))
     settings = {"topk": 9, "num_per_cell": 1, "late": late}
-    return list(nearest_priors(jt.array(centers), boxes(rng, 2, 5), masks, grid, **settings))
+    return list(nearest_priors(jt.array(centers[None]), boxes(rng, 2, 5), masks, grid, **settings))
 
 
-def candidate_matches(rng):
+def candidate_matches(rng, sets=1):
     index = jt.array(rng.integers(0, 60, (2, 5, 40)).astype(np.int32))
     mask = jt.array((rng.uniform(size=(2, 5, 40)) < 0.8).astype(np.float32))
-    return list(atss_match(boxes(rng, 60), boxes(rng, 2, 5), index, mask, min_inset_px=0.01, unreachable=1e8))
+    inputs = boxes(rng, sets, 60), boxes(rng, 2, 5), index, mask
+    return list(atss_match(*inputs, min_inset_px=0.01, unreachable=1e8))
 
 
-def bands(rng):
+def bands(rng, sets=1):
     thresholds = jt.array(rng.uniform(0.2, 0.6, (2, 5)).astype(np.float32))
-    inputs = boxes(rng, 600), boxes(rng, 2, 5), thresholds, jt.ones((2, 600))
+    inputs = boxes(rng, sets, 600), boxes(rng, 2, 5), thresholds, jt.ones((2, 600))
     return [valuable_overlaps(*inputs, gamma=0.25, of_prior=of_prior) for of_prior in (False, True)]
 
 
@@ -186,6 +181,10 @@ KERNELS = {
     "nearest_priors_late": lambda rng: nearest(rng, late=True),
     "atss_match": candidate_matches,
     "valuable_overlaps": bands,
+    "atss_match_sets": lambda rng: candidate_matches(rng, sets=2),
+    "valuable_overlaps_sets": lambda rng: bands(rng, sets=2),
+    "max_iou_match_sets": lambda rng: matches(rng, assign_all=True, sets=2),
+    "rotated_match_sets": lambda rng: rotated_matches(rng, "nearest", sets=2),
     "roi_align": aligned_regions,
     "pairwise_rotated_iou": lambda rng: [pairwise_rotated_iou(rotated_boxes(rng, 9), rotated_boxes(rng, 7))],
     "aligned_rotated_iou": lambda rng: [aligned_rotated_iou(rotated_boxes(rng, 9), rotated_boxes(rng, 9))],

@@ -6,6 +6,7 @@ import pytest
 from jld.ops.atss_match import atss_match
 from jld.ops.valuable_overlaps import valuable_overlaps
 from jld.toolchain import jittor as jt
+from tests.ops.own_priors import own_and_alone
 
 UNREACHABLE = 1e8
 
@@ -56,7 +57,7 @@ def test_matches_are_those_of_a_loop():
     mask[0, 3:9] = np.eye(25)[3:9]  # single candidates
     mask[0, 10:15] = mask[2] = 0  # empty slots, and an image without objects
     found = atss_match(
-        *map(jt.array, (priors, boxes, index, mask)), min_inset_px=0.01, unreachable=UNREACHABLE
+        *map(jt.array, (priors[None], boxes, index, mask)), min_inset_px=0.01, unreachable=UNREACHABLE
     )
     slot_of, best, thresholds = (var.numpy() for var in found)
     assert (slot_of[:2] >= 0).sum() > 20 and slot_of.max() >= 20 and (slot_of[2] == -1).all()
@@ -75,7 +76,7 @@ def test_bands_are_those_of_a_loop(of_prior, gamma):
     thresholds = rng.uniform(0.2, 0.7, (2, 6)).astype(np.float32)
     boxes[0, 4:], thresholds[0, 4:] = 0, UNREACHABLE  # empty slots
     valid = np.float32(rng.uniform(size=(2, 300)) < 0.9)
-    inputs = map(jt.array, (priors, boxes, thresholds, valid))
+    inputs = map(jt.array, (priors[None], boxes, thresholds, valid))
     found = valuable_overlaps(*inputs, gamma=gamma, of_prior=of_prior).numpy()
     expected, fragile = np.zeros((2, 300)), np.zeros((2, 300), bool)
     for image, place, slot in np.ndindex(2, 300, 6):
@@ -87,3 +88,36 @@ def test_bands_are_those_of_a_loop(of_prior, gamma):
             expected[image, place] = max(expected[image, place], iou * valid[image, place])
     assert (expected > 0).sum() > 50 and fragile.sum() < 9
     np.testing.assert_allclose(found[~fragile], expected[~fragile], rtol=1e-5)
+
+
+def test_candidates_of_each_images_own_priors():
+    """One set of priors per image gives what every image gives alone."""
+    rng = np.random.default_rng(4)
+    arrays = [
+        random_boxes(rng, 3, 60),
+        random_boxes(rng, 3, 5),
+        rng.integers(0, 60, (3, 5, 20)).astype(np.int32),
+        np.float32(rng.uniform(size=(3, 5, 20)) < 0.8),
+    ]
+    found = own_and_alone(
+        lambda *inputs: atss_match(*inputs, min_inset_px=0.01, unreachable=UNREACHABLE), arrays
+    )
+    for together, apart in zip(*found, strict=True):
+        np.testing.assert_array_equal(together, apart)
+    assert (found[0][0] >= 0).any(axis=1).all()
+
+
+@pytest.mark.parametrize("of_prior", [False, True])
+def test_bands_over_each_images_own_priors(of_prior):
+    rng = np.random.default_rng(5)
+    arrays = [
+        random_boxes(rng, 3, 300),
+        random_boxes(rng, 3, 6),
+        rng.uniform(0.2, 0.7, (3, 6)).astype(np.float32),
+        np.float32(rng.uniform(size=(3, 300)) < 0.9),
+    ]
+    ((together,), (apart,)) = own_and_alone(
+        lambda *inputs: [valuable_overlaps(*inputs, gamma=0.25, of_prior=of_prior)], arrays
+    )
+    np.testing.assert_array_equal(together, apart)
+    assert (together > 0).any(axis=1).all()

@@ -48,7 +48,7 @@ def test_they_are_those_of_a_full_sort(topk, per_cell, has_late):
     mask = np.float32(rng.uniform(size=(3, 20)) < 0.8)
     late = (rng.uniform(size=valid.shape) < (0.6 if has_late else 0)).astype(np.float32)
     index, found = nearest_priors(
-        jt.array(centers), jt.array(boxes), jt.array(mask), jt.array(grid),
+        jt.array(centers[None]), jt.array(boxes), jt.array(mask), jt.array(grid),
         topk=topk, num_per_cell=per_cell, late=jt.array(late) if has_late else None,
     )  # fmt: skip
     got = np.where(found.numpy() > 0, index.numpy(), -1)
@@ -66,7 +66,7 @@ def test_rotated_boxes_begin_with_their_centre():
     corners = np.concatenate([boxes[..., :2], boxes[..., :2]], -1)
     results = [
         nearest_priors(
-            jt.array(centers), jt.array(b), jt.ones((3, 4)), jt.array(grid), topk=9, num_per_cell=1
+            jt.array(centers[None]), jt.array(b), jt.ones((3, 4)), jt.array(grid), topk=9, num_per_cell=1
         )[0].numpy()
         for b in (boxes, corners)
     ]

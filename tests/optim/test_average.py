@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jld.errors import CheckpointError
-from jld.optim import SGD, WeightAverage
+from jld.optim import SGD, Optimizers, WeightAverage
 from jld.toolchain import jittor as jt
 
 
@@ -31,7 +31,7 @@ def test_follows_with_a_growing_decay():
 
 def test_applied_swaps_and_restores_bit_for_bit():
     state = make()
-    optimizer = SGD({"w": state["w"]}, 0.1, momentum=0.9)
+    optimizer = Optimizers(SGD({"w": state["w"]}, 0.1, momentum=0.9))
     average = WeightAverage(state, decay=0.9, warmup_iters=0)
     optimizer.step((state["w"] * state["w"]).sum())
     average.update()

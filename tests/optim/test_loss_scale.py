@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jld.optim import SGD, Adam, LossScale, base
+from jld.optim import SGD, Adam, LossScale, Optimizers, gradients
 from jld.toolchain import jittor as jt
 
 START = np.array([1.0, -2.0, 0.5], np.float32)
@@ -58,8 +58,8 @@ def train(optimizer, p, steps, expect=None):
 def test_a_skipped_step_leaves_everything_as_it_was(cls, settings):
     """The others are those of an optimizer that never saw the skipped ones; the first step overflows."""
     p, q = jt.array(START), jt.array(START)
-    scaled, plain = cls({"p": p}, **settings), cls({"p": q}, **settings)
-    scaled.loss_scale = LossScale(interval=3)
+    scaled = Optimizers(cls({"p": p}, **settings), LossScale(interval=3))
+    plain = Optimizers(cls({"p": q}, **settings))
     found = train(scaled, p, range(STEPS), ScalerByTheBook(interval=3))
     before = START
     for k, after in enumerate(found):
@@ -78,7 +78,6 @@ def test_the_scale_grows_up_to_the_largest_float():
     scale, book = LossScale(2.0**125, interval=1), ScalerByTheBook(2.0**125, interval=1)
     for _ in range(4):
         scale.unscaled([jt.ones(2)])
-        scale.update()
         book.update(False)
     assert scale.state_dict() == book.state()
     assert book.scale == 2.0**127
@@ -101,8 +100,8 @@ def test_one_entry_of_one_gradient_is_enough(bad):
 
 def test_accumulated_batches_share_one_scale_and_one_decision():
     p, q = jt.array(START), jt.array(START)
-    scaled, plain = SGD({"p": p}, 0.1, momentum=0.9), SGD({"p": q}, 0.1, momentum=0.9)
-    scaled.loss_scale = LossScale()
+    scaled = Optimizers(SGD({"p": p}, 0.1, momentum=0.9), LossScale())
+    plain = Optimizers(SGD({"p": q}, 0.1, momentum=0.9))
     for k in range(3):
         for optimizer, var in ((scaled, p), (plain, q)):
             optimizer.backward(loss_of(var, k) / 2)
@@ -118,9 +117,8 @@ def test_accumulated_batches_share_one_scale_and_one_decision():
 def test_ranks_decide_on_the_reduced_gradients(monkeypatch):
     """An overflow on another rank, which only the average shows, skips the step here."""
     p = jt.array(START)
-    optimizer = SGD({"p": p}, 0.1)
-    optimizer.loss_scale = LossScale()
-    monkeypatch.setattr(base, "average_gradients", lambda grads: [grad * float("inf") for grad in grads])
+    optimizer = Optimizers(SGD({"p": p}, 0.1), LossScale())
+    monkeypatch.setattr(gradients, "average_gradients", lambda grads: [grad * float("inf") for grad in grads])
     optimizer.step(loss_of(p, 0))
     np.testing.assert_array_equal(p.numpy(), START)
     assert optimizer.loss_scale.skipped.item() == 1
@@ -129,14 +127,12 @@ def test_ranks_decide_on_the_reduced_gradients(monkeypatch):
 @pytest.mark.parametrize("cls", [SGD, Adam])
 def test_a_saved_state_continues_exactly(cls):
     p = jt.array(START)
-    optimizer = cls({"p": p}, 0.1)
-    optimizer.loss_scale = LossScale(interval=3)
+    optimizer = Optimizers(cls({"p": p}, 0.1), LossScale(interval=3))
     train(optimizer, p, range(5))
     state, weights = optimizer.state_dict(), p.numpy().copy()
     assert state["loss_scale"] == {"scale": 8192.0, "good_steps": 0.0, "skipped": 3.0}
     q = jt.array(weights)
-    resumed = cls({"p": q}, 0.1)
-    resumed.loss_scale = LossScale(interval=3)
+    resumed = Optimizers(cls({"p": q}, 0.1), LossScale(interval=3))
     resumed.load_state_dict(state)
     for ours, theirs in zip(
         train(resumed, q, range(5, STEPS)), train(optimizer, p, range(5, STEPS)), strict=True
@@ -147,23 +143,22 @@ def test_a_saved_state_continues_exactly(cls):
 
 def test_states_with_and_without_a_scale_fit_each_other():
     p = jt.array(START)
-    plain = Adam({"p": p}, 0.1)
+    plain = Optimizers(Adam({"p": p}, 0.1))
     plain.step(loss_of(p, 0))
     assert "loss_scale" not in plain.state_dict()
-    scaled = Adam({"p": jt.array(START)}, 0.1)
-    scaled.loss_scale = LossScale()
+    scaled = Optimizers(Adam({"p": jt.array(START)}, 0.1), LossScale())
     scaled.load_state_dict(plain.state_dict())
     assert scaled.loss_scale.state_dict() == {"scale": 65536.0, "good_steps": 0.0, "skipped": 0.0}
     train(scaled, scaled.slots[0].param, (0, 1))  # the first of these is skipped
     plain.load_state_dict(scaled.state_dict())
-    assert plain.num_steps == 2
+    assert plain.members["optimizer"].taken == {0: 2}
+    assert plain.members["optimizer"].num_steps == 3
 
 
 def test_the_host_reads_nothing_and_no_graph_grows():
     reads, alive = [], []
     p = jt.array(START)
-    optimizer = Adam({"p": p}, 0.1)
-    optimizer.loss_scale = LossScale(interval=2)
+    optimizer = Optimizers(Adam({"p": p}, 0.1), LossScale(interval=2))
     originals = {name: getattr(jt.Var, name) for name in ("numpy", "item", "fetch_sync")}
     for name, original in originals.items():
         setattr(jt.Var, name, lambda var, name=name, original=original: reads.append(name) or original(var))

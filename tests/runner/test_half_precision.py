@@ -7,7 +7,7 @@ import pytest
 
 from jld.config import Config
 from jld.ops.precision import convolution_precision
-from jld.optim import SGD, LossScale
+from jld.optim import SGD, LossScale, Optimizers
 from jld.runner import parts
 from jld.runner import state as states
 from jld.runner.hooks import EvaluationHook, LogHook
@@ -27,7 +27,7 @@ EPS = {"bfloat16": 2.0**-8, "float16": 2.0**-11}
 def make(precision, max_epoch=1, **settings):
     detector = ToyDetector()
     optimizer = SGD(dict(detector.named_parameters()), 0.05, momentum=0.9)
-    optimizer.loss_scale = LossScale(interval=3) if precision == "float16" else None
+    optimizer = Optimizers(optimizer, LossScale(interval=3) if precision == "float16" else None)
     return TrainingLoop(
         detector, ToyLoader(4), optimizer, precision=precision, max_epoch=max_epoch, **settings
     )
@@ -118,7 +118,7 @@ def distilled_loop(meta, arrays, precision, steps):
     distiller = make_distiller(term_sections(meta["resolved"]), None)
     distiller.teachers = {"teacher": teach}
     optimizer = SGD(dict(student.named_parameters()), 0.002, momentum=0.9, grad_clip=dict(max_norm=35))
-    optimizer.loss_scale = LossScale() if precision == "float16" else None
+    optimizer = Optimizers(optimizer, LossScale() if precision == "float16" else None)
     loop = TrainingLoop(student, loader, optimizer, distiller=distiller, precision=precision, max_iter=steps)
     return loop, student
 

@@ -28,7 +28,7 @@ SHIPS = {
     "P2": [[100.0, 70.0, 46.0, 16.0, 2.8]],
     "P3": [],
 }
-PLAIN = {"flip_test": None, "merge_nms_threshold_type": 0}
+PLAIN = {"flip_test": None, "merge_iou_threshold": None}
 
 
 class BrightBoxes:
@@ -189,9 +189,10 @@ def test_pictures_show_the_direction_of_the_angle(source, tmp_path):
 def test_settings_of_views(source):
     oriented, upright = DOTADataset(str(source), version="SSDD"), DrawnDataset(num_images=1)
     assert parts.view_settings(PLAIN, upright) == {"flips": (), "iou_threshold": 0.1}
-    both = parts.view_settings({"flip_test": ["H"], "merge_nms_threshold_type": 1}, oriented)
+    assert parts.view_settings({**PLAIN, "merge_iou_threshold": 0.15}, oriented)["iou_threshold"] == 0.15
+    both = parts.view_settings({"flip_test": ["H"], "merge_iou_threshold": {"ship": 0.2}}, oriented)
     assert both["flips"] == ("H",) and both["iou_threshold"]["ship"] == 0.2
     with pytest.raises(ConfigError, match="DrawnDataset holds upright ones"):
         parts.view_settings({**PLAIN, "flip_test": ["H"]}, upright)
     with pytest.raises(ConfigError, match="has no threshold for disc, ring"):
-        parts.view_settings({**PLAIN, "merge_nms_threshold_type": 1}, upright)
+        parts.view_settings({**PLAIN, "merge_iou_threshold": {"ship": 0.2}}, upright)

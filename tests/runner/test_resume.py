@@ -91,8 +91,10 @@ def test_state_holds_what_jdet_expects_and_what_it_lacks(whole):
     assert state["meta"]["iter"] == 10
     assert state["meta"]["classes"] == ["thing"]
     assert sorted(state["model"]) == ["frozen", "weight"]
-    assert sorted(state["optimizer"]["state"]) == ["distiller.0", "weight"]
-    assert len(state["optimizer"]["adapters"]) == 1
+    assert sorted(state["optimizer"]["state"]) == ["distill.loss_toy.adapter.factor", "weight"]
+    assert sorted(state["distill"]) == ["loss_toy.adapter.calls", "loss_toy.adapter.factor"]
+    assert state["distill"]["loss_toy.adapter.calls"] == [10]
+    assert state["hooks"]["ema"]["num_updates"] == 10
     assert sorted(path.name for path in (whole / "checkpoints").iterdir()) == [
         "epoch_1.pkl",
         "epoch_2.pkl",

@@ -73,10 +73,9 @@ def main():
     schedule = StepLR([2], warmup="linear", warmup_iters=4, warmup_ratio=0.1)
     loop = TrainingLoop(detector, ToyLoader(), optimizer, schedule, distiller=distiller, max_epoch=3, seed=3)
     average = EMAHook(decay=0.9, warmup_iters=5)
-    average.attach(detector)
     logger = RunLogger(["TextLogger"])
     logger.open(options.work_dir, keep_old=options.resume)
-    collect = partial(collect_state, config=Config({"model": {}}), classes=["thing"], average=average)
+    collect = partial(collect_state, config=Config({"model": {}}), classes=["thing"])
     # Killed right after the step, before its checkpoint: the checkpoint at iteration 4 is the last.
     killer = [] if options.kill_at is None else [Killer(options.kill_at)]
     checkpoints = CheckpointHook(options.work_dir / "checkpoints", collect, every_iters=2)
@@ -84,7 +83,7 @@ def main():
     if options.kill_in_write is not None:
         kill_in_write(options.kill_in_write)
     if options.resume:
-        print(resume(loop, options.work_dir / "checkpoints" / "last.pkl", average), file=sys.stderr)
+        print(resume(loop, options.work_dir / "checkpoints" / "last.pkl"), file=sys.stderr)
     loop.run()
 
 

@@ -52,14 +52,16 @@ class ToyDetector(jt.Module):
         self.frozen = jt.array(np.ones(3, np.float32)).stop_grad()
 
     def execute(self, images):
-        means = images.mean([2, 3])  # [N, 3]
-        return SimpleNamespace(predictions={"count": (means * self.weight.broadcast(means, [0])).sum(1)})
+        return self.predict(self.features(images))
 
-    def assign(self, trace, targets):
-        return targets.mask.sum(1)
+    def features(self, images):
+        return images.mean([2, 3])  # [N, 3]
 
-    def losses(self, trace, assignment, targets):
-        error = trace.predictions["count"] - assignment
+    def predict(self, features, targets=None):
+        return SimpleNamespace(count=(features * self.weight.broadcast(features, [0])).sum(1))
+
+    def losses(self, trace, targets):
+        error = trace.count - targets.mask.sum(1)
         noise = jt.rand(error.shape)
         return {
             "loss_count": [(error * error).mean(), (error * error).mean() * 0.5],
@@ -67,19 +69,32 @@ class ToyDetector(jt.Module):
         }
 
 
-class ToyDistiller:
-    """Pulls the prediction towards zero through an adapter of its own."""
+class ToyAdapter(jt.Module):
+    """A factor, and how often it was applied."""
 
     def __init__(self):
-        self.adapter = jt.array(np.array([0.5], np.float32))
+        self.factor = jt.array(np.array([0.5], np.float32))
+        self.calls = jt.array(np.array([0.0], np.float32)).stop_grad()
 
-    def __call__(self, trace, assignment, targets, images, step=0):
-        count = trace.predictions["count"] * self.adapter.broadcast(trace.predictions["count"])
+    def execute(self, count):
+        self.calls.update(self.calls + 1)
+        return count * self.factor.broadcast(count)
+
+
+class ToyDistiller:
+    """Pulls the prediction towards zero through an adapter of its own; notes the steps it was called in."""
+
+    def __init__(self, term="loss_toy"):
+        self.adapter, self.term, self.steps = ToyAdapter(), term, []
+
+    def __call__(self, step):
+        self.steps.append(step.iteration)
+        count = self.adapter(step.trace.count)
         self.last = (count * count).mean()
-        return {"loss_toy": self.last}
+        return {self.term: self.last}
 
-    def parameters(self):
-        return [self.adapter]
+    def modules(self):
+        return {f"{self.term}.adapter": self.adapter}
 
     def log_values(self):
         return {"raw": self.last.detach()}

@@ -25,7 +25,7 @@ from jld.apis.benchmark.scene import Settings, make_distiller, make_student, ran
 from jld.distill import StepContext
 from jld.models.targets import Targets
 from jld.ops.precision import FLOAT16, FLOAT32, convolutions_in
-from jld.optim import SGD, LossScale
+from jld.optim import SGD, LossScale, Optimizers
 from jld.runner.history import total_loss
 from jld.runner.hooks import Hook
 from jld.runner.loop import TrainingLoop
@@ -137,7 +137,7 @@ def disagreement(ours: Mapping[str, Any], theirs: Mapping[str, float]) -> float:
 def make_loop(student: Any, distiller: Any, batch: dict, precision: str = FLOAT32) -> TrainingLoop:
     """The training loop on one batch; `run_steps` runs it."""
     optimizer = SGD(dict(student.named_parameters()), LEARNING_RATE, momentum=0.9, weight_decay=1e-4)
-    optimizer.loss_scale = LossScale() if precision == FLOAT16 else None
+    optimizer = Optimizers(optimizer, LossScale() if precision == FLOAT16 else None)
     loader = SameBatch(batch)
     return TrainingLoop(student, loader, optimizer, distiller=distiller, max_iter=0, precision=precision)
 

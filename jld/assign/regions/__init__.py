@@ -3,6 +3,10 @@
 A region is a pure function of a context (priors, targets, assignment, valid mask; `gi` also of both
 predictions) to weights [N, P], 0 outside. Regions need no positives, and an image without objects is an
 ordinary case.
+
+A region may declare `num_sides`, the numbers per box it understands (4: corners, 5: rotated boxes; absent: it
+reads no boxes), and `requires`, the keys of `predictions` it reads of both networks. Both are checked before
+training.
 """
 
 from jld.assign.regions.everywhere import All

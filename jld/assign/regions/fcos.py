@@ -16,8 +16,11 @@ class FCOSValuableRegion:
     Source: HikariTJU/LD, `_get_target_single` of its LDFCOSHead; arXiv:2204.05957.
     """
 
+    num_sides = 4
+
     def __call__(self, context):
         """[N, P] 1 inside the region."""
         boxes, mask = context.targets.boxes.unsqueeze(2), context.targets.mask.unsqueeze(2)
-        inside = ((inset_distance(context.priors.centers, boxes) > 0.0).float32() * mask).max(1)  # [N, P]
+        inset = inset_distance(context.places.centers.unsqueeze(1), boxes)  # [N, G, P]
+        inside = ((inset > 0.0).float32() * mask).max(1)  # [N, P]
         return inside * (1.0 - context.assignment.positive_mask) * context.valid_mask

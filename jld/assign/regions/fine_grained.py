@@ -18,6 +18,8 @@ class FineGrained:
     Source: arXiv:1906.03609, section 3.2; the best IoU is taken over all levels together, as in HikariTJU/LD.
     """
 
+    num_sides = 4
+
     def __init__(self, threshold: float = 0.5):
         if not 0 < threshold < 1:
             raise ConfigError(
@@ -39,4 +41,6 @@ class FineGrained:
 
 
 def _overlaps(context):
-    return aligned_overlaps(context.priors.boxes, context.targets.boxes.unsqueeze(2))  # [N, G, P]
+    return aligned_overlaps(
+        context.places.boxes.unsqueeze(1), context.targets.boxes.unsqueeze(2)
+    )  # [N, G, P]

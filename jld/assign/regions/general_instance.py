@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from jld.assign.levels import level_of_priors
 from jld.assign.rounds import GONE, pick_in_rounds, picked_mask
-from jld.boxes.distances import distance2bbox
 from jld.errors import ConfigError
-from jld.ops.expectation import expected_bins
 from jld.registry import REGIONS
 from jld.toolchain import jittor as jt
 
@@ -33,7 +30,8 @@ class GeneralInstance:
         (`get_gi_region`).
     """
 
-    requires = ("cls_logits", "box_logits")
+    num_sides = 4
+    requires = ("cls_logits",)
 
     def __init__(
         self,
@@ -50,35 +48,26 @@ class GeneralInstance:
         self.padding, self.thinning = padding, thinning
 
     def __call__(self, context):
-        """[N, P] 1 for the chosen locations; reads `cls_logits` and `box_logits` of both models."""
-        student, teacher = context.student.predictions, context.teacher.predictions
-        gain = _probabilities(teacher) - _probabilities(student)  # [N, P, C]
+        """[N, P] 1 for the chosen locations; reads the class scores and the boxes of both models."""
+        gain = context.teacher.probabilities() - context.student.probabilities()  # [N, P, C]
         up, down = gain.max(2), (-gain).max(2)
-        centers = context.priors.centers / context.priors.strides.unsqueeze(1)
-        logits = jt.ternary(
-            (up >= down).unsqueeze(2).unsqueeze(3), teacher["box_logits"], student["box_logits"]
-        )
+        boxes = jt.ternary((up >= down).unsqueeze(2), context.teacher.boxes(), context.student.boxes())
         valid = context.valid_mask  # [N, P]
         scores = jt.maximum(up, down)
         if self.padding == "excluded":
             scores = jt.ternary(valid > 0, scores, GONE)
         else:
-            centers = centers.unsqueeze(0) * valid.unsqueeze(2)  # [N, P, 2]
-        boxes = distance2bbox(centers, expected_bins(logits)).stop_grad()
-        return self._pick(scores.stop_grad(), boxes, context.priors)
+            centers = jt.concat([context.places.centers] * 2, dim=2)  # [1, P, 4]
+            boxes = boxes - centers * (1.0 - valid).unsqueeze(2)
+        return self._pick(scores.detach(), boxes.detach(), context.places)
 
-    def _pick(self, scores, boxes, priors):
+    def _pick(self, scores, boxes, places):
         """[N, P] 1 for the chosen locations, from scores [N, P] and boxes [N, P, 4]."""
         n, p = scores.shape
         rows = 1 if self.thinning == "batch" else n
-        groups = level_of_priors(priors).repeat(n // rows)
+        groups = places.levels.reshape(-1).repeat(n // rows)
         picks = pick_in_rounds(
             scores.reshape(rows, -1), boxes.reshape(rows, -1, 4), groups,
-            num_groups=len(priors.level_slices), rounds=self.topk, iou_threshold=self.iou_threshold,
+            num_groups=places.num_levels, rounds=self.topk, iou_threshold=self.iou_threshold,
         )  # fmt: skip
         return picked_mask(picks, groups).reshape(n, p)
-
-
-def _probabilities(predictions):
-    # Heads whose score is not the sigmoid of cls_logits (GFLv2) give it themselves.
-    return predictions["scores"] if "scores" in predictions else jt.sigmoid(predictions["cls_logits"])

@@ -13,6 +13,8 @@ class InsideGT:
     Source: HikariTJU/LD, imitation method "fitnet"; foreground of arXiv:2103.14475 without its level rule.
     """
 
+    num_sides = 4
+
     def __call__(self, context):
         """[N, P] 1 inside."""
         return _inside(context)
@@ -25,6 +27,8 @@ class Background:
     Source: arXiv:2103.14475 (DeFeat), without its level rule.
     """
 
+    num_sides = 4
+
     def __call__(self, context):
         """[N, P] 1 outside all boxes."""
         return context.valid_mask * (1.0 - _inside(context))
@@ -32,6 +36,6 @@ class Background:
 
 def _inside(context):
     targets = context.targets
-    inset = inset_distance(context.priors.centers, targets.boxes.unsqueeze(2))  # [N, G, P]
+    inset = inset_distance(context.places.centers.unsqueeze(1), targets.boxes.unsqueeze(2))  # [N, G, P]
     hits = (inset > 0.0).float32() * targets.mask.unsqueeze(2)
     return hits.max(1) * context.valid_mask

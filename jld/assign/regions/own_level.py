@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jld.assign.levels import cells_of_priors, level_of_boxes, level_of_priors
+from jld.assign.levels import cells_of_places, level_of_boxes
 from jld.assign.regions.fine_grained import FineGrained
 from jld.boxes.formats import split_corners
 from jld.registry import REGIONS
@@ -42,20 +42,22 @@ class InsideOwnLevel:
     Source: arXiv:2103.14475, section 3; ggjy/DeFeat.pytorch (`get_gt_mask`).
     """
 
+    num_sides = 4
+
     def __init__(self, base_px: float = 56.0):
         self.base_px = base_px
 
     def __call__(self, context):
         """[N, P] 1 for every prior of a covered cell."""
-        priors, targets = context.priors, context.targets
-        rows, columns = (cells.float32() for cells in cells_of_priors(priors))  # [P]
+        places, targets = context.places, context.targets
+        rows, columns = (cells.float32() for cells in cells_of_places(places))  # [P]
         corners = [
-            jt.floor(c.unsqueeze(2) / priors.strides) for c in split_corners(targets.boxes)
+            jt.floor(c.unsqueeze(2) / places.strides.unsqueeze(1)) for c in split_corners(targets.boxes)
         ]  # [N, G, P]
         left, top, right, bottom = corners
         filled = (right > left).float32() * (bottom > top).float32()
         covered = _within(columns, left, right) * _within(rows, top, bottom)
-        sizes = jt.array([list(size) for size in priors.level_sizes]).float32()[level_of_priors(priors)]
+        sizes = jt.array([list(size) for size in places.level_sizes]).float32()[places.levels.reshape(-1)]
         # A corner on the far border of the image would name a cell beyond the map.
         corner = (columns == jt.minimum(left, sizes[:, 1] - 1.0)).float32() * (
             rows == jt.minimum(top, sizes[:, 0] - 1.0)
@@ -66,8 +68,8 @@ class InsideOwnLevel:
 
 def on_own_level(context, base_px: float):
     """[N, G, P] 1 where the prior lies on the object's own level."""
-    levels = level_of_boxes(context.targets.boxes, len(context.priors.level_sizes), base_px)  # [N, G]
-    return (level_of_priors(context.priors) == levels.unsqueeze(2)).float32()
+    levels = level_of_boxes(context.targets.boxes, context.places.num_levels, base_px)  # [N, G]
+    return (context.places.levels.unsqueeze(1) == levels.unsqueeze(2)).float32()
 
 
 def _within(cells, first, last):

@@ -63,6 +63,8 @@ class RotatedLDRegion:
         `rotated_ld_released`, that is `geometry="ignore_angle"`.
     """
 
+    num_sides = 5
+
     def __init__(self, geometry: str = "rotated", gamma: float = 0.25, topk: int = 9):
         self.describe = _geometry(geometry, type(self).__name__)
         if gamma <= 0 or topk < 1:
@@ -75,14 +77,14 @@ class RotatedLDRegion:
     def thresholds(self, context):
         """[N, G] t_g, out of reach in empty slots."""
         boxes = self.describe(context.targets.boxes)
-        index, mask = nearest_candidates(context.priors, boxes, context.targets, self.topk)
-        iou = aligned_rotated_iou(context.priors.boxes[index], boxes.unsqueeze(2))  # [N, G, M]
+        index, mask = nearest_candidates(context.places, boxes, context.targets, self.topk)
+        iou = aligned_rotated_iou(context.places.boxes.reshape(-1, 5)[index], boxes.unsqueeze(2))  # [N, G, M]
         return _mean_plus_deviation(iou, mask).stop_grad()
 
     def __call__(self, context):
         """[N, P] the highest IoU among the objects whose region holds the prior, else 0."""
         found = rotated_match(
-            context.priors.boxes, self.describe(context.targets.boxes), context.targets.mask,
+            context.places.boxes, self.describe(context.targets.boxes), context.targets.mask,
             context.valid_mask, floors=self.gamma * self.thresholds(context),
         )  # fmt: skip
         return jt.maximum(found.best, 0.0)
@@ -112,6 +114,8 @@ class RotatedFineGrained:
     Source: arXiv:1906.03609, section 3.2, as in Zzh-tju/Rotated-LD.
     """
 
+    num_sides = 5
+
     def __init__(self, threshold: float = 0.5, geometry: str = "rotated"):
         if not 0 < threshold < 1:
             raise ConfigError(
@@ -123,7 +127,7 @@ class RotatedFineGrained:
     def __call__(self, context):
         """[N, P] 1 where any object accepts the prior."""
         boxes = self.describe(context.targets.boxes)
-        arrays = context.priors.boxes, boxes, context.targets.mask, context.valid_mask
+        arrays = context.places.boxes, boxes, context.targets.mask, context.valid_mask
         # Exactly half is common: a small object inside priors of one and of twice the area. It is not enough.
         floors = self.threshold * (1 + 1e-6) * rotated_match(*arrays).reached
         return (rotated_match(*arrays, floors=floors).best > 0).float32()
@@ -147,9 +151,9 @@ class ReleasedRotatedFineGrained(RotatedFineGrained):
 
     def __call__(self, context):
         """[N, P] 1 at the first prior of the selected cells."""
-        mask, per_cell = super().__call__(context), context.priors.num_per_cell
+        mask, per_cell = super().__call__(context), context.places.num_per_cell
         levels = []
-        for rows in context.priors.level_slices:
+        for rows in context.places.level_slices:
             cells = mask[:, rows].reshape((mask.shape[0], per_cell, -1)).max(1)  # [N, H * W]
             others = jt.zeros((*cells.shape, per_cell - 1))
             levels.append(jt.concat([cells.unsqueeze(-1), others], dim=-1).reshape((mask.shape[0], -1)))

@@ -28,6 +28,8 @@ class ValuableLocalizationRegion:
     Differs: an image without objects gives zeros, where the released code stops.
     """
 
+    num_sides = 4
+
     def __init__(self, gate: str = "iof", gamma: float = 0.25, exclude_main: bool = False, topk: int = 9):
         if gate not in GATES:
             raise ConfigError(f"unknown gate {gate!r} of the valuable region: {suggestion(gate, GATES)}")
@@ -41,9 +43,9 @@ class ValuableLocalizationRegion:
         """[N, P] the highest IoU among the boxes whose band holds the prior."""
         thresholds = context.assignment.gt_thresholds
         if thresholds is None:
-            thresholds = atss_thresholds(context.priors, context.targets, self.topk)
+            thresholds = atss_thresholds(context.places, context.targets, self.topk)
         weights = valuable_overlaps(
-            context.priors.boxes, context.targets.boxes, thresholds, context.valid_mask,
+            context.places.boxes, context.targets.boxes, thresholds, context.valid_mask,
             gamma=self.gamma, of_prior=self.gate == "iof",
         )  # fmt: skip
         return weights * (1.0 - context.assignment.positive_mask) if self.exclude_main else weights

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 
-from jld.boxes.priors import AnchorGenerator, Priors
+from jld.boxes.priors import AnchorGenerator
 from jld.registry import PRIORS
-from jld.toolchain import jittor as jt
 
 
 @PRIORS.register
@@ -36,15 +33,10 @@ class RotatedAnchorGenerator(AnchorGenerator):
         super().__init__(strides, octave_base_scale, scales_per_octave, ratios, center_offset)
         self.center_shift_px = center_shift_px
 
-    def _make(self, sizes: tuple[tuple[int, int], ...]) -> Priors:
-        upright = super()._make(sizes)
-        levels = [self._rotated_level(stride, size) for stride, size in zip(self.strides, sizes, strict=True)]
-        boxes = np.concatenate(levels)
-        return dataclasses.replace(
-            upright, boxes=jt.array(boxes).stop_grad(), centers=jt.array(boxes[:, :2].copy()).stop_grad()
-        )
+    def _centers(self, boxes: np.ndarray) -> np.ndarray:
+        return boxes[:, :2].copy()
 
-    def _rotated_level(self, stride: int, size: tuple[int, int]) -> np.ndarray:
+    def _level_boxes(self, stride: int, size: tuple[int, int]) -> np.ndarray:
         base = self.base_anchors(stride)
         sides = base[:, 2:] - base[:, :2]  # [A, 2]
         rows, columns = np.mgrid[: size[0], : size[1]].astype(np.float32)

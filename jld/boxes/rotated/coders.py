@@ -143,9 +143,9 @@ class DeltaXYWHAOBBoxCoder(_RotatedDeltas):
             xp = array_module(deltas)
             cos, sin = xp.cos(anchor_angle), xp.sin(anchor_angle)
             right, down = cos * right - sin * down, sin * right + cos * down
-        sizes = self.decode_sizes(anchor_w, anchor_h, dw, dh)
+        width, height = self.decode_sizes(anchor_w, anchor_h, dw, dh)
         angle = self.wrap(anchor_angle + turn * self.angle_unit)
-        return self.finish(anchor_x + right, anchor_y + down, *sizes, angle, image_shape)
+        return self.finish(anchor_x + right, anchor_y + down, width, height, angle, image_shape)
 
 
 @CODERS.register
@@ -186,6 +186,6 @@ class DeltaXYWHAHBBoxCoder(_RotatedDeltas):
         """Rotated boxes [..., 5] from anchors [..., 4] and deltas [..., 5]; as `DeltaXYWHAOBBoxCoder`."""
         anchor_x, anchor_y, anchor_w, anchor_h = _columns(xyxy_to_cxcywh(anchors))
         dx, dy, dw, dh, turn = self.raw_columns(deltas)
-        sizes = self.decode_sizes(anchor_w, anchor_h, dw, dh)
+        width, height = self.decode_sizes(anchor_w, anchor_h, dw, dh)
         x, y = anchor_x + dx * anchor_w, anchor_y + dy * anchor_h
-        return self.finish(x, y, *sizes, self.wrap(turn * self.angle_unit), image_shape)
+        return self.finish(x, y, width, height, self.wrap(turn * self.angle_unit), image_shape)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from jld.config.jdet.data import translate_dataset
+from jld.config.jdet.keys import UNSERVED, translate_keys
 from jld.config.jdet.model import DETECTORS, DISTILLED, translate_distill, translate_model
 from jld.config.jdet.section import Section
 from jld.config.schema import TOP_LEVEL
@@ -57,7 +58,7 @@ def translate_jdet(config: Mapping[str, Any], file: str | Path | None = None) ->
 
 
 def _translate(config: Mapping[str, Any], model: Section, file: Any) -> dict[str, Any]:
-    known = [key.name for key in TOP_LEVEL]
+    known = [*(key.name for key in TOP_LEVEL), *UNSERVED]
     # JDet passes over every key that it does not know: helpers such as teacher_ckpt. Misspelt ones stay in.
     kept = {
         key: value for key, value in config.items() if get_close_matches(key, known, cutoff=MISSPELT_FROM)

@@ -215,12 +215,9 @@ def translate_distill(model: Section, file: Any) -> dict[str, Any]:
         ("loss_kd", {"type": "ClassificationKD", "region": "all"}),
         ("loss_im", {"type": "FeatureImitation", "region": "all", "weighting": "uniform"}),
     ):
-        default = {
-            "type": "IMLoss" if key == "loss_im" else "KnowledgeDistillationKLDivLoss",
-            "loss_weight": 0,
-        }
-        loss = Section(head.get(key, default), f"model.bbox_head.{key}")
-        loss.choose((default["type"],))
+        kind = "IMLoss" if key == "loss_im" else "KnowledgeDistillationKLDivLoss"
+        loss = Section(head.get(key, {"type": kind, "loss_weight": 0}), f"model.bbox_head.{key}")
+        loss.choose((kind,))
         loss.expect("reduction", "mean")
         weight = loss.take("loss_weight", 1.0)
         temperature = {} if key == "loss_im" else {"temperature": loss.take("T", 10)}

@@ -16,7 +16,7 @@ from jld.data.dota.classes import (
 from jld.data.dota.ground_truth import read_ground_truth, truth_record
 from jld.data.dota.jdet_labels import jdet_entry, read_jdet_labels, write_jdet_labels
 from jld.data.dota.labels import PolyAnnotation, format_objects, read_label_file, write_label_file
-from jld.data.dota.merge import JDET_CLASS_IOU, merge_patches, merge_views, unflip_detections
+from jld.data.dota.merge import merge_patches, merge_views, unflip_detections
 from jld.data.dota.names import PatchName, parse_patch_name, patch_name
 from jld.data.dota.patches import SourceImage, SplitSettings, cut_image, split_image
 from jld.data.dota.preprocess import ConvertTask, SplitTask, read_plan
@@ -33,7 +33,6 @@ __all__ = [
     "FAIR1M_1_5_CLASSES",
     "FAIR_CLASSES",
     "HRSC_CLASSES",
-    "JDET_CLASS_IOU",
     "ConvertTask",
     "PatchName",
     "PolyAnnotation",

@@ -61,6 +61,7 @@ CLASSES_BY_TYPE = {
     "HRSC2016": SHIP_CLASSES,
     "DIOR-R": DIOR_CLASSES,
 }
+VERSIONS = {"1": "DOTA", "1_5": "DOTA1_5", "2": "DOTA2"}
 
 
 def classes_of(dataset_type: str) -> tuple[str, ...]:
@@ -73,3 +74,15 @@ def classes_of(dataset_type: str) -> tuple[str, ...]:
         hint = suggestion(dataset_type, CLASSES_BY_TYPE)
         raise ConfigError(f"unknown dataset type {dataset_type!r}: {hint}")
     return CLASSES_BY_TYPE[dataset_type]
+
+
+def classes_of_version(version: str) -> tuple[str, ...]:
+    """Class names of a `version` of `DOTADataset`.
+
+    Raises:
+        ConfigError: unknown version; says the nearest one.
+    """
+    known = [*VERSIONS, *CLASSES_BY_TYPE]
+    if version not in known:
+        raise ConfigError(f"DOTADataset knows no version {version!r}: {suggestion(str(version), known)}")
+    return classes_of(VERSIONS.get(version, version))

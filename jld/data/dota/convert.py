@@ -18,6 +18,7 @@ from jld.data.dota.labels import read_label_file, write_label_file
 from jld.data.dota.xml_readers import Reader, read_dior_xml, read_fair_xml, read_hrsc_xml, read_ssdd_xml
 from jld.data.images import IMAGE_SUFFIXES, read_image, read_size
 from jld.data.problems import listing
+from jld.data.text_files import read_list
 from jld.errors import DataError
 from jld.utils.map_shards import map_shards
 
@@ -181,7 +182,4 @@ def _image_of(images: dict[str, Path], stem: str, folder: Path) -> Path:
 
 
 def _listed(path: Path) -> list[str]:
-    try:
-        return path.read_text("utf-8").split()
-    except OSError as problem:
-        raise DataError(f"{path}: list of images cannot be read, {problem.strerror}.") from None
+    return read_list(path, "list of images")

@@ -14,11 +14,13 @@ from jld.checkpoint import atomic_write
 from jld.checkpoint.malformed import Budget, reading
 from jld.checkpoint.pickle_files import read_pickle
 from jld.checkpoint.plain import Unfolder
+from jld.data import values
 from jld.data.dota.labels import PolyAnnotation
 from jld.data.problems import error, raise_errors
 from jld.errors import CheckpointError, DataError
 
 JDET_VERSION = "le135"
+FIELDS = {"filename": values.file_name, "width": values.side, "height": values.side}
 ENTRY_KEYS = ("bboxes", "labels", "bboxes_ignore", "labels_ignore")
 
 
@@ -104,13 +106,29 @@ def _checked_entry(entry: Any, num_classes: int) -> dict[str, Any]:
     missing += [f"ann.{key}" for key in ENTRY_KEYS if key not in entry["ann"]]
     if missing:
         raise ValueError(f"lacks {', '.join(missing)}.")
+    fields = {}
+    for key, read in FIELDS.items():
+        try:
+            fields[key] = read(_plain(entry[key]))
+        except ValueError as problem:
+            raise ValueError(f"{key} {problem}.") from None
     parts = {}
     for suffix in ("", "_ignore"):
-        boxes = np.asarray(entry["ann"][f"bboxes{suffix}"], np.float32).reshape(-1, 5)
-        labels = np.asarray(entry["ann"][f"labels{suffix}"], np.int64).reshape(-1)
+        try:
+            boxes = np.asarray(entry["ann"][f"bboxes{suffix}"], np.float32).reshape(-1, 5)
+            labels = np.asarray(entry["ann"][f"labels{suffix}"], np.int64).reshape(-1)
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError(
+                f"has bboxes{suffix} that are not [n, 5] or labels{suffix} not [n] numbers."
+            ) from None
         if len(boxes) != len(labels):
             raise ValueError(f"has {len(boxes)} boxes and {len(labels)} labels.")
         if len(labels) and not (1 <= labels.min() and labels.max() <= num_classes):
             raise ValueError(f"has labels outside 1..{num_classes}: was it made for another set of classes?")
         parts |= {f"bboxes{suffix}": boxes, f"labels{suffix}": labels}
-    return {**{key: entry[key] for key in ("filename", "width", "height")}, "ann": parts}
+    return {**fields, "ann": parts}
+
+
+def _plain(value: Any) -> Any:
+    """A number as Python has it, where NumPy's stands for it."""
+    return value.item() if isinstance(value, np.generic) else value

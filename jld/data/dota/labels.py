@@ -1,13 +1,13 @@
 """Label files of DOTA: one object per line, read with every malformed line reported, and written again.
 
-A file may start with the two lines `imagesource:<text>` and `gsd:<metres per pixel or null>`. An object is
+A file may start with the lines `imagesource:<text>` and `gsd:<metres per pixel or null>`. An object is
 `x1 y1 x2 y2 x3 y3 x4 y4 class [difficult]`; the flag is 0 (or absent), 1 for difficult objects and, in
 patches, 2 for objects that a patch border cut.
 """
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,11 +15,15 @@ from pathlib import Path
 import numpy as np
 
 from jld.checkpoint import atomic_write
+from jld.data import values
 from jld.data.problems import Problem, error
-from jld.errors import DataError, suggestion
+from jld.data.text_files import read_text, split_lines
+from jld.errors import suggestion
 
-FLAGS = (0, 1, 2)
+FLAG_WORDS = ("0", "1", "2")
 TRUNCATED = 2
+HEADER = re.compile(r"'?(?P<key>imagesource|gsd)'?\s*:(?P<value>.*)")
+DIGITS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,20})?")
 
 
 @dataclass(frozen=True)
@@ -80,20 +84,13 @@ def read_label_file(
         The objects of all sound lines, and one problem per line that could not be used, with file and line
         number.
     Raises:
-        DataError: the file cannot be read at all.
+        DataError: the file cannot be read at all, or is not in UTF-8.
     """
-    try:
-        text = Path(path).read_text("utf-8", errors="replace")
-    except OSError as problem:
-        raise DataError(f"{path}: label file cannot be read, {problem.strerror}.") from None
     header: dict[str, object] = {}
     rows, problems = [], []
-    for number, line in enumerate(text.lstrip("\ufeff").splitlines(), start=1):
+    for number, line in enumerate(split_lines(read_text(path, "label file")), start=1):
         tokens = line.split()
-        if not tokens:
-            continue
-        if number <= 2 and ":" in tokens[0]:
-            _read_header(line.strip(), header)
+        if not tokens or (not rows and not problems and _read_header(line.strip(), header)):
             continue
         try:
             rows.append(_parse_object(tokens, classes))
@@ -103,15 +100,35 @@ def read_label_file(
     return PolyAnnotation.of(polys, names, difficult, **header), problems
 
 
-def _read_header(line: str, header: dict[str, object]) -> None:
-    key, _, value = line.partition(":")
-    if key == "imagesource":
+def far_outside(polys: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """[n] bool: which objects have a corner further away from their image than the image is long.
+
+    Objects at a border may reach beyond it, by less than their own length; such a corner is an error.
+
+    Args:
+        polys: [n, 8] px.
+        sizes: [n, 2] or [2], (height, width) of their images.
+    """
+    points = polys.reshape(-1, 4, 2)
+    limits = np.broadcast_to(sizes, (len(polys), 2))[:, None, ::-1]  # [n, 1, 2] (width, height)
+    room = limits.max(axis=2, keepdims=True)
+    return ((points < -room) | (points > limits + room)).any(axis=(1, 2))
+
+
+def _read_header(line: str, header: dict[str, object]) -> bool:
+    """Whether a line is one of the two that may stand above the objects; notes what it says."""
+    match = HEADER.fullmatch(line)
+    if match is None:
+        return False
+    value = match["value"].strip()
+    if match["key"] == "imagesource":
         header["image_source"] = value
-    elif key == "gsd":
+    else:
         try:
-            header["gsd"] = float(value)
+            header["gsd"] = values.number(value)
         except ValueError:  # "null" and "None" stand where it is unknown
             header["gsd"] = None
+    return True
 
 
 def _parse_object(tokens: list[str], classes: Sequence[str] | None) -> tuple[list[float], str, int]:
@@ -119,20 +136,22 @@ def _parse_object(tokens: list[str], classes: Sequence[str] | None) -> tuple[lis
         raise ValueError(
             f"has {len(tokens)} words, an object has 9 or 10: x1 y1 ... x4 y4 class [difficult]."
         )
-    poly = []
-    for token in tokens[:8]:
-        try:
-            poly.append(float(token))
-        except ValueError:
-            raise ValueError(f"holds {token!r} where a coordinate is expected.") from None
-    if not all(map(math.isfinite, poly)):
-        raise ValueError("holds a coordinate that is not a finite number.")
+    poly = [_coordinate(token) for token in tokens[:8]]
     name, flag = tokens[8], tokens[9] if len(tokens) == 10 else "0"
-    if flag not in map(str, FLAGS):
+    if flag not in FLAG_WORDS:
         raise ValueError(f"has the difficult flag {flag!r}; it is 0, 1 or 2.")
     if classes is not None and name not in classes:
         raise ValueError(f"class {name!r} is not in classes: {suggestion(name, classes)}")
     return poly, name, int(flag)
+
+
+def _coordinate(token: str) -> float:
+    if DIGITS.fullmatch(token):  # nearly all of a million
+        return float(token)
+    try:
+        return values.number(token)
+    except ValueError as problem:
+        raise ValueError(f"holds a coordinate that {problem}.") from None
 
 
 def format_objects(annotation: PolyAnnotation) -> str:

@@ -5,18 +5,23 @@ where.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jld.boxes.rotated import record_polys
 from jld.data.dota.merge import Detections, merge_patches
 from jld.data.dota.names import LARGEST_RATE, PATTERN, check_style, parse_patch_name
 from jld.data.dota.split import MANIFEST
+from jld.data.problems import Problem, error, warning
 from jld.errors import DataError
 
 WHOLE, AUTO = "whole", "auto"
+UNWRITABLE = re.compile(r"\s|^$")
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,57 @@ class Layout:
     def whole_id(self, image_id: str) -> str:
         """Identifier of the whole image behind one of the images."""
         return parse_patch_name(image_id, self.style).image_id if self.is_patches else image_id
+
+    def unwritable_names(self, image_ids: Sequence[str]) -> list[str]:
+        """A sentence for images, and one for classes, whose names a result file cannot hold."""
+        texts = []
+        images = [name for name in dict.fromkeys(map(self.whole_id, image_ids)) if UNWRITABLE.search(name)]
+        if images:
+            count = f"{len(images)} image{'s' if len(images) > 1 else ''}"
+            texts.append(f"{count} cannot be named in a result file, the name holds a space: {images[0]!r}.")
+        texts += [
+            f"class {name!r} cannot name a result file."
+            for name in self.classes
+            if re.search(r"[/\\\0]", name)
+        ]
+        return texts
+
+    def guess_findings(self, image_ids: Sequence[str], sizes: np.ndarray, source: object) -> list[Problem]:
+        """What is to be said where only their names tell that images are patches.
+
+        Patches of one window have one size; only where the whole image was smaller than the window, and so at
+        its left or upper border, they may be smaller.
+
+        Args:
+            image_ids: file names without suffix.
+            sizes: [M, 2] (height, width) of the images.
+            source: their folder, for messages.
+        """
+        if not self.is_patches or not len(sizes):
+            return []
+        largest = sizes.max(axis=0)
+        for image_id, (height, width) in zip(image_ids, sizes.tolist(), strict=True):
+            place, middle = parse_patch_name(image_id, self.style), PATTERN.fullmatch(image_id)["middle"]
+            window = [int(float(middle or 0))] * 2 if self.style == "mmrotate" else largest.tolist()
+            is_short = (height < window[0] and place.y > 0) or (width < window[1] and place.x > 0)
+            if is_short or height > window[0] or width > window[1]:
+                text = (
+                    f"{image_id} is named like a patch of {place.image_id} at ({place.x}, {place.y}), but is "
+                )
+                text += (
+                    f"{width}x{height} px, where a window of {window[1]}x{window[0]} px was expected: write "
+                )
+                return [
+                    error(f"{text}patch_style='whole' for whole images, '{self.style}' for patches.", source)
+                ]
+        first = parse_patch_name(image_ids[0], self.style)
+        return [
+            warning(
+                f"images are taken for patches, as their names look like it: {image_ids[0]} is the part of "
+                f"{first.image_id} at ({first.x}, {first.y}); for whole images write patch_style='whole'.",
+                source,
+            )
+        ]
 
     def merge(
         self, detections: Sequence[Mapping[str, Any]], iou_threshold: float | Mapping[str, float]

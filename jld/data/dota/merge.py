@@ -13,13 +13,6 @@ from jld.errors import ConfigError
 
 Detections = list[dict[str, Any]]
 MERGE_IOU = 0.1
-# JDet's thresholds with `merge_nms_threshold_type` set, found by its authors per class.
-JDET_CLASS_IOU = {
-    "roundabout": 0.1, "tennis-court": 0.3, "swimming-pool": 0.1, "storage-tank": 0.2,
-    "soccer-ball-field": 0.3, "small-vehicle": 0.2, "ship": 0.2, "plane": 0.3, "large-vehicle": 0.1,
-    "helicopter": 0.2, "harbor": 0.0001, "ground-track-field": 0.3, "bridge": 0.0001,
-    "basketball-court": 0.3, "baseball-diamond": 0.3, "container-crane": 0.05, "airport": 0.1, "helipad": 0.1,
-}  # fmt: skip
 FLIPS = {"H": "horizontal", "V": "vertical", "HV": "diagonal"}
 
 
@@ -38,7 +31,7 @@ def merge_patches(
             `scores` [K], `labels` [K] 0-based. Patches of several rates may be mixed.
         classes: names, in the order of the labels.
         style: how the patches were named, "jdet" or "mmrotate"; see `jld.data.dota.names`.
-        iou_threshold: overlaps above it suppress; one number, or one per class name (`JDET_CLASS_IOU`).
+        iou_threshold: overlaps above it suppress; one number, or one per class name.
         image_ids: images to return, in this order, with or without detections; by default those with patches.
     Returns:
         per image `img_id`, `polys` [K, 8] float32 px of the image, `scores`, `labels`, best score first.

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from jld.checkpoint import atomic_write
-from jld.data.dota.labels import PolyAnnotation, format_objects, read_label_file
+from jld.data.dota.labels import PolyAnnotation, far_outside, format_objects, read_label_file
 from jld.data.dota.names import check_style, patch_name
 from jld.data.dota.windows import cut_for_jdet, cut_for_mmrotate, drop_empty_windows, image_windows
 from jld.data.images import read_image
@@ -165,13 +165,25 @@ def split_image(
     Returns:
         what a done mark holds: `fingerprint`, `patches` [[name, width, height, number of objects], ...].
     Raises:
-        DataError: the image or the label file cannot be read, or a patch cannot be written.
+        DataError: the image or the label file cannot be read, an object lies far from the image, or a patch
+            cannot be written.
     """
     cv2.setNumThreads(1)  # parallelism comes from the number of workers
     fingerprint = source.fingerprint()
     annotation = read_label_file(source.label_file, classes)[0] if source.label_file else None
+    image = read_image(source.image_file)
+    height, width = image.shape[:2]
+    is_far = (
+        np.zeros(0, bool) if annotation is None else far_outside(annotation.polys, np.array([height, width]))
+    )
+    if is_far.any():
+        row = int(is_far.argmax())
+        raise DataError(
+            f"{source.label_file}: object {row + 1} ({annotation.names[row]}) has a corner further outside "
+            f"of its image of {width}x{height} px than that is long."
+        )
     patches = []
-    for patch in cut_image(read_image(source.image_file), annotation, source.image_id, settings):
+    for patch in cut_image(image, annotation, source.image_id, settings):
         _write_png(Path(target) / "images" / f"{patch.name}.png", patch.pixels)
         if patch.annotation is not None:
             text = format_objects(patch.annotation)

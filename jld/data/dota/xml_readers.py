@@ -5,17 +5,17 @@ Every reader returns the sound objects of one file and a problem, with file and 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
-from xml.parsers import expat
 
 from jld.boxes.rotated import rboxes_to_polys
+from jld.data import values
 from jld.data.dota.classes import DIOR_CLASSES, FAIR1M_1_5_CLASSES, FAIR_CLASSES, HRSC_CLASS_IDS
 from jld.data.dota.labels import PolyAnnotation
 from jld.data.problems import Problem, error
-from jld.errors import DataError, suggestion
+from jld.data.xml_files import XmlFile
+from jld.errors import suggestion
 
 Reader = Callable[[str | Path], tuple[PolyAnnotation, list[Problem]]]
 DIOR_CORNERS = ("left_top", "right_top", "right_bottom", "left_bottom")
@@ -108,30 +108,16 @@ def read_dior_xml(path: str | Path) -> tuple[PolyAnnotation, list[Problem]]:
 
 def _read_objects(path: str | Path, place: str, read: Callable) -> tuple[PolyAnnotation, list[Problem]]:
     rows, problems = [], []
-    for element in _parse(path).findall(place):
+    file = XmlFile(path)
+    for element in file.root.findall(place):
         try:
             rows.append(read(element))
         except ValueError as problem:
-            problems.append(error(f"object {problem}", path, int(element.get("line", 0))))
+            problems.append(error(f"object {problem}", path, file.line(element)))
+    tag = place.rpartition("/")[2]
+    if not rows and not problems and file.root.find(f".//{tag}") is not None:
+        problems.append(error(f"has no {place} below <{file.root.tag}>, but <{tag}> elsewhere.", path))
     return PolyAnnotation.of(*zip(*rows, strict=True)) if rows else PolyAnnotation.of([], []), problems
-
-
-def _parse(path: str | Path) -> ElementTree.Element:
-    """The tree of a file; instead of their attributes, elements hold the line they start in."""
-    try:
-        content = Path(path).read_bytes()
-    except OSError as problem:
-        raise DataError(f"{path}: annotation file cannot be read, {problem.strerror}.") from None
-    parser, builder = expat.ParserCreate(), ElementTree.TreeBuilder()
-    parser.StartElementHandler = lambda tag, _: builder.start(tag, {"line": str(parser.CurrentLineNumber)})
-    parser.EndElementHandler = builder.end
-    parser.CharacterDataHandler = builder.data
-    try:
-        parser.Parse(content, True)
-    except expat.ExpatError as problem:
-        reason = expat.errors.messages[problem.code]
-        raise DataError(f"{path}:{problem.lineno}: malformed xml, {reason}.") from None
-    return builder.close()
 
 
 def _text(element: ElementTree.Element, tag: str) -> str:
@@ -147,13 +133,13 @@ def _number(element: ElementTree.Element, tag: str) -> float:
 
 def _as_number(text: str, tag: str) -> float:
     try:
-        number = float(text)
-    except ValueError:
-        raise ValueError(f"has the {tag} {text.strip()!r}, which is no number.") from None
-    if not math.isfinite(number):
-        raise ValueError(f"has the {tag} {text.strip()!r}, which is not finite.")
-    return number
+        return values.number(text)
+    except ValueError as problem:
+        raise ValueError(f"has a {tag} that {problem}.") from None
 
 
 def _flag(element: ElementTree.Element) -> int:
-    return int((element.findtext("difficult") or "0").strip() not in ("", "0"))
+    try:
+        return int(values.flag(element.findtext("difficult")))
+    except ValueError as problem:
+        raise ValueError(f"has a difficult that {problem}.") from None

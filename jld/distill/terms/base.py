@@ -2,42 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
 
+from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
+from jld.distill.maps import shared_levels
 from jld.distill.reduction import check_reduction, reduce_over_region
 from jld.errors import ConfigError, suggestion
 from jld.losses.kl import check_temperature
+from jld.models.interface import Interface
+from jld.toolchain import jittor as jt
 
 
-def _uniform(context: StepContext, region_weights):
+def _uniform(context: StepContext, region_weights: jt.Var) -> jt.Var:
     return (region_weights > 0).float32()
 
 
-def _iou(context: StepContext, region_weights):
+def _iou(context: StepContext, region_weights: jt.Var) -> jt.Var:
     return region_weights
 
 
-def _max_score(context: StepContext, region_weights):
+def _max_score(context: StepContext, region_weights: jt.Var) -> jt.Var:
     return (region_weights > 0).float32() * context.student_scores()
 
 
-WEIGHTINGS = {"uniform": _uniform, "iou": _iou, "max_score": _max_score}
+WEIGHTINGS: dict[str, Callable] = {"uniform": _uniform, "iou": _iou, "max_score": _max_score}
+OFF = ("skip", "detach_student")
 
 
 class Term:
-    """One distillation loss: reads both traces, returns one scalar; may own adapters.
+    """One distillation loss: reads both traces, returns one scalar; may own modules and state.
 
     Subclasses give `__call__(context)`, a scalar Var to which `weight` is not yet applied.
 
     Args:
         weight: factor of the scalar; a term of weight 0 is removed before training.
         name: key in the loss dict, must contain "loss".
+        stage: the stage whose predictions and places are read; None: the first one both models have.
+        adapters: brings the student's maps to the teacher's width; made by `bind`, used by `__call__`.
     Attributes:
         regions: names of the regions the term asks the context for.
-        requires: keys of `predictions` both models must offer, in equal shapes and for the same priors.
+        requires: keys of `predictions` both models must offer, in equal shapes and for the same places.
         reads_features: whether the neck's maps are read; then some strides must be shared.
-        adapters: {level: module} that train with the student; `bind` makes them, when widths are known.
+        hidden_depth: after how many layers both heads' towers are read (`Stage.hidden`); None: not at all.
+        off: what happens in steps that the term's schedule leaves out: `skip` it, or `detach_student`: its
+            own modules go on learning at full weight, and the student gets no signal.
     Raises:
         ConfigError: a name without "loss".
     """
@@ -45,23 +54,42 @@ class Term:
     regions: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
     reads_features = False
+    hidden_depth: int | None = None
+    off = "skip"
 
-    def __init__(self, weight: float, name: str):
+    def __init__(
+        self, weight: float, name: str, *, stage: str | None = None, adapters: ConvAdapters | None = None
+    ):
         if "loss" not in name:
             raise ConfigError(
                 f"{type(self).__name__}: name {name!r} must contain 'loss', or it is not added up."
             )
         self.weight = float(weight)
         self.name = name
-        self.adapters: dict[int, Any] = {}
+        self.stage = stage
+        self.adapters = adapters or ConvAdapters(None)
+        self._adapts = adapters is not None
 
-    def bind(self, student: Any, teacher: Any) -> list[str]:
-        """Prepares the term for two detectors; what keeps them from being combined, one sentence each."""
-        return [problem for key in self.requires for problem in shape_problems(self, key, student, teacher)]
+    def __call__(self, context: StepContext) -> jt.Var:
+        """Scalar Var, `weight` not yet applied."""
+        raise NotImplementedError
 
-    def parameters(self) -> list:
-        """Parameters of the adapters: trained with the student, never saved with it."""
-        return [parameter for adapter in self.adapters.values() for parameter in adapter.parameters()]
+    def check(self, student: Interface, teacher: Interface) -> list[str]:
+        """What keeps the term from being used between two detectors, one sentence each; changes nothing."""
+        kind = type(self).__name__
+        problems = [text for key in self.requires for text in shape_problems(self, key, student, teacher)]
+        if self._adapts:
+            problems += self.adapters.problems(kind, student.channels, teacher.channels)
+        return problems
+
+    def bind(self, student: Interface, teacher: Interface) -> None:
+        """Makes what depends on the two detectors, such as adapters; called once, after `check`."""
+        if self._adapts:
+            self.adapters.make(shared_levels(student, teacher), student.channels, teacher.channels)
+
+    def modules(self) -> Mapping[str, jt.Module]:
+        """{name: module}: trained with the student, saved with the run (buffers too), never exported."""
+        return self.adapters.convs
 
     def describe(self) -> str:
         """The term in one line, for the table printed before training."""
@@ -75,19 +103,22 @@ CURES = {
 }
 
 
-def shape_problems(term: Any, key: str, student: Any, teacher: Any, axes: slice = slice(None)) -> list[str]:
+def shape_problems(
+    term: Term, key: str, student: Interface, teacher: Interface, axes: slice = slice(None)
+) -> list[str]:
     """Why `predictions[key]` of two detectors cannot be compared; empty where they can.
 
     Args:
-        axes: which of the trailing axes per prior must agree.
+        axes: which of the trailing axes per place must agree.
     """
     shapes, problems = {}, []
     kind = type(term).__name__
-    for role, detector in (("student", student), ("teacher", teacher)):
-        shapes[role] = detector.bbox_head.prediction_shapes().get(key)
+    for role, interface in (("student", student), ("teacher", teacher)):
+        stage = interface.stage(getattr(term, "stage", None))
+        shapes[role] = stage.shapes.get(key)
         if shapes[role] is None:
-            head, cure = type(detector.bbox_head).__name__, CURES.get(key, "use another term")
-            problems.append(f"{kind} needs {key}; the {role}'s {head} does not predict it: {cure}")
+            cure = CURES.get(key, "use another term")
+            problems.append(f"{kind} needs {key}; the {role}'s {stage.head} does not predict it: {cure}")
     if not problems and shapes["student"][axes] != shapes["teacher"][axes]:
         problems.append(
             f"{kind} compares {key}, but its shape per prior is {shapes['student']} for the student and "
@@ -97,7 +128,7 @@ def shape_problems(term: Any, key: str, student: Any, teacher: Any, axes: slice 
 
 
 class RegionTerm(Term):
-    """A term that compares student and teacher per prior inside one region.
+    """A term that compares student and teacher per place inside one region.
 
     Subclasses give `requires` and `divergence(context)`, [N, P] values.
 
@@ -105,10 +136,11 @@ class RegionTerm(Term):
         region: name of the region.
         weight: factor of the scalar; a term of weight 0 is removed before training.
         temperature: softens both sides; 1 or more.
-        weighting: per-prior weight inside the region: `uniform` 1, `iou` the region's own soft weight,
+        weighting: per-place weight inside the region: `uniform` 1, `iou` the region's own soft weight,
             `max_score` the student's highest class score.
         reduction: see `reduce_over_region`.
         name: key in the loss dict, must contain "loss"; by default made of the kind and the region.
+        options: `stage` and `adapters` of `Term`.
     Raises:
         ConfigError: unknown weighting or reduction, temperature below 1, name without "loss".
     """
@@ -116,30 +148,38 @@ class RegionTerm(Term):
     kind = ""
 
     def __init__(
-        self, region: str, weight: float, temperature: float, weighting: str, reduction: str, name: str | None
+        self,
+        region: str,
+        weight: float,
+        temperature: float,
+        weighting: str,
+        reduction: str,
+        name: str | None,
+        **options,
     ):
         if weighting not in WEIGHTINGS:
             raise ConfigError(f"unknown weighting {weighting!r}: {suggestion(weighting, WEIGHTINGS)}")
-        super().__init__(weight, name or f"loss_{self.kind}" + ("" if region == "main" else f"_{region}"))
+        own_name = f"loss_{self.kind}" + ("" if region == "main" else f"_{region}")
+        super().__init__(weight, name or own_name, **options)
         self.region = region
         self.regions = (region,)
         self.temperature = float(check_temperature(temperature))
         self.weighting = weighting
         self.reduction = check_reduction(reduction)
 
-    def __call__(self, context: StepContext):
+    def __call__(self, context: StepContext) -> jt.Var:
         """Scalar Var, `weight` not yet applied."""
         return self.reduce(context, context.region(self.region))
 
-    def reduce(self, context: StepContext, region_weights):
+    def reduce(self, context: StepContext, region_weights: jt.Var) -> jt.Var:
         """Scalar Var of the divergence under [N, P] region weights."""
         weights = WEIGHTINGS[self.weighting](context, region_weights)
         mask = (region_weights > 0).float32()
         values = weights * self.divergence(context)
-        return reduce_over_region(values, mask, context.priors, self.reduction)
+        return reduce_over_region(values, mask, context.places, self.reduction)
 
-    def divergence(self, context: StepContext):
-        """[N, P] difference of teacher and student at every prior."""
+    def divergence(self, context: StepContext) -> jt.Var:
+        """[N, P] difference of teacher and student at every place."""
         raise NotImplementedError
 
     def describe(self) -> str:

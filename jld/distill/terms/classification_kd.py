@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from jld.distill.context import StepContext
 from jld.distill.terms.base import RegionTerm
-from jld.losses.kl import kl_divergence
+from jld.errors import ConfigError, suggestion
+from jld.losses.kl import binary_kl_divergence, kl_divergence
+from jld.models.interface import Interface
 from jld.registry import TERMS
+from jld.toolchain import jittor as jt
+
+DIVERGENCES = {"softmax": kl_divergence, "sigmoid": binary_kl_divergence}
 
 
 @TERMS.register
 class ClassificationKD(RegionTerm):
-    """KL divergence between student and teacher class distributions.
-
-    A softmax across the logits of a sigmoid classifier, background not modelled, as released; with a single
-    class it is identically zero. Reads `cls_logits` [N, P, C].
+    """KL divergence between student and teacher class distributions. Reads `cls_logits` [N, P, C].
 
     Args:
-        region, weight, temperature, weighting, reduction, name: see `RegionTerm`. Released: main region,
-            weight 10, temperature 2, mean over the positives of each level.
+        activation: `softmax`: one distribution across the logits of a sigmoid classifier, background not
+            modelled, as released; over a single class it would be identically zero and is refused. `sigmoid`:
+            a distribution of two for every class, mean over the classes. None: `sigmoid` for one class, else
+            `softmax`.
+        region, weight, temperature, weighting, reduction, name, stage: see `RegionTerm`. Released: main
+            region, weight 10, temperature 2, mean over the positives of each level.
+    Raises:
+        ConfigError: unknown activation.
     Source: Hinton et al., arXiv:1503.02531; HikariTJU/LD mmdet/models/dense_heads/ld_head.py (loss_kd).
     """
 
@@ -32,13 +40,33 @@ class ClassificationKD(RegionTerm):
         *,
         weighting: str = "uniform",
         reduction: str = "per_level_mean",
+        activation: str | None = None,
+        stage: str | None = None,
         name: str | None = None,
     ):
-        super().__init__(region, weight, temperature, weighting, reduction, name)
+        super().__init__(region, weight, temperature, weighting, reduction, name, stage=stage)
+        if activation not in (None, *DIVERGENCES):
+            raise ConfigError(
+                f"ClassificationKD: unknown activation {activation!r}: "
+                f"{suggestion(str(activation), DIVERGENCES)}"
+            )
+        self.activation = activation
 
-    def divergence(self, context: StepContext):
-        student = context.student.predictions["cls_logits"]
-        teacher = context.teacher.predictions["cls_logits"]
+    def check(self, student: Interface, teacher: Interface) -> list[str]:
+        """See `Term`."""
+        problems = super().check(student, teacher)
+        if self.activation == "softmax" and student.stage(self.stage).shapes.get("cls_logits") == (1,):
+            problems.append(
+                "ClassificationKD: a softmax over one class is 1 whatever the logits, the term is zero: "
+                "leave out activation, or set activation='sigmoid'"
+            )
+        return problems
+
+    def divergence(self, context: StepContext) -> jt.Var:
+        """See `RegionTerm`."""
+        student, teacher = (side.predictions["cls_logits"] for side in (context.student, context.teacher))
+        activation = self.activation or ("sigmoid" if student.shape[2] == 1 else "softmax")
         return context.cached(
-            ("kd", self.temperature), lambda: kl_divergence(student, teacher, self.temperature)
+            ("kd", self.temperature, activation),
+            lambda: DIVERGENCES[activation](student, teacher, self.temperature),
         )

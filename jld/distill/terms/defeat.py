@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
 from jld.distill.maps import (
     cell_weights,
-    conv_adapters,
     masked_squared_error,
     mean_of,
-    shared_levels,
 )
 from jld.distill.terms.base import Term
 from jld.registry import TERMS
+from jld.toolchain import jittor as jt
 
 
 @TERMS.register
@@ -48,25 +46,19 @@ class DeFeat(Term):
         everything: str = "all",
         name: str = "loss_defeat",
     ):
-        super().__init__(weight, name)
+        super().__init__(weight, name, adapters=ConvAdapters("3x3", std=1e-4))
         self.object_weight, self.background_weight = object_weight, background_weight
         self.region, self.everything = region, everything
         self.regions = (region, everything)
 
-    def bind(self, student: Any, teacher: Any) -> list[str]:
-        """Makes an adapter for every shared level."""
-        widths = student.feature_channels, teacher.feature_channels
-        self.adapters = conv_adapters(shared_levels(student, teacher), *widths, kernel=3, std=1e-4)
-        return []
-
-    def __call__(self, context: StepContext):
+    def __call__(self, context: StepContext) -> jt.Var:
         """Scalar Var, `weight` not yet applied."""
         objects, everything = context.region(self.region), context.region(self.everything)
         errors = []
         for level, student, teacher in context.feature_levels():
-            adapted = self.adapters[level](student)
-            inside = (cell_weights(objects, context.priors, level) > 0).float32()
-            outside = (cell_weights(everything, context.priors, level) > 0).float32() * (1.0 - inside)
+            adapted = self.adapters(level, student)
+            inside = (cell_weights(objects, context.places, level) > 0).float32()
+            outside = (cell_weights(everything, context.places, level) > 0).float32() * (1.0 - inside)
             errors.append(
                 self.object_weight * masked_squared_error(adapted, teacher, inside)
                 + self.background_weight * masked_squared_error(adapted, teacher, outside)

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from jld.distill.context import StepContext
-from jld.distill.maps import shared_levels
+from jld.distill.maps import channel_attention, shared_levels, spatial_attention
 from jld.distill.non_local import NonLocalBlock
 from jld.distill.terms.base import Term
 from jld.losses.reduction import total
+from jld.models.interface import Interface
 from jld.ops.conv2d import Conv2d
 from jld.registry import TERMS
 from jld.toolchain import jittor as jt
 
 nn = jt.nn
-
-
-def spatial_attention(features, temperature: float):
-    """[N, H, W] H W softmax over the places of the mean magnitude over channels, of maps [N, D, H, W]."""
-    n, _, h, w = features.shape
-    energy = jt.abs(features).mean(1).reshape(n, h * w) / temperature
-    return (nn.softmax(energy, dim=1) * (h * w)).reshape(n, h, w)
-
-
-def channel_attention(features, temperature: float):
-    """[N, D] D softmax over the channels of the mean magnitude over places, of maps [N, D, H, W]."""
-    energy = jt.abs(features).mean([2, 3]) / temperature
-    return nn.softmax(energy, dim=1) * features.shape[1]
 
 
 def euclidean(difference, weights=1.0):
@@ -103,32 +90,40 @@ class FBKD(Term):
         self.temperature, self.use_channel_attention = temperature, use_channel_attention
         self.inner_channels, self.pooling = tuple(inner_channels), tuple(pooling)
         self.images_per_norm = images_per_norm
+        self.blocks: dict[int, LevelAdapters] = {}
 
-    def bind(self, student: Any, teacher: Any) -> list[str]:
+    def check(self, student: Interface, teacher: Interface) -> list[str]:
+        """See `Term`."""
+        num_levels = len(student.strides)
+        if len(self.inner_channels) == len(self.pooling) == num_levels:
+            return []
+        return [
+            f"FBKD: inner_channels and pooling name {len(self.inner_channels)} and {len(self.pooling)} "
+            f"levels, the student has {num_levels}: give a number per level"
+        ]
+
+    def bind(self, student: Interface, teacher: Interface) -> None:
         """Makes the adapters and non-local blocks of every shared level."""
-        num_levels = len(student.bbox_head.priors.strides)
-        if not len(self.inner_channels) == len(self.pooling) == num_levels:
-            return [
-                f"FBKD: inner_channels and pooling name {len(self.inner_channels)} and {len(self.pooling)} "
-                f"levels, the student has {num_levels}: give a number per level"
-            ]
-        widths = student.feature_channels, teacher.feature_channels
-        self.adapters = {
+        widths = student.channels, teacher.channels
+        self.blocks = {
             level: LevelAdapters(widths, self.inner_channels[level], self.pooling[level])
             for level in shared_levels(student, teacher)
         }
-        return []
 
-    def __call__(self, context: StepContext):
+    def modules(self) -> Mapping[str, jt.Module]:
+        """See `Term`."""
+        return {f"level.{level}": block for level, block in self.blocks.items()}
+
+    def __call__(self, context: StepContext) -> jt.Var:
         """Scalar Var, `weight` not yet applied."""
         total, images = 0.0, 1
         for level, student, teacher in context.feature_levels():
-            total, images = total + self.level_loss(level, student, teacher.stop_grad()), student.shape[0]
+            total, images = total + self.level_loss(level, student, teacher), student.shape[0]
         return total if self.images_per_norm is None else total * (self.images_per_norm / images) ** 0.5
 
     def level_loss(self, level: int, student, teacher):
         """Scalar Var of the maps [N, D, H, W] of one level."""
-        adapters = self.adapters[level]
+        adapters = self.blocks[level]
         means = teacher.mean([2, 3]) - adapters.channel(student.mean([2, 3]))
         places = teacher.mean(1, keepdims=True) - adapters.spatial(student.mean(1, keepdims=True))
         seen = adapters.teacher_block(teacher) - adapters.non_local(adapters.student_block(student))
@@ -150,4 +145,4 @@ class FBKD(Term):
             if student.shape[1] == teacher.shape[1]:
                 channel = (channel + channel_attention(student, self.temperature)) / 2
             weights = weights * channel.unsqueeze(2).unsqueeze(3)
-        return weights.stop_grad()
+        return weights.detach()

@@ -6,17 +6,14 @@ the fine-grained mask or of general instances is the region's name.
 
 from __future__ import annotations
 
-from typing import Any
-
+from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
-from jld.distill.reduction import level_membership
+from jld.distill.reduction import levels_with_positives
 from jld.distill.terms.base import RegionTerm
-from jld.errors import ConfigError
-from jld.ops.conv2d import Conv2d
+from jld.losses.regression import squared_error
+from jld.models.interface import Interface
 from jld.registry import TERMS
 from jld.toolchain import jittor as jt
-
-ADAPTER_KERNELS = {"1x1": 1, "3x3": 3}
 
 
 @TERMS.register
@@ -33,11 +30,11 @@ class FeatureImitation(RegionTerm):
             other of `reduce_over_region`; values are means over the D channels.
         weighting: `uniform`, or `iou` for a soft region.
         needs_positives: a level without any positive contributes nothing, as in the released code.
-        adapter: None, "1x1" or "3x3": a convolution on the student's maps, trained with it and never saved;
-            needed where the widths differ.
-        student_channels, teacher_channels: D of the two necks, needed with an adapter.
+        adapter: None, "1x1" or "3x3": a convolution on the student's maps, one for all levels; needed where
+            the widths differ.
+        student_channels, teacher_channels: D of the two necks; known anyway, compared where given.
     Raises:
-        ConfigError: unknown adapter, or an adapter without channel counts.
+        ConfigError: unknown adapter.
     Source: arXiv:1412.6550 (FitNets); HikariTJU/LD mmdet/models/losses/kd_loss.py (IMLoss).
     """
 
@@ -52,40 +49,28 @@ class FeatureImitation(RegionTerm):
         weighting: str = "uniform",
         reduction: str = "per_level_mean",
         needs_positives: bool = False,
-        adapter: str | None = None,
+        adapter: str | int | None = None,
         student_channels: int | None = None,
         teacher_channels: int | None = None,
         name: str | None = None,
     ):
-        super().__init__(region, weight, 1.0, weighting, reduction, name)
+        adapters = ConvAdapters(adapter, per_level=False)
+        super().__init__(region, weight, 1.0, weighting, reduction, name, adapters=adapters)
         self.needs_positives = needs_positives
         self.channels = (student_channels, teacher_channels)
-        self.adapter = None
-        if adapter is not None:
-            self.adapter = _make_adapter(adapter, student_channels, teacher_channels)
 
-    def bind(self, student: Any, teacher: Any) -> list[str]:
-        """See `Term`; the maps must be of equal width, or the adapter must fit them."""
-        own, given = student.feature_channels, teacher.feature_channels
-        if self.adapter is None and own != given:
-            return [
-                f"FeatureImitation: the student's maps have {own} channels, the teacher's {given}: add "
-                f"adapter='1x1', student_channels={own}, teacher_channels={given}"
-            ]
-        if self.adapter is not None and self.channels != (own, given):
-            return [
-                f"FeatureImitation: the adapter goes from {self.channels[0]} to {self.channels[1]} channels, "
-                f"but the student's maps have {own} and the teacher's {given}"
-            ]
-        return []
-
-    def parameters(self) -> list:
-        """The adapter's weight and bias."""
-        return [] if self.adapter is None else self.adapter.parameters()
+    def check(self, student: Interface, teacher: Interface) -> list[str]:
+        """See `Term`."""
+        sides = zip(("student", "teacher"), self.channels, (student.channels, teacher.channels), strict=True)
+        return super().check(student, teacher) + [
+            f"FeatureImitation: {side}_channels is {stated}, but the {side}'s maps have {found} channels"
+            for side, stated, found in sides
+            if stated not in (None, found)
+        ]
 
     def __call__(self, context: StepContext):
         """Scalar Var, `weight` not yet applied."""
-        weights = once_per_cell(context.region(self.region), context.priors.num_per_cell)
+        weights = once_per_cell(context.region(self.region), context.places.num_per_cell)
         weights = weights * levels_compared(context)
         if self.needs_positives:
             weights = weights * levels_with_positives(context)
@@ -96,27 +81,17 @@ class FeatureImitation(RegionTerm):
 
         Zero on levels of a stride that the teacher lacks.
         """
-        columns = [jt.zeros((x.shape[0], x.shape[2] * x.shape[3])) for x in context.student.features]
+        columns = [jt.zeros((x.shape[0], x.shape[2] * x.shape[3])) for x in context.step.features]
         for level, student, teacher in context.feature_levels():
-            student = student if self.adapter is None else self.adapter(student)
-            difference = student - teacher.stop_grad()
-            columns[level] = (difference * difference).mean(dim=1).reshape(columns[level].shape)  # [N, H * W]
+            difference = squared_error(self.adapters(level, student), teacher)
+            columns[level] = difference.mean(dim=1).reshape(columns[level].shape)  # [N, H * W]
         values = jt.concat(columns, dim=1)  # [N, cells]
-        per_cell = context.priors.num_per_cell
+        per_cell = context.places.num_per_cell
         return (
             values
             if per_cell == 1
             else values.unsqueeze(2).repeat(1, 1, per_cell).reshape(values.shape[0], -1)
         )
-
-
-def _make_adapter(adapter: str, student_channels: int | None, teacher_channels: int | None):
-    if adapter not in ADAPTER_KERNELS:
-        raise ConfigError(f"FeatureImitation: adapter is {adapter!r}, it must be None, '1x1' or '3x3'.")
-    if student_channels is None or teacher_channels is None:
-        raise ConfigError("FeatureImitation: an adapter needs student_channels and teacher_channels.")
-    kernel = ADAPTER_KERNELS[adapter]
-    return Conv2d(student_channels, teacher_channels, kernel, padding=kernel // 2)
 
 
 def once_per_cell(weights, num_per_cell: int):
@@ -128,19 +103,12 @@ def once_per_cell(weights, num_per_cell: int):
     return (largest * (jt.arange(num_per_cell) == 0).float32()).reshape(n, p)
 
 
-def levels_compared(context: StepContext) -> Any:
+def levels_compared(context: StepContext) -> jt.Var | float:
     """[P] 1 for the priors of every stride that the teacher has too; the number 1 where it has all."""
     levels = {level for level, _, _ in context.feature_levels()}
-    sections = context.priors.level_slices
+    sections = context.places.level_slices
     if len(levels) == len(sections):
         return 1.0
     return jt.concat(
         [jt.full((part.stop - part.start,), float(level in levels)) for level, part in enumerate(sections)]
     )
-
-
-def levels_with_positives(context: StepContext):
-    """[1, P] 1 for the priors of every level that holds a positive of any image."""
-    membership = level_membership(context.priors)  # [P, L]
-    counts = jt.matmul(context.assignment.positive_mask.sum(0, keepdims=True), membership)  # [1, L]
-    return jt.matmul((counts > 0).float32(), membership.transpose(1, 0))

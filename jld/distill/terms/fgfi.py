@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
 from jld.distill.maps import (
     DIVISORS,
     cell_weights,
-    conv_adapters,
     masked_squared_error,
     mean_of,
-    shared_levels,
 )
 from jld.distill.terms.base import Term
 from jld.errors import ConfigError, suggestion
@@ -53,23 +50,17 @@ class FGFI(Term):
     ):
         if divisor not in DIVISORS:
             raise ConfigError(f"FGFI: unknown divisor {divisor!r}: {suggestion(divisor, DIVISORS)}")
-        super().__init__(weight, name)
+        super().__init__(weight, name, adapters=ConvAdapters("3x3", std=1e-4))
         self.region, self.regions = region, (region,)
         self.divisor, self.relu = divisor, relu
 
-    def bind(self, student: Any, teacher: Any) -> list[str]:
-        """Makes an adapter for every shared level."""
-        widths = student.feature_channels, teacher.feature_channels
-        self.adapters = conv_adapters(shared_levels(student, teacher), *widths, kernel=3, std=1e-4)
-        return []
-
-    def __call__(self, context: StepContext):
+    def __call__(self, context: StepContext) -> jt.Var:
         """Scalar Var, `weight` not yet applied."""
         weights = context.region(self.region)
         errors = []
         for level, student, teacher in context.feature_levels():
-            adapted = self.adapters[level](student)
-            mask = (cell_weights(weights, context.priors, level) > 0).float32()
+            adapted = self.adapters(level, student)
+            mask = (cell_weights(weights, context.places, level) > 0).float32()
             errors.append(
                 masked_squared_error(
                     jt.nn.relu(adapted) if self.relu else adapted, teacher, mask, self.divisor

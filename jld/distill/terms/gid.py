@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from jld.assign.rounds import GONE, pick_in_rounds
 from jld.boxes.formats import split_corners
+from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
-from jld.distill.maps import conv_adapters, shared_levels
 from jld.distill.terms.base import Term
 from jld.errors import ConfigError, suggestion
 from jld.losses.cross_entropy import binary_cross_entropy_with_logits
-from jld.losses.regression import smooth_l1
+from jld.losses.regression import smooth_l1, squared_error
+from jld.models.boxes import in_frame, mean_the_same
+from jld.models.interface import Interface
 from jld.ops.max_iou_match import max_iou_match
 from jld.ops.roi_align import pyramid_levels, roi_align
 from jld.registry import TERMS
@@ -82,7 +83,7 @@ def general_instances(
     mask = (picks < q).float32()
     chosen = boxes.reindex([n, count, 4], ["i0", "@e0(i0,i1)", "i2"], extras=[picks])
     # Empty slots read a box of zeros; one of a pixel keeps logarithms and divisions finite.
-    return Instances((chosen + (1.0 - mask).unsqueeze(2) * jt.array([0.0, 0.0, 1.0, 1.0])).stop_grad(), mask)
+    return Instances((chosen + (1.0 - mask).unsqueeze(2) * jt.array([0.0, 0.0, 1.0, 1.0])).detach(), mask)
 
 
 def feature_difference(student_crops, teacher_crops, mask):
@@ -94,8 +95,7 @@ def feature_difference(student_crops, teacher_crops, mask):
     Returns:
         Scalar Var; 0 without instances.
     """
-    difference = student_crops - teacher_crops.stop_grad()
-    per_instance = (difference * difference).sum(1).mean([1, 2])
+    per_instance = squared_error(student_crops, teacher_crops.detach()).sum(1).mean([1, 2])
     return (per_instance * mask).sum() / mask.sum().maximum(1.0)
 
 
@@ -113,8 +113,7 @@ def relation_difference(student_crops, teacher_crops, mask):
     apart = 1.0 - (jt.arange(k).unsqueeze(0) == jt.arange(k).unsqueeze(1)).float32()
     pairs = mask.unsqueeze(0) * mask.unsqueeze(1) * apart  # [K, K]
     student, teacher = (
-        _relative_distances(crops.reshape(k, -1), pairs)
-        for crops in (student_crops, teacher_crops.stop_grad())
+        _relative_distances(crops.reshape(k, -1), pairs) for crops in (student_crops, teacher_crops.detach())
     )
     enough = (mask.sum() > 2.5).float32()  # three or more
     return enough * (smooth_l1(student, teacher) * pairs).sum() / pairs.sum().maximum(1.0)
@@ -122,8 +121,7 @@ def relation_difference(student_crops, teacher_crops, mask):
 
 def _relative_distances(rows, pairs):
     """[K, K] Euclidean distances of rows [K, F], divided by the mean of the positive ones among `pairs`."""
-    difference = rows.unsqueeze(0) - rows.unsqueeze(1)
-    distances = jt.sqrt((difference * difference).sum(2).maximum(1e-12))
+    distances = jt.sqrt(squared_error(rows.unsqueeze(0), rows.unsqueeze(1)).sum(2).maximum(1e-12))
     positive = pairs * (distances > 2e-6).float32()  # beyond the floor of the root
     mean = (distances * positive).sum() / positive.sum().maximum(1.0)
     return distances / mean.maximum(1e-6)
@@ -151,8 +149,8 @@ class GID(Term):
         feature_weight, relation_weight, cls_weight, box_weight: as above; released 5e-4, 40, 0.1 and 1.
         scores: what disagreement is: `objectness`, difference of the highest class scores (released), or
             `class`, largest difference of one class's scores (the paper, as far as known).
-        adapter: None, or the side of a convolution A on the student's maps, shared by all levels (the
-            paper: 3). In the released code it is neither trained nor used. Needed where the widths differ.
+        adapter: None, "1x1" or "3x3": a convolution A on the student's maps, shared by all levels (the
+            paper: 3x3). In the released code it is neither trained nor used. Needed where the widths differ.
         region: the priors that may become instances.
         count, candidates, min_side_px, iou_threshold: see `general_instances`; count is K.
         crop_size: bins along each side of a crop.
@@ -174,7 +172,7 @@ class GID(Term):
         box_weight: float = 1.0,
         *,
         scores: str = "objectness",
-        adapter: int | None = None,
+        adapter: str | int | None = None,
         region: str = "all",
         count: int = 10,
         candidates: int = 3000,
@@ -186,7 +184,7 @@ class GID(Term):
     ):
         if scores not in SCORES:
             raise ConfigError(f"GID: unknown scores {scores!r}: {suggestion(scores, SCORES)}")
-        super().__init__(weight, name)
+        super().__init__(weight, name, adapters=ConvAdapters(adapter, per_level=False))
         self.feature_weight, self.relation_weight = feature_weight, relation_weight
         self.cls_weight, self.box_weight = cls_weight, box_weight
         self.scores, self.crop_size, self.match_iou = scores, crop_size, match_iou
@@ -197,60 +195,46 @@ class GID(Term):
             "min_side_px": min_side_px,
             "iou_threshold": iou_threshold,
         }
-        self.adapter_side = adapter
-        self.adapter: Any = None
-        self._heads: tuple = ()
+        self._compares_deltas = False
 
-    def bind(self, student: Any, teacher: Any) -> list[str]:
-        """See `Term`; keeps the heads that decode boxes, makes the adapter."""
-        own, given = student.feature_channels, teacher.feature_channels
-        problems = super().bind(student, teacher)
-        self._heads = student.bbox_head, teacher.bbox_head
-        problems += [
-            f"GID crops upright boxes; those of the {role}'s {type(head).__name__} are described by "
-            f"{head.num_sides} numbers: use a feature term with a rotated region"
-            for role, head in zip(("student", "teacher"), self._heads, strict=True)
-            if head.num_sides != 4
+    def check(self, student: Interface, teacher: Interface) -> list[str]:
+        """See `Term`."""
+        stages = {"student": student.stage(), "teacher": teacher.stage()}
+        return super().check(student, teacher) + [
+            f"GID crops upright boxes; those of the {role}'s {stage.head} are described by "
+            f"{stage.boxes.num_sides} numbers: use a feature term with a rotated region"
+            for role, stage in stages.items()
+            if stage.boxes.num_sides != 4
         ]
-        if self.adapter_side is not None:
-            self.adapter = conv_adapters([0], own, given, self.adapter_side)[0]
-        elif own != given:
-            problems.append(
-                f"GID: the student's maps have {own} channels, the teacher's {given}: add adapter=3"
-            )
-        if not shared_levels(student, teacher):
-            problems.append("GID: crops need at least one shared stride")
-        return problems
 
-    def parameters(self) -> list:
-        """The adapter's weight and bias."""
-        return [] if self.adapter is None else self.adapter.parameters()
+    def bind(self, student: Interface, teacher: Interface) -> None:
+        """See `Term`; finds out whether both heads predict deltas that mean the same."""
+        super().bind(student, teacher)
+        own, given = student.stage().boxes, teacher.stage().boxes
+        self._compares_deltas = own.key == "box_deltas" and mean_the_same(own, given)
 
-    def __call__(self, context: StepContext):
+    def __call__(self, context: StepContext) -> jt.Var:
         """Scalar Var, `weight` not yet applied."""
-        traces = context.student, context.teacher
-        decoded = [head.dense_detections(trace)[1] for head, trace in zip(self._heads, traces, strict=True)]
-        instances = self.instances(context, *decoded)
-        return self._crop_losses(context, instances) + self._response_loss(context, instances, decoded)
+        instances = self.instances(context)
+        return self._crop_losses(context, instances) + self._response_loss(context, instances)
 
-    def instances(self, context: StepContext, student_boxes, teacher_boxes) -> Instances:
-        """The general instances of the batch, from the boxes [N, P, 4] in px that both networks predict."""
-        traces = context.student, context.teacher
-        logits = (trace.predictions["cls_logits"] for trace in traces)
+    def instances(self, context: StepContext) -> Instances:
+        """The general instances of the batch."""
+        logits = (side.predictions["cls_logits"] for side in (context.student, context.teacher))
         gain, teacher_leads = SCORES[self.scores](*logits)
-        boxes = jt.ternary(teacher_leads.unsqueeze(2), teacher_boxes, student_boxes)
+        boxes = jt.ternary(teacher_leads.unsqueeze(2), context.teacher.boxes(), context.student.boxes())
         scores = jt.ternary(context.region(self.region) > 0, gain, GONE)
         sizes = context.targets.img_shapes
         return general_instances(
-            scores.stop_grad(),
-            boxes.stop_grad(),
+            scores.detach(),
+            boxes.detach(),
             jt.array(context.targets.pad_shapes if sizes is None else sizes),
             **self.selection,
         )
 
     def _crop_losses(self, context: StepContext, instances: Instances):
         levels = list(context.feature_levels())
-        strides = [context.priors.level_strides[level] for level, _, _ in levels]
+        strides = [context.step.trace.strides[level] for level, _, _ in levels]
         students, teachers = [x for _, x, _ in levels], [x for _, _, x in levels]
         chosen = pyramid_levels(instances.boxes, strides)
         mask = instances.mask.reshape(-1)
@@ -259,33 +243,28 @@ class GID(Term):
             found = roi_align(maps, instances.boxes, chosen, strides, size=self.crop_size)
             return found.reshape(-1, *found.shape[2:])
 
-        student, teacher = crops(students), crops([x.stop_grad() for x in teachers])
-        adapted = student if self.adapter is None else crops([self.adapter(x) for x in students])
+        student, teacher = crops(students), crops(teachers)
+        adapts = bool(self.modules())
+        adapted = crops([self.adapters(level, x) for level, x, _ in levels]) if adapts else student
         return self.feature_weight * feature_difference(
             adapted, teacher, mask
         ) + self.relation_weight * relation_difference(student, teacher, mask)
 
-    def _response_loss(self, context: StepContext, instances: Instances, decoded: list):
+    def _response_loss(self, context: StepContext, instances: Instances) -> jt.Var:
         best, _, claimed = max_iou_match(
-            context.priors.boxes, instances.boxes, instances.mask, context.valid_mask,
+            context.places.boxes, instances.boxes, instances.mask, context.valid_mask,
             min_pos_iou=0.0, assign_all=True,
         )  # fmt: skip
         positive = (best >= self.match_iou).logical_or(claimed >= 0).float32() * context.valid_mask
-        student, teacher = context.student.predictions, context.teacher.predictions
-        answers = jt.sigmoid(teacher["cls_logits"]).stop_grad()
+        sides = context.student, context.teacher
+        student, teacher = (side.predictions for side in sides)
+        answers = jt.sigmoid(teacher["cls_logits"]).detach()
         cls = binary_cross_entropy_with_logits(student["cls_logits"], answers)
-        if self._has_deltas():
+        if self._compares_deltas:
             own, given = student["box_deltas"], teacher["box_deltas"]
         else:
-            own, given = (boxes / context.priors.strides.unsqueeze(-1) for boxes in decoded)
-        box = jt.abs(own - given.stop_grad())
+            own, given = (in_frame(side.boxes(), context.places, "strides") for side in sides)
+        box = jt.abs(own - given.detach())
         return self.cls_weight * response_difference(cls, positive) + self.box_weight * response_difference(
             box, positive
         )
-
-    def _has_deltas(self) -> bool:
-        """Whether both heads predict deltas that mean the same."""
-        if not all("box_deltas" in head.prediction_shapes() for head in self._heads):
-            return False
-        own, given = (head.box_coder for head in self._heads)
-        return type(own) is type(given) and vars(own) == vars(given)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
 
 from jld.distill.context import StepContext
 from jld.distill.projection import projection
 from jld.distill.terms.base import RegionTerm, shape_problems
 from jld.errors import ConfigError
 from jld.losses.kl import kl_divergence
+from jld.models.interface import Interface
 from jld.registry import TERMS
 from jld.toolchain import jittor as jt
 
@@ -27,8 +28,8 @@ class LocalizationKD(RegionTerm):
         support: `same` refuses a teacher whose bins stand for other distances than the student's; `projected`
             moves its probabilities to the student's bins (an option of jld: other `reg_max`, other ranges, or
             points at another place in the cell).
-        region, weight, temperature, weighting, reduction, name: see `RegionTerm`. The released VLR term
-            divides by 16 instead of 4: weight 0.0625 here is its 0.25.
+        region, weight, temperature, weighting, reduction, name, stage: see `RegionTerm`. The released VLR
+            term divides by 16 instead of 4: weight 0.0625 here is its 0.25.
     Source: arXiv:2102.12252, section 3; arXiv:2204.05957; HikariTJU/LD mmdet/models/dense_heads/ld_head.py.
     Differs: the released sum over locations grows with the batch; `reduction="per_image"` does not.
     """
@@ -46,9 +47,10 @@ class LocalizationKD(RegionTerm):
         reduction: str = "sum",
         sides: str = "mean",
         support: str = "same",
+        stage: str | None = None,
         name: str | None = None,
     ):
-        super().__init__(region, weight, temperature, weighting, reduction, name)
+        super().__init__(region, weight, temperature, weighting, reduction, name, stage=stage)
         if sides not in ("mean", "sum", "joint"):
             raise ConfigError(f"LocalizationKD: sides is {sides!r}, it must be 'mean', 'sum' or 'joint'.")
         if support not in ("same", "projected"):
@@ -58,24 +60,27 @@ class LocalizationKD(RegionTerm):
                 "LocalizationKD: sides='joint' mixes the sides, nothing can be projected: use 'mean'."
             )
         self.sides, self.support = sides, support
-        self._projection = None
+        self._projection: np.ndarray | None = None
 
-    def bind(self, student: Any, teacher: Any) -> list[str]:
-        """See `Term`; computes the projection of the bins."""
+    def check(self, student: Interface, teacher: Interface) -> list[str]:
+        """See `Term`."""
         is_projected = self.support == "projected"
         problems = shape_problems(
             self, "box_logits", student, teacher, axes=slice(0, 1) if is_projected else slice(None)
         )
-        if problems:
-            return problems
-        matrices = projection(student.bbox_head, teacher.bbox_head)
-        if matrices is not None and not is_projected:
-            return [
+        if not problems and not is_projected and self._matrices(student, teacher) is not None:
+            problems.append(
                 "LocalizationKD: the teacher's bins stand for other distances than the student's: "
                 "give both heads the same ranges and prior positions, or set support='projected'"
-            ]
-        self._projection = matrices
-        return []
+            )
+        return problems
+
+    def bind(self, student: Interface, teacher: Interface) -> None:
+        """See `Term`; computes the projection of the bins."""
+        self._projection = self._matrices(student, teacher)
+
+    def _matrices(self, student: Interface, teacher: Interface) -> np.ndarray | None:
+        return projection(student.stage(self.stage), teacher.stage(self.stage))
 
     def divergence(self, context: StepContext):
         per_side = context.cached(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
+from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
-from jld.distill.maps import cell_weights, conv_adapters, mean_of, shared_levels
+from jld.distill.maps import cell_weights, mean_of
 from jld.distill.terms.base import Term
 from jld.errors import ConfigError, suggestion
+from jld.losses.regression import squared_error
 from jld.registry import TERMS
 from jld.toolchain import jittor as jt
 
@@ -25,8 +26,7 @@ def guided_error(student_map, teacher_map, gap, mask):
     Returns:
         Scalar Var; 0 where the mask is empty.
     """
-    difference = student_map - teacher_map.stop_grad()
-    product = gap * (difference * difference).mean(1)
+    product = gap * squared_error(student_map, teacher_map.detach()).mean(1)
     return (product * mask).sum() / mask.sum().maximum(1.0)
 
 
@@ -44,8 +44,8 @@ class PFI(Term):
         gradient_through_gap: whether P pulls the class predictions together too, or is a constant weight.
             The publication's choice could not be verified, for neither of the two options.
         region: the cells of the mean; with `all` without the padding of a batch.
-        adapter: None, or the side of a convolution per level on the student's maps (1 or 3), needed where the
-            widths differ.
+        adapter: None, "1x1" or "3x3": a convolution per level on the student's maps; needed where the widths
+            differ.
         name: key in the loss dict.
     Raises:
         ConfigError: unknown `scores`.
@@ -63,46 +63,31 @@ class PFI(Term):
         scores: str = "logits",
         gradient_through_gap: bool = True,
         region: str = "all",
-        adapter: int | None = None,
+        adapter: str | int | None = None,
         name: str = "loss_pfi",
     ):
         if scores not in SCORES:
             raise ConfigError(f"PFI: unknown scores {scores!r}: {suggestion(scores, SCORES)}")
-        super().__init__(weight, name)
+        super().__init__(weight, name, adapters=ConvAdapters(adapter))
         self.scores, self.gradient_through_gap = scores, gradient_through_gap
         self.region, self.regions = region, (region,)
-        self.adapter = adapter
 
-    def bind(self, student: Any, teacher: Any) -> list[str]:
-        """See `Term`; makes the adapters, or refuses maps of different widths without any."""
-        own, given = student.feature_channels, teacher.feature_channels
-        problems = super().bind(student, teacher)
-        if self.adapter is not None:
-            self.adapters = conv_adapters(shared_levels(student, teacher), own, given, self.adapter)
-        elif own != given:
-            problems.append(
-                f"PFI: the student's maps have {own} channels, the teacher's {given}: add adapter=1"
-            )
-        return problems
-
-    def __call__(self, context: StepContext):
+    def __call__(self, context: StepContext) -> jt.Var:
         """Scalar Var, `weight` not yet applied."""
-        priors, weights = context.priors, context.region(self.region)
+        places, weights = context.places, context.region(self.region)
         gaps = self._gaps(context)  # [N, P]
         errors = []
         for level, student, teacher in context.feature_levels():
-            adapted = self.adapters[level](student) if self.adapters else student
-            height, width = priors.level_sizes[level]
-            gap = gaps[:, priors.level_slices[level]].reshape(-1, height, width, priors.num_per_cell).mean(3)
-            mask = (cell_weights(weights, priors, level) > 0).float32()
+            adapted = self.adapters(level, student)
+            height, width = places.level_sizes[level]
+            gap = gaps[:, places.level_slices[level]].reshape(-1, height, width, places.num_per_cell).mean(3)
+            mask = (cell_weights(weights, places, level) > 0).float32()
             errors.append(guided_error(adapted, teacher, gap, mask))
         return mean_of(errors)
 
-    def _gaps(self, context: StepContext):
+    def _gaps(self, context: StepContext) -> jt.Var:
         student, teacher = (
-            SCORES[self.scores](trace.predictions["cls_logits"])
-            for trace in (context.student, context.teacher)
+            SCORES[self.scores](side.predictions["cls_logits"]) for side in (context.student, context.teacher)
         )
-        difference = student - teacher.stop_grad()
-        gaps = (difference * difference).mean(2)
-        return gaps if self.gradient_through_gap else gaps.stop_grad()
+        gaps = squared_error(student, teacher.detach()).mean(2)
+        return gaps if self.gradient_through_gap else gaps.detach()

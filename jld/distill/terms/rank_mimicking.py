@@ -21,7 +21,7 @@ def rank_divergence(student_scores, teacher_scores, owners, num_objects: int):
     Source: arXiv:2112.04840, rank mimicking.
     """
     log_student = _log_softmax_of_groups(student_scores, owners, num_objects)
-    log_teacher = _log_softmax_of_groups(teacher_scores.stop_grad(), owners, num_objects)
+    log_teacher = _log_softmax_of_groups(teacher_scores.detach(), owners, num_objects)
     candidate = (owners >= 0).float32()
     terms = jt.exp(log_teacher) * (log_teacher - log_student) * candidate
     return _sum_of_groups(terms, owners, num_objects)
@@ -33,7 +33,7 @@ def _log_softmax_of_groups(scores, owners, num_objects: int):
     shape, place = [n, num_objects], ["i0", "@e0(i0,i1)"]
     candidate = (owners >= 0).float32()
     safe = jt.maximum(owners, 0)
-    highest = jt.ternary(owners >= 0, scores, -1e30).stop_grad()
+    highest = jt.ternary(owners >= 0, scores, -1e30).detach()
     highest = highest.reindex_reduce("maximum", shape, place, extras=[safe])  # [N, G]
     shifted = (scores - highest.reindex([n, p], place, extras=[safe])) * candidate
     totals = _sum_of_groups(jt.exp(shifted) * candidate, owners, num_objects)
@@ -68,7 +68,7 @@ class RankMimicking(Term):
         super().__init__(weight, name)
         self.region, self.regions = region, (region,)
 
-    def __call__(self, context: StepContext):
+    def __call__(self, context: StepContext) -> jt.Var:
         """Scalar Var, `weight` not yet applied."""
         inside = context.region(self.region) > 0
         assignment, objects = context.assignment, context.targets.mask

@@ -1,13 +1,6 @@
-"""Detectors: backbone, neck and head as one model. Importing the package registers them."""
+"""Detectors: backbone, neck and heads as one model. Importing the package registers them."""
 
-from jld.models.detectors.single_stage import (
-    ATSS,
-    FCOS,
-    GFL,
-    GFLv2,
-    RetinaNet,
-    RotatedRetinaNet,
-    SingleStageDetector,
-)
+from jld.models.detectors.base import Detector
+from jld.models.detectors.single_stage import SingleStageDetector
 
-__all__ = ["ATSS", "FCOS", "GFL", "GFLv2", "RetinaNet", "RotatedRetinaNet", "SingleStageDetector"]
+__all__ = ["Detector", "SingleStageDetector"]

@@ -1,19 +1,27 @@
-"""Detectors that predict once per prior: backbone, neck, one head."""
+"""Detectors that predict once per prior: backbone, neck, one dense head."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jld.models.detectors.base import Detector
+from jld.models.interface import Interface
 from jld.models.targets import Targets
 from jld.models.trace import Trace
 from jld.registry import DETECTORS
 from jld.toolchain import jittor as jt
 
+DENSE = "dense"
 
-@DETECTORS.register
-class SingleStageDetector(jt.Module):
-    """Backbone, neck and dense head; the head decides which detector it is.
+
+@DETECTORS.register(aliases=("GFL", "GFLv2", "ATSS", "RetinaNet", "FCOS", "RotatedRetinaNet"))
+class SingleStageDetector(Detector):
+    """Backbone, neck and dense head; the head decides which detector it is. Its trace has a stage `dense`.
+
+    The names of published detectors are aliases: GFL (arXiv:2006.04388), GFLv2 (arXiv:2011.12885), ATSS
+    (arXiv:1912.02424), RetinaNet (arXiv:1708.02002), FCOS (arXiv:1904.01355) and RotatedRetinaNet (RetinaNet
+    with rotated boxes as in mmRotate, arXiv:2204.13317).
 
     Args:
         backbone: images to stage maps.
@@ -26,84 +34,48 @@ class SingleStageDetector(jt.Module):
         self.backbone, self.neck, self.bbox_head = backbone, neck, bbox_head
 
     @property
-    def feature_channels(self) -> int:
-        """Channels of the neck's maps, which distillation reads."""
-        return self.neck.out_channels
+    def interface(self) -> Interface:
+        """See `Detector`."""
+        head = self.bbox_head
+        strides = tuple(head.priors.strides)
+        return Interface(
+            tuple(self.classes), strides, self.neck.out_channels, self.normalisation, {DENSE: head.interface}
+        )
 
-    def execute(self, images: jt.Var) -> Trace:
-        """The trace of images [N, 3, H, W], normalised and padded."""
-        features = self.neck(self.backbone(images))
-        priors = self.bbox_head.priors.priors([x.shape[2:] for x in features])
-        return Trace(features, self.bbox_head(features), priors)
+    def features(self, images: jt.Var) -> Sequence[jt.Var]:
+        """See `Detector`."""
+        return self.neck(self.backbone(images))
 
-    def assign(self, trace: Trace, targets: Targets) -> Any:
-        """Who is positive for which object: the head's Assignment."""
-        return self.bbox_head.assign(trace, targets)
-
-    def losses(self, trace: Trace, assignment: Any, targets: Targets) -> dict[str, jt.Var]:
-        """{name: scalar} task losses; training minimises their sum."""
-        return self.bbox_head.losses(trace, assignment, targets)
-
-    def detect(self, trace: Trace, batch: Mapping[str, Any]) -> list[dict]:
-        """Detections per image in px of the original images, see `Postprocess`."""
-        return self.bbox_head.detect(trace, batch)
-
-    def trainable_parameters(self) -> list[jt.Var]:
-        """Parameters that learn in training mode: neither frozen stages nor running statistics."""
-        return [parameter for parameter in self.parameters() if not parameter.is_stop_grad()]
-
-    def load_pretrained(self) -> None:
-        """Reads the ImageNet weights that the backbone's config names; call it before training from scratch.
+    def predict(
+        self, features: Sequence[jt.Var], targets: Targets | None = None, *, rois: Any = None
+    ) -> Trace:
+        """See `Detector`.
 
         Raises:
-            CheckpointError: the file is missing or does not fit.
+            ValueError: `rois` are given, which nothing here would read.
         """
-        self.backbone.load_pretrained()
+        if rois is not None:
+            raise ValueError("a single-stage detector has no stage that reads RoIs.")
+        stage = self.bbox_head.stage(features, targets)
+        return Trace(features, stage.places.level_strides, {DENSE: stage})
 
+    def losses(self, trace: Trace, targets: Targets) -> dict[str, jt.Var]:
+        """See `Detector`."""
+        return self.bbox_head.losses(trace.stages[DENSE])
 
-@DETECTORS.register
-class GFL(SingleStageDetector):
-    """Generalized focal loss detector.
+    def detect(self, trace: Trace, batch: Mapping[str, Any]) -> list:
+        """See `Detector`."""
+        return self.bbox_head.detect(trace.stages[DENSE], batch)
 
-    Source: arXiv:2006.04388.
-    """
+    def keep_hidden(self, stage: str | None, depth: int) -> None:
+        """See `Detector`.
 
-
-@DETECTORS.register
-class GFLv2(SingleStageDetector):
-    """Generalized focal loss V2 detector: class scores times a quality read off the box distributions.
-
-    Source: arXiv:2011.12885.
-    """
-
-
-@DETECTORS.register
-class ATSS(SingleStageDetector):
-    """ATSS detector, with plain box deltas or with distributions of the box sides.
-
-    Source: arXiv:1912.02424.
-    """
-
-
-@DETECTORS.register
-class RetinaNet(SingleStageDetector):
-    """RetinaNet detector, with plain box deltas or with distributions of the box sides.
-
-    Source: arXiv:1708.02002.
-    """
-
-
-@DETECTORS.register
-class FCOS(SingleStageDetector):
-    """FCOS detector, with plain distances or with distributions of the box sides.
-
-    Source: arXiv:1904.01355.
-    """
-
-
-@DETECTORS.register
-class RotatedRetinaNet(SingleStageDetector):
-    """RetinaNet with rotated boxes; its detections are centre, width, height in px and angle in radians.
-
-    Source: arXiv:1708.02002 with rotated boxes as in mmRotate (arXiv:2204.13317).
-    """
+        Raises:
+            ValueError: there is no such stage, or its towers are not that deep.
+        """
+        deepest = len(self.bbox_head.cls_convs)
+        if stage not in (None, DENSE) or not 0 <= depth <= deepest:
+            raise ValueError(
+                f"no maps of {stage!r} after {depth} layers: the stage is {DENSE!r}, its depth {deepest}."
+            )
+        self.bbox_head.hidden_depths |= {depth}

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from jld.boxes.distances import bbox2distance, distance2bbox
-from jld.models.heads.distribution import targets_or_priors
-from jld.models.trace import Trace
+from jld.boxes.distances import bbox2distance
+from jld.models.boxes import DistributionBoxes, in_frame, targets_or_places
+from jld.models.trace import Stage
 from jld.ops.box_overlaps import box_overlaps
-from jld.ops.expectation import expected_bins
 from jld.toolchain import jittor as jt
 from jld.utils.distributed import mean_over_ranks
 
@@ -21,25 +20,23 @@ MIN_WEIGHT_SUM = 1e-6
 
 
 def gfl_losses(
-    trace: Trace,
-    assignment: Any,
+    stage: Stage,
+    boxes: DistributionBoxes,
     classification: jt.Var,
-    confidence: jt.Var,
     *,
-    loss_cls,
-    loss_bbox,
-    loss_dfl,
+    loss_cls: Any,
+    loss_bbox: Any,
+    loss_dfl: Any,
 ) -> dict[str, jt.Var]:
     """Task losses, dense over all priors and zero-weighted where they do not apply.
 
-    With w = sg(confidence) at positives: `loss_cls` = QFL / N_pos, `loss_bbox` = sum w L_box / W,
-    `loss_dfl` = sum w L_dfl / (4 W), where N_pos and W = sum w are averaged over ranks.
+    With w the highest class score of a positive prior, a constant: `loss_cls` = QFL / N_pos, `loss_bbox` =
+    sum w L_box / W, `loss_dfl` = sum w L_dfl / (4 W), where N_pos and W = sum w are averaged over ranks.
 
     Args:
-        trace: with `box_logits` [N, P, 4, B] among its predictions.
-        assignment: Assignment of the trace's priors.
+        stage: with `box_logits` [N, P, 4, B] among its predictions, and an assignment.
+        boxes: what they stand for.
         classification: [N, P, C] what `loss_cls` takes, logits or probabilities.
-        confidence: [N, P] highest class score; only its value is used.
         loss_cls: quality focal loss, called with (labels, qualities).
         loss_bbox: box loss on corners in strides.
         loss_dfl: distribution focal loss on distances in strides.
@@ -47,24 +44,24 @@ def gfl_losses(
         {"loss_cls", "loss_bbox", "loss_dfl"}: scalars, summed over levels and images; the box losses are zero
         where nothing is positive.
     """
-    priors, box_logits = trace.priors, trace.predictions["box_logits"]
+    assignment, places, box_logits = stage.assignment, stage.places, stage.predictions[boxes.key]
     positive = assignment.positive_mask
     num_pos = jt.maximum(mean_over_ranks(assignment.num_total_pos.float32()), 1.0)
-    weights = (confidence * positive).stop_grad()  # [N, P]
+    weights = (stage.confidence() * positive).detach()  # [N, P]
     weight_sum = jt.maximum(mean_over_ranks(weights.sum()), MIN_WEIGHT_SUM)
 
     # Strides are the unit, as in the reference: its guards against division by zero are in this unit.
-    strides = priors.strides.unsqueeze(-1)  # [P, 1]
-    centers = priors.centers / strides
-    boxes = distance2bbox(centers, expected_bins(box_logits))
-    target_boxes = targets_or_priors(priors.boxes, assignment) / strides
-    quality = (box_overlaps(boxes, target_boxes) * positive).stop_grad()
-    num_sides, num_bins = box_logits.shape[2:]
-    distances = bbox2distance(centers, target_boxes, num_bins - 1)
+    predicted = boxes.decode(box_logits, places, "strides")
+    wanted = in_frame(targets_or_places(places, assignment), places, "strides")
+    quality = (box_overlaps(predicted, wanted) * positive).detach()
+    centers = places.centers / places.strides.unsqueeze(-1)
+    distances = bbox2distance(centers, wanted, boxes.num_bins - 1)
     return {
         "loss_cls": loss_cls(
             classification, (assignment.labels, quality), weight=assignment.label_weights, avg_factor=num_pos
         ),
-        "loss_bbox": loss_bbox(boxes, target_boxes, weight=weights, avg_factor=weight_sum),
-        "loss_dfl": loss_dfl(box_logits, distances, weight=weights, avg_factor=float(num_sides) * weight_sum),
+        "loss_bbox": loss_bbox(predicted, wanted, weight=weights, avg_factor=weight_sum),
+        "loss_dfl": loss_dfl(
+            box_logits, distances, weight=weights, avg_factor=float(boxes.num_sides) * weight_sum
+        ),
     }

@@ -6,17 +6,16 @@ arXiv:2011.12885.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from jld.errors import ConfigError
-from jld.models.heads.dense_head import DenseHead
-from jld.models.heads.distribution import conv_tower, decode_distributions, flatten_levels
+from jld.models.boxes import distances_or_bins
+from jld.models.heads.dense_head import DenseHead, Hidden
 from jld.models.heads.gfl_losses import gfl_losses
-from jld.models.layers import Scale, init_normal, prior_probability_bias
+from jld.models.layers import init_normal
 from jld.models.postprocess import Postprocess
-from jld.models.targets import Targets
-from jld.models.trace import Trace
+from jld.models.trace import Stage
 from jld.ops.conv2d import Conv2d
 from jld.registry import HEADS
 from jld.toolchain import jittor as jt
@@ -60,7 +59,7 @@ class GFLv2Head(DenseHead):
     Source: arXiv:2011.12885, section 3 (distribution-guided quality predictor); HikariTJU/LD's GFocalHead.
     """
 
-    num_sides = 4
+    class_keys = ("cls_logits", "scores")
 
     def __init__(  # noqa: PLR0913 (the signature is the schema of a config section)
         self,
@@ -86,43 +85,40 @@ class GFLv2Head(DenseHead):
         max_per_image: int = 100,
     ):
         _check_options(loss_cls, reg_topk, reg_max + 1)
-        self.num_classes, self.reg_max = num_classes, reg_max
+        self.num_classes, self.boxes = num_classes, distances_or_bins(reg_max)
         self.reg_topk, self.add_mean = reg_topk, add_mean
         self.num_channels = num_classes + int(background_channel)
         self.priors, self.assigner = priors, assigner
         self.loss_cls, self.loss_dfl, self.loss_bbox = loss_cls, loss_dfl, loss_bbox
         self.postprocess = Postprocess(score_threshold, nms_pre, nms, max_per_image)
-        cells = priors.num_per_cell
-        self.cls_convs = conv_tower(in_channels, feat_channels, stacked_convs, num_norm_groups)
-        self.reg_convs = conv_tower(in_channels, feat_channels, stacked_convs, num_norm_groups)
-        self.gfl_cls = Conv2d(feat_channels, cells * self.num_channels, 3, padding=1)
-        self.gfl_reg = Conv2d(feat_channels, cells * self.num_sides * (reg_max + 1), 3, padding=1)
-        statistics = self.num_sides * (reg_topk + int(add_mean))
+        self.make_towers(in_channels, feat_channels, stacked_convs, num_norm_groups)
+        self.gfl_cls = self.last_cls(self.num_channels)
+        self.gfl_reg = self.last_conv(self.box_size)
+        statistics = self.boxes.num_sides * (reg_topk + int(add_mean))
         self.reg_conf = nn.Sequential(
             Conv2d(statistics, reg_channels, 1), nn.ReLU(), Conv2d(reg_channels, 1, 1), nn.Sigmoid()
         )
-        self.scales = nn.Sequential(*(Scale() for _ in priors.strides))
-        init_normal(self.gfl_cls, bias=prior_probability_bias(0.01))
-        init_normal(self.gfl_reg)
+        self.scales = self.level_factors()
         init_normal(self.reg_conf[0])
         init_normal(self.reg_conf[2])
 
     def prediction_shapes(self) -> dict[str, tuple[int, ...]]:
-        """{key of the predictions: trailing shape per prior}; distillation compares models by it."""
+        """See `DenseHead`."""
         classes = (self.num_channels,)
-        return {"cls_logits": classes, "scores": classes, "box_logits": (self.num_sides, self.reg_max + 1)}
+        return {"cls_logits": classes, "scores": classes, self.boxes.key: self.boxes.shape}
 
-    def execute(self, features: Sequence[jt.Var]) -> dict[str, jt.Var]:
-        """Predictions (see the class) for the neck's maps [N, D, H_l, W_l], fine to coarse."""
-        cls_maps, box_maps = [], []
-        for x, scale in zip(features, self.scales, strict=True):
-            cls_maps.append(self.gfl_cls(self.cls_convs(x)))
-            box_maps.append(scale(self.gfl_reg(self.reg_convs(x))))
-        shapes = self.prediction_shapes()
-        cls_logits = flatten_levels(cls_maps, per_prior=shapes["cls_logits"])
-        box_logits = flatten_levels(box_maps, per_prior=shapes["box_logits"])
-        scores = jt.sigmoid(cls_logits) * self.quality(box_logits).unsqueeze(-1)
-        return {"cls_logits": cls_logits, "scores": scores, "box_logits": box_logits}
+    def level_maps(self, cls_features: jt.Var, reg_features: jt.Var, level: int) -> dict[str, jt.Var]:
+        """See `DenseHead`; without `scores`, which take all levels at once."""
+        return {
+            "cls_logits": self.gfl_cls(cls_features),
+            "box_logits": self.scales[level](self.gfl_reg(reg_features)),
+        }
+
+    def resume(self, hidden: Hidden, after: int) -> dict[str, jt.Var]:
+        """See `DenseHead`."""
+        found = super().resume(hidden, after)
+        scores = jt.sigmoid(found["cls_logits"]) * self.quality(found["box_logits"]).unsqueeze(-1)
+        return {**found, "scores": scores}
 
     def quality(self, box_logits: jt.Var) -> jt.Var:
         """[N, P] in (0, 1): how sure the side distributions [N, P, 4, B] are; the same network everywhere."""
@@ -130,17 +126,18 @@ class GFLv2Head(DenseHead):
         columns = statistics.permute(0, 2, 1).unsqueeze(3)  # [N, S, P, 1]
         return self.reg_conf(columns).reshape(box_logits.shape[:2])
 
-    def losses(self, trace: Trace, assignment: Any, targets: Targets) -> dict[str, jt.Var]:
+    def losses(self, stage: Stage) -> dict[str, jt.Var]:
         """{"loss_cls", "loss_bbox", "loss_dfl"} of `gfl_losses`, with the highest score as weight."""
-        scores = trace.predictions["scores"]
         losses = {"loss_cls": self.loss_cls, "loss_bbox": self.loss_bbox, "loss_dfl": self.loss_dfl}
-        return gfl_losses(trace, assignment, scores, scores.max(dim=-1), **losses)
+        return gfl_losses(stage, self.boxes, stage.predictions["scores"], **losses)
 
-    def dense_detections(self, trace: Trace) -> tuple[jt.Var, jt.Var]:
-        """Scores [N, P, C] and boxes [N, P, 4] in px of the network input, before any selection."""
-        priors = trace.priors
-        boxes = decode_distributions(trace.predictions["box_logits"], priors.centers, priors.strides)
-        return trace.predictions["scores"][:, :, : self.num_classes], boxes
+    def probabilities(self, predictions: Mapping[str, jt.Var]) -> jt.Var:
+        """[N, P, C] classification times quality, without the channel of background."""
+        return predictions["scores"][:, :, : self.num_classes]
+
+    def confidence(self, predictions: Mapping[str, jt.Var]) -> jt.Var:
+        """[N, P] the highest score; the channel of background, which learns 0, counts as in the reference."""
+        return predictions["scores"].max(dim=-1)
 
 
 def side_statistics(box_logits: jt.Var, topk: int, *, with_mean: bool = True) -> jt.Var:

@@ -6,22 +6,12 @@ distributions as in the RetinaNet of HikariTJU/LD.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from jld.errors import ConfigError
-from jld.models.heads.dense_head import DenseHead, sides_shape
-from jld.models.heads.distribution import (
-    conv_tower,
-    decode_distributions,
-    flatten_levels,
-    targets_or_priors,
-)
-from jld.models.layers import init_normal, prior_probability_bias
+from jld.models.boxes import box_loss, deltas_or_bins, targets_or_places
+from jld.models.heads.dense_head import DenseHead
 from jld.models.postprocess import Postprocess
-from jld.models.targets import Targets
-from jld.models.trace import Trace
-from jld.ops.conv2d import Conv2d
+from jld.models.trace import Stage
 from jld.registry import HEADS
 from jld.toolchain import jittor as jt
 
@@ -57,8 +47,6 @@ class RetinaHead(DenseHead):
         last layers (`atss_*`) are kept with `reg_max`, so that its weights load.
     """
 
-    num_sides = 4
-
     def __init__(  # noqa: PLR0913 (the signature is the schema of a config section)
         self,
         num_classes: int,
@@ -78,44 +66,23 @@ class RetinaHead(DenseHead):
         nms: Any,
         max_per_image: int = 100,
     ):
-        if (reg_max is None) == (box_coder is None):
-            raise ConfigError(
-                "RetinaHead needs either box_coder (plain deltas, DeltaBoxCoder) or reg_max (distributions, "
-                f"16), not {'none' if reg_max is None else 'both'} of them."
-            )
-        self.num_classes, self.reg_max = num_classes, reg_max
-        self.priors, self.assigner, self.box_coder = priors, assigner, box_coder
+        self.num_classes, self.boxes = num_classes, deltas_or_bins(box_coder, reg_max, "RetinaHead")
+        self.priors, self.assigner = priors, assigner
         self.loss_cls, self.loss_bbox = loss_cls, loss_bbox
-        self.reg_decoded_bbox = reg_decoded_bbox
         self.postprocess = Postprocess(score_threshold, nms_pre, nms, max_per_image)
-        self.cls_convs = conv_tower(in_channels, feat_channels, stacked_convs, None)
-        self.reg_convs = conv_tower(in_channels, feat_channels, stacked_convs, None)
-        self._family = "retina" if reg_max is None else "atss"
-        cells, per_prior = priors.num_per_cell, self.num_sides * (1 if reg_max is None else reg_max + 1)
-        last_cls = Conv2d(feat_channels, cells * num_classes, 3, padding=1)
-        last_reg = Conv2d(feat_channels, cells * per_prior, 3, padding=1)
-        init_normal(last_cls, bias=prior_probability_bias(0.01))
-        init_normal(last_reg)
-        setattr(self, f"{self._family}_cls", last_cls)
-        setattr(self, f"{self._family}_reg", last_reg)
+        self.make_towers(in_channels, feat_channels, stacked_convs, None)
+        self._family, self._frame = "retina", "image" if reg_decoded_bbox else None
+        if reg_max is not None:
+            self._family, self._frame = "atss", "strides"
+        setattr(self, f"{self._family}_cls", self.last_cls(num_classes))
+        setattr(self, f"{self._family}_reg", self.last_conv(self.box_size))
 
-    def prediction_shapes(self) -> dict[str, tuple[int, ...]]:
-        """{key of the predictions: trailing shape per prior}; distillation compares models by it."""
-        box = sides_shape(self.num_sides, self.reg_max, "box_deltas")
-        return {"cls_logits": (self.num_classes,), **box}
-
-    def execute(self, features: Sequence[jt.Var]) -> dict[str, jt.Var]:
-        """Predictions (see the class) for the neck's maps [N, D, H_l, W_l], fine to coarse."""
+    def level_maps(self, cls_features: jt.Var, reg_features: jt.Var, level: int) -> dict[str, jt.Var]:
+        """See `DenseHead`."""
         last_cls, last_reg = (getattr(self, f"{self._family}_{kind}") for kind in ("cls", "reg"))
-        cls_maps = [last_cls(self.cls_convs(x)) for x in features]
-        box_maps = [last_reg(self.reg_convs(x)) for x in features]
-        shapes = self.prediction_shapes()
-        return {
-            key: flatten_levels(maps, per_prior=shapes[key])
-            for key, maps in zip(shapes, (cls_maps, box_maps), strict=True)
-        }
+        return {"cls_logits": last_cls(cls_features), self.boxes.key: last_reg(reg_features)}
 
-    def losses(self, trace: Trace, assignment: Any, targets: Targets) -> dict[str, jt.Var]:
+    def losses(self, stage: Stage) -> dict[str, jt.Var]:
         """Task losses, dense over all priors and zero-weighted where they do not apply.
 
         Both are sums divided by N_pos, the sum over the rank's own images of max(positives, 1). As in the
@@ -125,39 +92,21 @@ class RetinaHead(DenseHead):
             {"loss_cls", "loss_bbox"}: scalars, summed over levels and images; zero box loss without
             positives.
         """
-        num_pos = assignment.num_total_pos.float32()
-        predicted, wanted = self._box_pair(trace, assignment)
-        return {
-            "loss_cls": self.loss_cls(
-                trace.predictions["cls_logits"],
-                assignment.labels,
-                weight=assignment.label_weights,
-                avg_factor=num_pos,
-            ),
-            "loss_bbox": self.loss_bbox(
-                predicted, wanted, weight=assignment.positive_mask, avg_factor=num_pos
-            ),
-        }
-
-    def _box_pair(self, trace: Trace, assignment: Any) -> tuple[jt.Var, jt.Var]:
-        """What the box loss compares, [N, P, 4] both: deltas, or boxes in px or in strides."""
-        priors = trace.priors
-        boxes = targets_or_priors(priors.boxes, assignment)
-        if self.reg_max is not None:
-            strides = priors.strides.unsqueeze(-1)  # [P, 1]
-            units = jt.ones_like(priors.strides)
-            decoded = decode_distributions(trace.predictions["box_logits"], priors.centers / strides, units)
-            return decoded, boxes / strides
-        deltas = trace.predictions["box_deltas"]
-        if self.reg_decoded_bbox:
-            return self.box_coder.decode(priors.boxes, deltas), boxes
-        return deltas, self.box_coder.encode(priors.boxes, boxes).stop_grad()
-
-    def dense_detections(self, trace: Trace) -> tuple[jt.Var, jt.Var]:
-        """Scores [N, P, C] and boxes [N, P, 4] in px of the network input, before any selection."""
-        priors, predictions = trace.priors, trace.predictions
-        if self.reg_max is None:
-            boxes = self.box_coder.decode(priors.boxes, predictions["box_deltas"])
-        else:
-            boxes = decode_distributions(predictions["box_logits"], priors.centers, priors.strides)
-        return jt.sigmoid(predictions["cls_logits"]), boxes
+        assignment, num_pos = stage.assignment, stage.assignment.num_total_pos.float32()
+        loss_cls = self.loss_cls(
+            stage.predictions["cls_logits"],
+            assignment.labels,
+            weight=assignment.label_weights,
+            avg_factor=num_pos,
+        )
+        loss_bbox = box_loss(
+            self.loss_bbox,
+            self.boxes,
+            stage.predictions[self.boxes.key],
+            stage.places,
+            targets_or_places(stage.places, assignment),
+            frame=self._frame,
+            weight=assignment.positive_mask,
+            avg_factor=num_pos,
+        )
+        return {"loss_cls": loss_cls, "loss_bbox": loss_bbox}

@@ -7,24 +7,14 @@ Source: arXiv:1708.02002 with rotated boxes as in mmRotate (arXiv:2204.13317); d
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from jld.errors import ConfigError, suggestion
-from jld.losses.kfiou import KFLoss
-from jld.models.heads.dense_head import DenseHead, sides_shape
-from jld.models.heads.distribution import (
-    conv_tower,
-    flatten_levels,
-    support_values,
-    targets_or_priors,
-)
-from jld.models.layers import init_normal, prior_probability_bias
+from jld.models.boxes import DeltaBoxes, DistributionBoxes, box_loss, targets_or_places
+from jld.models.heads.dense_head import DenseHead
 from jld.models.postprocess import RotatedPostprocess
-from jld.models.targets import Targets
-from jld.models.trace import Trace
-from jld.ops.conv2d import Conv2d
-from jld.ops.expectation import expected_values
+from jld.models.trace import Stage
 from jld.registry import HEADS
 from jld.toolchain import jittor as jt
 
@@ -69,8 +59,6 @@ class RotatedRetinaHead(DenseHead):
         trained on decoded boxes).
     """
 
-    num_sides = 5
-
     def __init__(  # noqa: PLR0913 (the signature is the schema of a config section)
         self,
         num_classes: int,
@@ -96,45 +84,23 @@ class RotatedRetinaHead(DenseHead):
         max_per_image: int = 2000,
     ):
         _check_options(kernel_size, box_normalizer, loss_bbox)
-        self.num_classes, self.reg_max = num_classes, reg_max
-        self.priors, self.assigner, self.box_coder = priors, assigner, box_coder
+        self.num_classes, self.boxes = num_classes, DeltaBoxes(box_coder)
+        if reg_max is not None:
+            pairs = [(float(first), float(last)) for first, last in (delta_range, angle_range)]
+            self.boxes = DistributionBoxes(self.boxes, reg_max + 1, (pairs[0],) * 4 + (pairs[1],))
+        self.priors, self.assigner = priors, assigner
         self.loss_cls, self.loss_bbox = loss_cls, loss_bbox
         self.reg_decoded_bbox, self.box_normalizer = reg_decoded_bbox, box_normalizer
         self.postprocess = RotatedPostprocess(score_threshold, nms_pre, nms, max_per_image, clamp_centers)
-        self.supports = None
-        if reg_max is not None:
-            self.supports = support_values([delta_range] * 4 + [angle_range], reg_max + 1)
-        self.cls_convs = conv_tower(in_channels, feat_channels, stacked_convs, None)
-        self.reg_convs = conv_tower(in_channels, feat_channels, stacked_convs, None)
-        cells, padding = priors.num_per_cell, kernel_size // 2
-        per_prior = self.num_sides * (1 if reg_max is None else reg_max + 1)
-        self.retina_cls = Conv2d(feat_channels, cells * num_classes, kernel_size, padding=padding)
-        self.retina_reg = Conv2d(feat_channels, cells * per_prior, kernel_size, padding=padding)
-        init_normal(self.retina_cls, bias=prior_probability_bias(0.01))
-        init_normal(self.retina_reg)
+        self.make_towers(in_channels, feat_channels, stacked_convs, None)
+        self.retina_cls = self.last_cls(num_classes, kernel_size)
+        self.retina_reg = self.last_conv(self.box_size, kernel_size)
 
-    def prediction_shapes(self) -> dict[str, tuple[int, ...]]:
-        """{key of the predictions: trailing shape per prior}; distillation compares models by it."""
-        box = sides_shape(self.num_sides, self.reg_max, "box_deltas")
-        return {"cls_logits": (self.num_classes,), **box}
+    def level_maps(self, cls_features: jt.Var, reg_features: jt.Var, level: int) -> dict[str, jt.Var]:
+        """See `DenseHead`."""
+        return {"cls_logits": self.retina_cls(cls_features), self.boxes.key: self.retina_reg(reg_features)}
 
-    def execute(self, features: Sequence[jt.Var]) -> dict[str, jt.Var]:
-        """Predictions (see the class) for the neck's maps [N, D, H_l, W_l], fine to coarse."""
-        cls_maps = [self.retina_cls(self.cls_convs(x)) for x in features]
-        box_maps = [self.retina_reg(self.reg_convs(x)) for x in features]
-        shapes = self.prediction_shapes()
-        return {
-            key: flatten_levels(maps, per_prior=shapes[key])
-            for key, maps in zip(shapes, (cls_maps, box_maps), strict=True)
-        }
-
-    def deltas(self, predictions: Mapping[str, jt.Var]) -> jt.Var:
-        """[N, P, 5] box deltas, the expectations where the head predicts distributions."""
-        if self.supports is None:
-            return predictions["box_deltas"]
-        return expected_values(predictions["box_logits"], self.supports)
-
-    def losses(self, trace: Trace, assignment: Any, targets: Targets) -> dict[str, jt.Var]:
+    def losses(self, stage: Stage) -> dict[str, jt.Var]:
         """Task losses, dense over all priors and zero-weighted where they do not apply.
 
         `loss_cls` is the focal loss over N_pos, the sum over the rank's own images of max(positives, 1);
@@ -145,40 +111,27 @@ class RotatedRetinaHead(DenseHead):
             {"loss_cls", "loss_bbox"}: scalars, summed over levels and images; zero box loss without
             positives.
         """
-        num_pos = assignment.num_total_pos.float32()
+        assignment, num_pos = stage.assignment, stage.assignment.num_total_pos.float32()
         loss_cls = self.loss_cls(
-            trace.predictions["cls_logits"],
+            stage.predictions["cls_logits"],
             assignment.labels,
             weight=assignment.label_weights,
             avg_factor=num_pos,
         )
-        return {"loss_cls": loss_cls, "loss_bbox": self._box_loss(trace, assignment, num_pos)}
-
-    def _box_loss(self, trace: Trace, assignment: Any, num_pos: jt.Var) -> jt.Var:
-        anchors, deltas = trace.priors.boxes, self.deltas(trace.predictions)
         weight = assignment.positive_mask
         if self.box_normalizer == "positives_per_level":
-            weight, num_pos = _divided_per_level(weight, trace.priors.level_slices), 1.0
-        boxes = targets_or_priors(anchors, assignment)  # [N, P, 5]
-        if self.reg_decoded_bbox:
-            decoded = self.box_coder.decode(anchors, deltas)
-            return self.loss_bbox(decoded, boxes, weight=weight, avg_factor=num_pos)
-        target_deltas = self.box_coder.encode(anchors, boxes).stop_grad()
-        if not isinstance(self.loss_bbox, KFLoss):
-            return self.loss_bbox(deltas, target_deltas, weight=weight, avg_factor=num_pos)
-        return self.loss_bbox(
-            deltas,
-            target_deltas,
+            weight, num_pos = _divided_per_level(weight, stage.places.level_slices), 1.0
+        loss_bbox = box_loss(
+            self.loss_bbox,
+            self.boxes,
+            stage.predictions[self.boxes.key],
+            stage.places,
+            targets_or_places(stage.places, assignment),
+            frame="image" if self.reg_decoded_bbox else None,
             weight=weight,
             avg_factor=num_pos,
-            pred_decode=self.box_coder.decode(anchors, deltas),
-            targets_decode=boxes,
         )
-
-    def dense_detections(self, trace: Trace) -> tuple[jt.Var, jt.Var]:
-        """Scores [N, P, C] and boxes [N, P, 5] in px of the network input, before any selection."""
-        boxes = self.box_coder.decode(trace.priors.boxes, self.deltas(trace.predictions))
-        return jt.sigmoid(trace.predictions["cls_logits"]), boxes
+        return {"loss_cls": loss_cls, "loss_bbox": loss_bbox}
 
 
 def _check_options(kernel_size: int, box_normalizer: str, loss_bbox: Any) -> None:
@@ -198,4 +151,4 @@ def _check_options(kernel_size: int, box_normalizer: str, loss_bbox: Any) -> Non
 def _divided_per_level(positive: jt.Var, level_slices: Sequence[slice]) -> jt.Var:
     """[N, P] 1 / (positives of the batch on the prior's level) at positives, else 0."""
     levels = [positive[:, level] for level in level_slices]
-    return jt.concat([level / jt.maximum(level.sum(), 1.0) for level in levels], dim=1).stop_grad()
+    return jt.concat([level / jt.maximum(level.sum(), 1.0) for level in levels], dim=1).detach()

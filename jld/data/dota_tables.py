@@ -1,0 +1,121 @@
+"""Tables of annotations from the layouts of DOTA: a folder of label files, and JDet's labels.pkl."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from jld.boxes.rotated import rboxes_to_polys, regularize_rboxes
+from jld.data.account import Losses, Tally
+from jld.data.classes import unmatched_names
+from jld.data.dataset import ReadTable
+from jld.data.dota.jdet_labels import read_jdet_labels
+from jld.data.dota.labels import read_label_file
+from jld.data.file_names import portable, repeated
+from jld.data.images import IMAGE_SUFFIXES, BrokenImageError, read_size
+from jld.data.oriented import is_degrees, oriented_table
+from jld.data.problems import error
+from jld.errors import DataError
+
+
+def read_labels_pkl(
+    images: Path, source: Path, classes: Sequence[str], options: Mapping[str, str]
+) -> ReadTable:
+    """The table of a labels.pkl.
+
+    Args:
+        images: folder of images.
+        source: the file.
+        classes: names, in the order of the labels.
+        options: `angle_version` and `difficult` of `oriented_table`.
+    Raises:
+        DataError: see `read_jdet_labels`.
+    """
+    rows, columns, lost = [], {"polys": [], "labels": [], "flags": [], "rboxes": []}, Losses()
+    entries = read_jdet_labels(source, len(classes))
+    names, problems = portable([entry["filename"] for entry in entries], images, source)
+    again, repetitions = repeated(names, [f"entry {index}" for index in range(len(names))], source)
+    problems += repetitions
+    for index, (entry, name) in enumerate(zip(entries, names, strict=True)):
+        ann = entry["ann"]
+        rboxes = np.concatenate([ann["bboxes"], ann["bboxes_ignore"]]).astype(np.float64)
+        if index in again:
+            lost.images.add("named twice", name)
+            lost.objects.add("in images named twice", name, len(rboxes))
+            continue
+        if not np.isfinite(rboxes).all() or is_degrees(rboxes):
+            problems.append(error(f"{name} has angles that are no radians, or no numbers at all.", source))
+            lost.objects.add("that cannot be used", f"image {name}", len(rboxes))
+            rboxes = np.zeros((0, 5))
+        kept = len(rboxes)
+        labels = np.concatenate([ann["labels"], ann["labels_ignore"]]) - 1
+        flags = np.repeat([0, 1], [len(ann["labels"]), len(ann["labels_ignore"])])
+        rows.append((Path(name).stem, str(images / name), (entry["height"], entry["width"])))
+        columns["polys"].append(rboxes_to_polys(rboxes))
+        columns["rboxes"].append(regularize_rboxes(rboxes, options["angle_version"]))
+        columns["labels"].append(labels[:kept])
+        columns["flags"].append(flags[:kept])
+    return ReadTable(oriented_table(rows, **columns, **options), problems, lost)
+
+
+def read_label_folder(
+    images: Path, folder: Path, classes: Sequence[str], *, must_know: bool, options: Mapping[str, str]
+) -> ReadTable:
+    """The table of a folder of label files.
+
+    Args:
+        images: folder of images.
+        folder: with one text file per image.
+        classes: names, in the order of the labels.
+        must_know: whether objects of other classes are errors; else they are passed over.
+        options: `angle_version` and `difficult` of `oriented_table`.
+    Raises:
+        DataError: there is no image.
+    """
+    files = sorted(file for file in images.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+    label_files = {file.stem: file for file in sorted(folder.glob("*.txt"))}
+    if not files:
+        raise DataError(f"{images} holds no image.")
+    rows, columns, problems = [], {"polys": [], "labels": [], "flags": []}, []
+    lost, passed_over, seen = Losses(), Tally(), {}
+    for file in files:
+        label_file = label_files.pop(file.stem, None)
+        if label_file is None:
+            text = "image has no label file; an image without objects has an empty one."
+            if file.stem in seen:
+                text = f"has the same name as {seen[file.stem].name}: results could not be told apart."
+            problems.append(error(text, file))
+            lost.images.add("that cannot be used", file.name)
+            continue
+        seen[file.stem] = file
+        try:
+            annotation, found = read_label_file(label_file, classes if must_know else None)
+        except DataError as problem:
+            problems.append(error(str(problem)))
+            lost.images.add("that cannot be used", file.name)
+            continue
+        problems += found
+        lost.objects.add("that cannot be used", found[0] if found else "", len(found))
+        labels = annotation.labels(classes)
+        for row in np.flatnonzero(labels < 0):
+            passed_over.add(annotation.names[row], label_file.name)
+        try:
+            size = read_size(file)
+        except BrokenImageError as problem:
+            problems.append(error(f"cannot be read: {problem.reason}.", file))
+            lost.images.add("that cannot be used", file.name)
+            lost.objects.add("in images that cannot be used", file.name, (labels >= 0).sum())
+            continue
+        known = annotation.select(labels >= 0)
+        rows.append((file.stem, str(file), size))
+        columns["polys"].append(known.polys)
+        columns["labels"].append(labels[labels >= 0])
+        columns["flags"].append(known.difficult)
+    problems += [error(f"has no image in {images}.", file) for file in label_files.values()]
+    used = {classes[label] for labels in columns["labels"] for label in set(labels.tolist())}
+    problems += unmatched_names(classes, used, passed_over, folder)
+    for name, count in passed_over.counts.items():
+        lost.objects.add(f"of the class {name}, which is not wanted", passed_over.examples[name], count)
+    return ReadTable(oriented_table(rows, **columns, **options), problems, lost)

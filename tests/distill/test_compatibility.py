@@ -1,0 +1,87 @@
+"""What cannot be distilled is refused before training, with all reasons at once."""
+
+import dataclasses
+
+import pytest
+
+from jld.boxes.rotated.coders import DeltaXYWHAOBBoxCoder
+from jld.distill import Distiller, Lesson
+from jld.distill.compatibility import check_compatible, table_of
+from jld.distill.distiller import named_regions
+from jld.distill.schedule import TermSchedule
+from jld.distill.terms import FGFI, ClassificationKD, FeatureImitation, LocalizationKD
+from jld.errors import ConfigError
+from jld.models import InputStatistics
+from jld.models.boxes import DeltaBoxes, DistanceBoxes, DistributionBoxes
+from tests.distill.imitation_scene import Head
+from tests.stages import GivenTeacher, bound_to, interface_of
+
+BINS = DistributionBoxes(DistanceBoxes("strides"), 5)
+ROTATED = DeltaBoxes(DeltaXYWHAOBBoxCoder("oc"))
+
+
+def refused(term, message, student=None, teacher=None):
+    student, teacher = (side or interface_of(Head(BINS)) for side in (student, teacher))
+    regions = named_regions(None, [term])
+    if message is None:
+        check_compatible(student, {"teacher": teacher}, [(term, "teacher")], regions)
+        return
+    with pytest.raises(ConfigError, match=message):
+        check_compatible(student, {"teacher": teacher}, [(term, "teacher")], regions)
+
+
+@pytest.mark.parametrize(
+    "region", ["vlr", "inside_gt", "fine_grained", "fine_grained_own_level", "background"]
+)
+def test_an_upright_region_is_refused_for_rotated_boxes(region):
+    rotated = interface_of(Head(ROTATED))
+    message = f"the region '{region}' reads upright boxes, but the student's are described by 5 numbers"
+    refused(FeatureImitation(region), message, rotated, rotated)
+    refused(FeatureImitation(region), None)
+
+
+def test_a_rotated_region_is_refused_for_upright_boxes():
+    refused(FGFI(region="rotated_fine_grained"), "reads rotated boxes, but the student's are described by 4")
+    rotated = interface_of(Head(ROTATED))
+    refused(FeatureImitation("rotated_ld"), None, rotated, rotated)
+    refused(FeatureImitation("main"), None, rotated, rotated)
+
+
+def test_classes_are_compared_by_name_where_scores_are_compared():
+    student, teacher = (
+        interface_of(Head(BINS), classes=names) for names in (("a", "b", "c"), ("a", "b", "d"))
+    )
+    said = r"student \(a, b, c\), teacher \(a, b, d\); missing at the teacher: c, unknown to the student: d"
+    refused(ClassificationKD(), said, student, teacher)
+    refused(FeatureImitation("gi"), "classes differ", student, teacher)
+    refused(LocalizationKD(), None, student, teacher)
+    refused(ClassificationKD(), None, student, dataclasses.replace(teacher, classes=("c", "a", "b")))
+    refused(ClassificationKD(), None, student, dataclasses.replace(teacher, classes=()))
+
+
+def test_a_softmax_over_one_class_is_refused_and_never_chosen():
+    one = interface_of(Head(BINS, num_classes=1))
+    refused(ClassificationKD(activation="softmax"), "a softmax over one class is 1", one, one)
+    refused(ClassificationKD(), None, one, one)
+    with pytest.raises(ConfigError, match="did you mean 'sigmoid'"):
+        ClassificationKD(activation="sigmoids")
+
+
+def test_unknown_stages_and_schedules_beyond_the_end_are_refused():
+    refused(LocalizationKD(stage="roi"), "the student has no stage 'roi', only dense")
+    head = Head(BINS)
+    lesson = Lesson(LocalizationKD(), "teacher", TermSchedule(start=40))
+    distiller = Distiller({"teacher": GivenTeacher(None, head)}, [lesson], named_regions(None, [lesson.term]))
+    bound_to(distiller, head).check_length(41)
+    with pytest.raises(ConfigError, match="loss_ld starts at step 40, but the training has only 40 steps"):
+        distiller.check_length(40)
+
+
+def test_the_table_names_classes_and_normalisation():
+    statistics = InputStatistics((123.675, 116.0, 104.0), (58.0, 57.0, 57.0), is_rgb=True)
+    student = dataclasses.replace(interface_of(Head(BINS), classes="abc"), normalisation=statistics)
+    text = table_of({"student": student, "teacher": interface_of(Head(ROTATED), 64)})
+    rows = {line.split("  ")[0]: line for line in text.splitlines()}
+    assert "(a, b, c)" in rows["classes"] and rows["classes"].rstrip().endswith("3")
+    assert "RGB mean 123.675, 116, 104 std 58, 57, 57" in rows["input"]
+    assert "4x5" in rows["dense box_logits"] and rows["dense box_deltas"].rstrip().endswith("5")
