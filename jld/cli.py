@@ -62,7 +62,7 @@ def _guarded(options: argparse.Namespace) -> int:
             raise
         return fail(error, options.debug)
     except stopping.Stopped as stop:
-        return stop.code
+        return 128 + stop.number
     except KeyboardInterrupt:
         print("stopped; the last checkpoint can be continued with --resume.", file=sys.stderr)
         return 130

@@ -31,7 +31,7 @@ _STATE_KEYS = (
     "ema_state_dict",
     "model_ema",
 )
-_MODULES = re.compile(r"(module\.)*")
+_MODULES = re.compile(r"(module\.)+")
 _TEXT_METADATA = (str, int, float, bool)
 
 
@@ -195,6 +195,12 @@ def _plain_meta(value: dict, unfolder: Unfolder) -> dict:
     return beside | (meta if isinstance(meta, dict) else {})
 
 
+def _num_modules(name: str) -> int:
+    """Letters of the `module.` that a name begins with, repeated or not."""
+    found = _MODULES.match(name)
+    return len(found[0]) if found else 0
+
+
 def strip_module(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The state without the `module.` a data-parallel wrapper puts before every name.
 
@@ -204,5 +210,5 @@ def strip_module(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     longest = max(map(len, state), default=0)
     if longest > MAX_KEY_LENGTH:
         raise MalformedError(f"it names an array with more than {MAX_KEY_LENGTH} letters")
-    depth = min((len(_MODULES.match(name)[0]) for name in state), default=0)
+    depth = min((_num_modules(name) for name in state), default=0)
     return {name[depth:]: values for name, values in state.items()} if depth else state

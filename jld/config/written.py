@@ -83,7 +83,7 @@ def _parsed(path: Path) -> ast.Module:
         raise ConfigError(f"{path} is no Python file ({getattr(error, 'msg', None) or error}).") from error
 
 
-def _value(node: ast.expr) -> Any:
+def _value(node: ast.expr | None) -> Any:
     """The value of an expression that `dump_config` writes; ValueError for all others."""
     if isinstance(node, ast.Dict):
         return {_value(key): _value(item) for key, item in zip(node.keys, node.values, strict=True)}
@@ -92,6 +92,8 @@ def _value(node: ast.expr) -> Any:
         return items if isinstance(node, ast.List) else tuple(items)
     if isinstance(node, ast.Call):
         return _call(node)
+    if node is None:  # the key of `**other` in a dictionary
+        raise ValueError("**")
     return ast.literal_eval(node)
 
 

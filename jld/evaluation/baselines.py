@@ -128,8 +128,7 @@ def read_run(work_dir: str | Path) -> RunScores:
 
 
 def _is_score(value: object) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and 0 <= value < LARGEST_SCORE
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < LARGEST_SCORE
 
 
 def baseline_lines(runs: Iterable[RunScores], pattern: str = "*") -> list[BaselineLine]:

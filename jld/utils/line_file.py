@@ -22,7 +22,7 @@ class LineFile:
 
     def __init__(self, path: Path, on_loss: Callable[[str], None]):
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.path, self._on_loss = path, on_loss
+        self.path, self._on_loss, self._is_said = path, on_loss, False
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         self._is_cut = self._ends_within_a_line()
 
@@ -36,9 +36,9 @@ class LineFile:
             written, reason = 0, error.strerror or str(error)
         if written:
             self._is_cut = data[written - 1 : written] != b"\n"
-        if reason and self._on_loss:
+        if reason and not self._is_said:
+            self._is_said = True
             self._on_loss(f"{self.path} cannot be written ({reason}): lines of it are lost.")
-            self._on_loss = None
 
     def close(self) -> None:
         """Closes the file; a second time does nothing."""

@@ -131,9 +131,7 @@ def test_a_damaged_file_is_named_and_the_newest_sound_one_taken(tmp_path, whole,
     said = resume_newest(make(tmp_path), tmp_path)
     assert "epoch_2.pkl at epoch 2" in said
     assert "last.pkl" in caplog.text and "epoch_3.pkl" in caplog.text
-    with pytest.raises(
-        CheckpointError, match=r"last\.pkl.*newest sound .*epoch_2\.pkl"
-    ):
+    with pytest.raises(CheckpointError, match=r"last\.pkl.*newest sound .*epoch_2\.pkl"):
         resume_file(make(tmp_path), tmp_path / "last.pkl")
 
 
