@@ -7,7 +7,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from jld.errors import JldError
+from jld.errors import JldError, visible
+from jld.utils import stopping
 from jld.utils.distributed import rank, world_size
 
 FAILED = 2
@@ -19,7 +20,8 @@ EPILOG = """examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit code: 0, or 2 after a message about what to change.
+    """Runs one command; returns the exit code: 0, 2 after a message about what to change, or 128 + the number
+    of the signal that ended it.
 
     Under `mpirun` a rank that fails ends its process at once, and with it the job: the others would wait for
     it for ever, and so would its own farewell to them.
@@ -34,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         traceback.print_exc()
         code = 1
+    if code > 128:
+        os._exit(code)
     if code:
         print(f"jld: rank {rank()} of {world_size()} has failed and ends the job.", file=sys.stderr)
         sys.stdout.flush()
@@ -45,14 +49,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _guarded(options: argparse.Namespace) -> int:
     """The exit code of a command, errors of the user as sentences."""
     try:
-        return run(options)
+        with stopping.handled():
+            return run(options)
     except JldError as error:
         return fail(error, options.debug)
+    except OSError as error:
+        # Whatever reads or writes a file names it; a full disk can meet any of them.
+        return fail(error, options.debug, f"{error.filename or 'a file'}: {error.strerror or error}.")
     except RuntimeError as error:
         # jld.toolchain cannot use jld.errors: it also runs where nothing else can be imported.
         if type(error).__name__ != "ToolchainError":
             raise
         return fail(error, options.debug)
+    except stopping.Stopped as stop:
+        return 128 + stop.number
     except KeyboardInterrupt:
         print("stopped; the last checkpoint can be continued with --resume.", file=sys.stderr)
         return 130
@@ -132,12 +142,12 @@ def overrides_of(options: argparse.Namespace) -> list[str]:
     return [*options.opts, *(f"{key}={value}" for key, value in named.items() if value is not None)]
 
 
-def fail(error: Exception, debug: bool) -> int:
+def fail(error: Exception, debug: bool, text: str = "") -> int:
     """Prints an error as a sentence (or with its traceback) and returns the exit code."""
     if debug:
         import traceback
 
         traceback.print_exception(error)
     else:
-        print(f"jld: {error}", file=sys.stderr)
+        print(f"jld: {visible(text or str(error))}", file=sys.stderr)
     return FAILED

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
+
+# Control, format (text direction) and lone surrogate characters, line and paragraph separators.
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 class JldError(ValueError):
-    """Base of all deliberate errors; the command line prints them without a traceback."""
+    """Base of all deliberate errors; the command line prints them without a traceback.
+
+    Control characters of names in the message are spelled out, so that no file name acts on the terminal.
+    """
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
 
 
 class ConfigError(JldError):
@@ -24,6 +34,20 @@ class CheckpointError(JldError):
 
 class TrainingError(JldError):
     """Training cannot go on, for example because a loss is not finite."""
+
+
+def visible(text: str, keep: str = "\n\t") -> str:
+    r"""The text with every character that moves, colours or hides others spelled out, such as `\x1b`.
+
+    Args:
+        keep: characters left as they are.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        char if char in keep or unicodedata.category(char) not in _HIDDEN else ascii(char)[1:-1]
+        for char in text
+    )
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -111,7 +111,8 @@ def _train_and_score(config: Config) -> dict[str, Any]:
     if done.is_file():
         get_logger("compare").info("already trained: %s", done)
         return json.loads(done.read_text(encoding="utf-8"))
-    metrics = Runner(config, resume=True).run("train")
+    # A run that was ended between its last checkpoint and this has nothing left to train.
+    metrics = Runner(config, resume=True).run("train") or Runner(config).run("val")
     write_metrics(metrics, done)
     return metrics
 

@@ -114,7 +114,7 @@ def use_device(device: str) -> None:
 def _config_inside(meta: Mapping[str, Any], checkpoint: Any) -> Config:
     try:
         content = json.loads(meta["config"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ConfigError(f"{checkpoint} does not carry its config: give the config file, too.") from error
     return Config(content)
 

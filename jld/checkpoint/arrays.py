@@ -70,7 +70,7 @@ def checked_shape(shape: object, what: str) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def decode(raw: bytes, code: str, byte_order: str = "<") -> np.ndarray:
+def decode(raw: bytes | memoryview, code: str, byte_order: str = "<") -> np.ndarray:
     """[E] the elements in native byte order; bfloat16 becomes float32 (exact)."""
     if code == BFLOAT16:
         upper = np.frombuffer(raw, dtype=byte_order + "u2").astype(np.uint32)
@@ -84,7 +84,7 @@ class Source(Protocol):
 
     byte_order: str
 
-    def read(self, key: str, num_bytes: int, budget: Budget) -> bytes: ...
+    def read(self, key: str, num_bytes: int, budget: Budget) -> bytes | memoryview: ...
 
 
 class Storage:
@@ -109,7 +109,7 @@ class TensorRecord:
         MalformedError: the shape reaches beyond the storage.
     """
 
-    __slots__ = ("code", "num_stored", "offset", "shape", "storage", "strides")
+    __slots__ = ("code", "num_stored", "offset", "shape", "span", "storage", "strides")
 
     def __init__(
         self, storage: Storage, offset: object, shape: object, strides: object, code: str | None
@@ -124,10 +124,11 @@ class TensorRecord:
         self.num_stored = storage.num_elements
         if storage.code is None:
             self.num_stored //= item_size(self.code)
-        last = self.offset + sum(
-            (size - 1) * step for size, step in zip(self.shape, self.strides, strict=True)
-        )
-        if (0 not in self.shape and last >= self.num_stored) or self.offset > self.num_stored:
+        # Elements from the first to the last.
+        self.span = 1 + sum((size - 1) * step for size, step in zip(self.shape, self.strides, strict=True))
+        if (
+            0 not in self.shape and self.offset + self.span > self.num_stored
+        ) or self.offset > self.num_stored:
             raise MalformedError(
                 f"a tensor of shape {list(self.shape)} reaches beyond its {self.num_stored} stored elements"
             )
@@ -138,15 +139,17 @@ class TensorRecord:
         budget.spend(num_elements * max(4, item_size(self.code)), f"a tensor of shape {list(self.shape)}")
         if num_elements == 0:
             return np.zeros(self.shape, decode(b"", self.code).dtype)
-        storage = self.storage
-        num_bytes = (storage.base + self.num_stored) * item_size(self.code)
-        elements = decode(
-            storage.source.read(storage.key, num_bytes, budget), self.code, storage.source.byte_order
-        )
-        first = elements[storage.base + self.offset :]
+        storage, size = self.storage, item_size(self.code)
+        raw = storage.source.read(storage.key, (storage.base + self.num_stored) * size, budget)
+        # Only what the tensor spans: many small ones may share a large storage.
+        start = storage.base + self.offset
+        used = memoryview(raw)[start * size : (start + self.span) * size]
+        if self.code == BFLOAT16 or storage.source.byte_order != "<":
+            budget.spend(4 * self.span, f"a tensor of shape {list(self.shape)}")
+        elements = decode(used, self.code, storage.source.byte_order)
         steps = [step * elements.itemsize for step in self.strides]
         # Safe: the constructor has checked that the last element lies inside the storage.
-        return np.array(np.lib.stride_tricks.as_strided(first, self.shape, steps), order="C")
+        return np.array(np.lib.stride_tricks.as_strided(elements, self.shape, steps), order="C")
 
 
 class NumpyDtype:
@@ -185,8 +188,6 @@ class NumpyRecord:
         self.shape = checked_shape(shape, "the shape of a numpy array")
         if dtype.code is None:
             return  # an object or string array: the tree walk skips it by name
-        if isinstance(raw, str):  # Python 2 wrote bytes as Latin-1 text
-            raw = raw.encode("latin-1")
         if not isinstance(raw, bytes | bytearray) or len(raw) != math.prod(self.shape) * item_size(
             dtype.code
         ):

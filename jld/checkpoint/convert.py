@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 import jld
+from jld.checkpoint.class_layer import PARAMETER, check_choice, classes_by_name, require_names
 from jld.checkpoint.export import write_weights
-from jld.checkpoint.names import detect_origin, map_name
+from jld.checkpoint.names import detect_origin, map_name, student_part
 from jld.checkpoint.names.jdet import POINTWISE_KERNELS, embed_pointwise
 from jld.checkpoint.reader import Checkpoint, read_checkpoint
 from jld.checkpoint.report import Report, Shape, require_complete
@@ -29,10 +30,17 @@ class ConvertOptions:
             states others was trained for another head. A support that is not listed here is compared with
             0, 1, 2, ... only if it is called `integral.project` and nothing is listed at all.
         only: keep names with this prefix (`backbone.`) and drop the rest.
+        class_layer: "load"; "leave_out" keeps the model's own; "by_name" takes the classes of the same names.
+        initial: the model's class layer, name -> values; needed by "by_name".
+        file_classes, model_classes: names in the order of the labels; needed by "by_name".
     """
 
     supports: Mapping[str, np.ndarray] = field(default_factory=dict)
     only: str = ""
+    class_layer: str = "load"
+    initial: Mapping[str, np.ndarray] = field(default_factory=dict)
+    file_classes: tuple[str, ...] = ()
+    model_classes: tuple[str, ...] = ()
 
 
 def convert_state(
@@ -51,9 +59,11 @@ def convert_state(
     Returns:
         (converted, report): floats have become float32, shapes are the model's.
     Raises:
-        CheckpointError: the origin is not known.
+        CheckpointError: the origin is not known, or classes are to be found by names that are not there.
     """
     options = options or ConvertOptions()
+    if check_choice(options.class_layer) == "by_name":
+        require_names(options.file_classes, options.model_classes)
     targets = {
         name: tuple(int(size) for size in shape)
         for name, shape in target_shapes.items()
@@ -61,16 +71,20 @@ def convert_state(
     }
     report = Report(origin or detect_origin(state), model_shapes=targets)
     converted: dict[str, np.ndarray] = {}
+    state, report.dropped = student_part(state)
     for source_name, values in state.items():
         mapped = map_name(source_name, report.origin)
         if mapped.name is None:
             report.dropped[source_name] = mapped.reason
+        elif options.class_layer == "leave_out" and PARAMETER.fullmatch(mapped.name):
+            report.dropped[source_name] = "class layer, left out as asked"
+            targets.pop(mapped.name, None)
         elif not mapped.name.startswith(options.only):
             report.dropped[source_name] = f"only {options.only}* is wanted"
         elif _SUPPORT.search(mapped.name) and mapped.name not in targets:
             _check_support(mapped.name, values, options, report)
         else:
-            _place(mapped.name, values, targets, converted, report)
+            _place(mapped.name, values, targets, converted, report, options)
     report.loaded = sorted(converted)
     report.missing = sorted(set(targets) - set(converted) - set(report.shape_mismatch))
     return converted, report
@@ -82,12 +96,19 @@ def _place(
     targets: Mapping[str, Shape],
     converted: dict[str, np.ndarray],
     report: Report,
+    options: ConvertOptions,
 ) -> None:
     report.file_shapes[name] = values.shape
     if name not in targets:
         report.unexpected.append(name)
         return
-    fitted, note = fit(name, values, targets[name])
+    if options.class_layer == "by_name" and PARAMETER.fullmatch(name):
+        classes = options.file_classes, options.model_classes
+        fitted = classes_by_name(values, options.initial[name], *classes)
+        shared = len(require_names(*classes))
+        note = f"{shared} of {len(classes[1])} classes taken by their names"
+    else:
+        fitted, note = fit(name, values, targets[name])
     if fitted is None:
         report.shape_mismatch[name] = (values.shape, targets[name])
         return
@@ -158,20 +179,22 @@ def convert_file(
         CheckpointError: the source cannot be read, does not fit, or the destination cannot be written.
     """
     checkpoint = read_checkpoint(source)
+    options = replace(options or ConvertOptions(), file_classes=checkpoint.classes or ())
     shapes = _own_shapes(checkpoint) if target_shapes is None else target_shapes
     converted, report = convert_state(checkpoint.state, shapes, checkpoint.origin, options)
     if target_shapes is not None:
         require_complete(report, "the model", source, strict)
-    classes = checkpoint.classes
+    # The class layer is that of the model where it was not loaded as it is.
+    classes = options.model_classes if options.class_layer != "load" else checkpoint.classes
     meta = {"jld_version": jld.__version__} | ({"classes": list(classes)} if classes else {})
-    write_weights(destination, converted, meta, layout, supports=(options and options.supports) or None)
+    write_weights(destination, converted, meta, layout, supports=options.supports or None)
     return report
 
 
 def _own_shapes(checkpoint: Checkpoint) -> dict[str, Shape]:
     """The shapes the converted file will have when no model says otherwise."""
     shapes = {}
-    for source_name, values in checkpoint.state.items():
+    for source_name, values in student_part(checkpoint.state)[0].items():
         name = map_name(source_name, checkpoint.origin).name
         if name is None or _SUPPORT.search(name):
             continue

@@ -8,10 +8,12 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from jld.errors import CheckpointError
 
 MEGABYTE = 1 << 20
+MAX_LINE = 1 << 16
 # What damaged input makes the standard library raise; everything else is a bug of ours and stays visible.
 _DAMAGE = (
     ValueError,
@@ -60,6 +62,24 @@ class Budget:
             raise MalformedError(
                 f"it unfolds to more than {megabytes} MB at {what}, which no honest file of its size does"
             )
+
+
+class BoundedStream:
+    """The part of a binary stream a pickle may read; a length beyond the end fails before allocation."""
+
+    def __init__(self, stream: BinaryIO, end: int) -> None:
+        self.stream, self.end = stream, end
+
+    def tell(self) -> int:
+        return self.stream.tell()
+
+    def read(self, size: int) -> bytes:
+        if size < 0 or size > self.end - self.stream.tell():
+            raise MalformedError("it is truncated or declares more data than it holds")
+        return self.stream.read(size)
+
+    def readline(self) -> bytes:
+        return self.stream.readline(min(MAX_LINE, self.end - self.stream.tell()))
 
 
 @contextmanager

@@ -22,11 +22,11 @@ from jld.checkpoint.pickle_machine import (
     Global,
     PickleMachine,
     Placeholder,
-    add_pairs,
-    check_key,
 )
 
 _NUMPY_CORES = ("numpy.core", "numpy._core")
+MAX_DTYPE_LENGTH = 100
+ARRAY_STEPS = 4  # a described array is as large as some steps leave behind
 _BUILTINS = ("builtins", "__builtin__")
 
 
@@ -49,12 +49,14 @@ def _items_of(machine: PickleMachine, arguments: tuple) -> list:
 def _dictionary(machine: PickleMachine, arguments: tuple) -> dict:
     if len(arguments) == 1 and isinstance(arguments[0], dict):
         machine.charge(len(arguments[0]))
+        for key in arguments[0]:  # a copy hashes and compares its keys once more
+            machine.check_key(key)
         return dict(arguments[0])
     result: dict = {}
     for pair in _items_of(machine, arguments):  # Python 2 wrote an OrderedDict as a list of pairs
         if not isinstance(pair, list | tuple) or len(pair) != 2:
             raise MalformedError("its pickle makes a dictionary of something that is no list of pairs")
-        add_pairs(result, list(pair))
+        machine.add_pairs(result, list(pair))
     return result
 
 
@@ -66,7 +68,7 @@ def _set(machine: PickleMachine, arguments: tuple) -> set:
     machine.charge(STEPS_PER_SET)
     items = _items_of(machine, arguments)
     for item in items:
-        check_key(item)
+        machine.check_key(item)
     return set(items)
 
 
@@ -84,12 +86,13 @@ def _latin1_bytes(machine: PickleMachine, arguments: tuple) -> bytes:
 
 
 def _numpy_dtype(machine: PickleMachine, arguments: tuple) -> object:
-    if not arguments or not isinstance(arguments[0], str):
+    if not arguments or not isinstance(arguments[0], str) or len(arguments[0]) > MAX_DTYPE_LENGTH:
         return machine.skip("numpy.dtype")
     return NumpyDtype(arguments[0])
 
 
 def _numpy_empty(machine: PickleMachine, arguments: tuple) -> object:
+    machine.charge(ARRAY_STEPS)
     is_plain = bool(arguments) and isinstance(arguments[0], Global) and str(arguments[0]) == "numpy.ndarray"
     return NumpyRecord() if is_plain else machine.skip("a subclass of numpy.ndarray")
 
@@ -99,8 +102,9 @@ def _numpy_from_buffer(machine: PickleMachine, arguments: tuple) -> NumpyRecord:
     if len(arguments) != 4:
         raise MalformedError("the description of a numpy array is damaged")
     raw, dtype, shape, order = arguments
+    machine.charge(ARRAY_STEPS)
     record = NumpyRecord()
-    record.fill(shape, dtype, order == "F", raw)
+    record.fill(shape, dtype, order == "F", machine.raw_bytes(raw))
     return record
 
 
@@ -108,7 +112,7 @@ def _numpy_scalar(machine: PickleMachine, arguments: tuple) -> object:
     if len(arguments) != 2 or not isinstance(arguments[0], NumpyDtype) or arguments[0].code is None:
         return machine.skip("numpy scalar")
     record = NumpyRecord(is_scalar=True)
-    record.fill((), arguments[0], False, arguments[1])
+    record.fill((), arguments[0], False, machine.raw_bytes(arguments[1]))
     return record
 
 
@@ -122,6 +126,7 @@ def _tensor(code_at: int | None, num_needed: int) -> Builder:
     """A builder of tensors: (storage, offset, shape, strides, ..., maybe dtype at `code_at`)."""
 
     def build(machine: PickleMachine, arguments: tuple) -> object:
+        machine.charge(ARRAY_STEPS)
         if len(arguments) < num_needed:
             raise MalformedError("the description of a tensor is damaged")
         storage, offset, shape, strides = arguments[:4]
@@ -157,7 +162,11 @@ def _from_type(machine: PickleMachine, arguments: tuple) -> object:
 
 
 def _as_text(machine: PickleMachine, arguments: tuple) -> str:
-    return ":".join(str(part) for part in arguments if isinstance(part, str | int))
+    parts = [part for part in arguments if isinstance(part, str) or type(part) is int]
+    machine.charge(len(arguments))
+    texts = [part if isinstance(part, str) else str(part) for part in parts]
+    machine.charge_copy(sum(map(len, texts)))
+    return ":".join(texts)
 
 
 def _table() -> dict[tuple[str, str], Builder]:

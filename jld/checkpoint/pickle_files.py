@@ -27,7 +27,15 @@ def read_pickle(stream: BinaryIO, size: int) -> tuple[object, PickleMachine]:
     stream.seek(0)
     machine = PickleMachine(BUILDERS)
     value = machine.run(stream, end)
+    if stream.tell() != end or (end == size and _always_has_trailer(value)):
+        raise MalformedError("its checksum is cut off, so it was damaged on the way; copy it again")
     return value, machine
+
+
+def _always_has_trailer(value: object) -> bool:
+    """Whether jld wrote the value; other pickles may come without a checksum."""
+    meta = value.get("meta") if isinstance(value, dict) else None
+    return isinstance(meta, dict) and "jld_version" in meta
 
 
 def _end_of_pickle(stream: BinaryIO, size: int) -> int:

@@ -16,13 +16,18 @@ from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
 from jld.checkpoint.arrays import NumpyDtype, NumpyRecord
-from jld.checkpoint.malformed import MalformedError
+from jld.checkpoint.malformed import BoundedStream, MalformedError
 
 # A training state of a large detector takes some hundred thousand; a step leaves up to 100 bytes behind.
 MAX_STEPS = 2_000_000
 STEPS_PER_SET = 3  # more: an empty set is three times as large as an empty dictionary
-MAX_LINE = 1 << 16
 MAX_KEY_BITS = 64  # larger integers can be made to collide in a dict
+MAX_KEY_LENGTH = 4096  # names of parameters take some tens of letters
+# Text is hashed with a secret, numbers are not: many of them can be made to collide in a dict. An optimizer
+# numbers its parameters, and tuples of numbers as keys belong to nothing a checkpoint holds.
+MAX_NUMBER_KEYS = 20_000
+MAX_TUPLE_KEYS, MAX_TUPLE_PARTS = 500, 16
+MAX_GLOBAL_LENGTH = 500
 _MARK = object()
 
 # Programs, not data: a checkpoint that names one of these is an attack and is refused as a whole.
@@ -55,24 +60,6 @@ class Placeholder:
         self.name = name
 
 
-class BoundedStream:
-    """The part of a binary stream a pickle may read; a length beyond the end fails before allocation."""
-
-    def __init__(self, stream: BinaryIO, end: int) -> None:
-        self.stream, self.end = stream, end
-
-    def tell(self) -> int:
-        return self.stream.tell()
-
-    def read(self, size: int) -> bytes:
-        if size < 0 or size > self.end - self.stream.tell():
-            raise MalformedError("it is truncated or declares more data than it holds")
-        return self.stream.read(size)
-
-    def readline(self) -> bytes:
-        return self.stream.readline(min(MAX_LINE, self.end - self.stream.tell()))
-
-
 Builder = Callable[["PickleMachine", tuple], object]
 
 
@@ -91,8 +78,10 @@ class PickleMachine:
     ) -> None:
         self.builders, self.persistent = builders, persistent
         self.skipped: dict[str, None] = {}  # ordered set of names that became placeholders
+        self.placeholders: dict[str, Placeholder] = {}
         self.steps = 0
         self.copied, self.size = 0, 0
+        self.number_keys = self.tuple_keys = 0
         self.stack: list = []
         self.memo: dict[int, object] = {}
 
@@ -121,15 +110,53 @@ class PickleMachine:
             raise MalformedError(f"its pickle takes more than {MAX_STEPS} steps")
 
     def charge_copy(self, num_bytes: int) -> None:
-        """Count bytes made from text; honest pickles use a text once, so they make no more than they hold."""
+        """Count bytes made from a value; honest pickles use each once and make no more than they hold."""
         self.copied += num_bytes
         if self.copied > self.size:
             raise MalformedError("its pickle unfolds to more bytes than it holds")
 
+    def check_key(self, key: object) -> None:
+        """Refuse dictionary keys and set members that are no plain hashable data, or too many of a kind.
+
+        Raises:
+            MalformedError: it is a container, a record, very long, or may be made to collide with others.
+        """
+        parts = key if type(key) is tuple else (key,)
+        if len(parts) > MAX_TUPLE_PARTS:
+            raise MalformedError(f"a dictionary key or set member has more than {MAX_TUPLE_PARTS} parts")
+        self.tuple_keys += type(key) is tuple
+        self.number_keys += type(key) in (int, float)
+        if self.tuple_keys > MAX_TUPLE_KEYS or self.number_keys > MAX_NUMBER_KEYS:
+            raise MalformedError("it uses more numbers as dictionary keys than any checkpoint")
+        for part in parts:
+            if part is not None and type(part) not in (str, int, float, bool, bytes, Placeholder, Global):
+                raise MalformedError(f"a dictionary key or set member is a {type(part).__name__}")
+            if type(part) is int and part.bit_length() > MAX_KEY_BITS:
+                raise MalformedError("a dictionary key or set member is a huge integer")
+            if type(part) in (str, bytes) and len(part) > MAX_KEY_LENGTH:
+                raise MalformedError(f"a dictionary key is longer than {MAX_KEY_LENGTH} letters")
+
+    def add_pairs(self, target: object, items: list) -> None:
+        """Put alternating keys and values into a dict; a placeholder swallows them."""
+        if isinstance(target, Placeholder):
+            return
+        if type(target) is not dict or len(items) % 2:
+            raise MalformedError("its pickle sets items of something that is not a dictionary")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            self.check_key(key)
+            target[key] = value
+
+    def raw_bytes(self, raw: object) -> object:
+        """The bytes of an array; Python 2 wrote them as Latin-1 text."""
+        if not isinstance(raw, str):
+            return raw
+        self.charge_copy(len(raw))
+        return raw.encode("latin-1")
+
     def skip(self, name: str) -> Placeholder:
-        """A placeholder of that name, remembered in `skipped`."""
+        """The placeholder of that name, remembered in `skipped`."""
         self.skipped.setdefault(name)
-        return Placeholder(name)
+        return self.placeholders.setdefault(name, Placeholder(name))
 
     def pop(self) -> object:
         if not self.stack or self.stack[-1] is _MARK:
@@ -161,20 +188,6 @@ class PickleMachine:
         return self.skip(str(function)) if builder is None else builder(self, arguments)
 
 
-def check_key(key: object) -> None:
-    """Refuse dictionary keys and set members that are no plain hashable data.
-
-    Raises:
-        MalformedError: it is a container, a record, or an integer made to collide.
-    """
-    parts = key if type(key) is tuple else (key,)
-    for part in parts:
-        if part is not None and type(part) not in (str, int, float, bool, bytes, Placeholder, Global):
-            raise MalformedError(f"a dictionary key or set member is a {type(part).__name__}")
-        if type(part) is int and part.bit_length() > MAX_KEY_BITS:
-            raise MalformedError("a dictionary key or set member is a huge integer")
-
-
 def named_global(module: object, name: object) -> Global:
     """The global, unless it is a program.
 
@@ -183,22 +196,13 @@ def named_global(module: object, name: object) -> Global:
     """
     if not isinstance(module, str) or not isinstance(name, str):
         raise MalformedError("its pickle names a global with something that is not text")
+    if max(len(module), len(name)) > MAX_GLOBAL_LENGTH:
+        raise MalformedError(f"its pickle names a global with more than {MAX_GLOBAL_LENGTH} letters")
     if module.split(".")[0] in REFUSED_MODULES or name.split(".")[0] in REFUSED_NAMES:
         raise MalformedError(
             f"it asks to use {module}.{name}, which runs programs and has no place in a checkpoint"
         )
     return Global(module, name)
-
-
-def add_pairs(target: object, items: list) -> None:
-    """Put alternating keys and values into a dict; a placeholder swallows them."""
-    if isinstance(target, Placeholder):
-        return
-    if type(target) is not dict or len(items) % 2:
-        raise MalformedError("its pickle sets items of something that is not a dictionary")
-    for key, value in zip(items[::2], items[1::2], strict=True):
-        check_key(key)
-        target[key] = value
 
 
 def _add_items(machine: PickleMachine, kind: type, items: list) -> None:
@@ -209,7 +213,7 @@ def _add_items(machine: PickleMachine, kind: type, items: list) -> None:
         raise MalformedError(f"its pickle adds items to something that is not a {kind.__name__}")
     if kind is set:
         for item in items:
-            check_key(item)
+            machine.check_key(item)
         target.update(items)
     else:
         target.extend(items)
@@ -221,12 +225,12 @@ def _push(machine: PickleMachine, value: object) -> None:
 
 def _set_item(machine: PickleMachine, _: object) -> None:
     value, key = machine.pop(), machine.pop()
-    add_pairs(machine.top(), [key, value])
+    machine.add_pairs(machine.top(), [key, value])
 
 
 def _set_items(machine: PickleMachine, _: object) -> None:
     items = machine.pop_to_mark()
-    add_pairs(machine.top(), items)
+    machine.add_pairs(machine.top(), items)
 
 
 def _append(machine: PickleMachine, _: object) -> None:
@@ -236,7 +240,7 @@ def _append(machine: PickleMachine, _: object) -> None:
 
 def _dict(machine: PickleMachine, _: object) -> None:
     result: dict = {}
-    add_pairs(result, machine.pop_to_mark())
+    machine.add_pairs(result, machine.pop_to_mark())
     machine.stack.append(result)
 
 
@@ -249,7 +253,7 @@ def _frozenset(machine: PickleMachine, _: object) -> None:
     machine.charge(STEPS_PER_SET)
     items = machine.pop_to_mark()
     for item in items:
-        check_key(item)
+        machine.check_key(item)
     machine.stack.append(set(items))
 
 
@@ -315,7 +319,8 @@ def _build(machine: PickleMachine, _: object) -> None:
     if isinstance(target, NumpyRecord):
         if not isinstance(state, tuple) or len(state) not in (4, 5):
             raise MalformedError("the description of a numpy array is damaged")
-        target.fill(*state[-4:])
+        shape, dtype, is_fortran, raw = state[-4:]
+        target.fill(shape, dtype, is_fortran, machine.raw_bytes(raw))
     elif isinstance(target, NumpyDtype):
         if isinstance(state, tuple) and len(state) > 1 and state[1] == ">":
             target.byte_order = ">"

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from contextlib import suppress
+from pathlib import Path, PurePath
 
 import numpy as np
 
 import jld
 from jld.checkpoint.export import text_metadata
-from jld.checkpoint.names import map_name
+from jld.checkpoint.names import map_name, student_part
 from jld.checkpoint.reader import Checkpoint, read_checkpoint
 from jld.checkpoint.safetensors_files import write_safetensors
 from jld.checkpoint.training_state import averaged_weights, read_training_state
 from jld.errors import CheckpointError
 
 HASH_DIGITS = 8
+# Keys of a config whose values say where something lies.
+PLACES = re.compile(r"root|checkpoint|work_dir|resume_path|pretrained_weights|\w+_(dir|file|path)s?")
+# A text that is a path as a whole, which may hold spaces; and paths within a text: /a/b, ~/a, C:\\a,
+# \\\\host\\a, file:///a, but not the // of torchvision://resnet18.
+ABSOLUTE = re.compile(
+    r"^(?:file://|~?/|[A-Za-z]:[\\/]|\\\\).*$"
+    r"|file://[^\s'\",;]*|(?<![\w:/.~])~?/(?!/)[^\s'\",;:]+|(?<!\w)[A-Za-z]:[\\/][^\s'\",;]*|\\\\[^\s'\",;]+"
+)
 
 
 def publish_model(
@@ -30,7 +41,8 @@ def publish_model(
 ) -> Path:
     """Write the student's weights as `<stem>-<hash>.safetensors` and return that path.
 
-    Optimizer, scheduler, random state and any teacher are left out. The hash is the first eight hex digits of
+    Optimizer, scheduler, random state and any teacher are left out, and so are the places where files lie on
+    this machine (`without_places`). The hash is the first eight hex digits of
     the file's SHA-256; publishing the same weights twice gives the same name.
 
     Args:
@@ -48,7 +60,7 @@ def publish_model(
     if use_average:
         checkpoint.state |= _average_of(source)
     state = {}
-    for name, values in checkpoint.state.items():
+    for name, values in student_part(checkpoint.state)[0].items():
         mapped = map_name(name, checkpoint.origin)
         if mapped.name is not None:
             state[mapped.name] = values
@@ -82,4 +94,45 @@ def _metadata(
         "config": dict(config) if config else own_config,
         "metrics": dict(metrics or checkpoint.meta.get("metrics") or checkpoint.meta.get("best") or {}),
     }
-    return {"jld_version": jld.__version__} | {key: value for key, value in found.items() if value}
+    found = {key: value for key, value in found.items() if value}
+    return {"jld_version": jld.__version__} | found | without_places(found)
+
+
+def without_places(found: Mapping[str, object]) -> dict[str, object]:
+    """Config and metrics without the places where files lie on the machine that trained.
+
+    Keys that hold places keep the names of files and lose folders, and so does every other text that is an
+    absolute path or holds one. Who downloads a model learns nothing about its maker's disk from it, and equal
+    weights get one name wherever they were trained.
+    """
+    cleaned = {}
+    for key in ("config", "metrics"):
+        value = found.get(key)
+        if isinstance(value, str):
+            with suppress(ValueError, RecursionError):  # text that is no JSON is cleaned as text
+                value = json.loads(value)
+        if value:
+            cleaned[key] = _without_places(value, is_place=False)
+    return cleaned
+
+
+def _without_places(value: object, is_place: bool) -> object:
+    if isinstance(value, Mapping):
+        return {
+            key: _without_places(item, is_place or PLACES.fullmatch(str(key)) is not None)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_without_places(item, is_place) for item in value]
+    if not isinstance(value, str | PurePath):
+        return value
+    text = str(value)
+    if is_place and "://" not in text.removeprefix("file://"):
+        return _file_name(text)
+    return ABSOLUTE.sub(lambda found: _file_name(found[0]), text)
+
+
+def _file_name(path: str) -> str:
+    """The last part of a path if it names a file, "" for a folder, whose name may be that of a person."""
+    last = re.split(r"[/\\]", path.rstrip("/\\"))[-1]
+    return last if re.fullmatch(r"[^.].*\.[A-Za-z]\w{0,11}", last) else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,13 +15,23 @@ import numpy as np
 from jld.checkpoint.malformed import Budget, MalformedError, reading
 from jld.checkpoint.names import detect_origin
 from jld.checkpoint.pickle_files import read_pickle
-from jld.checkpoint.pickle_machine import PickleMachine, Placeholder
+from jld.checkpoint.pickle_machine import MAX_KEY_LENGTH, PickleMachine, Placeholder
 from jld.checkpoint.plain import Unfolder, is_record
 from jld.checkpoint.safetensors_files import looks_like_safetensors, parse_safetensors
 from jld.checkpoint.torch_files import LEGACY_MAGIC_BYTES, read_legacy, read_zip
 
 HEAD_BYTES = 512
-_STATE_KEYS = ("state_dict", "model", "model_state_dict", "model_state")
+# Averages come last: they are read where a file holds nothing else.
+_STATE_KEYS = (
+    "state_dict",
+    "model",
+    "model_state_dict",
+    "model_state",
+    "state_dict_ema",
+    "ema_state_dict",
+    "model_ema",
+)
+_MODULES = re.compile(r"(module\.)+")
 _TEXT_METADATA = (str, int, float, bool)
 
 
@@ -184,8 +195,20 @@ def _plain_meta(value: dict, unfolder: Unfolder) -> dict:
     return beside | (meta if isinstance(meta, dict) else {})
 
 
+def _num_modules(name: str) -> int:
+    """Letters of the `module.` that a name begins with, repeated or not."""
+    found = _MODULES.match(name)
+    return len(found[0]) if found else 0
+
+
 def strip_module(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The state without the `module.` a data-parallel wrapper puts before every name."""
-    while state and all(name.startswith("module.") for name in state):
-        state = {name.removeprefix("module."): values for name, values in state.items()}
-    return state
+    """The state without the `module.` a data-parallel wrapper puts before every name.
+
+    Raises:
+        MalformedError: a name is longer than any parameter's.
+    """
+    longest = max(map(len, state), default=0)
+    if longest > MAX_KEY_LENGTH:
+        raise MalformedError(f"it names an array with more than {MAX_KEY_LENGTH} letters")
+    depth = min((_num_modules(name) for name in state), default=0)
+    return {name[depth:]: values for name, values in state.items()} if depth else state

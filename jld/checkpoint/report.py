@@ -7,13 +7,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from jld.checkpoint import class_layer
 from jld.checkpoint.names.jdet import POINTWISE_KERNELS
 from jld.errors import CheckpointError
 
 Shape = tuple[int, ...]
 _SHOWN = 5
 _ANCHORS_PER_RETINA_CELL = 9
-_CLASS_LAYERS = ("gfl_cls", "atss_cls", "retina_cls", "conv_cls", "fcos_cls")
 _BOX_LAYERS = ("gfl_reg", "atss_reg", "retina_reg", "conv_reg", "fcos_reg")
 # (has a third convolution, blocks in stage 3) -> depth of a ResNet or ResNeXt.
 _DEPTHS = {(False, 2): 18, (False, 6): 34, (True, 6): 50, (True, 23): 101, (True, 36): 152}
@@ -161,7 +161,7 @@ def _mismatch_of(report: Report, layers: tuple[str, ...]) -> tuple[str, Shape, S
 
 
 def _other_classes(report: Report) -> str:
-    found = _mismatch_of(report, _CLASS_LAYERS)
+    found = _mismatch_of(report, class_layer.LAYERS)
     if found is None:
         return ""
     layer, there, here = found
@@ -171,7 +171,8 @@ def _other_classes(report: Report) -> str:
     count_there, count_here = there[0] // anchors, here[0] // anchors
     return (
         f"this file has {count_there} classes, the model {count_here}; set num_classes={count_there} to "
-        f"use it as it is, or load only its backbone"
+        "use it as it is; to start training from it, pretrained_classes='leave_out' loads all but the class "
+        "layer and 'by_name' the classes of the same names (tools/convert_checkpoint.py: --class-layer)"
     )
 
 

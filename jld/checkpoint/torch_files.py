@@ -16,7 +16,7 @@ from typing import BinaryIO
 from jld.checkpoint.arrays import STORAGE_CODES, Storage, checked_shape, item_size
 from jld.checkpoint.malformed import Budget, MalformedError
 from jld.checkpoint.pickle_builders import BUILDERS
-from jld.checkpoint.pickle_machine import Global, PickleMachine
+from jld.checkpoint.pickle_machine import MAX_KEY_LENGTH, Global, PickleMachine
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_MAGIC_BYTES = LEGACY_MAGIC.to_bytes(10, "little")
@@ -56,10 +56,10 @@ class ZipSource:
             raise MalformedError(f"the archive lacks the member {name!r} its pickle refers to")
         return self.members[name].file_size
 
-    def read(self, key: str, num_bytes: int, budget: Budget) -> bytes:
+    def read(self, key: str, num_bytes: int, budget: Budget) -> memoryview:
         if self.latest[0] != key:
             self.latest = key, self.member(f"data/{key}", budget)
-        return self.latest[1][:num_bytes] if num_bytes < len(self.latest[1]) else self.latest[1]
+        return memoryview(self.latest[1])[:num_bytes]
 
     def member(self, name: str, budget: Budget) -> bytes:
         """The unpacked bytes of a member; its checksum is verified."""
@@ -82,12 +82,12 @@ class LegacySource:
         self.places: dict[str, int] = {}
         self.latest: tuple[str | None, bytes] = (None, b"")
 
-    def read(self, key: str, num_bytes: int, budget: Budget) -> bytes:
+    def read(self, key: str, num_bytes: int, budget: Budget) -> memoryview:
         if self.latest[0] != key or len(self.latest[1]) < num_bytes:
             budget.spend(num_bytes, f"storage {key!r}")
             self.stream.seek(self.places[key])
             self.latest = key, self.stream.read(num_bytes)
-        return self.latest[1][:num_bytes] if num_bytes < len(self.latest[1]) else self.latest[1]
+        return memoryview(self.latest[1])[:num_bytes]
 
 
 def _storage_fields(identifier: object) -> tuple[Global, str, int, object]:
@@ -97,6 +97,8 @@ def _storage_fields(identifier: object) -> tuple[Global, str, int, object]:
     tag, kind, key, _, size = identifier[:5]
     if tag not in ("storage", b"storage") or not isinstance(kind, Global) or not isinstance(key, str):
         raise MalformedError("its pickle holds a persistent identifier that is not a storage")
+    if len(key) > MAX_KEY_LENGTH:
+        raise MalformedError("its pickle names a storage with too many letters")
     checked_shape([size], "the size of a storage")
     return kind, key, size, identifier[5] if len(identifier) == 6 else None
 

@@ -16,6 +16,7 @@ from jld.config.schema import (
     named_sections,
 )
 from jld.config.validate import check_config, validate_config
+from jld.config.written import differing_keys, plain_assignments, read_written
 
 __all__ = [
     "LOADER_KEYS",
@@ -28,6 +29,7 @@ __all__ = [
     "check_config",
     "config_file",
     "describe_schema",
+    "differing_keys",
     "dump_config",
     "dump_text",
     "fill_defaults",
@@ -35,7 +37,9 @@ __all__ = [
     "load_config",
     "named_sections",
     "parse_value",
+    "plain_assignments",
     "prepare_config",
+    "read_written",
     "to_plain",
     "validate_config",
 ]

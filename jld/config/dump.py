@@ -23,17 +23,23 @@ def dump_config(config: Mapping[str, Any], path: str | Path) -> Path:
     """Writes `config` to `path`; the write is atomic, so a reader never sees half a file.
 
     Raises:
-        ConfigError: a value is not plain data, or a key cannot be written.
+        ConfigError: a value is not plain data, a key cannot be written, or the file cannot.
     """
     path = Path(path)
     text = dump_text(config)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(f"the config cannot be written to {path}: {error.strerror or error}.") from error
     return path
 
 

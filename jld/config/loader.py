@@ -22,6 +22,7 @@ from jld.config.jdet import is_jdet, translate_jdet, translate_keys
 from jld.config.yaml_text import parse_yaml
 from jld.errors import ConfigError, nearest
 
+MAX_BASES = 50
 BASE, COVER = "_base_", "_cover_"
 
 
@@ -67,6 +68,8 @@ def _strip_covers(value: Any) -> Any:
 
 def _load_merged(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
     chain = [*including, path]
+    if len(chain) > MAX_BASES:
+        raise ConfigError(f"{path}: {BASE} goes through more than {MAX_BASES} files.")
     if path.resolve() in (file.resolve() for file in including):
         raise ConfigError(
             f"{BASE} goes in a circle: {' -> '.join(map(str, chain))}; remove one of these lines."
@@ -102,6 +105,8 @@ def _read(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
         raise ConfigError(f"config file {path} does not exist{included}{_similar_file(path)}")
     try:
         return readers[path.suffix](path)
+    except OSError as error:
+        raise ConfigError(f"config file {path} cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not a UTF-8 text file ({error.reason} at byte {error.start}).") from error
 
@@ -119,8 +124,8 @@ def _read_python(path: Path) -> dict[str, Any]:
     except SyntaxError as error:
         line = f", line {error.lineno}" if error.lineno else ""
         raise ConfigError(f"{path}{line}: {error.msg}.") from error
-    except ValueError as error:
-        raise ConfigError(f"{path}: {error}.") from error  # null bytes
+    except (ValueError, MemoryError, RecursionError) as error:  # null bytes; brackets nested too deep
+        raise ConfigError(f"{path}: {error or type(error).__name__}.") from error
     try:
         exec(code, namespace)
     except Exception as error:

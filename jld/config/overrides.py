@@ -8,9 +8,11 @@ from typing import Any
 
 import yaml
 
-from jld.config.config import Config, config_file, join
-from jld.config.yaml_text import parse_yaml
+from jld.config.config import Config, config_file, join, walk
+from jld.config.yaml_text import MAX_INTEGER_BITS, parse_yaml
 from jld.errors import ConfigError, nearest, suggestion
+
+MAX_SHOWN = 80
 
 
 def parse_value(text: str) -> Any:
@@ -23,13 +25,27 @@ def parse_value(text: str) -> Any:
     if not text:
         raise ConfigError("the value is empty: write null for None or '' for an empty string")
     try:
-        return ast.literal_eval(text)
-    except (ValueError, TypeError, SyntaxError):
+        return _bounded(ast.literal_eval(text))
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         pass  # not Python: YAML decides, and reads any plain word as a string
     try:
         return parse_yaml(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{text!r} is neither a Python nor a YAML value: put quotes around it") from error
+        why = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ConfigError(
+            f"{_short(text)!r} is neither a Python nor a YAML value ({why}): put quotes around it"
+        ) from error
+
+
+def _bounded(value: Any) -> Any:
+    for _, item in walk(value):
+        if isinstance(item, int) and item.bit_length() > MAX_INTEGER_BITS:
+            raise ValueError("an integer has more digits than any setting")
+    return value
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 def apply_overrides(config: Mapping[str, Any], overrides: Iterable[str]) -> Config:
@@ -53,7 +69,7 @@ def apply_overrides(config: Mapping[str, Any], overrides: Iterable[str]) -> Conf
         try:
             value = parse_value(text)
         except ConfigError as error:
-            raise ConfigError(f"override {override!r}: {error}.") from error
+            raise ConfigError(f"override {_short(override)!r}: {error}.") from error
         top = _replaced(result, parts, value, "", override)
         result[parts[0]] = top[parts[0]]
         derived = derived and parts[0] != "work_dir"

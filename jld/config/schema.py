@@ -62,6 +62,7 @@ class Key:
 Section = dict | None
 Count = int | None
 Flips = list[Literal["H", "V", "HV"]]
+ClassLayer = Literal["load", "leave_out", "by_name"]
 MergeIou = float | dict[str, float] | None
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -101,6 +102,7 @@ TOP_LEVEL: tuple[Key, ...] = (
     Key("work_dir", str, "work_dirs/{name}", "folder of everything a run writes"),
     Key("name", str, "the file's stem", "name of the run, used in work_dir and result files"),
     Key("pretrained_weights", str | None, None, "weights of the whole model to start from"),
+    Key("pretrained_classes", ClassLayer, "load", "of their class layer: all, nothing, or the known names"),
     Key("resume_path", str | None, None, "training state to continue from; None starts afresh"),
     Key("flip_test", Flips | None, None, "flips whose detections are merged in when testing"),
     Key(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from jld.data.sampling import BatchPlan
-from jld.data.worker import ON_BROKEN, WorkerPool, make_batch
-from jld.errors import ConfigError, suggestion
+from jld.data.worker import ON_BROKEN, WAITING_SECONDS, WorkerPool, make_batch, say_waiting
+from jld.errors import ConfigError, suggestion, visible
 from jld.utils.distributed import is_main
 
 BATCHES_AHEAD = 2
@@ -121,7 +122,15 @@ class DataLoader:
 
     def _here(self, epoch: int, batches: list[np.ndarray]) -> Iterator[tuple]:
         for indices in batches:
-            yield make_batch(self.dataset, indices, epoch=epoch, **self._options)
+            # A file may be a pipe, or lie on a server that does not answer.
+            clock = threading.Timer(WAITING_SECONDS, say_waiting, (self.dataset, indices))
+            clock.daemon = True
+            clock.start()
+            try:
+                batch = make_batch(self.dataset, indices, epoch=epoch, **self._options)
+            finally:
+                clock.cancel()
+            yield batch
 
     def _ahead(self, epoch: int, batches: list[np.ndarray]) -> Iterator[tuple]:
         if self._pool is None or self._pool.is_closed:
@@ -144,7 +153,7 @@ class DataLoader:
             fate = "another image takes its place" if self.on_broken == "replace" else "it is left out"
             # Other ranks show errors only, and nobody else reads their images.
             level = logging.WARNING if is_main() else logging.ERROR
-            logger.log(level, "image %s cannot be used: %s; %s.", path, reason, fate)
+            logger.log(level, "image %s cannot be used: %s; %s.", visible(path, keep=""), reason, fate)
 
 
 def _aspect_groups(dataset: Any) -> np.ndarray:

@@ -8,6 +8,7 @@ closes, whatever happened to the parent, and the parent notices a dead worker by
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pickle
 import queue
@@ -17,6 +18,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 import traceback
 import weakref
 from pathlib import Path
@@ -28,7 +30,14 @@ import numpy as np
 from jld.data.collate import collate
 from jld.data.images import BrokenImageError
 from jld.errors import DataError, JldError
+from jld.utils import stopping
+from jld.utils.logging import get_logger
 
+WAITING_SECONDS = 60
+# Ends a worker: its own signal, because SIGTERM, SIGINT and SIGHUP may reach a whole group of processes of
+# which the parent alone decides what they mean.
+END = signal.SIGUSR1
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 ON_BROKEN = ("replace", "skip", "error")
 Broken = list[tuple[str, str]]
 
@@ -108,11 +117,22 @@ def _read(connection: socket.socket, size: int) -> np.ndarray:
     return data
 
 
-def main(descriptor: int) -> None:
-    """Body of a worker process: receives the dataset, then batch requests, until the socket closes."""
-    # Ctrl-C reaches the whole process group; the parent decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def main(descriptor: int, parent: int) -> None:
+    """Body of a worker process: receives the dataset, then batch requests, until the socket closes.
+
+    Args:
+        descriptor: of the socket.
+        parent: process whose end is also the worker's, however it ends and whatever the worker waits for; 0
+            where a thread that may end earlier has started it.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    # An exit, not a death by signal: Jittor's handler takes the latter for a lack of memory.
+    signal.signal(END, lambda number, frame: os._exit(0))
+    if parent and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            return
     cv2.setNumThreads(1)
     connection = socket.socket(fileno=descriptor)
     try:
@@ -163,7 +183,8 @@ class WorkerPool:
             ) from None
         self._answers: queue.Queue = queue.Queue()
         self._ready: dict[int, tuple[Any, Exception | None]] = {}
-        self._wanted: dict[int, int] = {}
+        self._wanted: dict[int, tuple[int, np.ndarray]] = {}
+        self._dataset = dataset
         self._next_ticket = 0
         started = [_start_worker() for _ in range(num_workers)]
         self._processes = [process for process, _ in started]
@@ -186,22 +207,33 @@ class WorkerPool:
         """Asks for a batch; returns the ticket to `collect` it with. Workers take turns."""
         ticket = self._next_ticket
         self._next_ticket += 1
-        self._wanted[ticket] = ticket % len(self._connections)
+        worker = ticket % len(self._connections)
+        self._wanted[ticket] = worker, indices
         try:
-            send(self._connections[self._wanted[ticket]], (ticket, epoch, indices))
+            send(self._connections[worker], (ticket, epoch, indices))
         except OSError:
             pass  # the worker has died; the thread that listens to it says so when the ticket is collected
         return ticket
 
     def collect(self, ticket: int) -> Any:
-        """The answer to a ticket; waits for it.
+        """The answer to a ticket; waits for it, and says what for when that takes long.
 
         Raises:
             DataError: the worker has died, or found the data unusable.
             RuntimeError: the dataset or a transform failed; holds the worker's traceback.
+            Stopped: a signal was noted while nothing came.
         """
+        warn_at = time.monotonic() + WAITING_SECONDS
         while ticket not in self._ready:
-            number, answer, failure = self._answers.get()
+            try:
+                number, answer, failure = self._answers.get(timeout=1)
+            except queue.Empty:
+                stopping.poll_alone()
+                if time.monotonic() > warn_at:
+                    worker, indices = self._wanted[ticket]
+                    say_waiting(self._dataset, indices, self._processes[worker].pid)
+                    warn_at = float("inf")
+                continue
             if number is None:
                 self.close()
                 raise failure
@@ -228,14 +260,34 @@ class WorkerPool:
         self._finalizer()
 
 
+def say_waiting(dataset: Any, indices: np.ndarray, process: int | None = None) -> None:
+    """Warns that a batch has not come, with the worker that prepares it and the images in it."""
+    names = [str(getattr(dataset, "image_file", str)(int(index))) for index in indices[:3]]
+    more = f" and {len(indices) - 3} more" if len(indices) > 3 else ""
+    who = "this process" if process is None else f"data worker {process}{_if_stopped(process)}"
+    get_logger("data").warning(
+        "waiting for more than %d s for %s to prepare %s%s.", WAITING_SECONDS, who, ", ".join(names), more
+    )
+
+
+def _if_stopped(process: int) -> str:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return ""
+    return f" (stopped: kill -CONT {process} lets it go on)" if state in "Tt" else ""
+
+
 def _start_worker() -> tuple[subprocess.Popen, socket.socket]:
     ours, theirs = socket.socketpair()
     # One thread per worker: parallelism comes from the number of workers.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+    # The kernel ends a child with the thread that started it, and only the main thread lasts.
+    parent = os.getpid() if threading.current_thread() is threading.main_thread() else 0
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-c", f"from jld.data.worker import main; main({theirs.fileno()})"],
+            [sys.executable, "-c", f"from jld.data.worker import main; main({theirs.fileno()}, {parent})"],
             stdin=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
             env=environment,
@@ -266,10 +318,8 @@ def _obituary(process: subprocess.Popen) -> str:
 
 
 def _end_workers(processes: list[subprocess.Popen], connections: list[socket.socket]) -> None:
-    # SIGTERM, because Jittor's handler takes a child that ends by any other signal for a lack of memory and
-    # ends the program.
     for process in processes:
-        process.terminate()
+        process.send_signal(END)
     for connection in connections:
         connection.close()
     for process in processes:

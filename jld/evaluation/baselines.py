@@ -9,12 +9,13 @@ import csv
 import fnmatch
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jld.config import load_config
-from jld.errors import ConfigError, DataError, suggestion
+from jld.config import plain_assignments
+from jld.errors import ConfigError, DataError, suggestion, visible
 from jld.evaluation.published import PublishedRow, published_row, published_rows
 
 SOURCES = ("results/metrics.json", "metrics.json", "log.jsonl")
@@ -31,6 +32,8 @@ _ABOUT = (
     "source",
     "notes",
 )
+# Counts stand among the scores; what is larger than any of them is no number to compare.
+LARGEST_SCORE = 1e15
 _RUN = ("run", "run_protocol", "run_file", "run_iteration")
 
 
@@ -90,11 +93,11 @@ def find_runs(folder: str | Path) -> list[Path]:
 
 
 def read_run(work_dir: str | Path) -> RunScores:
-    """The scores of a work folder and the published row that its config.py names.
+    """The scores of a work folder and the published row that its config.py names; the config is not run.
 
     Raises:
         DataError: no scores, or a broken file.
-        ConfigError: its config cannot be read, or names a row that is not there.
+        ConfigError: its config is no Python, or names a row that is not there.
     """
     work_dir = Path(work_dir)
     file = _score_file(work_dir)
@@ -104,21 +107,28 @@ def read_run(work_dir: str | Path) -> RunScores:
         record = (
             _last_evaluation(work_dir / file) if file.endswith("l") else json.loads(_text(work_dir / file))
         )
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{work_dir / file}: not json ({error}).") from error
+    if not isinstance(record, dict):
+        raise DataError(f"{work_dir / file}: holds a {type(record).__name__}, not scores by name.")
     metrics = {
-        name: 100 * value
+        name: 100 * float(value)
         for name, value in record.items()
-        if isinstance(value, int | float) and name not in ("iter", "epoch", "time") and value >= 0
+        if name not in ("iter", "epoch", "time") and _is_score(value)
     }
+    iteration = record.get("iter")
     return RunScores(
         work_dir.resolve().name,
         _claimed_row(work_dir),
         metrics,
         str(record.get("protocol", "")),
         file,
-        record.get("iter"),
+        iteration if isinstance(iteration, int) else None,
     )
+
+
+def _is_score(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < LARGEST_SCORE
 
 
 def baseline_lines(runs: Iterable[RunScores], pattern: str = "*") -> list[BaselineLine]:
@@ -146,10 +156,12 @@ def baselines_csv(lines: Sequence[BaselineLine]) -> str:
         names = list(dict.fromkeys(name for line in lines if line.run for name in line.run.metrics))
     scores = [f"{kind}_{name}" for name in names for kind in ("published", "measured", "difference")]
     text = io.StringIO()
-    writer = csv.DictWriter(text, [*_ABOUT, *_RUN, *scores], lineterminator="\n")
-    writer.writeheader()
+    columns = [*_ABOUT, *_RUN, *scores]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(_inert, columns))
     for line in lines:
-        writer.writerow(_fields(line, names))
+        found = _fields(line, names)
+        writer.writerow([_inert(found.get(column)) for column in columns])
     return text.getvalue()
 
 
@@ -168,6 +180,15 @@ def _fields(line: BaselineLine, names: Sequence[str]) -> dict[str, object]:
     for kind, values in kinds:
         found |= {f"{kind}_{name}": _rounded(values[name]) for name in names if name in values}
     return found
+
+
+def _inert(value: object) -> object:
+    """A cell that no spreadsheet takes for a formula; numbers stay numbers."""
+    if not isinstance(value, str):
+        return value
+    text = visible(value, keep="")
+    is_formula = text.startswith(("=", "+", "-", "@")) and not re.fullmatch(r"[-+]?\d+(\.\d+)?", text)
+    return f"'{text}" if is_formula else text
 
 
 def _rounded(percent: float) -> str:
@@ -225,7 +246,9 @@ def _score(line: BaselineLine, name: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    """A table cell in which nothing is a link, an image, code or HTML."""
+    text = visible(text, keep="\n").replace("\n", " ")
+    return re.sub(r"[&<>\[\]`|\\]", lambda found: f"&#{ord(found[0])};", text)
 
 
 def _score_file(work_dir: Path) -> str | None:
@@ -241,7 +264,9 @@ def _last_evaluation(path: Path) -> dict:
     for text in reversed(_text(path).splitlines()):
         try:
             record = json.loads(text)
-        except ValueError:  # a run that was killed leaves half a line
+        except (ValueError, RecursionError):  # a run that was killed leaves half a line
+            continue
+        if not isinstance(record, dict):
             continue
         scores = {
             name.removeprefix("eval/"): value for name, value in record.items() if name.startswith("eval/")
@@ -262,5 +287,9 @@ def _claimed_row(work_dir: Path) -> str | None:
     config = work_dir / "config.py"
     if not config.is_file():
         return None
-    row = (load_config(config).get("published") or {}).get("row")
-    return None if row is None else published_row(row).id
+    values, odd = plain_assignments(config)
+    if "published" in odd:
+        raise ConfigError(f"{config}, line {odd['published']}: published must be plain, as dict(row=...).")
+    published = values.get("published")
+    row = published.get("row") if isinstance(published, dict) else None
+    return published_row(row).id if isinstance(row, str) else None

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jld.checkpoint import atomic_write
+from jld.errors import visible
 from jld.evaluation.published import PublishedRow, published_row
 from jld.evaluation.records import Metrics
 
@@ -95,6 +96,8 @@ def _class_table(per_class: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def _table(header: list[str], lines: list[list[str]]) -> str:
+    # Names of classes and runs come from files.
+    header, *lines = ([visible(cell, keep="") for cell in line] for line in [header, *lines])
     widths = [max(len(line[column]) for line in [header, *lines]) for column in range(len(header))]
     text = [
         "  ".join(

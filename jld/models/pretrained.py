@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from jld.checkpoint import ConvertOptions, convert_state, read_checkpoint, require_complete
+from jld.checkpoint.class_layer import PARAMETER
 from jld.errors import CheckpointError
 from jld.toolchain import jittor as jt
 
@@ -59,19 +60,34 @@ def load_backbone_weights(backbone: jt.Module, source: str) -> None:
     _fill(own, checkpoint.state, checkpoint.origin, "the backbone", path, ConvertOptions(only="backbone."))
 
 
-def load_weights(model: jt.Module, path: str | Path, *, what: str = "checkpoint") -> None:
+def load_weights(
+    model: jt.Module,
+    path: str | Path,
+    *,
+    what: str = "checkpoint",
+    class_layer: str = "load",
+    classes: Sequence[str] = (),
+) -> None:
     """Fills a detector from a file of any kind that `jld.checkpoint` reads, and takes over its class names.
 
     Args:
         what: how messages call the file, for example the config key that names it.
+        class_layer: "load"; "leave_out" keeps the model's own; "by_name" takes the classes of the same names.
+        classes: names of the model's classes, in the order of the labels; for "by_name".
     Raises:
         CheckpointError: unreadable file, missing or misshapen parameters, parameters the model lacks, a
-            distribution over other values.
+            distribution over other values, classes that have no name or share none.
     """
     checkpoint = read_checkpoint(path)
-    options = ConvertOptions(supports=named_supports(model))
+    options = ConvertOptions(
+        supports=named_supports(model),
+        class_layer=class_layer,
+        initial=initial_class_layer(model) if class_layer == "by_name" else {},
+        file_classes=checkpoint.classes or (),
+        model_classes=tuple(classes),
+    )
     _fill(model.state_dict(), checkpoint.state, checkpoint.origin, "the model", f"{what} {path}", options)
-    if checkpoint.classes:
+    if checkpoint.classes and class_layer == "load":
         model.classes = tuple(checkpoint.classes)
 
 
@@ -85,6 +101,11 @@ def assign_state(model: jt.Module, state: Mapping[str, np.ndarray], *, what: str
         CheckpointError: a parameter is missing, has another shape, or a name is unknown to the model.
     """
     _fill(model.state_dict(), state, None, "the model", what, ConvertOptions(supports=named_supports(model)))
+
+
+def initial_class_layer(model: jt.Module) -> dict[str, np.ndarray]:
+    """{name: values} of the layers that predict classes."""
+    return {name: var.numpy() for name, var in model.state_dict().items() if PARAMETER.fullmatch(name)}
 
 
 def named_supports(model: jt.Module) -> dict[str, np.ndarray]:

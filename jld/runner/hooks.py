@@ -18,7 +18,9 @@ from jld.optim import WeightAverage
 from jld.registry import HOOKS
 from jld.runner.history import _to_float
 from jld.runner.logs import RunLogger
-from jld.runner.state import save_state
+from jld.runner.state import LAST, save_state
+from jld.runner.work_folder import OwnCheckpoints
+from jld.utils import stopping
 from jld.utils.distributed import is_main, world_size
 
 
@@ -254,7 +256,8 @@ class CheckpointHook(Hook):
         collect: loop -> training state (see `jld.runner.state.collect_state`).
         interval: epochs; 0 saves only at the end.
         every_iters: also save last.pkl every so many steps, for long epochs; None is never.
-        keep: how many epoch_K.pkl to keep, the newest; None keeps all.
+        keep: how many epoch_K.pkl of this run to keep, the newest; None keeps all.
+        resumed: the run goes on from a file in `folder`.
     """
 
     def __init__(
@@ -265,12 +268,13 @@ class CheckpointHook(Hook):
         *,
         every_iters: int | None = None,
         keep: int | None = None,
+        resumed: bool = False,
     ):
         self.folder = folder
         self.collect = collect
         self.interval = interval or 0
         self.every_iters = every_iters or 0
-        self.keep = keep
+        self._own = OwnCheckpoints(folder, keep, resumed)
         self._saved_at: tuple[int, int] | None = None
 
     def after_step(self, loop: Any) -> None:
@@ -282,7 +286,8 @@ class CheckpointHook(Hook):
         """See `Hook`."""
         if self.interval and loop.epoch % self.interval == 0:
             self._save(loop, f"epoch_{loop.epoch}.pkl")
-            self._remove_old()
+            if is_main():
+                self._own.add(f"epoch_{loop.epoch}.pkl")
         self._save_best(loop)
 
     def after_training(self, loop: Any) -> None:
@@ -290,6 +295,16 @@ class CheckpointHook(Hook):
         if self._saved_at != (loop.iteration, loop.epoch):
             self._save(loop)
         self._save_best(loop)
+
+    def save_when_stopped(self, loop: Any, stop: stopping.Stopped) -> str:
+        """Saves last.pkl if the loop stands between two steps; returns what to say about it."""
+        last = self.folder / LAST
+        if not loop.is_in_step and (stop.in_order or world_size() == 1):
+            self._save(loop)
+            return f"{last} holds iteration {loop.iteration}: go on with --resume."
+        if not last.exists():
+            return "Nothing was saved yet."
+        return f"The running step was broken off: go on from the last checkpoint in {last} with --resume."
 
     def _save_best(self, loop: Any) -> None:
         if loop.best.get("iteration") == loop.iteration:
@@ -301,11 +316,5 @@ class CheckpointHook(Hook):
         self._saved_at = (loop.iteration, loop.epoch) if and_last else self._saved_at
         if is_main():
             with loop.paused():
-                names = (["last.pkl"] if and_last else []) + ([copy] if copy else [])
+                names = ([LAST] if and_last else []) + ([copy] if copy else [])
                 save_state(self.collect(loop), [self.folder / name for name in names])
-
-    def _remove_old(self) -> None:
-        if self.keep and is_main():
-            saved = sorted(self.folder.glob("epoch_*.pkl"), key=lambda path: int(path.stem.split("_")[1]))
-            for path in saved[: -self.keep]:
-                path.unlink()

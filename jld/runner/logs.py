@@ -11,7 +11,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 from jld.errors import ConfigError, suggestion
 from jld.registry import HOOKS
 from jld.utils.distributed import is_main
+from jld.utils.line_file import LineFile
 from jld.utils.logging import get_logger
 
 # The entries of a training record that are no losses; further ones have a slash in their names.
@@ -28,7 +29,7 @@ _NO_LOSSES = frozenset(
 
 
 class JsonLines:
-    """Appends records to `log.jsonl`, each line complete on disk before the next."""
+    """Appends records to `log.jsonl`, each line handed to the system before the next."""
 
     def __init__(self, work_dir: Path, keep_old: bool):
         path = work_dir / "log.jsonl"
@@ -36,12 +37,11 @@ class JsonLines:
             # Another run's lines must not mix with ours, and must not be lost.
             number = next(k for k in range(1, 10**6) if not (work_dir / f"log.{k}.jsonl").exists())
             path.rename(work_dir / f"log.{number}.jsonl")
-        self._file = path.open("a", encoding="utf-8")
+        self._file = LineFile(path, on_loss=get_logger("run").warning)
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Writes one record; NaN and infinity become text, which JSON can hold."""
-        self._file.write(json.dumps({key: _jsonable(value) for key, value in record.items()}) + "\n")
-        self._file.flush()
+        self._file.write(json.dumps({key: _jsonable(value) for key, value in record.items()}))
 
     def close(self) -> None:
         """Closes the file."""
@@ -56,6 +56,11 @@ class TensorBoard:
         from tensorboardX import SummaryWriter
 
         self._writer = SummaryWriter(str(work_dir / "tensorboard"))
+        self._is_lost = False
+        # It writes in a thread of its own; one that an error has ended would let the training wait for ever.
+        events = self._writer.file_writer.event_writer._ev_writer
+        for name in ("write_event", "flush", "close"):
+            setattr(events, name, self._guarded(getattr(events, name)))
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Writes one record."""
@@ -67,6 +72,17 @@ class TensorBoard:
     def close(self) -> None:
         """Closes the event file."""
         self._writer.close()
+
+    def _guarded(self, write: Callable) -> Callable:
+        def guarded(*arguments: Any) -> None:
+            try:
+                write(*arguments)
+            except (OSError, ValueError) as error:  # ValueError: closing a file has failed before
+                if not self._is_lost:
+                    get_logger("run").warning("TensorBoard's events are lost: %s.", error)
+                self._is_lost = True
+
+        return guarded
 
 
 SINKS = {"TextLogger": JsonLines, "TensorboardLogger": TensorBoard}

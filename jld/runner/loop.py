@@ -20,7 +20,9 @@ from jld.ops.precision import FLOAT32, convolutions_in
 from jld.optim import Optimizer, Optimizers, Progress, Schedule
 from jld.runner.history import LossHistory, sum_up, total_loss
 from jld.runner.hooks import Hook
+from jld.runner.ranks import largest_over_ranks
 from jld.toolchain import jittor as jt
+from jld.utils import stopping
 from jld.utils.distributed import rank
 
 
@@ -49,6 +51,7 @@ class TrainingLoop:
         metrics: of the latest evaluation, with `metrics_iteration`; empty before the first.
         best: {"name", "value", "iteration"} of the best evaluation; empty before the first.
         paused_seconds: time spent outside training (evaluation, checkpoints).
+        is_in_step: the weights may be those of half a step.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class TrainingLoop:
         self.metrics_iteration = -1
         self.best: dict[str, Any] = {}
         self.paused_seconds = 0.0
+        self.is_in_step = False
 
     @property
     def steps_per_epoch(self) -> int:
@@ -118,6 +122,7 @@ class TrainingLoop:
         Raises:
             ConfigError: two hooks with a state have one name.
             TrainingError: a loss is not finite.
+            Stopped: a signal was noted, see `jld.utils.stopping`.
         """
         self.stateful_hooks()
         self._call("before_training")
@@ -134,13 +139,20 @@ class TrainingLoop:
             self._call("before_step")
             self._step(group)
             self._call("after_step")
+            stopping.poll(largest_over_ranks)
             if self.max_iter is not None and self.iteration >= self.max_iter:
                 return
         self.epoch += 1
         self.batch_index = 0
-        self._call("after_epoch")
+        try:
+            self._call("after_epoch")
+        except BaseException:
+            # What is saved after a stop is as the last batch left it: resumed, the epoch ends once more.
+            self.epoch, self.batch_index = self.epoch - 1, len(self.loader)
+            raise
 
     def _step(self, batches: list[dict]) -> None:
+        self.is_in_step = True
         seed_step(self.seed, self.iteration)
         self.optimizer.follow(self.schedule, self.progress)
         for batch in batches:
@@ -163,6 +175,7 @@ class TrainingLoop:
         jt.sync_all()
         self.iteration += 1
         self.batch_index += len(batches)
+        self.is_in_step = False
 
     def losses_of(self, batch: dict) -> dict[str, Any]:
         """{name: scalar Var} of one batch: the detector's losses, then the distiller's."""

@@ -29,6 +29,15 @@ def sum_over_ranks(array: np.ndarray) -> np.ndarray:
     return var.numpy()
 
 
+def largest_over_ranks(number: int) -> int:
+    """The largest of every rank's small number (below 128), on all of them."""
+    if world_size() == 1:
+        return number
+    seen = np.zeros(128, np.int32)
+    seen[number] = 1
+    return int(np.flatnonzero(sum_over_ranks(seen))[-1])
+
+
 def from_main(text: str) -> str:
     """The text that rank 0 calls this with, on all ranks."""
     if world_size() == 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,16 @@ from jld.models import assign_state, build_detector, load_weights
 from jld.ops.precision import FLOAT32
 from jld.registry import build
 from jld.runner import parts, tasks
+from jld.runner.going_on import newest_sound, resume_file, resume_newest
 from jld.runner.history import LossHistory
 from jld.runner.hooks import CheckpointHook, EvaluationHook, LogHook
 from jld.runner.logs import RunLogger
 from jld.runner.loop import TrainingLoop
 from jld.runner.ranks import require_agreement
-from jld.runner.state import LAST, collect_state, evaluation_arrays, fingerprint, resume
+from jld.runner.state import LAST, collect_state, evaluation_arrays, fingerprint
+from jld.runner.work_folder import work_folder
 from jld.toolchain import jittor as jt
+from jld.utils import stopping
 from jld.utils.distributed import is_main, world_size
 from jld.utils.environment import write_environment
 from jld.utils.logging import get_logger, set_up_logging
@@ -60,6 +64,9 @@ class Runner:
         self.resume = resume and not dry_run
         self.dry_run = dry_run
         self.work_dir = Path(self.config.work_dir)
+        # Whether the run goes on in the folder where it was broken off, and not with a file of another one.
+        given, own = self.config.resume_path, self.work_dir / "checkpoints"
+        self.goes_on = self.resume if given is None else Path(given).resolve().parent == own.resolve()
         self.save_dir = Path(save_dir) if save_dir else self.work_dir / "results" / "drawn"
         self.log = get_logger("run")
 
@@ -67,17 +74,24 @@ class Runner:
         """Runs a task by name; the result is that of the method of the same name.
 
         Raises:
-            ConfigError: unknown task, or the config lacks the dataset it needs.
+            ConfigError: unknown task, the config lacks the dataset it needs, or work_dir is another run's.
+            Stopped: a signal ended it, see `jld.utils.stopping`.
         """
         if task not in TASKS:
             raise ConfigError(f"unknown task {task!r}: {suggestion(task, TASKS)}")
         parts.check_promises(self.config)
-        set_up_logging(self.work_dir / "log.txt")
-        set_seed(self.config.seed)
-        if world_size() > 1:
-            threads = os.environ.get("OMP_NUM_THREADS", "all")
-            self.log.info("%d processes, each with %s threads", world_size(), threads)
-        return getattr(self, task)()
+        with stopping.handled(), self._folder(task):
+            set_up_logging(self.work_dir / "log.txt")
+            set_seed(self.config.seed)
+            if world_size() > 1:
+                threads = os.environ.get("OMP_NUM_THREADS", "all")
+                self.log.info("%d processes, each with %s threads", world_size(), threads)
+            return getattr(self, task)()
+
+    def _folder(self, task: str) -> AbstractContextManager:
+        if task != "train":
+            return nullcontext()  # a checkpoint may be looked at while the run goes on
+        return work_folder(self.work_dir, self.config, resumed=self.goes_on, compared=not self.dry_run)
 
     def train(self) -> dict[str, Any]:
         """Trains, evaluating and saving on the way.
@@ -88,11 +102,7 @@ class Runner:
         datasets = parts.agree_on_classes(
             self._datasets("train", "val", needed=("train",)), self._weights(), self.log
         )
-        config_path = self.work_dir / "config.py"
         accounts = {split: parts.account_of(split, each) for split, each in datasets.items()}
-        if is_main():
-            dump_config(self.config, config_path)
-            write_environment(self.work_dir / "env.json", datasets=accounts)
         detector = self._new_detector(datasets["train"])
         distiller = build_distiller(self.config.distill, detector)
         if distiller is not None:
@@ -115,21 +125,30 @@ class Runner:
             accumulate_steps=self.config.accumulate_steps,
             precision=self.config.precision,
             seed=self.config.seed,
-            history=LossHistory(str(config_path)),
+            history=LossHistory(str(self.work_dir / "config.py")),
         )
         if distiller is not None:
             distiller.check_length(loop.total_steps)
-        return self._train(loop, datasets)
+        return self._train(loop, datasets, accounts)
 
-    def _train(self, loop: TrainingLoop, datasets: Mapping[str, Any]) -> dict[str, Any]:
+    def _train(
+        self, loop: TrainingLoop, datasets: Mapping[str, Any], accounts: Mapping[str, Any]
+    ) -> dict[str, Any]:
         logger = build(self.config.logger) or RunLogger()
         loop.hooks = self._hooks(loop, datasets, logger)
         resumed = self._resume(loop)
         require_agreement(fingerprint(loop), "position and weights")
-        logger.open(self.work_dir, keep_old=resumed)
+        if loop.is_finished:
+            self.log.info(already_finished(loop))
+            return {}
+        if is_main():
+            dump_config(self.config, self.work_dir / "config.py")
+            write_environment(self.work_dir / "env.json", datasets=accounts)
+        logger.open(self.work_dir, keep_old=resumed and self.goes_on)
         self.log.info("training for %d iterations, results in %s", loop.total_steps, self.work_dir)
         try:
-            loop.run()
+            with stopping.saved_when_stopped(partial(loop.hooks[-1].save_when_stopped, loop)):
+                loop.run()
         finally:
             logger.close()
             loop.loader.close()
@@ -193,7 +212,10 @@ class Runner:
         weights = self.config.pretrained_weights
         detector = build_detector(self.config, pretrained=weights is None)
         if weights is not None:
-            load_weights(detector, weights, what="pretrained_weights")
+            how = self.config.pretrained_classes
+            load_weights(
+                detector, weights, what="pretrained_weights", class_layer=how, classes=dataset.classes
+            )
             self.log.info("weights of %s", weights)
             detector.classes = dataset.classes  # whether the weights' own may differ was decided before
         check_classes(detector, dataset)
@@ -218,11 +240,14 @@ class Runner:
 
     def _weights(self) -> tuple[str, Path] | None:
         """(the key that names it, the file) that training starts from, if it starts from one."""
-        last = Path(self.config.resume_path or self.work_dir / "checkpoints" / LAST)
-        if (self.resume or self.config.resume_path is not None) and last.is_file():
-            return "resume_path", last
+        resumed = self.config.resume_path
+        if resumed is None and self.resume:
+            resumed = newest_sound(self.work_dir / "checkpoints")
+        if resumed is not None:
+            return "resume_path", Path(resumed)
         weights = self.config.pretrained_weights
-        return None if weights is None else ("pretrained_weights", Path(weights))
+        is_whole = weights is not None and self.config.pretrained_classes == "load"
+        return ("pretrained_weights", Path(weights)) if is_whole else None
 
     def _checkpoint(self) -> Path:
         last = self.work_dir / "checkpoints" / LAST
@@ -235,14 +260,16 @@ class Runner:
         return Path(given)
 
     def _resume(self, loop: TrainingLoop) -> bool:
-        if not self.resume and self.config.resume_path is None:
-            return False
-        path = Path(self.config.resume_path or self.work_dir / "checkpoints" / LAST)
-        if self.config.resume_path is None and not path.exists():
-            self.log.warning("there is no %s to resume: starting from the beginning.", path)
-            return False
-        self.log.info("%s", resume(loop, path))
-        return True
+        said = None
+        if self.config.resume_path is not None:
+            said = resume_file(loop, Path(self.config.resume_path))
+        elif self.resume:
+            said = resume_newest(loop, self.work_dir / "checkpoints")
+            if said is None:
+                self.log.warning("there is no checkpoint in %s to resume: starting anew.", self.work_dir)
+        if said is not None:
+            self.log.info("%s", said)
+        return said is not None
 
     def _hooks(self, loop: TrainingLoop, datasets: Mapping[str, Any], logger: RunLogger) -> list[Any]:
         config = self.config
@@ -264,6 +291,7 @@ class Runner:
                 config.checkpoint_interval,
                 every_iters=config.checkpoint_iters,
                 keep=config.keep_checkpoints,
+                resumed=self.goes_on,
             )
         )
         return hooks
@@ -308,6 +336,15 @@ def shortened(config: Config) -> Config:
             "work_dir": str(Path(config["work_dir"]) / "dry_run"),
         },
         file=config_file(config),
+    )
+
+
+def already_finished(loop: TrainingLoop) -> str:
+    """What is said of a resumed run that has nothing left to do."""
+    length = "max_epoch" if loop.max_iter is None else "max_iter"
+    return (
+        f"the run is finished (iteration {loop.iteration}) and stays as it is: --task=val scores it, "
+        f"a larger {length} goes on."
     )
 
 

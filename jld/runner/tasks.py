@@ -17,6 +17,7 @@ from jld.data.images import read_image
 from jld.evaluation import format_metrics, metrics_to_json, write_coco_results
 from jld.runner.ranks import from_main, gather_detections
 from jld.toolchain import jittor as jt
+from jld.utils import stopping
 from jld.utils.distributed import is_main, world_size
 from jld.utils.logging import get_logger
 from jld.visualization.boxes import draw_boxes
@@ -56,6 +57,7 @@ def predict(
     )
     with jt.no_grad():
         for batch in shown:
+            stopping.poll_alone()
             views[0] += detector.detect(detector(jt.array(batch["images"])), batch)
             for view, flip in zip(views[1:], flips, strict=True):
                 mirrored = detector.detect(detector(jt.array(flipped_images(batch, flip))), batch)

@@ -31,6 +31,7 @@ from jld.toolchain.findings import (
     check_python_headers,
 )
 from jld.toolchain.kernel_prefix import precompile
+from jld.toolchain.kernels import mend_kernels
 from jld.toolchain.memory import keep_freed_memory
 from jld.toolchain.mpi import check_joined, check_mpi, mpi_settings
 from jld.toolchain.onednn import check_onednn, link_onednn
@@ -42,6 +43,7 @@ CHECKS = (
     check_python_headers,
     check_jittor,
     check_home,
+    mend_kernels,
     check_onednn,
     check_cuda,
     check_mpi,
@@ -114,6 +116,8 @@ def import_jittor():
     for kind in ("float32", "float64"):
         # Jittor's libraries flush subnormal numbers to zero, of which numpy would warn when first asked.
         numpy.finfo(kind)
+    is_main_thread = threading.current_thread() is threading.main_thread()
+    on_interrupt = signal.getsignal(signal.SIGINT)
     try:
         import jittor
     except SystemExit:
@@ -121,8 +125,11 @@ def import_jittor():
         raise ToolchainError("Jittor has rebuilt its loader; start the same command again.") from None
     check_joined(jittor)
     # Jittor ends the process without saying where when any child dies; data workers report their own death.
-    if threading.current_thread() is threading.main_thread():
+    if is_main_thread:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        if on_interrupt is not None:
+            # Jittor's own handler leaves the process, and with it a Python session, at the first Ctrl-C.
+            signal.signal(signal.SIGINT, on_interrupt)
     precompile(jittor)
     return jittor
 

@@ -80,7 +80,11 @@ def _import_in_child(messages: IO[str], settings: dict[str, str]) -> tuple[int, 
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=messages, text=True, env=environment, bufsize=1
     ) as child:
-        last = _show_progress(child.stdout)
+        try:
+            last = _show_progress(child.stdout)
+        except BaseException:  # a signal: leaving the block would wait for the child, which takes minutes
+            child.terminate()
+            raise
     return child.returncode, last == DONE
 
 

@@ -67,10 +67,19 @@ def environment_report() -> dict[str, Any]:
 
 
 def write_environment(path: str | Path, **more: Any) -> dict[str, Any]:
-    """Writes the report as JSON, with further JSON-ready entries behind it, and returns it."""
-    report = environment_report() | more
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    """Writes the report as JSON, with further JSON-ready entries behind it, whole or not at all; returns it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    report, path = environment_report() | more, Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
     return report
 
 

@@ -6,11 +6,35 @@ import logging
 import sys
 from pathlib import Path
 
+from jld.errors import visible
 from jld.utils.distributed import is_main
+from jld.utils.line_file import LineFile
 
 NAME = "jld"
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
 _said: set[str] = set()
+
+
+class _VisibleFormatter(logging.Formatter):
+    """Names from files stand in messages: none of them may act on the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
+
+
+class _TextLog(logging.Handler):
+    """Appends to a file; where it cannot be written any more, that is said once on the screen."""
+
+    def __init__(self, file: Path):
+        super().__init__()
+        self._file = LineFile(file, on_loss=lambda text: print(f"jld: {text}", file=sys.stderr))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._file.write(self.format(record))
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def get_logger(topic: str = "") -> logging.Logger:
@@ -29,16 +53,17 @@ def set_up_logging(file: str | Path | None = None, level: int | str = logging.IN
     Args:
         file: text log; missing folders are made.
         level: of rank 0.
+    Raises:
+        OSError: the file cannot be opened.
     """
     logger = get_logger()
     close_logging()
     main = is_main()
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if file is not None and main:
-        Path(file).parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(file, encoding="utf-8"))
+        handlers.append(_TextLog(Path(file)))
     for handler in handlers:
-        handler.setFormatter(logging.Formatter(_FORMAT, "%Y-%m-%d %H:%M:%S"))
+        handler.setFormatter(_VisibleFormatter(_FORMAT, "%Y-%m-%d %H:%M:%S"))
         logger.addHandler(handler)
     logger.setLevel(level if main else logging.ERROR)
     # The root logger may print as well (pytest, notebooks): say everything once.

@@ -14,9 +14,12 @@ from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, w
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+from jld.utils.logging import warn_once
+
 # Items handed out per worker: one being worked on, one waiting, so that results do not pile up.
 AHEAD = 2
 CONNECT_SECONDS = 10
+WAITING_SECONDS = 60
 
 
 class ShardError(RuntimeError):
@@ -84,13 +87,19 @@ def _on_cluster(
         executor = client.get_executor(pure=False)
         try:
             workers = max(sum(client.ncores().values()), 1)
-            yield from _serve(executor, function, items, workers, describe)
+            missing: Callable[[], str] = lambda: "" if client.ncores() else "; the cluster has no workers"  # noqa: E731
+            yield from _serve(executor, function, items, workers, describe, missing)
         finally:
             executor.shutdown(wait=False)
 
 
 def _serve(
-    executor: Executor, function: Callable, items: Sequence, workers: int, describe: Callable
+    executor: Executor,
+    function: Callable,
+    items: Sequence,
+    workers: int,
+    describe: Callable,
+    no_workers: Callable[[], str] = str,
 ) -> Iterator[tuple[int, Any]]:
     waiting, running = iter(enumerate(items)), {}
     while True:
@@ -100,7 +109,10 @@ def _serve(
                 break
         if not running:
             return
-        done, _ = wait(running, return_when=FIRST_COMPLETED)
+        done, _ = wait(running, timeout=WAITING_SECONDS, return_when=FIRST_COMPLETED)
+        if not done:
+            names = ", ".join(describe(items[number]) for number in sorted(running.values())[:3])
+            warn_once(f"no result since {WAITING_SECONDS} s, waiting for {names}{no_workers()}.", "shards")
         for future in done:
             index = running.pop(future)
             try:

@@ -27,7 +27,7 @@ def read_log(path: str | Path) -> list[dict[str, Any]]:
     Args:
         path: `log.jsonl`, or the work folder that holds it.
     Raises:
-        DataError: no such file, or a broken line before the last.
+        DataError: no such file, or a broken line that is not one cut in half.
     """
     path = Path(path)
     path = path / "log.jsonl" if path.is_dir() else path
@@ -39,8 +39,9 @@ def read_log(path: str | Path) -> list[dict[str, Any]]:
         try:
             record = json.loads(line) if line.strip() else {}
         except json.JSONDecodeError as error:
-            if number == len(lines):
-                break
+            # Of a run that was killed; resumed, it goes on below.
+            if number == len(lines) or not line.rstrip().endswith("}"):
+                continue
             raise DataError(f"{path}, line {number}: not json ({error.msg}).") from error
         if isinstance(record, dict) and record:
             records.append(record)

@@ -199,3 +199,33 @@ def test_the_tools_convert_publish_and_explain(tmp_path, capsys):
     for tool in ("convert_checkpoint", "publish_model"):
         assert run_tool(tool, tmp_path / "missing.pth", tmp_path / "b.pth") == 1
         assert "missing.pth" in capsys.readouterr().err
+
+
+def published(tmp_path, home, folder):
+    config = {
+        "work_dir": f"{home}/runs",
+        "dataset": {
+            "train": {"root": f"{folder}", "anno_file": f"{home}/a b/train.json", "classes": ["road/rail"]}
+        },
+        "distill": {"teacher": {"checkpoint": f"{home}/teacher.pth", "config": f"{home}/teacher.py"}},
+        "model": {"backbone": {"pretrained": "torchvision://resnet18"}, "note": f"see {home}/notes, x/s"},
+    }
+    state = training_state()
+    state["meta"] = {**state["meta"], "config": json.dumps(config)}
+    write_training_state(tmp_path / "last.pkl", state)
+    return publish_model(tmp_path / "last.pkl", tmp_path / "out" / "m")
+
+
+def test_a_published_model_does_not_say_where_it_was_trained(tmp_path):
+    places = [
+        ("/home/ann", "/home/ann"),
+        ("C:\\Users\\ann", "data/here"),
+        ("~/ann", "~/ann/data"),
+        ("/srv/ann x", ".."),
+    ]
+    paths = {published(tmp_path, *place) for place in places}
+    assert len(paths) == 1
+    text = json.dumps(read_safetensors(paths.pop())[1])
+    assert "ann" not in text.replace("annotations", "")
+    for kept in ("train.json", "teacher.pth", "teacher.py", "torchvision://resnet18", "road/rail", "x/s"):
+        assert kept in text

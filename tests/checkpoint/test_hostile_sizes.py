@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import pickle
 import struct
+import time
 import zipfile
 
+import numpy as np
 import pytest
 
-from jld.checkpoint import pickle_machine
+from jld.checkpoint import pickle_machine, read_checkpoint
 from tests.checkpoint import files
 
 UNFOLDING = {
@@ -46,3 +48,71 @@ def test_other_compressions_are_refused(refuse, method):
     with zipfile.ZipFile(stream, "w", method) as target:
         target.writestr("a/data.pkl", files.program(files.dictionary(w=files.tensor())))
     assert "PyTorch never writes" in refuse(stream.getvalue())
+
+
+def numbers(*values: float) -> bytes:
+    return b"".join(pickle.dumps(value, 2)[2:-1] for value in values)
+
+
+def test_tuples_that_collide_as_keys_are_refused(refuse):
+    """-1 and -2 have one hash, and so have all tuples of them."""
+    tuples = b"".join(
+        b"(" + numbers(*(-1 - (n >> bit & 1) for bit in range(12))) + b"tN" for n in range(3000)
+    )
+    assert "more numbers as dictionary keys" in refuse(b"\x80\x02}(" + tuples + b"u.", ".pkl")
+    long = b"(" + numbers(*[-1] * 20) + b"tN"
+    assert "more than 16 parts" in refuse(b"\x80\x02}(" + long + b"u.", ".pkl")
+
+
+def test_keys_that_are_copied_count_again(refuse):
+    one = b"}(" + b"".join(b"(" + numbers(n, -1) + b"tN" for n in range(100)) + b"uq\x01"
+    copies = b"cbuiltins\ndict\nh\x01\x85R" * 8
+    assert "more numbers as dictionary keys" in refuse(b"\x80\x02](" + one + copies + b"e.", ".pkl")
+
+
+def test_numbers_as_keys_are_counted(refuse):
+    pairs = b"".join(numbers(n) + b"N" for n in range(21_000))
+    assert "more numbers as dictionary keys" in refuse(b"\x80\x02}(" + pairs + b"u.", ".pkl")
+
+
+def text(content: bytes) -> bytes:
+    return pickle.BINUNICODE + struct.pack("<I", len(content)) + content
+
+
+LONG = {
+    "key": (b"}" + text(b"k" * 5000) + b"Ns", "longer than 4096"),
+    "bytes as key": (b"}B" + struct.pack("<I", 5000) + b"k" * 5000 + b"Ns", "longer than 4096"),
+    "module": (text(b"m" * 600) + text(b"n") + b"\x93", "more than 500"),
+    "name": (text(b"m") + text(b"n" * 600) + b"\x93", "more than 500"),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_names_without_end_are_refused(refuse, name):
+    program, message = LONG[name]
+    assert message in refuse(b"\x80\x04" + program + b".", ".pkl")
+
+
+def test_texts_joined_again_and_again_are_refused(refuse):
+    joined = text(b"cuda" * 5000) + b"\x940ctorch\ndevice\n\x940(" + b"h\x00" * 3 + b"t\x940]("
+    assert "more bytes than it holds" in refuse(b"\x80\x04" + joined + b"h\x01h\x02R" * 9 + b"e.", ".pkl")
+
+
+def test_python_2_arrays_do_not_copy_one_text_for_each(refuse):
+    array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85U\x01btR"
+    dtype = b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R"
+    state = b"(K\x01M\x20\x4e\x85" + dtype + b"\x89" + text(b"a" * 20_000) + b"t"
+    again = b"(" + array + state + b"q\x07b" + (array + b"h\x07b") * 30 + b"l."
+    assert "more bytes than it holds" in refuse(b"\x80\x02" + again, ".pkl")
+
+
+def test_many_small_views_of_one_storage_are_read_in_little_time(tmp_path):
+    count = 2_000_000
+    values = np.arange(count, dtype="<f4")
+    views = {f"w{n}": files.tensor((1,), (1,), offset=n, size=count - 1) for n in range(500)}
+    path = tmp_path / "views.pth"
+    path.write_bytes(files.torch_zip(files.dictionary(**views), {"0": values.tobytes()}))
+    start = time.perf_counter()
+    state = read_checkpoint(path).state
+    assert time.perf_counter() - start < 2
+    assert [float(state[f"w{n}"][0]) for n in (0, 3, 499)] == [0, 3, 499]

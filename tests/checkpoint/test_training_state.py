@@ -157,3 +157,22 @@ def test_a_file_in_the_way_of_the_folder_is_named(tmp_path):
     (tmp_path / "a").write_bytes(b"")
     with pytest.raises(CheckpointError, match=r"last\.pkl"):
         atomic_write(tmp_path / "a" / "b" / "last.pkl", lambda stream: stream.write(b"x"))
+
+
+@pytest.mark.parametrize("num_bytes", [1, 7, 8, 20, 28])
+def test_a_checksum_that_was_cut_off_is_seen(tmp_path, num_bytes):
+    path = tmp_path / "last.pkl"
+    write_training_state(path, example() | {"meta": {"jld_version": "0.1.0"}})
+    path.write_bytes(path.read_bytes()[:-num_bytes])
+    for reader in (read_training_state, read_checkpoint):
+        with pytest.raises(CheckpointError, match="checksum is cut off"):
+            reader(path)
+
+
+def test_a_pickle_of_others_may_come_without_checksum(tmp_path):
+    path = tmp_path / "state.pkl"
+    path.write_bytes(pickle.dumps(example(), 4))
+    assert set(read_checkpoint(path).state) == set(example()["model"])
+    path.write_bytes(pickle.dumps(example(), 4) + b"rest")
+    with pytest.raises(CheckpointError, match="checksum is cut off"):
+        read_checkpoint(path)

@@ -158,3 +158,70 @@ def test_ground_truth_records(tmp_path):
     with pytest.raises(DataError, match=r"b\.txt:1"):
         read_ground_truth(tmp_path, CLASSES)
     assert len(read_ground_truth(tmp_path, CLASSES, ["a"])) == 1
+
+
+def damaged(path, how):
+    """A zip with one sound class and one that `how` spoils."""
+    lines = "".join(f"P1 0.5 {n} 1 9 1 9 9 1 9\n" for n in range(200))
+    write_zip(path, {"Task1_plane.txt": GOOD, "Task1_ship.txt": lines})
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("Task1_plane.txt", GOOD)
+        archive.writestr("Task1_ship.txt", lines)
+    data = bytearray(path.read_bytes())
+    how(data, data.rfind(b"PK\x03\x04"), data.rfind(b"PK\x01\x02"))
+    path.write_bytes(data)
+    return path
+
+
+def flip_content(data, local, central):
+    data[local + 60] ^= 0x5A
+
+
+def encrypt(data, local, central):
+    data[local + 6] |= 1
+    data[central + 8] |= 1
+
+
+def unknown_compression(data, local, central):
+    data[local + 8] = data[central + 10] = 97
+
+
+def lie_about_size(data, local, central):
+    data[central + 24 : central + 28] = b"\xff\xff\xff\x7f"
+
+
+@pytest.mark.parametrize("how", [flip_content, encrypt, unknown_compression, lie_about_size])
+def test_a_zip_that_cannot_be_unpacked_is_a_problem_with_its_name(tmp_path, how):
+    path = damaged(tmp_path / "results.zip", how)
+    problems = check_submission(path, IMAGES, CLASSES).problems
+    assert any("results.zip" in str(problem) and problem.severity == "error" for problem in problems)
+    with pytest.raises(DataError, match="results"):
+        read_submission(path, CLASSES)
+
+
+def test_swollen_zips_are_refused_quickly(tmp_path):
+    with zipfile.ZipFile(tmp_path / "lines.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("Task1_plane.txt", "\n" * (300 << 20))
+        archive.writestr("Task1_ship.txt", "")
+    (problem,) = check_submission(tmp_path / "lines.zip", IMAGES, CLASSES).problems
+    assert "unfolds to more than" in str(problem)
+    with zipfile.ZipFile(tmp_path / "short.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("Task1_plane.txt", "\n" * (4 << 20))
+        archive.writestr("Task1_ship.txt", "")
+    assert len(check_submission(tmp_path / "short.zip", IMAGES, CLASSES).problems) == 1001
+
+
+def test_lines_and_numbers_are_the_servers(tmp_path):
+    members = {"Task1_plane.txt": GOOD + "P1 0.5 0 0 1_0 0 10 10 0 10\n" + GOOD, "Task1_ship.txt": ""}
+    (problem,) = check_submission(write_zip(tmp_path / "a.zip", members), IMAGES, CLASSES).problems
+    assert problem.line == 2 and "no number" in problem.message
+    members["Task1_plane.txt"] = GOOD + "P\u20281 0.5" + GOOD.removeprefix("P1 0.5") + "x\n"
+    problems = check_submission(write_zip(tmp_path / "b.zip", members), IMAGES, CLASSES).problems
+    assert {problem.line for problem in problems} == {2, 3}
+
+
+@pytest.mark.parametrize("name", ["../plane", "a/b", "a\\b", ".hidden", "a\nb"])
+def test_classes_are_no_paths(tmp_path, name):
+    with pytest.raises(ConfigError, match="cannot name a result file"):
+        write_submission(tmp_path / "a.zip", [], [name])
+    assert not (tmp_path / "a.zip").exists()

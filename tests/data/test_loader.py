@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -280,3 +282,79 @@ def test_impossible_plans_are_refused():
         DataLoader(augmented(), on_broken="replaced")
     with pytest.raises(ConfigError, match="num_workers is -1"):
         DataLoader(augmented(), num_workers=-1)
+
+
+@pytest.fixture
+def short_waits(monkeypatch):
+    from jld.data import loader as loaders
+    from jld.data import worker as workers
+
+    for module in (loaders, workers):
+        monkeypatch.setattr(module, "WAITING_SECONDS", 0.3)
+
+
+def test_a_stopped_worker_is_named_with_its_images(loader, short_waits, caplog):
+    batches = loader.epoch(0)
+    next(batches)
+    for process in loader._pool.process_ids:
+        os.kill(process, signal.SIGSTOP)
+    timer = threading.Timer(2.5, lambda: [os.kill(p, signal.SIGCONT) for p in loader._pool.process_ids])
+    timer.start()
+    # Some batches may be there already; the next epoch's are not.
+    list(batches)
+    assert len(list(loader.epoch(1))) == 4
+    timer.join()
+    assert any(re.search(r"data worker \d+ \(stopped: kill -CONT", text) for text in caplog.messages)
+
+
+class Pipe:
+    """A dataset whose only image never comes."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __len__(self):
+        return 1
+
+    def image_file(self, index):
+        return self.path
+
+    def get(self, index, rng):
+        return Path(self.path).read_bytes()
+
+
+def test_a_pipe_as_image_is_named(tmp_path, short_waits, caplog):
+    path = tmp_path / "pipe.jpg"
+    os.mkfifo(path)
+    threading.Timer(1, path.write_bytes, (b"no image",)).start()
+    with pytest.raises(TypeError):  # the content arrives at last, and is none
+        list(DataLoader(Pipe(str(path))).epoch(0))
+    assert any("this process to prepare" in text and "pipe.jpg" in text for text in caplog.messages)
+
+
+def test_a_worker_that_waits_for_ever_dies_with_its_parent(tmp_path):
+    path = tmp_path / "pipe.jpg"
+    os.mkfifo(path)
+    code = (
+        "from jld.data.loader import DataLoader; from tests.data.test_loader import Pipe\n"
+        f"loader = DataLoader(Pipe({str(path)!r}), num_workers=1)\n"
+        "batches = loader.epoch(0)\n"
+        "import threading; threading.Timer(3, lambda: print(*loader._pool.process_ids, flush=True)).start()\n"
+        "next(batches)"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True
+    )
+    worker = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    assert_gone([worker])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_to_the_whole_group_leave_workers_to_their_parent(loader, number):
+    batches = loader.epoch(0)
+    next(batches)
+    for process in loader._pool.process_ids:
+        os.kill(process, number)
+    assert len(list(batches)) == 3 and len(list(loader.epoch(1))) == 4

@@ -127,3 +127,56 @@ def test_the_tool_prints_and_writes(tmp_path, capsys):
     assert main([folder, "--out", str(tmp_path / "t.xlsx")]) == 1
     assert "must end in .md or .csv" in capsys.readouterr().err
     assert main([str(tmp_path / "nowhere")]) == 1
+
+
+def test_a_config_is_read_and_not_run(tmp_path):
+    folder = scored(tmp_path / "a", AP=0.3)
+    canary = tmp_path / "seen"
+    (folder / "config.py").write_text(
+        f"import pathlib\npathlib.Path({str(canary)!r}).touch()\npublished = dict(row={ROW!r})\n"
+    )
+    assert read_run(folder).row == ROW and not canary.exists()
+    (folder / "config.py").write_text(f"published = [dict(row={ROW!r})][0]\n")
+    with pytest.raises(ConfigError, match=r"config\.py, line 1: published must be plain"):
+        read_run(folder)
+
+
+@pytest.mark.parametrize("line", ["[3]", "null", '"eval/AP"', "[" * 5000, "7"])
+def test_log_lines_that_hold_no_record_are_passed_over(tmp_path, line):
+    folder = work_dir(tmp_path / "a")
+    (folder / "log.jsonl").write_text(f"{json.dumps({'iter': 4, 'eval/AP': 0.25})}\n{line}\n")
+    assert read_run(folder).metrics == {"AP": 25}
+
+
+@pytest.mark.parametrize("text", ["[1]", "3", "[" * 5000])
+def test_scores_that_are_no_record_are_named(tmp_path, text):
+    folder = scored(tmp_path / "a", AP=0.3)
+    (folder / "results" / "metrics.json").write_text(text)
+    with pytest.raises(DataError, match=r"metrics\.json"):
+        read_run(folder)
+
+
+def test_names_are_inert_in_every_table(tmp_path):
+    odd = {
+        "=cmd|' /C calc'!A0": 0.5,
+        "<b onclick=x()>": 0.25,
+        "a\x1b[2Jb": 0.125,
+        "AP": True,
+        "huge": 10**400,
+    }
+    metrics = odd | {"protocol": "@SUM(A1)", "per_class": {}}
+    run = read_run(work_dir(tmp_path / "![x](data:x)|`code`", None, metrics))
+    assert "AP" not in run.metrics and "huge" not in run.metrics
+    lines = [line for line in baseline_lines([run]) if line.run]
+    text = baselines_markdown(lines)
+    assert not any(part in text for part in ("<b", "](", "`", "\x1b", "|`"))
+    rows = list(csv.reader(io.StringIO(baselines_csv(lines))))
+    cells = [cell for row in rows for cell in row]
+    assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells) and "'@SUM(A1)" in cells
+    assert "\x1b" not in "".join(cells)
+
+
+def test_differences_stay_numbers_in_csv(tmp_path):
+    run = read_run(scored(tmp_path / "a", AP=0.001))
+    (row,) = table(baselines_csv([line for line in baseline_lines([run]) if line.run]))
+    assert float(row["difference_AP"]) < 0

@@ -2,6 +2,7 @@ import logging
 
 import pytest
 
+from jld.errors import DataError
 from jld.utils.logging import close_logging, forget_warnings, get_logger, set_up_logging, warn_once
 
 
@@ -68,3 +69,28 @@ def test_warn_once(caplog):
 def test_percent_signs_are_text(caplog):
     warn_once("100 %d done")
     assert caplog.messages == ["100 %d done"]
+
+
+def test_control_characters_of_names_are_spelled_out(tmp_path, capsys):
+    log = set_up_logging(tmp_path / "log.txt")
+    log.warning("image %s\nsecond line\tof the message", "a\x1b[2Kb\rc\u202ed.png")
+    close_logging()
+    text = (tmp_path / "log.txt").read_text("utf-8")
+    assert "a\\x1b[2Kb\\rc\\u202ed.png\nsecond line\tof" in text
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_a_log_on_a_full_disk_is_said_once(tmp_path, capsys):
+    (tmp_path / "log.txt").symlink_to("/dev/full")
+    log = set_up_logging(tmp_path / "log.txt")
+    for _ in range(3):
+        log.warning("still running")
+    close_logging()
+    shown = capsys.readouterr().err
+    assert shown.count("log.txt cannot be written") == 1 and shown.count("still running") == 3
+    assert "Traceback" not in shown
+
+
+def test_messages_of_errors_show_no_control_characters():
+    message = str(DataError("image a\x1b[1Ab\x07.png\nand the next"))
+    assert message == "image a\\x1b[1Ab\\x07.png\nand the next"

@@ -7,6 +7,7 @@ from types import ModuleType
 
 from jld.checkpoint.names import jdet, mmdet, mmrotate, timm, torchvision
 from jld.checkpoint.names.rules import Mapped, State, apply_rules
+from jld.checkpoint.names.wrappers import student_part
 from jld.errors import CheckpointError, suggestion
 
 TABLES: dict[str, ModuleType] = {
@@ -29,6 +30,7 @@ def detect_origin(state: State, meta: Mapping | None = None) -> str:
     for origin in ("jld", "jdet"):
         if meta and f"{origin}_version" in meta:
             return origin
+    state, _ = student_part(state)
     scores = {origin: table.detect(state) for origin, table in TABLES.items()}
     best = max(scores, key=scores.__getitem__)
     return best if scores[best] > 0 else "unknown"
@@ -47,4 +49,4 @@ def map_name(name: str, origin: str) -> Mapped:
     return apply_rules(name, (), ())
 
 
-__all__ = ["ORIGINS", "TABLES", "Mapped", "detect_origin", "map_name"]
+__all__ = ["ORIGINS", "TABLES", "Mapped", "detect_origin", "map_name", "student_part"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +21,11 @@ from jld.boxes.rotated import poly_areas, polys_to_xyxy, record_polys, reorder_c
 from jld.checkpoint import atomic_write
 from jld.data.dota.names import check_style
 from jld.data.problems import Problem, error, raise_errors, warning
+from jld.data.zip_texts import read_texts
 from jld.errors import ConfigError, DataError, suggestion
 
 COORDINATES = {1: 8, 2: 4}
+MAX_BROKEN_LINES = 1000
 DECIMALS = {"mmrotate": 2, "jdet": 4}
 
 
@@ -53,8 +56,10 @@ def member_name(class_name: str, task: int = 1, style: str = "mmrotate") -> str:
     """File of a class: `Task1_plane.txt` ("mmrotate", what the server wants) or `plane.txt` ("jdet").
 
     Raises:
-        ConfigError: unknown task or style.
+        ConfigError: unknown task or style, or a class that cannot be part of a file name.
     """
+    if re.search(r"[/\\\x00-\x1f]", class_name) or class_name.startswith("."):
+        raise ConfigError(f"class {class_name!r} cannot name a result file: rename it.")
     if task not in COORDINATES:
         raise ConfigError(f"DOTA has the tasks 1 (oriented) and 2 (upright boxes), not {task!r}.")
     return f"Task{task}_{class_name}.txt" if check_style(style) == "mmrotate" else f"{class_name}.txt"
@@ -168,10 +173,10 @@ def check_submission(
     report = SubmissionReport(problems, dict.fromkeys(classes, 0))
     for image_id, score, _, label, file, line in rows:
         report.num_detections[classes[label]] += 1
-        if image_id not in known:
+        if image_id not in known and len(problems) < MAX_BROKEN_LINES:
             patch = " (a patch: merge first)" if "__" in image_id else ""
             problems.append(error(f"image {image_id!r} is not in the test set{patch}.", file, line))
-        if not 0 <= score <= 1:
+        if not 0 <= score <= 1 and len(problems) < MAX_BROKEN_LINES:
             problems.append(error(f"has the score {score:g}; it must lie between 0 and 1.", file, line))
     shapes = np.array([row[2] for row in rows], np.float64).reshape(len(rows), COORDINATES.get(task, 8))
     for index in np.flatnonzero(_areas(shapes, task) <= 0):
@@ -191,43 +196,44 @@ def _read_rows(
 ) -> tuple[list[tuple], list[Problem]]:
     """Rows (image, score, numbers, label, file, line) of all members, and what could not be read."""
     expected = {member_name(name, task, style): label for label, name in enumerate(classes)}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if not name.endswith("/")]
-            texts = {name: archive.read(name) for name in names if name in expected}
-    except (OSError, zipfile.BadZipFile) as problem:
-        return [], [error(f"no zip that can be read, {getattr(problem, 'strerror', None) or problem}.", path)]
-    problems = [
+    names, texts, problems = read_texts(path, expected)
+    if problems and not names:
+        return [], problems
+    problems += [
         error(f"{name} is missing; every class has a file, an empty one where nothing was found.", path)
         for name in expected
         if name not in texts
     ]
     for name in names:
-        if "/" in name:
+        if "/" in name or "\\" in name:
             problems.append(error(f"{name} stands in a folder; files must stand at the top.", path))
         elif name not in expected:
-            problems.append(error(f"{name} is no result file: {suggestion(name, expected)}", path))
-    problems += [
-        error(f"{name} is there twice.", path) for name in sorted(set(names)) if names.count(name) > 1
-    ]
-    rows = []
+            problems.append(error(f"{name} is no result file: {suggestion(name[:80], expected)}", path))
+    problems += [error(f"{name} is there twice.", path) for name, n in Counter(names).items() if n > 1]
+    rows: list[tuple] = []
+    num_before = len(problems)
     for name, text in texts.items():
-        for number, line in enumerate(text.decode("utf-8", "replace").splitlines(), start=1):
+        # Lines end with a line feed alone: other separators may stand in the name of an image.
+        for number, line in enumerate(text.removesuffix("\n").split("\n") if text else (), start=1):
             try:
                 rows.append((*_parse_line(line, COORDINATES[task]), expected[name], f"{path}/{name}", number))
             except ValueError as problem:
                 problems.append(error(str(problem), f"{path}/{name}", number))
+                if len(problems) - num_before >= MAX_BROKEN_LINES:
+                    problems.append(error(f"more than {MAX_BROKEN_LINES} lines are broken.", path))
+                    return rows, problems
     return rows, problems
 
 
 def _parse_line(line: str, num_coordinates: int) -> tuple[str, float, list[float]]:
-    tokens = line.split()
+    tokens = line.split(maxsplit=100)  # a line may be megabytes
     if len(tokens) != 2 + num_coordinates:
         raise ValueError(f"has {len(tokens)} words; expected image, score and {num_coordinates} coordinates.")
     try:
-        score, *numbers = (float(token) for token in tokens[1:])
+        # float() would take `1_000` for 1000; the server's parser does not.
+        score, *numbers = (float(token.replace("_", "?")) for token in tokens[1:])
     except ValueError as problem:
-        raise ValueError(f"holds no number where one is expected: {problem}.") from None
+        raise ValueError(f"holds no number where one is expected: {str(problem)[:120]}.") from None
     if not all(map(math.isfinite, (score, *numbers))):
         raise ValueError("holds a number that is not finite.")
     return tokens[0], score, numbers

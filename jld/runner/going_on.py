@@ -1,0 +1,76 @@
+"""Which file a resumed run goes on from: the last, or the newest sound one where that is damaged or gone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from jld.checkpoint import read_training_state
+from jld.errors import CheckpointError
+from jld.runner.state import LAST, resume
+from jld.utils.logging import get_logger
+
+
+def resume_newest(loop: Any, folder: Path) -> str | None:
+    """Puts a loop where the newest sound checkpoint of a run left off; damaged ones are named in warnings.
+
+    Args:
+        loop: see `jld.runner.state.resume`.
+        folder: of the run's checkpoints.
+    Returns:
+        What `resume` says, or None where there is no checkpoint at all.
+    Raises:
+        CheckpointError: none is sound, or the newest sound one belongs to another model or optimizer.
+    """
+    log = get_logger("run")
+    candidates = _newest_first(folder)
+    if candidates and candidates[0].name != LAST:
+        log.warning("there is no %s: going on from an older checkpoint.", folder / LAST)
+    damaged = []
+    for path in candidates:
+        try:
+            return resume(loop, path)
+        except CheckpointError as error:
+            if _is_sound(path):
+                raise  # it does not fit, and an older one would not either
+            log.warning("%s The next older checkpoint is tried.", error)
+            damaged.append(path.name)
+    if damaged:
+        raise CheckpointError(
+            f"no checkpoint in {folder} can be read ({', '.join(damaged)}): remove them to start anew, or "
+            "give resume_path another file."
+        )
+    return None
+
+
+def resume_file(loop: Any, path: Path) -> str:
+    """`resume` of a file the user chose; a damaged one is refused with the newest sound one beside it."""
+    try:
+        return resume(loop, path)
+    except CheckpointError as error:
+        if not path.exists() or _is_sound(path):
+            raise
+        newest = newest_sound(path.parent)
+        hint = f" The newest sound checkpoint beside it is {newest}." if newest else ""
+        raise CheckpointError(f"{error}{hint}") from error
+
+
+def newest_sound(folder: Path) -> Path | None:
+    """The file that `resume_newest` will take, or None."""
+    return next((path for path in _newest_first(folder) if _is_sound(path)), None)
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    """last.pkl, then the checkpoints of epochs from the last backwards, then the best."""
+    epochs = [path for path in folder.glob("epoch_*.pkl") if re.fullmatch(r"epoch_\d+", path.stem)]
+    epochs.sort(key=lambda path: int(path.stem.split("_")[1]), reverse=True)
+    return [path for path in (folder / LAST, *epochs, folder / "best.pkl") if path.is_file()]
+
+
+def _is_sound(path: Path) -> bool:
+    try:
+        read_training_state(path)
+    except CheckpointError:
+        return False
+    return True
