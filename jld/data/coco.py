@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ class COCODataset(DetectionDataset):
             below `min_size`. False keeps every image: for evaluation, and to train on images without objects.
         min_size: px, see above.
         times: how often one epoch visits each image.
+        image_reader: how image files are read, see `ImageReader`: orientation, bits, max_pixels.
         strict: False collects errors in `problems` instead of raising them; what they touch is dropped.
     Raises:
         DataError: the json cannot be used; lists every reason.
@@ -51,6 +52,7 @@ class COCODataset(DetectionDataset):
         filter_empty_gt: bool = True,
         min_size: int = 32,
         times: int = 1,
+        image_reader: Mapping[str, Any] | None = None,
         strict: bool = True,
         images_dir: str | None = None,
         annotations_file: str | None = None,
@@ -65,7 +67,7 @@ class COCODataset(DetectionDataset):
         if strict:
             raise_errors(problems, str(self.anno_file))
         table = drop_images(table, str(self.anno_file), min_size=min_size, filter_empty_gt=filter_empty_gt)
-        super().__init__(table, names, transforms, problems, times=times)
+        super().__init__(table, names, transforms, problems, times=times, image_reader=image_reader)
 
 
 def _one_of(owner: str, **values: str | None) -> str:

@@ -5,13 +5,13 @@ A dataset class only fills the table (`coco.py`, `voc.py`) or replaces the readi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
-from jld.data.images import read_image
+from jld.data.images import ImageReader
 from jld.data.problems import Problem
 from jld.data.transforms import Compose, Sample, finish_sample, new_sample
 from jld.errors import ConfigError, DataError
@@ -89,6 +89,7 @@ class DetectionDataset:
         has_files: whether `image_file` names a file on disk.
         problems: what was found wrong while the annotations were read.
         times: how often one epoch visits each image; `ground_truth` and `image_ids` hold each image once.
+        image_reader: how image files are read.
     """
 
     default_evaluator: str | None = "CocoEvaluator"
@@ -102,6 +103,7 @@ class DetectionDataset:
         problems: Sequence[Problem] = (),
         *,
         times: int = 1,
+        image_reader: ImageReader | Mapping[str, Any] | None = None,
     ):
         if times < 1:
             raise ConfigError(f"{type(self).__name__}.times is {times}, but must be at least 1.")
@@ -110,6 +112,7 @@ class DetectionDataset:
         self.transforms = transforms if isinstance(transforms, Compose) else Compose(transforms)
         self.problems = list(problems)
         self.times = times
+        self.image_reader = ImageReader.of(image_reader)
 
     def __len__(self) -> int:
         return len(self.table) * self.times
@@ -132,8 +135,10 @@ class DetectionDataset:
 
         Raises:
             BrokenImageError: the file cannot be read.
+            DataError: the annotated size is that of the other orientation.
         """
-        return read_image(self.image_file(index))
+        size = self.table.sizes[index % len(self.table)]
+        return self.image_reader.read(self.image_file(index), size)
 
     def get(self, index: int, rng: np.random.Generator) -> Sample:
         """One training or test sample; equal generators give equal samples.

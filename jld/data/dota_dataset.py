@@ -23,7 +23,7 @@ from jld.data.dota.jdet_labels import read_jdet_labels
 from jld.data.dota.labels import read_label_file
 from jld.data.dota.layout import AUTO, Layout, label_folders_of
 from jld.data.dota.merge import MERGE_IOU, Detections
-from jld.data.images import IMAGE_SUFFIXES, BrokenImageError, read_size
+from jld.data.images import BrokenImageError, ImageReader, is_image_file
 from jld.data.oriented import OrientedDataset, OrientedTable, annotation_findings, is_degrees, oriented_table
 from jld.data.problems import Problem, error, listing, raise_errors
 from jld.errors import ConfigError, DataError, suggestion
@@ -69,6 +69,7 @@ class DOTADataset(OrientedDataset):
         whole_labels: folder or folders of the label files of the whole images, for evaluation on them;
             default: those that `tools/preprocess.py` noted in `dataset_dir`.
         times: how often one epoch visits each image.
+        image_reader: how image files are read, see `ImageReader`: orientation, bits, max_pixels.
         strict: False collects errors in `problems` instead of raising them; what they touch is dropped.
     Raises:
         ConfigError: not exactly one way to find the annotations, or values that cannot be.
@@ -93,14 +94,17 @@ class DOTADataset(OrientedDataset):
         patch_style: str = AUTO,
         whole_labels: str | Sequence[str] | None = None,
         times: int = 1,
+        image_reader: Mapping[str, Any] | None = None,
         strict: bool = True,
     ):
         images, source = _locate(dataset_dir, images_dir, annotations_file)
+        reader = ImageReader.of(image_reader)
         names = class_names(classes) or classes_of_version(version)
         difficult = difficult or ("train" if source.name == "annfiles" else "ignore")
         options = {"angle_version": check_version(angle_version), "difficult": difficult}
         if source.is_dir():
-            table, problems = _table_of_label_files(images, source, names, classes is None, options)
+            entries, problems = _read_label_files(images, source, names, classes is None, reader)
+            table = oriented_table(**entries, **options)
         else:
             table, problems = _table_of_jdet_labels(images, source, names, options)
         self.layout = Layout.of(table.image_ids, names, patch_style)
@@ -114,7 +118,13 @@ class DOTADataset(OrientedDataset):
         if balance_category:
             table = table.take(_balanced(table, names))
         super().__init__(
-            table, names, transforms, angle_version=angle_version, problems=problems, times=times
+            table,
+            names,
+            transforms,
+            angle_version=angle_version,
+            problems=problems,
+            times=times,
+            image_reader=reader,
         )
 
     @property
@@ -216,10 +226,11 @@ def _table_of_jdet_labels(
     return oriented_table(rows, **columns, **options), problems
 
 
-def _table_of_label_files(
-    images: Path, folder: Path, classes: Sequence[str], must_know: bool, options: dict[str, str]
-) -> tuple[OrientedTable, list[Problem]]:
-    files = sorted(file for file in images.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+def _read_label_files(
+    images: Path, folder: Path, classes: Sequence[str], must_know: bool, reader: ImageReader
+) -> tuple[dict[str, list], list[Problem]]:
+    """(what `oriented_table` takes, findings)."""
+    files = sorted(file for file in images.iterdir() if is_image_file(file))
     labels = {file.stem: file for file in sorted(folder.glob("*.txt"))}
     if not files:
         raise DataError(f"{images} holds no image.")
@@ -236,15 +247,19 @@ def _table_of_label_files(
         numbers = annotation.labels(classes)
         known = annotation.select(numbers >= 0)
         try:
-            rows.append((file.stem, str(file), read_size(file)))
+            header = reader.header(file)
         except BrokenImageError as problem:
             problems.append(error(f"cannot be read: {problem.reason}.", file))
             continue
+        conflict = reader.conflict(header, centers=annotation.polys.reshape(-1, 4, 2).mean(1))
+        if conflict:
+            problems.append(error(conflict, file))
+        rows.append((file.stem, str(file), header.size(reader.orientation)))
         columns["polys"].append(known.polys)
         columns["labels"].append(numbers[numbers >= 0])
         columns["flags"].append(known.difficult)
     problems += [error(f"has no image in {images}.", file) for file in labels.values()]
-    return oriented_table(rows, **columns, **options), problems
+    return {"images": rows, **columns}, problems
 
 
 def _label_folders(dataset_dir: str | None, whole_labels: str | Sequence[str] | None) -> tuple[Path, ...]:

@@ -14,7 +14,6 @@ from jld.data.dota.jdet_labels import read_file_names
 from jld.data.dota.layout import AUTO, Layout
 from jld.data.dota.merge import MERGE_IOU, Detections
 from jld.data.image_folder import ImageFolder
-from jld.data.images import read_image
 from jld.data.transforms import Sample, finish_sample, new_sample
 from jld.errors import DataError
 from jld.registry import DATASETS
@@ -32,6 +31,7 @@ class ImageDataset(ImageFolder):
         classes: names in the order of the labels, instead of those of `dataset_type`.
         angle_version: of the detector's boxes.
         patch_style: "jdet" or "mmrotate" says how patches are named, "whole" that there are none.
+        image_reader: how image files are read, see `ImageReader`: orientation, bits, max_pixels.
     Raises:
         ConfigError: neither folder nor list is given; unknown type, version or style.
         DataError: the folder or list does not exist or holds no image, or two images share a name.
@@ -47,9 +47,10 @@ class ImageDataset(ImageFolder):
         classes: str | Sequence[str] | None = None,
         angle_version: str = "le135",
         patch_style: str = AUTO,
+        image_reader: Mapping[str, Any] | None = None,
     ):
         names = classes_of(dataset_type) if classes is None else classes
-        super().__init__(images_dir, images_file, transforms, names)
+        super().__init__(images_dir, images_file, transforms, names, image_reader=image_reader)
         self.image_ids = [path.stem for path in self.image_files]
         if len(set(self.image_ids)) != len(self.image_ids):
             twice = next(name for name in self.image_ids if self.image_ids.count(name) > 1)
@@ -62,14 +63,6 @@ class ImageDataset(ImageFolder):
         if images_file.suffix != ".pkl":
             return super().listed(folder, images_file)
         return [folder / name for name in read_file_names(images_file)]
-
-    def read_image(self, index: int) -> np.ndarray:
-        """[H, W, 3] uint8 BGR pixels behind an index.
-
-        Raises:
-            BrokenImageError: the file cannot be read.
-        """
-        return read_image(self.image_file(index))
 
     def get(self, index: int, rng: np.random.Generator) -> Sample:
         """A sample as `OrientedDataset.get` gives it, without boxes.

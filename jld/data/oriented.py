@@ -6,7 +6,7 @@ A dataset class fills the table (`dota_dataset.py`) or draws (`drawn_oriented.py
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from jld.boxes.rotated import (
 from jld.boxes.rotated.clipping import is_convex
 from jld.data.dataset import AnnotationTable, DetectionDataset
 from jld.data.dota.labels import TRUNCATED
+from jld.data.images import ImageReader
 from jld.data.problems import Problem, warning
 from jld.data.rotated_transforms import RotatedRandomFlip, RotatedResize
 from jld.data.transforms import Compose, RandomFlip, Resize, Sample, finish_sample, new_sample
@@ -121,8 +122,9 @@ class OrientedDataset(DetectionDataset):
         angle_version: str,
         problems: Sequence[Problem] = (),
         times: int = 1,
+        image_reader: ImageReader | Mapping[str, Any] | None = None,
     ):
-        super().__init__(table, classes, transforms, problems, times=times)
+        super().__init__(table, classes, transforms, problems, times=times, image_reader=image_reader)
         self.angle_version = check_version(angle_version)
         check_transforms(self.transforms, type(self).__name__)
 

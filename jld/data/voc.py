@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from jld.data.classes import VOC_CLASSES
 from jld.data.coco import BORDER_TOLERANCE, class_names
 from jld.data.dataset import AnnotationTable, DetectionDataset, drop_images, usable_boxes
-from jld.data.images import IMAGE_SUFFIXES, BrokenImageError, read_size
+from jld.data.images import BrokenImageError, ImageReader, is_image_file
 from jld.data.problems import Problem, error, raise_errors, warning
 from jld.data.voc_xml import XmlAnnotation, XmlObject, read_voc_xml
 from jld.errors import ConfigError, DataError, suggestion
@@ -38,6 +39,7 @@ class VOCDataset(DetectionDataset):
         one_based: True reads coordinates as VOC wrote them: cut to integers, and 1 subtracted from all four
             sides. False takes them as they are, for annotation tools that count from 0.
         unknown_classes: "error", or "ignore" to pass over objects of other names.
+        image_reader: how image files are read, see `ImageReader`: orientation, bits, max_pixels.
         strict: False collects errors in `problems` instead of raising them; what they touch is dropped.
     Raises:
         DataError: annotations cannot be used; lists every reason with file and line.
@@ -60,20 +62,24 @@ class VOCDataset(DetectionDataset):
         times: int = 1,
         one_based: bool = True,
         unknown_classes: str = "error",
+        image_reader: Mapping[str, Any] | None = None,
         strict: bool = True,
     ):
         if unknown_classes not in ("error", "ignore"):
             hint = suggestion(unknown_classes, ("error", "ignore"))
             raise ConfigError(f"VOCDataset knows no unknown_classes {unknown_classes!r}: {hint}")
         names = class_names(classes) or VOC_CLASSES
-        reader = _FolderReader(names, one_based=one_based, ignore_unknown=unknown_classes == "ignore")
+        image_reader = ImageReader.of(image_reader)
+        reader = _FolderReader(
+            names, one_based=one_based, ignore_unknown=unknown_classes == "ignore", image_reader=image_reader
+        )
         for folder, set_name in _pair_sets(root, image_set):
             reader.read_set(folder, set_name)
         title = f"VOC data in {', '.join(map(str, dict.fromkeys(reader.folders)))}"
         if strict:
             raise_errors(reader.problems, title)
         table = drop_images(reader.table(), title, min_size=min_size, filter_empty_gt=filter_empty_gt)
-        super().__init__(table, names, transforms, reader.problems, times=times)
+        super().__init__(table, names, transforms, reader.problems, times=times, image_reader=image_reader)
 
 
 def _pair_sets(root: str | Sequence[str], image_set: str | Sequence[str]) -> list[tuple[Path, str]]:
@@ -97,6 +103,7 @@ class _FolderReader:
     classes: tuple[str, ...]
     one_based: bool
     ignore_unknown: bool
+    image_reader: ImageReader
     folders: list[Path] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     images: list[tuple[str, str, tuple[int, int]]] = field(default_factory=list)
@@ -117,7 +124,7 @@ class _FolderReader:
                 size = (
                     (annotation.height, annotation.width) if annotation.height and annotation.width else None
                 )
-                size = size or read_size(image_file)
+                size = size or self.image_reader.size(image_file)
             except BrokenImageError as problem:
                 self.problems.append(error(f"gives no image size, and {problem}", xml))
             except DataError as problem:
@@ -202,7 +209,7 @@ def _image_ids(folder: Path, set_name: str) -> list[str]:
 def _files_by_stem(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         return {}
-    return {path.stem: path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES}
+    return {path.stem: path for path in folder.iterdir() if is_image_file(path)}
 
 
 def _finding(

@@ -8,6 +8,7 @@ closes, whatever happened to the parent, and the parent notices a dead worker by
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import queue
@@ -114,6 +115,8 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     cv2.setNumThreads(1)
+    # What is to be said of images is said once, by the process that checks the dataset.
+    logging.getLogger("jld").setLevel(logging.ERROR)
     connection = socket.socket(fileno=descriptor)
     try:
         _serve(connection)
