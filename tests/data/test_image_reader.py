@@ -11,8 +11,17 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from jld.data import BrokenImageError, COCODataset, ImageReader
+from jld.data import (
+    BrokenImageError,
+    COCODataset,
+    DOTADataset,
+    ImageDataset,
+    ImageFolder,
+    ImageReader,
+    VOCDataset,
+)
 from jld.data.check import check_dataset
+from jld.data.dota.convert import convert_fair
 from jld.data.images import list_images, read_image, read_size
 from jld.data.problems import errors_of
 from jld.errors import ConfigError, DataError
@@ -292,6 +301,60 @@ def test_objects_that_fit_the_other_orientation_only_are_an_error(tmp_path):
     assert ImageReader().conflict(header, centers=np.array([[20.0, 10]])) == ""
     assert ImageReader().conflict(header, centers=np.array([[50.0, 10], [20, 55]])) == ""  # fit neither
     assert any("lies outside" in str(problem) for problem in errors_of(check_dataset(data)))
+
+
+@pytest.fixture
+def phone(tmp_path):
+    """A folder in the layouts of DOTA and VOC with a picture stored 60 wide and shown 40 wide."""
+    for name in ("images", "labelTxt", "JPEGImages", "Annotations", "ImageSets/Main"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("images", "JPEGImages"):
+        write(tmp_path / name / "p.jpg", saved(PLAIN.resize((60, 40)), "JPEG", exif=exif(8)))
+    (tmp_path / "labelTxt" / "p.txt").write_text("45 5 58 5 58 30 45 30 plane 0\n")
+    box = "<bndbox><xmin>45</xmin><ymin>5</ymin><xmax>58</xmax><ymax>30</ymax></bndbox>"
+    size = "<size><width>60</width><height>40</height><depth>3</depth></size>"
+    xml = f"<annotation>{size}<object><name>cat</name>{box}</object></annotation>"
+    (tmp_path / "Annotations" / "p.xml").write_text(xml)
+    (tmp_path / "ImageSets" / "Main" / "trainval.txt").write_text("p\n")
+    return tmp_path
+
+
+def test_every_dataset_takes_the_reader(phone):
+    rng, stored = np.random.default_rng(0), {"image_reader": {"orientation": "stored"}}
+    with pytest.raises(DataError, match=r"p\.jpg: has the EXIF orientation 8.*orientation='stored'"):
+        DOTADataset(str(phone))
+    with pytest.raises(DataError, match=r"its annotation says 60x40.*orientation='stored'"):
+        VOCDataset(str(phone), classes="cat").get(0, rng)
+    for data in (
+        DOTADataset(str(phone), **stored),
+        VOCDataset(str(phone), classes="cat", **stored),
+        ImageFolder(str(phone / "images"), **stored),
+        ImageDataset(str(phone / "images"), **stored),
+    ):
+        assert data.get(0, rng)["ori_shape"] == (40, 60) and data.image_sizes().tolist() == [[40, 60]]
+        assert data.read_image(0).shape == (40, 60, 3) and not check_dataset(data)
+    for data in (ImageFolder(str(phone / "images")), ImageDataset(str(phone / "images"))):
+        assert data.read_image(0).shape == (60, 40, 3) and data.image_sizes().tolist() == [[60, 40]]
+
+
+def test_a_conversion_checks_the_orientation_too(phone):
+    source = phone / "fair"
+    (source / "labelXml").mkdir(parents=True)
+    (phone / "images").rename(source / "images")
+    points = "".join(f"<point>{x},{y}</point>" for x, y in ((45, 5), (58, 5), (58, 30), (45, 30), (45, 5)))
+    item = f"<object><possibleresult><name>A220</name></possibleresult><points>{points}</points></object>"
+    (source / "labelXml" / "p.xml").write_text(f"<annotation><objects>{item}</objects></annotation>")
+    with pytest.raises(DataError, match=r"p\.jpg: has the EXIF orientation 8.*orientation='stored'"):
+        convert_fair(source, phone / "out")
+    assert convert_fair(source, phone / "out", image_reader=ImageReader(orientation="stored")) == 1
+    assert cv2.imread(str(phone / "out" / "images" / "P000p.png")).shape == (40, 60, 3)
+
+
+def test_the_check_names_images_over_the_limit(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((40, 50, 3), np.uint8))
+    data = coco(tmp_path, ["a.png"], size=(40, 50), image_reader={"max_pixels": 1999})
+    (finding,) = check_dataset(data)
+    assert finding.severity == "warning" and "50 x 40 = 2,000 px" in finding.message
 
 
 def test_headers_that_lie_or_are_damaged_are_named_without_a_traceback(tmp_path):
