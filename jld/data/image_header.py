@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from dataclasses import dataclass, field
+from mmap import mmap
 from typing import BinaryIO
 
 import numpy as np
@@ -77,7 +78,7 @@ def read_header(stream: BinaryIO) -> ImageHeader:
     raise HeaderError(_NO_IMAGE)
 
 
-def is_cut_off(header: ImageHeader, data: bytes) -> bool:
+def is_cut_off(header: ImageHeader, data: bytes | mmap) -> bool:
     """Whether the file ends before its picture does; what stands behind the picture does not matter."""
     if header.format != "JPEG":
         return len(data) < header.end

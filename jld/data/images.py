@@ -6,6 +6,7 @@ Pixels come through OpenCV, and through Pillow where OpenCV changes colours; hea
 from __future__ import annotations
 
 import io
+import mmap
 import os
 import stat
 from collections.abc import Mapping, Sequence
@@ -37,7 +38,8 @@ TURNS = {
     8: lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),
 }
 ROWS_AT_ONCE = 256
-READ_AT_ONCE = 1 << 24
+READ_AT_ONCE = 1 << 24  # bytes of a file
+COPIED_AT_MOST = 1 << 24  # pixels
 
 
 class BrokenImageError(DataError):
@@ -140,14 +142,14 @@ class ImageReader:
             if excess := self.excess(header):
                 raise BrokenImageError(path, excess)
             stream.seek(0)
-            data = stream.read()
-        if is_cut_off(header, data):
-            raise BrokenImageError(path, f"the file ends early, after {len(data)} bytes")
-        try:
-            image = self._decoded(header, data)
-        except (cv2.error, OSError, ValueError, SyntaxError, MemoryError) as problem:
-            reason = str(problem).strip() or type(problem).__name__
-            raise BrokenImageError(path, f"its pixels cannot be decoded ({reason})") from None
+            data = stream.read() if is_small else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            if is_cut_off(header, data):
+                raise BrokenImageError(path, f"the file ends early, after {len(data)} bytes")
+            try:
+                image = self._decoded(header, data, file)
+            except (cv2.error, OSError, ValueError, SyntaxError, MemoryError) as problem:
+                reason = str(problem).strip() or type(problem).__name__
+                raise BrokenImageError(path, f"its pixels cannot be decoded ({reason})") from None
         if image is None or image.shape[:2] != header.size("stored"):
             raise BrokenImageError(path, f"its pixels cannot be decoded, the {header.format} data is damaged")
         if self.orientation == "exif" and header.orientation != 1:
@@ -195,31 +197,37 @@ class ImageReader:
             f"{self.max_pixels:,}; {cure if pixels <= MOST_PIXELS else 'OpenCV cannot read it either'}"
         )
 
-    def _decoded(self, header: ImageHeader, data: bytes) -> np.ndarray | None:
-        if header.format == "TIFF":
+    def _decoded(self, header: ImageHeader, data: bytes | mmap.mmap, file: io.FileIO) -> np.ndarray | None:
+        is_turned_tiff = header.format == "TIFF" and header.orientation != 1
+        if is_turned_tiff:
             data = _unturned(header, data)
-            if header.bits <= 8 and not _is_plain(header):
-                return _by_pillow(data)
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION if header.bits <= 8 else cv2.IMREAD_UNCHANGED
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        if header.format == "TIFF" and header.bits <= 8 and not _is_plain(header):
+            return _by_pillow(data)
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        flags |= cv2.IMREAD_ANYDEPTH if header.bits > 8 else 0
+        if header.width * header.height > COPIED_AT_MOST and not is_turned_tiff:
+            # `imdecode` holds the pixels twice for a moment; this does not. The number names the open file,
+            # whatever bytes its path is made of.
+            image = cv2.imread(f"/dev/fd/{file.fileno()}", dst=None, flags=flags)
+        else:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
         return image if header.bits <= 8 or image is None else self._eight_bits(header, image)
 
     def _eight_bits(self, header: ImageHeader, image: np.ndarray) -> np.ndarray:
-        colors = image[..., :3] if image.ndim == 3 else image
         unused = 16 - header.bits  # OpenCV moves samples of 10, 12 and 14 bits to the top of 16
-        bits = self.bits or max(8, int(colors.max() >> unused).bit_length())
+        bits = self.bits or max(8, int(image.max() >> unused).bit_length())
         warn_once(
             f"images of {header.bits} bits per sample are scaled to 8: the upper 8 of the bits in use stay "
             f"({bits} are in use in the first such image; image_reader=dict(bits=...) sets this for all).",
             key="image bits",
         )
-        scaled = np.empty(colors.shape, np.uint8)
-        for row in range(0, len(colors), ROWS_AT_ONCE):
+        scaled = np.empty(image.shape, np.uint8)
+        for row in range(0, len(image), ROWS_AT_ONCE):
             rows = slice(row, row + ROWS_AT_ONCE)
-            scaled[rows] = np.minimum(colors[rows] >> (unused + bits - 8), 255)
+            scaled[rows] = np.minimum(image[rows] >> (unused + bits - 8), 255)
         if header.tags.get(262) == (0,):  # white is zero
             np.subtract(255, scaled, out=scaled)
-        return scaled if scaled.ndim == 3 else cv2.cvtColor(scaled, cv2.COLOR_GRAY2BGR)
+        return scaled
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -275,11 +283,9 @@ def _is_plain(header: ImageHeader) -> bool:
     return header.bits == 8 and header.tags.get(262) in ((0,), (1,), (2,)) and 338 not in header.tags
 
 
-def _unturned(header: ImageHeader, data: bytes) -> bytes:
+def _unturned(header: ImageHeader, data: bytes | mmap.mmap) -> bytes:
     """The file without its orientation: OpenCV and Pillow would turn a TIFF, whatever they are told."""
     at = header.orientation_at
-    if header.orientation == 1 or at is None:
-        return data
     one = (1).to_bytes(2, "little" if data[:2] == b"II" else "big")
     return data[:at] + one + data[at + 2 :]
 

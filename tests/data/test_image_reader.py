@@ -19,6 +19,7 @@ from jld.data import (
     ImageFolder,
     ImageReader,
     VOCDataset,
+    images,
 )
 from jld.data.check import check_dataset
 from jld.data.dota.convert import convert_fair
@@ -239,6 +240,22 @@ def test_what_is_no_file_is_refused_at_once(tmp_path):
             with pytest.raises(BrokenImageError, match=reason) as caught:
                 read(tmp_path / name)
             assert str(caught.value).isprintable() and caught.value.path.encode("utf-8")
+
+
+def test_large_images_are_read_like_small_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "COPIED_AT_MOST", 300)
+    monkeypatch.setattr(images, "READ_AT_ONCE", 200)
+    deep = Image.fromarray(PICTURE[..., 0].astype(np.uint16) * 256)
+    for image, kind in ((PLAIN, "JPEG"), (PLAIN, "PNG"), (PLAIN, "TIFF"), (PLAIN, "BMP"), (deep, "PNG")):
+        turn = {"tiffinfo": {274: 7}} if kind == "TIFF" else {} if kind == "BMP" else {"exif": exif(7)}
+        content = saved(image, kind, **turn)
+        path = write(tmp_path / os.fsdecode(b"\xff.img"), content)  # no name in UTF-8
+        large = read_image(path)
+        with monkeypatch.context() as patch:
+            patch.setattr(images, "COPIED_AT_MOST", 1 << 24)
+            np.testing.assert_array_equal(read_image(path), large)
+        with pytest.raises(BrokenImageError, match=r"ends early|header"):
+            read_image(write(path, content[: len(content) * 2 // 3]))
 
 
 def test_hidden_files_are_no_images(tmp_path):
