@@ -79,8 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser().error("--precision is for --what train: everything else computes in float32.")
     # Imported here: --help and a wrong flag should not wait for Jittor.
     from jld.apis import register_parts, use_device
-    from jld.apis.benchmark import machine_report, machine_text
     from jld.errors import JldError
+    from projects.benchmark import machine_report, machine_text
 
     try:
         use_device(options.device)
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> Any:
     """Yields the reports that the flags ask for."""
-    from jld.apis.benchmark import BENCHMARKS, DUELS, PeerTools, benchmark_cold, benchmark_rotated
+    from projects.benchmark import BENCHMARKS, DUELS, PeerTools, benchmark_cold, benchmark_rotated
 
     settings = settings_of(options)
     if options.cold:
@@ -121,7 +121,7 @@ def run(options: argparse.Namespace) -> Any:
 
 def duel_of(options: argparse.Namespace) -> Any:
     """With whom jld is compared, by the flags."""
-    from jld.apis.benchmark import Duel
+    from projects.benchmark import Duel
 
     memory_format = options.peer_memory_format
     has_peer = not options.no_peer and options.detector != "rotated"
@@ -134,7 +134,7 @@ def duel_of(options: argparse.Namespace) -> Any:
 
 def settings_of(options: argparse.Namespace) -> Any:
     """The Settings of the flags that were given."""
-    from jld.apis.benchmark import Settings
+    from projects.benchmark import Settings
 
     height, width = SIZES.get(options.what, (None, None))
     defaults = {"height": height, "width": width}

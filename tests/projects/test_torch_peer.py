@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 
 from jld.apis import register_parts
-from jld.apis.benchmark import Duel, Settings, benchmark_inference, benchmark_train
-from jld.apis.benchmark.peer import has_torch, write_scene
-from jld.apis.benchmark.scene import make_distiller, make_student, random_batch
-from jld.apis.benchmark.train import make_loop, run_steps
 from jld.distill import StepContext
 from jld.models.pretrained import assign_state
 from jld.models.targets import Targets
 from jld.runner.history import total_loss
 from jld.toolchain import jittor as jt
+from projects.benchmark import Duel, Settings, benchmark_inference, benchmark_train
+from projects.benchmark.peer import has_torch, write_scene
+from projects.benchmark.scene import make_distiller, make_student, random_batch
+from projects.benchmark.train import make_loop, run_steps
 
 # A bottleneck teacher: both kinds of blocks have to match.
 SETTINGS = Settings(
@@ -83,7 +83,7 @@ def sides(torch_python, tmp_path_factory):
     given = asdict(SETTINGS) | {"device": "cpu", "channels_last": False, "scene": str(folder / "scene.npz")}
     given |= {"lr": LR, "steps": STEPS, "score_threshold": SCORE_THRESHOLD}
     (folder / "given.json").write_text(json.dumps(given))
-    import jld.apis.benchmark as package
+    import projects.benchmark as package
 
     command = [torch_python, str(Path(__file__).with_name("torch_side.py"))]
     paths = {"PYTHONPATH": str(Path(package.__file__).parent)}

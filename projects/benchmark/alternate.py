@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from jld.apis.benchmark.clock import TIMING_COLUMNS, Timing
-from jld.apis.benchmark.peer import TorchPeer
-from jld.apis.benchmark.scene import Settings
+from projects.benchmark.clock import TIMING_COLUMNS, Timing
+from projects.benchmark.peer import TorchPeer
+from projects.benchmark.scene import Settings
 
 # Repetitions by one framework before the other's turn: other work on the machine meets both.
 WINDOW = 5

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from jld.apis.benchmark.clock import Timing
-from jld.apis.benchmark.scene import Settings
 from jld.errors import JldError
 from jld.toolchain import jittor as jt
+from projects.benchmark.clock import Timing
+from projects.benchmark.scene import Settings
 
 PROGRAM = "torch_peer"
 MISSING = "torch is not installed: no ratio"

@@ -1,16 +1,16 @@
 """Measurements of training steps, detection, assignment and convolutions for `tools/benchmark.py`."""
 
-from jld.apis.benchmark.cold import benchmark_cold
-from jld.apis.benchmark.inference import benchmark_inference
-from jld.apis.benchmark.networks import benchmark_networks
-from jld.apis.benchmark.operations import benchmark_assignment, benchmark_convolutions
-from jld.apis.benchmark.peer import Duel
-from jld.apis.benchmark.report import Report, machine_report, machine_text
-from jld.apis.benchmark.rotated import benchmark_rotated
-from jld.apis.benchmark.rotated_peers import PeerTools
-from jld.apis.benchmark.rotated_scene import RotatedSizes
-from jld.apis.benchmark.scene import Settings
-from jld.apis.benchmark.train import benchmark_train
+from projects.benchmark.cold import benchmark_cold
+from projects.benchmark.inference import benchmark_inference
+from projects.benchmark.networks import benchmark_networks
+from projects.benchmark.operations import benchmark_assignment, benchmark_convolutions
+from projects.benchmark.peer import Duel
+from projects.benchmark.report import Report, machine_report, machine_text
+from projects.benchmark.rotated import benchmark_rotated
+from projects.benchmark.rotated_peers import PeerTools
+from projects.benchmark.rotated_scene import RotatedSizes
+from projects.benchmark.scene import Settings
+from projects.benchmark.train import benchmark_train
 
 DUELS = {"train": benchmark_train, "networks": benchmark_networks, "inference": benchmark_inference}
 """{name: function of Settings and a Duel that returns a Report}."""

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from jld.apis.benchmark.clock import Timing
-from jld.apis.benchmark.rotated_scene import CLASSES
 from jld.boxes.rotated import record_polys
+from projects.benchmark.clock import Timing
+from projects.benchmark.rotated_scene import CLASSES
 
 PROGRAM = Path(__file__).with_name("peer_rotated.py")
 

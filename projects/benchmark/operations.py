@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
-from jld.apis.benchmark.clock import TIMING_COLUMNS, Timing, loaded_kernels, measure, peak_memory_mib
-from jld.apis.benchmark.report import Report
-from jld.apis.benchmark.scene import Settings, make_student, random_batch
 from jld.assign.regions.valuable import ValuableLocalizationRegion
 from jld.models.targets import Targets
 from jld.ops.conv2d import Conv2d
 from jld.toolchain import jittor as jt
+from projects.benchmark.clock import TIMING_COLUMNS, Timing, loaded_kernels, measure, peak_memory_mib
+from projects.benchmark.report import Report
+from projects.benchmark.scene import Settings, make_student, random_batch
 
 OBJECT_COUNTS = (20, 100)
 

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from jld.apis import register_parts
-from jld.apis.benchmark import (
+from jld.errors import JldError
+from jld.toolchain import jittor as jt
+from projects.benchmark import (
     PeerTools,
     Report,
     RotatedSizes,
@@ -25,17 +27,15 @@ from jld.apis.benchmark import (
     machine_report,
     networks,
 )
-from jld.apis.benchmark.alternate import WINDOW, alternate, busy_cores, on_busy_cores, side_by_side, slow_down
-from jld.apis.benchmark.clock import TIMING_COLUMNS, StageClock, Timing, counted_reads, loaded_kernels
-from jld.apis.benchmark.operations import Convolution
-from jld.apis.benchmark.peer import Duel, has_torch, open_peer
-from jld.apis.benchmark.report import onednn_version
-from jld.apis.benchmark.rotated_peers import run_devkit, run_mmrotate
-from jld.apis.benchmark.rotated_scene import detections_and_truths
-from jld.apis.benchmark.scene import make_distiller, make_student, random_batch
-from jld.apis.benchmark.train import disagreement, shares
-from jld.errors import JldError
-from jld.toolchain import jittor as jt
+from projects.benchmark.alternate import WINDOW, alternate, busy_cores, on_busy_cores, side_by_side, slow_down
+from projects.benchmark.clock import TIMING_COLUMNS, StageClock, Timing, counted_reads, loaded_kernels
+from projects.benchmark.operations import Convolution
+from projects.benchmark.peer import Duel, has_torch, open_peer
+from projects.benchmark.report import onednn_version
+from projects.benchmark.rotated_peers import run_devkit, run_mmrotate
+from projects.benchmark.rotated_scene import detections_and_truths
+from projects.benchmark.scene import make_distiller, make_student, random_batch
+from projects.benchmark.train import disagreement, shares
 from tools import benchmark as tool
 
 TINY = Settings(

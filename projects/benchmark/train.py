@@ -7,8 +7,16 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from jld.apis.benchmark.alternate import alternate, on_busy_cores, side_by_side, slow_down
-from jld.apis.benchmark.clock import (
+from jld.distill import StepContext
+from jld.models.targets import Targets
+from jld.ops.precision import FLOAT16, FLOAT32, convolutions_in
+from jld.optim import SGD, LossScale
+from jld.runner.history import total_loss
+from jld.runner.hooks import Hook
+from jld.runner.loop import TrainingLoop
+from jld.toolchain import jittor as jt
+from projects.benchmark.alternate import alternate, on_busy_cores, side_by_side, slow_down
+from projects.benchmark.clock import (
     Moment,
     StageClock,
     Timing,
@@ -19,17 +27,9 @@ from jld.apis.benchmark.clock import (
     timing_between,
     wait,
 )
-from jld.apis.benchmark.peer import NO_PEER, Duel, open_peer, peer_facts
-from jld.apis.benchmark.report import Report
-from jld.apis.benchmark.scene import Settings, make_distiller, make_student, random_batch
-from jld.distill import StepContext
-from jld.models.targets import Targets
-from jld.ops.precision import FLOAT16, FLOAT32, convolutions_in
-from jld.optim import SGD, LossScale
-from jld.runner.history import total_loss
-from jld.runner.hooks import Hook
-from jld.runner.loop import TrainingLoop
-from jld.toolchain import jittor as jt
+from projects.benchmark.peer import NO_PEER, Duel, open_peer, peer_facts
+from projects.benchmark.report import Report
+from projects.benchmark.scene import Settings, make_distiller, make_student, random_batch
 
 # Random images say nothing about learning; a small rate keeps every value finite.
 LEARNING_RATE = 1e-5

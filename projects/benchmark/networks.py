@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from jld.apis.benchmark.alternate import Timings, alternate, side_by_side
-from jld.apis.benchmark.clock import measure
-from jld.apis.benchmark.peer import NO_PEER, Duel, open_peer, peer_facts
-from jld.apis.benchmark.report import Report
-from jld.apis.benchmark.scene import Settings, make_distiller, make_student, random_batch
 from jld.toolchain import jittor as jt
+from projects.benchmark.alternate import Timings, alternate, side_by_side
+from projects.benchmark.clock import measure
+from projects.benchmark.peer import NO_PEER, Duel, open_peer, peer_facts
+from projects.benchmark.report import Report
+from projects.benchmark.scene import Settings, make_distiller, make_student, random_batch
 
 
 def benchmark_networks(settings: Settings, duel: Duel = NO_PEER) -> Report:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jld.apis.benchmark.clock import Timing
 from jld.toolchain import jittor as jt
 from jld.utils.environment import environment_report
+from projects.benchmark.clock import Timing
 
 
 @dataclass

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from jld.apis.benchmark.alternate import alternate, on_busy_cores, side_by_side, slow_down
-from jld.apis.benchmark.clock import device_memory_mib, loaded_kernels, peak_memory_mib
-from jld.apis.benchmark.networks import measuring
-from jld.apis.benchmark.peer import NO_PEER, Duel, open_peer, peer_facts
-from jld.apis.benchmark.report import Report
-from jld.apis.benchmark.scene import TITLES, Settings, make_student, random_batch
 from jld.toolchain import jittor as jt
+from projects.benchmark.alternate import alternate, on_busy_cores, side_by_side, slow_down
+from projects.benchmark.clock import device_memory_mib, loaded_kernels, peak_memory_mib
+from projects.benchmark.networks import measuring
+from projects.benchmark.peer import NO_PEER, Duel, open_peer, peer_facts
+from projects.benchmark.report import Report
+from projects.benchmark.scene import TITLES, Settings, make_student, random_batch
 
 CANDIDATES = 1000
 """(box, class) pairs per image that reach suppression; random weights would leave none above 0.05."""
