@@ -56,6 +56,10 @@ def parser() -> argparse.ArgumentParser:
     add("--mmrotate", type=Path, metavar="DIR", help="rotated: mmRotate 0.x, for its splitter")
     add("--no-peer", action="store_true", help="train, inference, networks: jld alone")
     add(
+        "--peer-compile", action="store_true",
+        help="train, inference, networks: beside eager torch also torch with networks by torch.compile",
+    )  # fmt: skip
+    add(
         "--peer-memory-format", choices=("contiguous", "channels_last"),
         help="of torch's images and weights; default channels_last on cuda, contiguous on cpu",
     )  # fmt: skip
@@ -129,6 +133,7 @@ def duel_of(options: argparse.Namespace) -> Any:
         python=options.peer_python if has_peer else None,
         channels_last=None if memory_format is None else memory_format == "channels_last",
         shared=options.shared,
+        compiled=options.peer_compile,
     )
 
 

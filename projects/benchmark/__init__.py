@@ -16,22 +16,3 @@ DUELS = {"train": benchmark_train, "networks": benchmark_networks, "inference": 
 """{name: function of Settings and a Duel that returns a Report}."""
 BENCHMARKS = {"assign": benchmark_assignment, "conv": benchmark_convolutions, "rotated": benchmark_rotated}
 """{name: function of Settings that returns a Report}."""
-
-__all__ = [
-    "BENCHMARKS",
-    "DUELS",
-    "Duel",
-    "PeerTools",
-    "Report",
-    "RotatedSizes",
-    "Settings",
-    "benchmark_assignment",
-    "benchmark_cold",
-    "benchmark_convolutions",
-    "benchmark_inference",
-    "benchmark_networks",
-    "benchmark_rotated",
-    "benchmark_train",
-    "machine_report",
-    "machine_text",
-]

@@ -1,4 +1,4 @@
-"""jld and PyTorch in turn, on quiet and on busy cores, and their times side by side."""
+"""jld and its peers in turn, on quiet and on busy cores, and their times side by side."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from typing import Any
 
 from projects.benchmark.clock import TIMING_COLUMNS, Timing
 from projects.benchmark.peer import TorchPeer
 from projects.benchmark.scene import Settings
 
+JLD = "jld"
 # Repetitions by one framework before the other's turn: other work on the machine meets both.
 WINDOW = 5
 # Ends with the program that started it, however that ends.
@@ -26,65 +28,59 @@ while os.getppid() == parent:
 
 Timings = dict[str, Timing]
 """{row: Timing}"""
+Sides = dict[str, Timings]
+"""{"jld" or a peer's name: its Timings}"""
 Task = Callable[[int], Timings]
 """Measures something that many times."""
 
 
 def alternate(
-    tasks: Mapping[str, Task], peer: TorchPeer | None, settings: Settings, *, warm: Collection[str] = ()
-) -> tuple[Timings, Timings]:
-    """Warms up jld and the peer, then measures them in turn.
+    tasks: Mapping[str, Task],
+    peers: Mapping[str, TorchPeer],
+    settings: Settings,
+    *,
+    warm: Collection[str] = (),
+) -> Sides:
+    """Warms up jld and the peers, then measures them in turn.
 
     Args:
-        tasks: {name, which the peer knows too: measurement by jld}.
-        peer: measured in turn, or None.
+        tasks: {name, which the peers know too: measurement by jld}.
+        peers: {side: peer}, measured in turn.
         settings: repetitions and warm-up.
-        warm: tasks that jld has warmed up already.
-    Returns:
-        {row: Timing} of jld, and of the peer (empty without one).
+        warm: tasks that everybody has warmed up already, or jld alone.
     """
     for name, task in tasks.items():
         if name not in warm:
             task(settings.warmup)
-        if peer is not None:
+        for peer in peers.values():
             peer.times(name, settings.warmup)
-    ours: Timings = {}
-    theirs: Timings = {}
+    sides: Sides = {side: {} for side in (JLD, *peers)}
     for start in range(0, settings.steps, WINDOW):
         count = min(WINDOW, settings.steps - start)
         for name, task in tasks.items():
-            _add(ours, task(count))
-            if peer is not None:
-                _add(theirs, peer.times(name, count))
-    return ours, theirs
+            _add(sides[JLD], task(count))
+            for side, peer in peers.items():
+                _add(sides[side], peer.times(name, count))
+    return sides
 
 
-def on_busy_cores(
-    name: str, task: Task, peer: TorchPeer | None, settings: Settings
-) -> tuple[str, Timings, Timings]:
-    """What `alternate` gives for one warm task while a busy loop runs on every core, with the row's name."""
-    row = f"{name}, busy cores"
-    with busy_cores():
-        ours, theirs = alternate({name: task}, peer, settings, warm=(name,))
-    return row, {row: ours[name]}, {row: theirs[name]} if theirs else {}
+def add_busy_row(
+    sides: Sides, name: str, task: Task, peers: Mapping[str, TorchPeer], settings: Settings
+) -> tuple[str, dict[str, float]]:
+    """Measures a warm task once more while a busy loop runs on every core, as one more row of `sides`.
 
-
-def slow_down(
-    name: str, row: str, ours: Mapping[str, Timing], theirs: Mapping[str, Timing]
-) -> dict[str, float]:
-    """How many times as long a task takes on busy cores, by medians.
-
-    Args:
-        name: row of the quiet measurement.
-        row: row of the busy one.
-        ours, theirs: {row: Timing}, the second maybe empty.
+    Returns:
+        the row's name; {fact: how many times as long as the quiet one, by medians}.
     """
-    sides = {"jld": ours, "torch": theirs}
-    return {
-        f"{name} on busy cores, times as long, {side}": timings[row].median / timings[name].median
-        for side, timings in sides.items()
-        if timings
-    }
+    row, facts = f"{name}, busy cores", {}
+    with busy_cores():
+        busy = alternate({name: task}, peers, settings, warm=(name,))
+    for side, timings in busy.items():
+        if timings:
+            sides[side][row] = timings[name]
+            ratio = timings[name].median / sides[side][name].median
+            facts[f"{name} on busy cores, times as long, {side}"] = ratio
+    return row, facts
 
 
 @contextmanager
@@ -98,24 +94,27 @@ def busy_cores() -> Iterator[int]:
         yield count
 
 
-def side_by_side(ours: Mapping[str, Timing], theirs: Mapping[str, Timing], labels: Mapping[str, str]) -> dict:
-    """`columns` and `rows` of a Report.
+def side_by_side(sides: Sides, labels: Mapping[str, str]) -> dict[str, Any]:
+    """`columns` and `rows` of a Report; with two peers, ratios to each and to the faster one.
 
     Args:
-        ours: {row: Timing} of jld.
-        theirs: {row: Timing} of the peer; empty: jld alone.
+        sides: a side that lacks a row, because it failed, gets no column.
         labels: {row: its name in the table}, in the order of the table.
     """
+    ours = sides[JLD]
+    others = {side: times for side, times in sides.items() if side != JLD and labels.keys() <= times.keys()}
     columns: tuple[str, ...] = ("", *TIMING_COLUMNS)
-    rows: list[tuple[Any, ...]] = [(label, ours[row]) for row, label in labels.items()]
-    if theirs:
-        columns = ("", "jld " + TIMING_COLUMNS[0], *TIMING_COLUMNS[1:])
-        columns += ("torch " + TIMING_COLUMNS[0], *TIMING_COLUMNS[1:], "jld / torch", "in CPU time")
-        rows = []
-        for row, label in labels.items():
-            mine, other = ours[row], theirs[row]
-            ratios = (mine.median / other.median, mine.cpu_median / other.cpu_median)
-            rows.append((label, mine, other, *ratios))
+    if others:
+        rivals = [*others, *(["the faster"] if len(others) > 1 else [])]
+        heads = [(f"{side} {TIMING_COLUMNS[0]}", *TIMING_COLUMNS[1:]) for side in (JLD, *others)]
+        heads += [(f"jld / {rival}", "in CPU time") for rival in rivals]
+        columns = ("", *chain(*heads))
+    rows = []
+    for row, label in labels.items():
+        mine, theirs = ours[row], [times[row] for times in others.values()]
+        rivals = [*theirs, *([min(theirs, key=lambda timing: timing.median)] if len(theirs) > 1 else [])]
+        ratios = [(mine.median / rival.median, mine.cpu_median / rival.cpu_median) for rival in rivals]
+        rows.append((label, mine, *theirs, *chain(*ratios)))
     return {"columns": columns, "rows": rows}
 
 

@@ -24,6 +24,7 @@ from jld.registry import build
 from jld.toolchain import jittor as jt
 from projects.benchmark import rotated_plain as plain
 from projects.benchmark.clock import TIMING_COLUMNS, Timing, measure
+from projects.benchmark.core import assigning, priors_of
 from projects.benchmark.report import Report
 from projects.benchmark.rotated_peers import PeerTools, run_devkit, run_mmcv, run_mmrotate
 from projects.benchmark.rotated_scene import (
@@ -129,13 +130,9 @@ def _assignment(settings: Settings, tools: PeerTools, sizes: RotatedSizes) -> Co
     scene = replace(settings, detector="rotated", height=side, width=side, batch=1, boxes=sizes.assigned)
     targets = Targets.from_batch(random_batch(scene))
     generator = RotatedAnchorGenerator()
-    priors = generator.priors([(-(-side // stride),) * 2 for stride in generator.strides])
-    valid_mask = priors.valid_mask(targets.pad_shapes)
+    priors = priors_of(generator, side, side)
     assigner = build({"type": "MaxIoUAssigner", "overlaps": {"type": "RotatedOverlap", "upright": False}})
-
-    def assign() -> Any:
-        return assigner(priors, targets, valid_mask, settings.num_classes)
-
+    assign = assigning(assigner, priors, targets, settings.num_classes)
     ours = measure(assign, settings.steps, settings.warmup)
     rows = targets.boxes.numpy()[0, : min(SLOW_ROWS, sizes.assigned)]
     _, timing = _once(lambda: plain.pairwise_iou(rows, priors.boxes.numpy()))

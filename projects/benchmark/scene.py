@@ -1,15 +1,19 @@
 """What is measured: a student and its teacher with random weights, and random batches.
 
-The detectors are GFL and rotated RetinaNet with distributions and GWD, as in configs/_base_.
+The detectors are GFL and rotated RetinaNet with distributions and GWD, those of configs/_base_.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jld.config import load_config, to_plain
+from jld.config.loader import merge
 from jld.data.collate import bucket
 from jld.distill import Distiller, build_distiller
 from jld.models import build_detector
@@ -18,8 +22,13 @@ from jld.ops.precision import FLOAT32
 SIDES_PX = (16.0, 320.0)
 """Smallest and largest side of a random box; between them uniform in the logarithm."""
 
-
 TITLES = {"gfl": "GFL", "rotated": "rotated RetinaNet"}
+BASE = Path(__file__).resolve().parents[2] / "configs" / "_base_"
+MODELS = {
+    "gfl": ("models/gfl_r50_fpn",),
+    "rotated": ("models/rotated_retinanet_r18_fpn", "models/rotated_distribution", "models/rotated_gwd"),
+}
+TERMS = {"gfl": ("distill/full",), "rotated": ("distill/rotated_gwd",)}
 
 
 @dataclass(frozen=True)
@@ -64,72 +73,21 @@ class Settings:
 
 
 def model_section(settings: Settings, depth: int) -> dict[str, Any]:
-    """The `model` section of the detector with ResNet and FPN, as in configs/_base_/models."""
+    """The `model` section of configs/_base_/models at the sizes asked for, without pretrained weights."""
+    section, channels = _base(MODELS[settings.detector])["model"], settings.head_channels
     expansion = 1 if depth < 50 else 4
-    channels = settings.head_channels
-    is_rotated = settings.detector == "rotated"
-    return {
-        "type": "RotatedRetinaNet" if is_rotated else "GFL",
-        "backbone": {"type": "ResNet", "depth": depth, "base_channels": settings.base_channels},
-        "neck": {
-            "type": "FPN",
-            "in_channels": [settings.base_channels * expansion * 2**stage for stage in range(4)],
-            "out_channels": channels,
-            "start_level": 1,
-            "add_extra_convs": "on_input" if is_rotated else "on_output",
-            "num_outs": 5,
-        },
-        "bbox_head": _rotated_head(settings) if is_rotated else _gfl_head(settings),
-    }
+    widths = [settings.base_channels * expansion * 2**stage for stage in range(4)]
+    head = {"num_classes": settings.num_classes, "in_channels": channels, "feat_channels": channels}
+    if settings.detector == "gfl":
+        head["num_norm_groups"] = min(32, channels // 4)
+    backbone = {"depth": depth, "base_channels": settings.base_channels, "pretrained": None}
+    neck = {"in_channels": widths, "out_channels": channels}
+    return merge(section, {"backbone": backbone, "neck": neck, "bbox_head": head})
 
 
-def _gfl_head(settings: Settings) -> dict[str, Any]:
-    channels = settings.head_channels
-    return {
-        "type": "GFLHead",
-        "num_classes": settings.num_classes,
-        "in_channels": channels,
-        "feat_channels": channels,
-        "num_norm_groups": min(32, channels // 4),
-        "priors": {"type": "AnchorGenerator", "strides": [8, 16, 32, 64, 128]},
-        "assigner": {"type": "ATSSAssigner"},
-        "loss_cls": {"type": "QualityFocalLoss"},
-        "loss_dfl": {"type": "DistributionFocalLoss", "loss_weight": 0.25},
-        "loss_bbox": {"type": "GIoULoss", "loss_weight": 2.0},
-        "nms": {"type": "ClasswiseNMS", "iou_threshold": 0.6},
-    }
-
-
-def _rotated_head(settings: Settings) -> dict[str, Any]:
-    overlaps = {"type": "RotatedOverlap", "upright": True}
-    return {
-        "type": "RotatedRetinaHead",
-        "num_classes": settings.num_classes,
-        "in_channels": settings.head_channels,
-        "feat_channels": settings.head_channels,
-        "reg_max": 8,
-        "delta_range": [-2.0, 2.0],
-        "angle_range": [-5.0, 2.0],
-        "reg_decoded_bbox": True,
-        "priors": {
-            "type": "RotatedAnchorGenerator",
-            "strides": [8, 16, 32, 64, 128],
-            "octave_base_scale": 4,
-            "scales_per_octave": 3,
-            "ratios": [1.0, 0.5, 2.0],
-        },
-        "assigner": {
-            "type": "MaxIoUAssigner",
-            "pos_iou_thr": 0.5,
-            "neg_iou_thr": 0.4,
-            "min_pos_iou": 0.0,
-            "overlaps": overlaps,
-        },
-        "box_coder": {"type": "DeltaXYWHAOBBoxCoder", "angle_version": "oc"},
-        "loss_cls": {"type": "FocalLoss"},
-        "loss_bbox": {"type": "GDLoss", "loss_type": "gwd", "fun": "log1p", "loss_weight": 5.0},
-        "nms": {"type": "RotatedClasswiseNMS", "iou_threshold": 0.1},
-    }
+def _base(names: tuple[str, ...]) -> dict[str, Any]:
+    """Files of configs/_base_, one on top of the other."""
+    return reduce(merge, (to_plain(load_config(BASE / f"{name}.py")) for name in names))
 
 
 def make_student(settings: Settings) -> Any:
@@ -140,32 +98,9 @@ def make_student(settings: Settings) -> Any:
 
 
 def make_distiller(settings: Settings, student: Any) -> Distiller:
-    """LD and KD from a teacher with random weights (configs/_base_/distill/full.py and rotated_gwd.py)."""
-    return build_distiller(
-        {
-            "teacher": {"config": {"model": model_section(settings, settings.teacher_depth)}},
-            "terms": _rotated_terms() if settings.detector == "rotated" else _gfl_terms(),
-        },
-        student,
-    )
-
-
-def _gfl_terms() -> list[dict[str, Any]]:
-    ld = {"type": "LocalizationKD", "temperature": 10, "reduction": "per_image"}
-    return [
-        {**ld, "region": "main", "weight": 0.5, "weighting": "max_score"},
-        {**ld, "region": "vlr", "weight": 0.125, "weighting": "iou"},
-        {"type": "ClassificationKD", "region": "main", "weight": 10.0, "temperature": 2},
-    ]
-
-
-def _rotated_terms() -> list[dict[str, Any]]:
-    released = {"temperature": 5, "weighting": "iou", "reduction": "per_level_mean"}
-    released["region"] = "rotated_ld_released"
-    return [
-        {"type": "LocalizationKD", "weight": 10.0, "sides": "sum", **released},
-        {"type": "ClassificationKD", "weight": 20.0, **released},
-    ]
+    """LD and KD of configs/_base_/distill from a teacher with random weights."""
+    teacher = {"config": {"model": model_section(settings, settings.teacher_depth)}}
+    return build_distiller(_base(TERMS[settings.detector])["distill"] | {"teacher": teacher}, student)
 
 
 def random_batch(settings: Settings, seed: int = 0) -> dict[str, Any]:
