@@ -14,5 +14,5 @@ from projects.benchmark.train import benchmark_train
 
 DUELS = {"train": benchmark_train, "networks": benchmark_networks, "inference": benchmark_inference}
 """{name: function of Settings and a Duel that returns a Report}."""
-BENCHMARKS = {"assign": benchmark_assignment, "conv": benchmark_convolutions, "rotated": benchmark_rotated}
+BENCHMARKS = {"assign": benchmark_assignment, "conv": benchmark_convolutions}
 """{name: function of Settings that returns a Report}."""
