@@ -14,7 +14,7 @@ from jld.data.dataset import ReadTable
 from jld.data.dota.jdet_labels import read_jdet_labels
 from jld.data.dota.labels import read_label_file
 from jld.data.file_names import portable, repeated
-from jld.data.images import IMAGE_SUFFIXES, BrokenImageError, read_size
+from jld.data.images import BrokenImageError, ImageReader, is_image_file
 from jld.data.oriented import is_degrees, oriented_table
 from jld.data.problems import error
 from jld.errors import DataError
@@ -61,7 +61,13 @@ def read_labels_pkl(
 
 
 def read_label_folder(
-    images: Path, folder: Path, classes: Sequence[str], *, must_know: bool, options: Mapping[str, str]
+    images: Path,
+    folder: Path,
+    classes: Sequence[str],
+    *,
+    must_know: bool,
+    options: Mapping[str, str],
+    reader: ImageReader,
 ) -> ReadTable:
     """The table of a folder of label files.
 
@@ -71,10 +77,11 @@ def read_label_folder(
         classes: names, in the order of the labels.
         must_know: whether objects of other classes are errors; else they are passed over.
         options: `angle_version` and `difficult` of `oriented_table`.
+        reader: tells the images' sizes.
     Raises:
         DataError: there is no image.
     """
-    files = sorted(file for file in images.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+    files = sorted(file for file in images.iterdir() if is_image_file(file))
     label_files = {file.stem: file for file in sorted(folder.glob("*.txt"))}
     if not files:
         raise DataError(f"{images} holds no image.")
@@ -102,14 +109,16 @@ def read_label_folder(
         for row in np.flatnonzero(labels < 0):
             passed_over.add(annotation.names[row], label_file.name)
         try:
-            size = read_size(file)
+            header = reader.header(file)
         except BrokenImageError as problem:
             problems.append(error(f"cannot be read: {problem.reason}.", file))
             lost.images.add("that cannot be used", file.name)
             lost.objects.add("in images that cannot be used", file.name, (labels >= 0).sum())
             continue
+        if conflict := reader.conflict(header, centers=annotation.polys.reshape(-1, 4, 2).mean(1)):
+            problems.append(error(conflict, file))
         known = annotation.select(labels >= 0)
-        rows.append((file.stem, str(file), size))
+        rows.append((file.stem, str(file), header.size(reader.orientation)))
         columns["polys"].append(known.polys)
         columns["labels"].append(labels[labels >= 0])
         columns["flags"].append(known.difficult)
