@@ -130,7 +130,7 @@ class _FolderReader:
             xml = annotations / f"{image_id}.xml"
             same = files.get(image_id) or [images / f"{image_id}.jpg"]
             if len(same) > 1:
-                names = " and ".join(path.name for path in same)
+                names = " and ".join(sorted(path.name for path in same))
                 self.problems.append(error(f"has two images, {names}: which one is it?", xml))
             try:
                 annotation = read_voc_xml(xml)
@@ -261,7 +261,7 @@ def _image_ids(folder: Path, set_name: str) -> tuple[list[str], list[Problem]]:
 def _files_by_stem(folder: Path) -> dict[str, list[Path]]:
     files: dict[str, list[Path]] = {}
     if folder.is_dir():
-        for path in sorted(folder.iterdir()):
+        for path in folder.iterdir():
             if path.suffix.lower() in IMAGE_SUFFIXES:
                 files.setdefault(path.stem, []).append(path)
     return files
