@@ -7,6 +7,7 @@ from typing import Any
 
 from jld.models.detectors.base import Detector
 from jld.models.interface import Interface
+from jld.models.interfaces import Backbone, Head, Neck
 from jld.models.targets import Targets
 from jld.models.trace import Trace
 from jld.registry import DETECTORS
@@ -30,7 +31,7 @@ class SingleStageDetector(Detector):
     Source: arXiv:1708.02002 for the common form.
     """
 
-    def __init__(self, backbone: jt.Module, neck: jt.Module, bbox_head: jt.Module):
+    def __init__(self, backbone: Backbone, neck: Neck, bbox_head: Head):
         self.backbone, self.neck, self.bbox_head = backbone, neck, bbox_head
 
     @property
