@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from jld.errors import DataError
+from jld.errors import DataError, visible
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 EXIF_ORIENTATION = 0x0112
@@ -19,7 +19,7 @@ class BrokenImageError(DataError):
     """An image file is missing, cut off or not an image; holds `path` and `reason`."""
 
     def __init__(self, path: str | Path, reason: str):
-        super().__init__(f"image {path} cannot be used: {reason}.")
+        super().__init__(f"image {visible(str(path), keep='')} cannot be used: {reason}.")
         self.path = str(path)
         self.reason = reason
 

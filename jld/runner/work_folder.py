@@ -30,7 +30,7 @@ from jld.utils.distributed import is_main
 from jld.utils.logging import get_logger
 
 LOCK, CONFIG, LOG, CHECKPOINTS = "run.lock", "config.py", "log.txt", "checkpoints"
-FILES = (LOCK, CONFIG, LOG, "log.jsonl", "env.json")
+FILES = (LOCK, CONFIG, LOG, "log.jsonl", "env.json", "checkpoints/last.pkl", "checkpoints/best.pkl")
 # Left by a process that was killed while it wrote: see `atomic_write`, `save_state` and `dump_config`.
 TEMPORARY = re.compile(r"\.[\w.-]+\.(py|json|pkl)\.([0-9a-f]{8}\.tmp|\d+)")
 # Where files lie and how many processes read them.
