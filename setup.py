@@ -29,7 +29,8 @@ setup(
     install_requires=[
         "jittor>=1.3.11,<2",
         "numpy>=1.26,<2",  # Jittor 1.3 reads NumPy 1's C structures
-        "opencv-python-headless>=4.8,<4.12",  # 4.12 asks for numpy 2
+        "pillow>=10",  # TIFFs with alpha, palette, inks or few bits, which OpenCV changes
+        "opencv-python-headless>=4.11,<4.12",  # imread into given memory; 4.12 asks for numpy 2
         "pycocotools>=2.0.8",
         "pyyaml>=6",
         "shapely>=2",

@@ -14,9 +14,9 @@ import pytest
 
 from jld.apis import register_parts
 from jld.config import Config, fill_defaults, load_config, to_plain, validate_config
-from jld.distill import InputStatistics, build_distiller
+from jld.distill import build_distiller
 from jld.evaluation import published_row, published_rows
-from jld.models import build_detector
+from jld.models import InputStatistics, build_detector
 from jld.runner.parts import build_schedule, check_promises
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -171,10 +171,11 @@ def test_teacher_suits_the_student(leaf):
         **to_plain(config.distill),
         "teacher": {"config": toy_teacher, "checkpoint": None},
     }
-    distiller = build_distiller(section, toy(leaf), statistics=InputStatistics.from_config(config))
+    student = toy(leaf)
+    student.normalisation = InputStatistics.from_config(config)
+    distiller = build_distiller(section, student)
     assert [term.weight > 0 for term in distiller.terms] == [True] * len(config.distill.terms)
     # Teacher and student see the same pixels, or the teacher re-normalises: never an unknown third thing.
-    assert distiller.student_statistics is not None
     assert InputStatistics.from_config(teacher_config) is not None
 
 

@@ -44,7 +44,7 @@ COVERS = {
         "losses/reduction.py",
         "losses/regression.py",
     ),
-    "optim/test_optimizers.py": ("optim/adam.py", "optim/base.py", "optim/sgd.py"),
+    "optim/test_optimizers.py": ("optim/adam.py", "optim/base.py", "optim/gradients.py", "optim/sgd.py"),
     "test_toolchain.py": (
         "toolchain/build.py",
         "toolchain/cache.py",

@@ -56,6 +56,10 @@ def parser() -> argparse.ArgumentParser:
     add("--mmrotate", type=Path, metavar="DIR", help="rotated: mmRotate 0.x, for its splitter")
     add("--no-peer", action="store_true", help="train, inference, networks: jld alone")
     add(
+        "--peer-compile", action="store_true",
+        help="train, inference, networks: beside eager torch also torch with networks by torch.compile",
+    )  # fmt: skip
+    add(
         "--peer-memory-format", choices=("contiguous", "channels_last"),
         help="of torch's images and weights; default channels_last on cuda, contiguous on cpu",
     )  # fmt: skip
@@ -79,8 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser().error("--precision is for --what train: everything else computes in float32.")
     # Imported here: --help and a wrong flag should not wait for Jittor.
     from jld.apis import register_parts, use_device
-    from jld.apis.benchmark import machine_report, machine_text
     from jld.errors import JldError
+    from projects.benchmark import machine_report, machine_text
 
     try:
         use_device(options.device)
@@ -104,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> Any:
     """Yields the reports that the flags ask for."""
-    from jld.apis.benchmark import BENCHMARKS, DUELS, PeerTools, benchmark_cold, benchmark_rotated
+    from projects.benchmark import BENCHMARKS, DUELS, PeerTools, benchmark_cold, benchmark_rotated
 
     settings = settings_of(options)
     if options.cold:
@@ -121,7 +125,7 @@ def run(options: argparse.Namespace) -> Any:
 
 def duel_of(options: argparse.Namespace) -> Any:
     """With whom jld is compared, by the flags."""
-    from jld.apis.benchmark import Duel
+    from projects.benchmark import Duel
 
     memory_format = options.peer_memory_format
     has_peer = not options.no_peer and options.detector != "rotated"
@@ -129,12 +133,13 @@ def duel_of(options: argparse.Namespace) -> Any:
         python=options.peer_python if has_peer else None,
         channels_last=None if memory_format is None else memory_format == "channels_last",
         shared=options.shared,
+        compiled=options.peer_compile,
     )
 
 
 def settings_of(options: argparse.Namespace) -> Any:
     """The Settings of the flags that were given."""
-    from jld.apis.benchmark import Settings
+    from projects.benchmark import Settings
 
     height, width = SIZES.get(options.what, (None, None))
     defaults = {"height": height, "width": width}

@@ -49,6 +49,7 @@ def split(task: SplitTask, num_workers: int | str, skip_malformed: bool) -> None
         classes=task.classes,
         num_workers=num_workers,
         skip_malformed=skip_malformed,
+        image_reader=task.image_reader,
         on_progress=Progress(task.target.name),
     )
     objects = "" if task.classes is None else f" with {manifest['num_objects']} objects"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from jld.checkpoint import read_checkpoint
 from jld.config import Config, load_config
 from jld.data import Compose, collate
 from jld.data.classes import class_names_of
-from jld.data.images import read_image
+from jld.data.images import ImageReader
 from jld.data.transforms import finish_sample, new_sample
 from jld.errors import ConfigError, DataError, suggestion
 from jld.models import build_detector
@@ -63,7 +64,7 @@ def init_detector(
     detector.eval()
     detector.config = config
     detector.classes = (loaded.classes if loaded else None) or class_names_of(config)
-    detector.pipeline = _test_pipeline(config)
+    detector.pipeline, detector.image_reader = _test_pipeline(config), _test_reader(config)
     return detector
 
 
@@ -85,7 +86,8 @@ def inference_detector(detector: Any, images: Image | Sequence[Image], *, batch_
     found: list[dict] = []
     for start in range(0, len(wanted), batch_size):
         group = wanted[start : start + batch_size]
-        batch = collate([_sample(detector.pipeline, image, start + k) for k, image in enumerate(group)])
+        prepare = partial(_sample, detector.pipeline, detector.image_reader)
+        batch = collate([prepare(image, start + k) for k, image in enumerate(group)])
         with jt.no_grad():
             found += detector.detect(detector(jt.array(batch["images"])), batch)
     return found[0] if is_single else found
@@ -130,13 +132,19 @@ def _test_pipeline(config: Mapping[str, Any]) -> Compose:
     )
 
 
-def _sample(pipeline: Compose, image: Image, number: int) -> dict[str, Any]:
+def _test_reader(config: Mapping[str, Any]) -> ImageReader:
+    dataset = config.get("dataset") or {}
+    sections = [dataset.get(split) or {} for split in ("test", "val")]
+    return ImageReader.of(next(filter(None, (section.get("image_reader") for section in sections)), None))
+
+
+def _sample(pipeline: Compose, reader: ImageReader, image: Image, number: int) -> dict[str, Any]:
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise DataError(f"image {number} is {image.dtype} {image.shape}; uint8 [H, W, 3] BGR is needed.")
         pixels, name = image, number
     else:
-        pixels, name = read_image(str(image)), str(image)
+        pixels, name = reader.read(image), str(image)
     sample = new_sample(pixels, img_id=name, img_file=str(name))
     # Test transforms draw nothing, but every transform is handed a generator.
     return finish_sample(pipeline(sample, np.random.default_rng(0)))

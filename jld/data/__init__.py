@@ -9,7 +9,7 @@ from jld.data.drawn import DrawnDataset
 from jld.data.drawn_oriented import DrawnOrientedDataset
 from jld.data.image_dataset import ImageDataset
 from jld.data.image_folder import ImageFolder
-from jld.data.images import BrokenImageError
+from jld.data.images import BrokenImageError, ImageReader
 from jld.data.loader import DataLoader
 from jld.data.oriented import OrientedDataset
 from jld.data.problems import Problem
@@ -30,6 +30,7 @@ __all__ = [
     "DrawnOrientedDataset",
     "ImageDataset",
     "ImageFolder",
+    "ImageReader",
     "Normalize",
     "OrientedDataset",
     "Pad",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jld.data.images import BrokenImageError, read_size
+from jld.data.images import BrokenImageError
 from jld.data.problems import Problem, error, raise_errors, warning
 
 HEADERS_READ = 200
@@ -66,19 +66,41 @@ def _missing_files(files: list[str]) -> set[str]:
 def _header_problems(dataset: Any, missing: set[str], headers_read: int) -> list[Problem]:
     table = getattr(dataset, "table", None)
     count = _distinct(dataset)
-    problems = []
+    reader, problems, deep = dataset.image_reader, [], []
     for index in np.unique(np.linspace(0, count - 1, min(headers_read, count)).astype(int)):
         file = dataset.image_file(int(index))
         if file in missing:
             continue
         try:
-            height, width = read_size(file)
+            header = reader.header(file)
+            reason = reader.excess(header)
         except BrokenImageError as problem:
-            problems.append(warning(f"is passed over in training, {problem.reason}.", file))
+            reason = problem.reason
+        if reason:
+            problems.append(warning(f"is passed over in training, {reason}.", file))
             continue
-        if table is not None and (height, width) != tuple(table.sizes[index]):
+        deep += [(file, header.bits)] * (header.bits > 8)
+        if table is None:
+            continue
+        height, width = header.size(reader.orientation)
+        conflict = reader.conflict(header, table.sizes[index], _centers(table, index))
+        if conflict:
+            problems.append(error(conflict, file))
+        elif (height, width) != tuple(table.sizes[index]):
             said = f"{table.sizes[index][1]}x{table.sizes[index][0]}"
             problems.append(
                 warning(f"is {width}x{height} px, but its annotation says {said} (width x height).", file)
             )
+    if deep:
+        (file, bits), others = deep[0], len(deep) - 1
+        more = f" (and {others} more of the headers read)" if others else ""
+        problems.append(
+            warning(f"has {bits} bits per sample, which are scaled to 8, see docs/images.md{more}.", file)
+        )
     return problems
+
+
+def _centers(table: Any, index: int) -> np.ndarray:
+    """[n, 2] px of the boxes of an image, upright or rotated."""
+    boxes = table.boxes[table.rows(index)]
+    return boxes[:, :2] if boxes.shape[1] == 5 else (boxes[:, :2] + boxes[:, 2:4]) / 2

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from jld.data.classes import class_names
 from jld.data.coco_table import read_categories, read_coco_json, read_table
@@ -31,6 +32,7 @@ class COCODataset(DetectionDataset):
             below `min_size`. False keeps every image: for evaluation, and to train on images without objects.
         min_size: px, see above.
         times: how often one epoch visits each image.
+        image_reader: how image files are read, see `ImageReader`: orientation, bits, max_pixels.
         strict: False collects errors in `problems` instead of raising them; what they touch is dropped.
     Raises:
         DataError: the json cannot be used; lists every reason.
@@ -47,6 +49,7 @@ class COCODataset(DetectionDataset):
         filter_empty_gt: bool = True,
         min_size: int = 32,
         times: int = 1,
+        image_reader: Mapping[str, Any] | None = None,
         strict: bool = True,
         images_dir: str | None = None,
         annotations_file: str | None = None,
@@ -68,7 +71,15 @@ class COCODataset(DetectionDataset):
             filter_empty_gt=filter_empty_gt,
             lost=read.lost,
         )
-        super().__init__(table, categories.names, transforms, problems, times=times, lost=read.lost)
+        super().__init__(
+            table,
+            categories.names,
+            transforms,
+            problems,
+            times=times,
+            lost=read.lost,
+            image_reader=image_reader,
+        )
 
     def with_classes(self, names: Sequence[str], sources: Sequence[int]) -> COCODataset:
         """See `DetectionDataset`; results go on to name categories by their ids."""

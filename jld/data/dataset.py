@@ -5,7 +5,7 @@ A dataset class only fills the table (`coco.py`, `voc.py`) or replaces the readi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from jld.data.account import Account, Fate, Losses, account_of
-from jld.data.images import read_image
+from jld.data.images import ImageReader
 from jld.data.problems import Problem
 from jld.data.transforms import Compose, Sample, Transform, finish_sample, new_sample
 from jld.errors import ConfigError, DataError
@@ -112,6 +112,7 @@ class DetectionDataset:
         problems: what was found wrong while the annotations were read.
         lost: images and objects that the files hold and the table does not.
         times: how often one epoch visits each image; `ground_truth` and `image_ids` hold each image once.
+        image_reader: how image files are read.
     """
 
     default_evaluator: str | None = "CocoEvaluator"
@@ -126,6 +127,7 @@ class DetectionDataset:
         *,
         times: int = 1,
         lost: Losses | None = None,
+        image_reader: ImageReader | Mapping[str, Any] | None = None,
     ):
         if times < 1:
             raise ConfigError(f"{type(self).__name__}.times is {times}, but must be at least 1.")
@@ -135,6 +137,7 @@ class DetectionDataset:
         self.problems = list(problems)
         self.times = times
         self.lost = lost or Losses()
+        self.image_reader = ImageReader.of(image_reader)
 
     def __len__(self) -> int:
         return len(self.table) * self.times
@@ -193,8 +196,10 @@ class DetectionDataset:
 
         Raises:
             BrokenImageError: the file cannot be read.
+            DataError: the annotated size is that of the other orientation.
         """
-        return read_image(self.image_file(index))
+        size = self.table.sizes[index % len(self.table)]
+        return self.image_reader.read(self.image_file(index), size)
 
     def get(self, index: int, rng: np.random.Generator) -> Sample:
         """One training or test sample; equal generators give equal samples.

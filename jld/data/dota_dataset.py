@@ -26,6 +26,7 @@ from jld.data.dota.layout import AUTO, Layout, label_folders_of
 from jld.data.dota.merge import MERGE_IOU, Detections
 from jld.data.dota.split import MANIFEST
 from jld.data.dota_tables import read_label_folder, read_labels_pkl
+from jld.data.images import ImageReader
 from jld.data.oriented import OrientedDataset, OrientedTable, annotation_findings
 from jld.data.problems import Problem, error, listing, raise_errors, warning
 from jld.data.transforms import Transform
@@ -65,6 +66,7 @@ class DOTADataset(OrientedDataset):
         whole_labels: folder or folders of the label files of the whole images, for evaluation on them;
             default: those that `tools/preprocess.py` noted in `dataset_dir`.
         times: how often one epoch visits each image.
+        image_reader: how image files are read, see `ImageReader`: orientation, bits, max_pixels.
         strict: False collects errors in `problems` instead of raising them; what they touch is dropped.
     Raises:
         ConfigError: not exactly one way to find the annotations, or values that cannot be.
@@ -89,14 +91,18 @@ class DOTADataset(OrientedDataset):
         patch_style: str = AUTO,
         whole_labels: str | Sequence[str] | None = None,
         times: int = 1,
+        image_reader: Mapping[str, Any] | None = None,
         strict: bool = True,
     ):
         images, source = _locate(dataset_dir, images_dir, annotations_file)
+        reader = ImageReader.of(image_reader)
         names = class_names(classes) or classes_of_version(version)
         difficult = difficult or ("train" if source.name == "annfiles" else "ignore")
         options = {"angle_version": check_version(angle_version), "difficult": difficult}
         if source.is_dir():
-            read = read_label_folder(images, source, names, must_know=classes is None, options=options)
+            read = read_label_folder(
+                images, source, names, must_know=classes is None, options=options, reader=reader
+            )
         else:
             read = read_labels_pkl(images, source, names, options)
         table, problems = read.table, read.problems
@@ -122,6 +128,7 @@ class DOTADataset(OrientedDataset):
             problems=problems,
             times=times,
             lost=read.lost,
+            image_reader=reader,
         )
 
     @property

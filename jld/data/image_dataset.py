@@ -17,7 +17,7 @@ from jld.data.dota.layout import AUTO, Layout
 from jld.data.dota.merge import MERGE_IOU, Detections
 from jld.data.dota.split import MANIFEST
 from jld.data.image_folder import ImageFolder
-from jld.data.images import BrokenImageError, read_image, read_size
+from jld.data.images import BrokenImageError
 from jld.data.problems import Problem, error, raise_errors
 from jld.data.transforms import Sample, Transform, finish_sample, new_sample
 from jld.errors import DataError
@@ -38,6 +38,7 @@ class ImageDataset(ImageFolder):
         classes: names in the order of the labels, instead of those of `dataset_type`.
         angle_version: of the detector's boxes.
         patch_style: "jdet" or "mmrotate" says how patches are named, "whole" that there are none.
+        image_reader: how image files are read, see `ImageReader`: orientation, bits, max_pixels.
     Raises:
         ConfigError: neither folder nor list is given; unknown type, version or style.
         DataError: the folder or list does not exist or holds no image, two images share a name, or a
@@ -54,9 +55,10 @@ class ImageDataset(ImageFolder):
         classes: str | Sequence[str] | None = None,
         angle_version: str = "le135",
         patch_style: str = AUTO,
+        image_reader: Mapping[str, Any] | None = None,
     ):
         names = classes_of(dataset_type) if classes is None else classes
-        super().__init__(images_dir, images_file, transforms, names)
+        super().__init__(images_dir, images_file, transforms, names, image_reader=image_reader)
         self.image_ids = [path.stem for path in self.image_files]
         if len(set(self.image_ids)) != len(self.image_ids):
             twice = next(name for name in self.image_ids if self.image_ids.count(name) > 1)
@@ -87,17 +89,9 @@ class ImageDataset(ImageFolder):
         rows = []
         for index in chosen.tolist():
             with suppress(BrokenImageError):  # a missing or broken image is found by `check_dataset`
-                rows.append((self.image_ids[index], read_size(self.image_files[index])))
+                rows.append((self.image_ids[index], self.image_reader.size(self.image_files[index])))
         sizes = np.array([size for _, size in rows], np.int64).reshape(-1, 2)
         return self.layout.guess_findings([name for name, _ in rows], sizes, folder)
-
-    def read_image(self, index: int) -> np.ndarray:
-        """[H, W, 3] uint8 BGR pixels behind an index.
-
-        Raises:
-            BrokenImageError: the file cannot be read.
-        """
-        return read_image(self.image_file(index))
 
     def get(self, index: int, rng: np.random.Generator) -> Sample:
         """A sample as `OrientedDataset.get` gives it, without boxes.

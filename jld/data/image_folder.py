@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from jld.data.account import Account, account_of_images
 from jld.data.classes import class_names
 from jld.data.file_names import portable, repeated, unusable
-from jld.data.images import list_images, read_image, read_size
+from jld.data.images import ImageReader, list_images
 from jld.data.problems import raise_errors
 from jld.data.text_files import read_list
 from jld.data.transforms import Compose, Sample, Transform, finish_sample, new_sample
@@ -29,6 +29,7 @@ class ImageFolder:
         images_file: text file with one image path per line.
         transforms: built transforms, in order.
         classes: names that the detector's labels stand for, where they are known.
+        image_reader: how image files are read, see `ImageReader`: orientation, bits, max_pixels.
     Raises:
         ConfigError: neither folder nor list is given.
         DataError: the folder or list does not exist or holds no image.
@@ -43,6 +44,8 @@ class ImageFolder:
         images_file: str | None = None,
         transforms: Iterable[Transform] | None = None,
         classes: str | Sequence[str] | None = None,
+        *,
+        image_reader: Mapping[str, Any] | None = None,
     ):
         if images_dir is None and images_file is None:
             raise ConfigError("ImageFolder needs images_dir or images_file.")
@@ -52,6 +55,7 @@ class ImageFolder:
         self.image_ids = [_identifier(path, folder if images_dir else None) for path in self.image_files]
         self.transforms = transforms if isinstance(transforms, Compose) else Compose(transforms)
         self.classes = class_names(classes) or ()
+        self.image_reader = ImageReader.of(image_reader)
 
     def listed(self, folder: Path, images_file: Path) -> list[Path]:
         """The images that a text file names, relative to `folder`."""
@@ -97,7 +101,15 @@ class ImageFolder:
 
     def image_sizes(self) -> np.ndarray:
         """[len(self), 2] (height, width) from the image headers."""
-        return np.array([read_size(path) for path in self.image_files], np.int64)
+        return np.array([self.image_reader.size(path) for path in self.image_files], np.int64)
+
+    def read_image(self, index: int) -> np.ndarray:
+        """[H, W, 3] uint8 BGR pixels behind an index.
+
+        Raises:
+            BrokenImageError: the file cannot be read.
+        """
+        return self.image_reader.read(self.image_file(index))
 
     def get(self, index: int, rng: np.random.Generator) -> Sample:
         """A sample as `DetectionDataset.get` gives it, with empty boxes.
@@ -105,8 +117,9 @@ class ImageFolder:
         Raises:
             BrokenImageError: the image file cannot be read.
         """
-        path = self.image_file(index)
-        sample = new_sample(read_image(path), img_id=self.image_ids[index], img_file=path)
+        sample = new_sample(
+            self.read_image(index), img_id=self.image_ids[index], img_file=self.image_file(index)
+        )
         return finish_sample(self.transforms(sample, rng))
 
     def ground_truth(self) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ A dataset class fills the table (`dota_dataset.py`) or draws (`drawn_oriented.py
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from jld.boxes.rotated.clipping import is_convex
 from jld.data.account import Fate, Losses
 from jld.data.dataset import AnnotationTable, DetectionDataset
 from jld.data.dota.labels import TRUNCATED, far_outside
+from jld.data.images import ImageReader
 from jld.data.problems import Problem, error, warning
 from jld.data.rotated_transforms import RotatedRandomFlip, RotatedResize
 from jld.data.transforms import Compose, RandomFlip, Resize, Sample, Transform, finish_sample, new_sample
@@ -126,8 +127,11 @@ class OrientedDataset(DetectionDataset):
         problems: Sequence[Problem] = (),
         times: int = 1,
         lost: Losses | None = None,
+        image_reader: ImageReader | Mapping[str, Any] | None = None,
     ):
-        super().__init__(table, classes, transforms, problems, times=times, lost=lost)
+        super().__init__(
+            table, classes, transforms, problems, times=times, lost=lost, image_reader=image_reader
+        )
         self.angle_version = check_version(angle_version)
         check_transforms(self.transforms, type(self).__name__)
 

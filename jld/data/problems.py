@@ -20,8 +20,17 @@ class Problem:
     line: int | None = None
 
     def __str__(self) -> str:
-        where = f"{self.file}:{self.line}: " if self.line else f"{self.file}: " if self.file else ""
+        file = printable(self.file)
+        where = f"{file}:{self.line}: " if self.line else f"{file}: " if file else ""
         return f"{where}{self.message}"
+
+
+def printable(text: object) -> str:
+    """A name as one line that every terminal and log can take: what is no character of text is escaped."""
+    text = str(text)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def error(message: str, file: object = "", line: int | None = None) -> Problem:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from jld.data.account import Losses, Tally
 from jld.data.classes import VOC_CLASSES, class_names, unmatched_names
 from jld.data.dataset import BORDER_TOLERANCE, AnnotationTable, DetectionDataset, drop_images, usable_boxes
 from jld.data.file_names import portable, unusable
-from jld.data.images import IMAGE_SUFFIXES, BrokenImageError, read_size
+from jld.data.images import BrokenImageError, ImageReader, is_image_file
 from jld.data.problems import Problem, error, raise_errors, warning
 from jld.data.text_files import read_list
 from jld.data.transforms import Transform
@@ -43,6 +44,7 @@ class VOCDataset(DetectionDataset):
         one_based: True reads coordinates as VOC wrote them: cut to integers, and 1 subtracted from all four
             sides. False takes them as they are, for annotation tools that count from 0.
         unknown_classes: "error", or "ignore" to pass over objects of other names; a line says which.
+        image_reader: how image files are read, see `ImageReader`: orientation, bits, max_pixels.
         strict: False collects errors in `problems` instead of raising them; what they touch is dropped.
     Raises:
         DataError: annotations cannot be used; lists every reason with file and line.
@@ -65,13 +67,17 @@ class VOCDataset(DetectionDataset):
         times: int = 1,
         one_based: bool = True,
         unknown_classes: str = "error",
+        image_reader: Mapping[str, Any] | None = None,
         strict: bool = True,
     ):
         if unknown_classes not in ("error", "ignore"):
             hint = suggestion(unknown_classes, ("error", "ignore"))
             raise ConfigError(f"VOCDataset knows no unknown_classes {unknown_classes!r}: {hint}")
         names = class_names(classes) or VOC_CLASSES
-        reader = _FolderReader(names, one_based=one_based, ignore_unknown=unknown_classes == "ignore")
+        image_reader = ImageReader.of(image_reader)
+        reader = _FolderReader(
+            names, one_based=one_based, ignore_unknown=unknown_classes == "ignore", image_reader=image_reader
+        )
         for folder, set_name in _pair_sets(root, image_set):
             reader.read_set(folder, set_name)
         title = f"VOC data in {', '.join(map(str, dict.fromkeys(reader.folders)))}"
@@ -82,7 +88,15 @@ class VOCDataset(DetectionDataset):
         table = drop_images(
             table, title, min_size=min_size, filter_empty_gt=filter_empty_gt, lost=reader.lost
         )
-        super().__init__(table, names, transforms, reader.problems, times=times, lost=reader.lost)
+        super().__init__(
+            table,
+            names,
+            transforms,
+            reader.problems,
+            times=times,
+            lost=reader.lost,
+            image_reader=image_reader,
+        )
 
 
 def _pair_sets(root: str | Sequence[str], image_set: str | Sequence[str]) -> list[tuple[Path, str]]:
@@ -106,6 +120,7 @@ class _FolderReader:
     classes: tuple[str, ...]
     one_based: bool
     ignore_unknown: bool
+    image_reader: ImageReader
     folders: list[Path] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     images: list[tuple[str, str, tuple[int, int]]] = field(default_factory=list)
@@ -151,7 +166,7 @@ class _FolderReader:
             self.problems.append(warning(text, xml))
         if annotation.height and annotation.width:
             return annotation.height, annotation.width
-        return read_size(image_file)
+        return self.image_reader.size(image_file)
 
     def _add(
         self, image_id: str, image_file: Path, size: tuple[int, int], annotation: XmlAnnotation, xml: Path
@@ -263,7 +278,7 @@ def _files_by_stem(folder: Path) -> dict[str, list[Path]]:
     files: dict[str, list[Path]] = {}
     if folder.is_dir():
         for path in sorted(folder.iterdir()):
-            if path.suffix.lower() in IMAGE_SUFFIXES:
+            if is_image_file(path):
                 files.setdefault(path.stem, []).append(path)
     return files
 

@@ -9,6 +9,7 @@ closes, whatever happened to the parent, and the parent notices a dead worker by
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import pickle
 import queue
@@ -134,6 +135,8 @@ def main(descriptor: int, parent: int) -> None:
         if os.getppid() != parent:
             return
     cv2.setNumThreads(1)
+    # What is to be said of images is said once, by the process that checks the dataset.
+    logging.getLogger("jld").setLevel(logging.ERROR)
     connection = socket.socket(fileno=descriptor)
     try:
         _serve(connection)

@@ -13,7 +13,6 @@ import numpy as np
 from jld.checkpoint import atomic_write
 from jld.data.dota import check_submission, merge_views, unflip_detections, write_submission
 from jld.data.dota.merge import FLIPS, MERGE_IOU
-from jld.data.images import read_image
 from jld.evaluation import format_metrics, metrics_to_json, write_coco_results
 from jld.runner.ranks import from_main, gather_detections
 from jld.toolchain import jittor as jt
@@ -217,13 +216,8 @@ def draw_detections(
     written = []
     for entry in detections:
         index = index_of[entry["img_id"]]
-        image = (
-            dataset.read_image(index)
-            if hasattr(dataset, "read_image")
-            else read_image(dataset.image_file(index))
-        )
         picture = draw_boxes(
-            image,
+            dataset.read_image(index),
             entry["polys"] if "polys" in entry else entry["boxes"],
             entry["labels"],
             entry["scores"],

@@ -4,6 +4,7 @@ that name their item, clean interrupts.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -131,6 +132,8 @@ def _serve(
 def _prepare_worker() -> None:
     # Ctrl-C reaches the whole process group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Of warnings, each worker would give its own copy; results say what the parent has to know.
+    logging.getLogger("jld").setLevel(logging.ERROR)
     # A parent that was killed cannot end its workers; without it they would wait for items for ever.
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -69,11 +69,11 @@ def main() -> int:
 def train(options: argparse.Namespace) -> int:
     """One run; a killed one goes on where it was. Writes `result.json` and returns the exit code."""
     from jld.apis import register_parts, use_device
-    from jld.apis.benchmark.clock import device_memory_mib, peak_memory_mib
     from jld.checkpoint import atomic_write
     from jld.config import prepare_config
     from jld.runner import Runner
     from jld.toolchain import jittor as jt
+    from projects.benchmark.clock import device_memory_mib, peak_memory_mib
 
     register_parts()
     use_device("cpu" if options.no_cuda else "auto")

@@ -11,8 +11,8 @@ import pytest
 from jld.apis.distillation_pictures import _Step, draw_distillation, pixels_of, surest_positives
 from jld.config import prepare_config
 from jld.data import DrawnDataset
-from jld.distill import InputStatistics
 from jld.errors import ConfigError
+from jld.models import InputStatistics
 from jld.visualization.canvas import blank
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -127,6 +127,6 @@ def test_tool_says_what_is_wrong(tool, capsys):
 
 
 def test_deltas_of_rotated_boxes_are_no_edges():
-    trace = SimpleNamespace(predictions={"box_logits": np.zeros((1, 6, 5, 9))})
-    context = SimpleNamespace(student=trace, teacher=None)
-    assert _Step._draw_edges(None, context, None, {}, (), 1, 1.0) is None
+    stage = SimpleNamespace(predictions={"box_logits": np.zeros((1, 6, 5, 9))})
+    context, step = SimpleNamespace(student=stage), SimpleNamespace(teacher=None)
+    assert _Step._draw_edges(step, context, None, {}, (), 1, 1.0) is None

@@ -29,7 +29,11 @@ def test_missing_images_and_wrong_sizes_are_found_without_decoding(coco_folder):
     assert found == [
         ("error", f"{folder / '001.png'}: image file does not exist."),
         ("warning", f"{folder / '002.png'}: is 30x20 px, but its annotation says 50x50 (width x height)."),
-        ("warning", f"{folder / '003.png'}: is passed over in training, no image header could be read."),
+        (
+            "warning",
+            f"{folder / '003.png'}: is passed over in training, no image format that is read here "
+            "(JPEG, PNG, TIFF, WebP, BMP).",
+        ),
     ]
     with pytest.raises(DataError, match="train data has 1 problem that must be mended"):
         require_sound(dataset, "train data")

@@ -1,14 +1,17 @@
 """Cutting whole datasets: files, restart, manifest, the command line."""
 
 import json
+import os
 import pickle
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from jld.boxes.rotated import rboxes_to_polys, reorder_corners
 from jld.config import load_config
@@ -21,6 +24,8 @@ from jld.data.dota import (
     remove_result,
     split_dataset,
 )
+from jld.data.dota.leftovers import hold_folder
+from jld.data.images import ImageReader
 from jld.errors import ConfigError, DataError
 from tests.real_data import real_dataset
 
@@ -152,6 +157,119 @@ def test_changed_and_removed_images_lose_their_old_patches(source, tmp_path):
     manifest = split(source, tmp_path / "out")
     names = {file.stem for file in (tmp_path / "out" / "images").iterdir()}
     assert names == {"P0001__1.0__0___0", "P0002__1.0__0___0"} and manifest["num_patches"] == 2
+
+
+def test_what_a_killed_run_left_is_removed(source, tmp_path):
+    split(source, tmp_path / "whole")
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / ".manifest.json.01234567.tmp").write_bytes(b"{")  # killed before there was a manifest
+    split(source, target)
+    for folder in ("", ".progress", "images", "labelTxt"):
+        (target / folder / ".P0003.json.89abcdef.tmp").write_bytes(b"")
+    (target / "images" / "P0009__1.0__0___0.png").write_bytes(
+        b""
+    )  # its image is gone, its mark was not written
+    (target / "labelTxt" / "P0009__1.0__0___0.txt").write_bytes(b"")
+    for name in ("notes.txt", "mine.tmp", "images/cover.png"):
+        (target / name).write_text("not ours")
+    split(source, target)
+    found = contents(target)
+    assert [found.pop(name) for name in ("notes.txt", "mine.tmp", "images/cover.png")] == [b"not ours"] * 3
+    assert found == contents(tmp_path / "whole")
+    assert {file.suffix for file in (target / ".progress").iterdir()} == {".json"}
+
+
+@pytest.mark.parametrize("has_labels", [True, False])
+def test_damaged_patches_are_cut_again(source, tmp_path, caplog, has_labels):
+    def cut(target):
+        sources = find_images([source], has_labels=has_labels)
+        steps = []
+        split_dataset(
+            sources,
+            target,
+            SETTINGS,
+            classes=DOTA1_CLASSES if has_labels else None,
+            on_progress=lambda done, total: steps.append(done),
+        )
+        return steps
+
+    assert cut(tmp_path / "out") == [0, 1, 2, 3] and cut(tmp_path / "out") == [3] and not caplog.messages
+    whole = contents(tmp_path / "out")
+    patch = tmp_path / "out" / "images" / "P0001__1.0__0___26.png"
+    bytes_of_patch = bytearray(patch.read_bytes())
+    bytes_of_patch[len(bytes_of_patch) // 2] ^= 4
+    times = patch.stat()
+    for damage in (
+        lambda: patch.write_bytes(bytes_of_patch),
+        lambda: patch.write_bytes(bytes(len(bytes_of_patch))),
+        lambda: patch.write_bytes(b""),
+        patch.unlink,
+        lambda: (tmp_path / "out/.progress/P0001.json").write_text('["no mark"]'),
+        lambda: (
+            (tmp_path / "out/labelTxt/P0001__1.0__0___0.txt").write_text("") if has_labels else patch.unlink()
+        ),
+    ):
+        damage()
+        if patch.is_file():
+            os.utime(patch, ns=(times.st_atime_ns, times.st_mtime_ns))  # the time of a file says nothing
+        assert cut(tmp_path / "out") == [2, 3]
+        assert contents(tmp_path / "out") == whole
+    assert len(caplog.messages) == 5 and "patches of 1 images are missing, damaged" in caplog.text
+
+
+def test_a_second_run_waits_for_the_first(source, tmp_path, caplog):
+    target, done = tmp_path / "out", []
+    with hold_folder(target):
+        second = threading.Thread(target=lambda: done.append(split(source, target)))
+        second.start()
+        while not caplog.messages:
+            second.join(0.01)
+        assert not done and list(target.iterdir()) == []
+    second.join()
+    assert done[0]["num_images"] == 3 and "another run is at work here" in caplog.text
+
+
+def test_images_are_read_as_the_config_says(source, tmp_path, caplog):
+    stored = np.random.default_rng(5).integers(0, 255, (40, 100, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(stored).save(source / "images" / "P0001.png", exif=exif)
+    cv2.imwrite(str(source / "images" / "P0002.png"), np.full((50, 40), 4095, np.uint16))
+    (source / "labelTxt" / "P0001.txt").write_text("70 10 90 10 90 30 70 30 plane 0\n")
+    with pytest.raises(DataError, match=r"P0001.*orientation 6.*image_reader=dict\(orientation='stored'\)"):
+        split(source, tmp_path / "out")
+    plan = {
+        "type": "DOTA",
+        "source_dataset_path": str(source.parent),
+        "target_dataset_path": str(tmp_path / "planned"),
+        "tasks": [{"label": "train", "config": {"subimage_size": 64, "overlap_size": 16}}],
+        "image_reader": {"orientation": "stored"},
+    }
+    (task,) = read_plan(plan)[1]
+    options = {"classes": task.classes, "image_reader": task.image_reader}
+    caplog.clear()
+    manifest = split_dataset(task.sources(), task.target, task.settings, **options)
+    assert manifest["num_deep_images"] == 1 and "1 images have more than 8 bits per sample (16" in caplog.text
+    patch = cv2.imread(str(task.target / "images" / "P0001__1.0__36___0.png"))
+    np.testing.assert_array_equal(patch[:40], stored[:, 36:, ::-1])
+    assert cv2.imread(str(task.target / "images" / "P0002__1.0__0___0.png"))[0, 0].tolist() == [255] * 3
+    with pytest.raises(ConfigError, match=r"image_reader.orientation was 'stored', now None"):
+        split_dataset(task.sources(), task.target, task.settings, classes=task.classes)
+    small = ImageReader(orientation="stored", max_pixels=3999)  # a limit changes no patch
+    (source / "images" / "P0001.png").touch()
+    with pytest.raises(DataError, match=r"P0001.* 100 x 40 = 4,000 px, more than the limit of 3,999"):
+        split_dataset(task.sources(), task.target, task.settings, **{**options, "image_reader": small})
+
+
+def test_an_image_is_decoded_once_for_all_rates_and_windows(source, tmp_path, monkeypatch):
+    decoded = []
+    decode = cv2.imdecode
+    monkeypatch.setattr(cv2, "imdecode", lambda *given: decoded.append(1) or decode(*given))
+    for style in ("jdet", "mmrotate"):
+        rates = SplitSettings(subimage_size=64, overlap_size=16, multi_scale=(0.5, 1.0, 1.5), style=style)
+        assert split(source, tmp_path / style, rates)["num_patches"] > 20
+    assert len(decoded) == 2 * 3
 
 
 def test_worker_processes_give_the_same_files(source, tmp_path):

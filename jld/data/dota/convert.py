@@ -16,11 +16,13 @@ from jld.data.dota.classes import DIOR_CLASSES, HRSC_CLASSES, SHIP_CLASSES
 from jld.data.dota.jdet_labels import jdet_entry, write_jdet_labels
 from jld.data.dota.labels import read_label_file, write_label_file
 from jld.data.dota.xml_readers import Reader, read_dior_xml, read_fair_xml, read_hrsc_xml, read_ssdd_xml
-from jld.data.images import IMAGE_SUFFIXES, read_image, read_size
-from jld.data.problems import listing
+from jld.data.images import ImageReader, is_image_file, read_size
+from jld.data.problems import error, listing
 from jld.data.text_files import read_list
 from jld.errors import DataError
 from jld.utils.map_shards import map_shards
+
+DEFAULT_READER = ImageReader()
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,12 @@ class ConvertJob:
     target: Path
     read: Reader | None = None
     resize: int | None = None
+    image_reader: ImageReader = DEFAULT_READER
 
 
-def convert_fair(source: Path, target: Path, num_workers: int | str = 0) -> int:
+def convert_fair(
+    source: Path, target: Path, num_workers: int | str = 0, *, image_reader: ImageReader = DEFAULT_READER
+) -> int:
     """FAIR1M: `images/<n>.tif` and, but for test, `labelXml/<n>.xml`; images become `P<n, four
     digits>.png`.
     """
@@ -47,6 +52,7 @@ def convert_fair(source: Path, target: Path, num_workers: int | str = 0) -> int:
             f"P{image.stem.zfill(4)}",
             target,
             read_fair_xml,
+            image_reader=image_reader,
         )
         for image in _images_in(source / "images").values()
     ]
@@ -61,6 +67,7 @@ def convert_ssdd(
     num_workers: int | str = 0,
     *,
     rotated: bool = False,
+    image_reader: ImageReader = DEFAULT_READER,
 ) -> int:
     """SSDD and SSDD+: `JPEGImages_<label>`, `Annotations_<label>`; images are stretched to a square, as in
     JDet.
@@ -69,14 +76,20 @@ def convert_ssdd(
     read = partial(read_ssdd_xml, rotated=rotated)
     annotations = source / f"Annotations_{label}"
     jobs = [
-        ConvertJob(image, annotations / f"{stem}.xml", stem, target, read, resize)
+        ConvertJob(image, annotations / f"{stem}.xml", stem, target, read, resize, image_reader)
         for stem, image in images.items()
     ]
     return _convert(jobs, num_workers, SHIP_CLASSES)
 
 
 def convert_hrsc(
-    source: Path, target: Path, label: str, num_workers: int | str = 0, *, classwise: bool = False
+    source: Path,
+    target: Path,
+    label: str,
+    num_workers: int | str = 0,
+    *,
+    classwise: bool = False,
+    image_reader: ImageReader = DEFAULT_READER,
 ) -> int:
     """HRSC2016: `FullDataSet/AllImages`, `FullDataSet/Annotations`, `ImageSets/<label>.txt`."""
     data = source / "FullDataSet"
@@ -89,13 +102,21 @@ def convert_hrsc(
             stem,
             target,
             read,
+            image_reader=image_reader,
         )
         for stem in _listed(source / "ImageSets" / f"{label}.txt")
     ]
     return _convert(jobs, num_workers, HRSC_CLASSES if classwise else SHIP_CLASSES)
 
 
-def convert_dior(source: Path, target: Path, label: str, num_workers: int | str = 0) -> int:
+def convert_dior(
+    source: Path,
+    target: Path,
+    label: str,
+    num_workers: int | str = 0,
+    *,
+    image_reader: ImageReader = DEFAULT_READER,
+) -> int:
     """DIOR-R: `JPEGImages-trainval`, `JPEGImages-test`, `Annotations/Oriented Bounding Boxes`,
     `Main/<label>.txt`.
     """
@@ -104,7 +125,14 @@ def convert_dior(source: Path, target: Path, label: str, num_workers: int | str 
         images |= _images_in(source / folder) if (source / folder).is_dir() else {}
     annotations = source / "Annotations" / "Oriented Bounding Boxes"
     jobs = [
-        ConvertJob(_image_of(images, stem, source), annotations / f"{stem}.xml", stem, target, read_dior_xml)
+        ConvertJob(
+            _image_of(images, stem, source),
+            annotations / f"{stem}.xml",
+            stem,
+            target,
+            read_dior_xml,
+            image_reader=image_reader,
+        )
         for stem in _listed(source / "Main" / f"{label}.txt")
     ]
     return _convert(jobs, num_workers, DIOR_CLASSES)
@@ -152,7 +180,10 @@ def _convert_one(job: ConvertJob) -> list:
     annotation, problems = job.read(job.xml) if job.xml else (None, [])
     if problems:
         return problems
-    image = read_image(job.image_file)
+    centers = annotation.polys.reshape(-1, 4, 2).mean(1) if annotation else None
+    if conflict := job.image_reader.conflict(job.image_reader.header(job.image_file), centers=centers):
+        return [error(conflict, job.image_file)]
+    image = job.image_reader.read(job.image_file)
     height, width = image.shape[:2]
     if job.resize is not None:
         image = cv2.resize(image, (job.resize, job.resize))
@@ -172,7 +203,7 @@ def _convert_one(job: ConvertJob) -> list:
 def _images_in(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder; is the source path right?")
-    return {file.stem: file for file in sorted(folder.iterdir()) if file.suffix.lower() in IMAGE_SUFFIXES}
+    return {file.stem: file for file in sorted(folder.iterdir()) if is_image_file(file)}
 
 
 def _image_of(images: dict[str, Path], stem: str, folder: Path) -> Path:

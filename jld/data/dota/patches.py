@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +15,9 @@ from jld.checkpoint import atomic_write
 from jld.data.dota.labels import PolyAnnotation, far_outside, format_objects, read_label_file
 from jld.data.dota.names import check_style, patch_name
 from jld.data.dota.windows import cut_for_jdet, cut_for_mmrotate, drop_empty_windows, image_windows
-from jld.data.images import read_image
+from jld.data.image_header import ImageHeader
+from jld.data.images import ImageReader
+from jld.data.problems import printable
 from jld.errors import ConfigError, DataError
 
 LABEL_FOLDERS = {"jdet": "labelTxt", "mmrotate": "annfiles"}
@@ -151,8 +154,30 @@ def _crop(image: np.ndarray, window: np.ndarray, padding: tuple[int, int, int]) 
     return patch
 
 
+def _check_places(
+    source: SourceImage, annotation: PolyAnnotation, reader: ImageReader, header: ImageHeader
+) -> None:
+    """Stops where labels refer to another orientation, or lie too far from their image."""
+    centers = annotation.polys.reshape(-1, 4, 2).mean(1)
+    if conflict := reader.conflict(header, centers=centers):
+        raise DataError(f"image {printable(source.image_file)} {conflict}")
+    height, width = header.size(reader.orientation)
+    is_far = far_outside(annotation.polys, np.array([height, width]))
+    if is_far.any():
+        row = int(is_far.argmax())
+        raise DataError(
+            f"{source.label_file}: object {row + 1} ({annotation.names[row]}) has a corner further outside "
+            f"of its image of {width}x{height} px than that is long."
+        )
+
+
 def split_image(
-    source: SourceImage, *, settings: SplitSettings, target: str, classes: tuple[str, ...] | None
+    source: SourceImage,
+    *,
+    settings: SplitSettings,
+    target: str,
+    classes: tuple[str, ...] | None,
+    reader: ImageReader,
 ) -> dict[str, Any]:
     """Cuts one image and writes its patches: `images/<name>.png` and, with labels, `<label
     folder>/<name>.txt`.
@@ -162,43 +187,54 @@ def split_image(
         settings: how to cut.
         target: folder with `images` and the label folder in it.
         classes: objects of other classes are left out; None takes any.
+        reader: reads the image, once for all rates and windows.
     Returns:
-        what a done mark holds: `fingerprint`, `patches` [[name, width, height, number of objects], ...].
+        what a done mark holds: `fingerprint`, `bits` per sample of the image, `patches` [[name, width,
+        height, number of objects], ...] and `checksums`, one of each patch, see `patch_checksum`.
     Raises:
-        DataError: the image or the label file cannot be read, an object lies far from the image, or a patch
-            cannot be written.
+        DataError: the image or the label file cannot be read, the labels refer to another orientation of the
+            image, an object lies far from the image, or a patch cannot be written.
     """
     cv2.setNumThreads(1)  # parallelism comes from the number of workers
     fingerprint = source.fingerprint()
     annotation = read_label_file(source.label_file, classes)[0] if source.label_file else None
-    image = read_image(source.image_file)
-    height, width = image.shape[:2]
-    is_far = (
-        np.zeros(0, bool) if annotation is None else far_outside(annotation.polys, np.array([height, width]))
-    )
-    if is_far.any():
-        row = int(is_far.argmax())
-        raise DataError(
-            f"{source.label_file}: object {row + 1} ({annotation.names[row]}) has a corner further outside "
-            f"of its image of {width}x{height} px than that is long."
-        )
-    patches = []
-    for patch in cut_image(image, annotation, source.image_id, settings):
-        _write_png(Path(target) / "images" / f"{patch.name}.png", patch.pixels)
+    header = reader.header(source.image_file)
+    if annotation is not None:
+        _check_places(source, annotation, reader, header)
+    patches, checksums = [], []
+    for patch in cut_image(reader.read(source.image_file), annotation, source.image_id, settings):
+        pixels, label = patch_files(Path(target), settings, patch.name)
+        contents = {pixels: _png(pixels, patch.pixels)}
         if patch.annotation is not None:
-            text = format_objects(patch.annotation)
-            (Path(target) / settings.label_folder / f"{patch.name}.txt").write_text(text, encoding="utf-8")
+            contents[label] = format_objects(patch.annotation).encode("utf-8")
+        for path, content in contents.items():
+            _write(path, content)
         height, width = patch.pixels.shape[:2]
         patches.append([patch.name, width, height, 0 if patch.annotation is None else len(patch.annotation)])
-    return {"fingerprint": fingerprint, "patches": patches}
+        checksums.append(patch_checksum(*contents.values()))
+    return {"fingerprint": fingerprint, "bits": header.bits, "patches": patches, "checksums": checksums}
 
 
-def _write_png(path: Path, pixels: np.ndarray) -> None:
+def patch_files(target: Path, settings: SplitSettings, name: str) -> tuple[Path, Path]:
+    """Where the pixels and the label file of a patch stand."""
+    return target / "images" / f"{name}.png", target / settings.label_folder / f"{name}.txt"
+
+
+def patch_checksum(pixels: bytes, label: bytes = b"") -> int:
+    """CRC-32 of the two files of a patch, one behind the other."""
+    return zlib.crc32(label, zlib.crc32(pixels))
+
+
+def _png(path: Path, pixels: np.ndarray) -> bytes:
     is_encoded, data = cv2.imencode(".png", pixels)
     if not is_encoded:
         raise DataError(f"{path}: OpenCV cannot encode this patch.")
+    return data.tobytes()
+
+
+def _write(path: Path, content: bytes) -> None:
     try:
-        path.write_bytes(data.tobytes())
+        path.write_bytes(content)
     except OSError as problem:
         raise DataError(f"{path}: patch cannot be written, {problem.strerror}.") from None
 

@@ -5,6 +5,7 @@
     target_dataset_path = "data/DOTA_split"
     tasks = [dict(label="trainval", config=dict(subimage_size=1024, overlap_size=200, multi_scale=[1.0]))]
     classes = ["crane", "barge"]             # only where they are not those of the type
+    image_reader = dict(max_pixels=10**9)    # only where images are not read as usual, see `ImageReader`
 
 Each task fills `<target>/<label>_<size>_<overlap>_<rates joined by ->`. `trainval` takes the images of train
 and val where no such folder exists; nothing is ever copied into, or removed from, the source.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,14 @@ from jld.data.dota.classes import classes_of
 from jld.data.dota.convert import CONVERTERS
 from jld.data.dota.patches import SourceImage, SplitSettings
 from jld.data.dota.split import find_images
+from jld.data.images import ImageReader
 from jld.errors import ConfigError, suggestion
 
 LABELS = ("trainval", "train", "val", "test")
 TOP_KEYS = (
     "type", "source_dataset_path", "target_dataset_path", "tasks", "convert_tasks",
     "source_fair_dataset_path", "resize", "style", "yx_style", "keep_empty", "classes", "name",
-    "work_dir",
+    "work_dir", "image_reader",
 )  # fmt: skip
 # JDet's keys for augmentation before cutting; JDet itself accepts only these values.
 UNSUPPORTED = {"horizontal_flip": False, "vertical_flip": False, "rotation_angles": [0.0]}
@@ -45,6 +47,7 @@ class SplitTask:
     target: Path
     settings: SplitSettings
     own_classes: tuple[str, ...] = ()
+    image_reader: ImageReader = field(default_factory=ImageReader)
 
     @property
     def classes(self) -> tuple[str, ...] | None:
@@ -64,6 +67,7 @@ class ConvertTask:
     source: Path
     target: Path
     options: dict[str, Any]
+    image_reader: ImageReader = field(default_factory=ImageReader)
 
     def run(self, num_workers: int | str = 0) -> int:
         """Writes images and label files; returns the number of images.
@@ -72,7 +76,11 @@ class ConvertTask:
             DataError: files are missing or cannot be used; lists all unusable objects.
         """
         return CONVERTERS[self.dataset_type](
-            self.source, self.target, num_workers=num_workers, **self.options
+            self.source,
+            self.target,
+            num_workers=num_workers,
+            image_reader=self.image_reader,
+            **self.options,
         )
 
 
@@ -113,7 +121,7 @@ def _split_task(task: Mapping, index: int, config: Mapping, common: dict[str, An
             raise ConfigError(
                 f"{where}.config.{key} is {value!r}; only {allowed!r} is supported, augment in training."
             )
-    _check_keys(given, tuple(field.name for field in fields(SplitSettings)), f"{where}.config")
+    _check_keys(given, tuple(key.name for key in fields(SplitSettings)), f"{where}.config")
     given = {key: value for key, value in {**common, **given}.items() if value is not None}
     if "multi_scale" in given:
         given["multi_scale"] = tuple(given["multi_scale"])
@@ -125,11 +133,13 @@ def _split_task(task: Mapping, index: int, config: Mapping, common: dict[str, An
     if label == "trainval" and not folders[0].is_dir():
         folders = (source / "train", source / "val")
     target = Path(config["target_dataset_path"]) / name
-    return SplitTask(label, config["type"], folders, target, settings, tuple(config.get("classes") or ()))
+    classes, reader = tuple(config.get("classes") or ()), ImageReader.of(config.get("image_reader"))
+    return SplitTask(label, config["type"], folders, target, settings, classes, reader)
 
 
 def _convert_tasks(config: Mapping, source: Path, target: Path) -> list[ConvertTask]:
     dataset_type, labels = config["type"], config.get("convert_tasks") or []
+    reader = ImageReader.of(config.get("image_reader"))
     if labels and dataset_type not in CONVERTERS:
         raise ConfigError(
             f"convert_tasks go with the types {', '.join(CONVERTERS)}, not with {dataset_type}."
@@ -140,7 +150,7 @@ def _convert_tasks(config: Mapping, source: Path, target: Path) -> list[ConvertT
                 "convert_tasks of FAIR1M need source_fair_dataset_path, the folder as downloaded."
             )
         origin = Path(config["source_fair_dataset_path"])
-        return [ConvertTask(dataset_type, origin / label, source / label, {}) for label in labels]
+        return [ConvertTask(dataset_type, origin / label, source / label, {}, reader) for label in labels]
     tasks = []
     for label in labels:
         options = {"label": label}
@@ -150,7 +160,7 @@ def _convert_tasks(config: Mapping, source: Path, target: Path) -> list[ConvertT
         suffix = f"_{config['resize']}" if "resize" in options else ""
         # JDet evaluates these sets on their test images and calls them val.
         name = "val" if label == "test" else label
-        tasks.append(ConvertTask(dataset_type, source, target / f"{name}{suffix}", options))
+        tasks.append(ConvertTask(dataset_type, source, target / f"{name}{suffix}", options, reader))
     return tasks
 
 

@@ -3,13 +3,15 @@
 <target>/images/<patch>.png, <target>/labelTxt/<patch>.txt (annfiles in the style of MMRotate),
 <target>/labels.pkl   what JDet's datasets read,
 <target>/manifest.json   the settings with their hash, and counts once all is done,
-<target>/.progress/<image>.json   one mark per finished image; a killed run goes on behind them.
+<target>/.progress/<image>.json   one mark per finished image; a killed run goes on behind them. Patches whose
+bytes are not those of the mark any more are cut again, and what no mark vouches for is removed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -21,14 +23,25 @@ import numpy as np
 
 from jld.data.dota.jdet_labels import jdet_entry, write_jdet_labels
 from jld.data.dota.labels import read_label_file
-from jld.data.dota.patches import SourceImage, SplitSettings, split_image, write_text
-from jld.data.images import IMAGE_SUFFIXES
+from jld.data.dota.leftovers import hold_folder, remove_temporaries, remove_unknown
+from jld.data.dota.patches import (
+    SourceImage,
+    SplitSettings,
+    patch_checksum,
+    patch_files,
+    split_image,
+    write_text,
+)
+from jld.data.images import ImageReader, is_image_file
 from jld.data.problems import Problem, error, listing
 from jld.errors import ConfigError, DataError
 from jld.utils.map_shards import map_shards
 
 MANIFEST = "manifest.json"
 PROGRESS = ".progress"
+MARK_KEYS = {"fingerprint", "bits", "patches", "checksums"}
+
+logger = logging.getLogger(__name__)
 
 
 def find_images(folders: Sequence[str | Path], *, has_labels: bool = True) -> list[SourceImage]:
@@ -47,7 +60,7 @@ def find_images(folders: Sequence[str | Path], *, has_labels: bool = True) -> li
         if not images.is_dir():
             raise DataError(f"{images} is no folder; the layout is <source>/<label>/images and labelTxt.")
         for file in sorted(images.iterdir()):
-            if file.suffix.lower() not in IMAGE_SUFFIXES:
+            if not is_image_file(file):
                 continue
             label = folder / "labelTxt" / f"{file.stem}.txt"
             if file.stem in found:
@@ -79,9 +92,12 @@ def split_dataset(
     classes: Sequence[str] | None = None,
     num_workers: int | str = 0,
     skip_malformed: bool = False,
+    image_reader: ImageReader | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Cuts all images; images that were cut before and have not changed since are passed over.
+
+    Another run that works in the same folder is waited for.
 
     Args:
         sources: see `find_images`.
@@ -91,6 +107,7 @@ def split_dataset(
         num_workers: processes, each with one image in memory; 0 works in this one. Or the address of a Dask
             scheduler, see `jld.utils.map_shards`.
         skip_malformed: leave out label lines that cannot be used instead of stopping.
+        image_reader: how the images are read; the default one.
         on_progress: called with (images done, images in all) after each image, first with those done before.
     Returns:
         The manifest: settings, counts, and the label lines that were left out.
@@ -98,36 +115,53 @@ def split_dataset(
         ConfigError: the folder was made with other settings.
         DataError: malformed label lines (all of them), or images that cannot be read (all of them).
     """
-    target = Path(target)
+    target, reader = Path(target), image_reader or ImageReader()
     problems = label_problems(sources, classes)
     if problems and not skip_malformed:
         raise DataError(
             f"{len(problems)} label lines cannot be used; mend them, or pass skip_malformed "
             f"(--skip-malformed) to leave them out:\n{listing(problems)}"
         )
-    manifest = _start_manifest(target, settings, classes)
-    for folder in ("images", settings.label_folder, PROGRESS):
-        (target / folder).mkdir(parents=True, exist_ok=True)
-    work = partial(
-        _split_or_report, settings=settings, target=str(target), classes=classes and tuple(classes)
-    )
-    marks = _cut_missing(
-        sources, _valid_marks(target, sources, settings), target, work, num_workers, on_progress
-    )
-    patches = [patch for source in sources for patch in marks[source.image_id]["patches"]]
-    if classes is not None:
-        _write_jdet_labels(target, settings, patches, classes)
-    manifest |= {
+    folders = [target / name for name in ("images", settings.label_folder, PROGRESS)]
+    with hold_folder(target):
+        remove_temporaries([target, *folders])
+        manifest = _start_manifest(target, settings, classes, reader)
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+        work = partial(
+            _split_or_report,
+            settings=settings,
+            target=str(target),
+            classes=classes and tuple(classes),
+            reader=reader,
+        )
+        done = _valid_marks(target, sources, settings, has_labels=classes is not None)
+        marks = _cut_missing(sources, done, target, work, num_workers, on_progress)
+        patches = [patch for source in sources for patch in marks[source.image_id]["patches"]]
+        remove_unknown(folders[:2], {patch[0] for patch in patches})
+        if classes is not None:
+            _write_jdet_labels(target, settings, patches, classes)
+        manifest |= _summary(sources, marks, patches, problems)
+        write_text(target / MANIFEST, json.dumps(manifest, indent=2) + "\n")
+    return manifest
+
+
+def _summary(
+    sources: Sequence[SourceImage],
+    marks: dict[str, dict],
+    patches: Sequence[Sequence],
+    problems: Sequence[Problem],
+) -> dict[str, Any]:
+    return {
         "is_complete": True,
         "num_images": len(sources),
         "num_patches": len(patches),
         "num_objects": sum(patch[3] for patch in patches),
+        "num_deep_images": _num_deep(marks),
         "left_out": [str(problem) for problem in problems],
         # Where evaluation finds the ground truth of the whole images.
         "label_folders": sorted({str(Path(file).resolve().parent) for file in _label_files(sources)}),
     }
-    write_text(target / MANIFEST, json.dumps(manifest, indent=2) + "\n")
-    return manifest
 
 
 def _cut_missing(
@@ -155,7 +189,14 @@ def _cut_missing(
             f"{len(failures)} images could not be cut; mend them and run again, the others are kept:\n"
             f"{listing(failures)}"
         )
+    if num_deep := _num_deep(marks):
+        text = "%d images have more than 8 bits per sample (16 at most), their patches 8; see docs/images.md."
+        logger.warning(text, num_deep)
     return marks
+
+
+def _num_deep(marks: dict[str, dict]) -> int:
+    return sum(mark["bits"] > 8 for mark in marks.values())
 
 
 def _split_or_report(source: SourceImage, **options: Any) -> tuple[dict | None, str]:
@@ -171,8 +212,15 @@ def settings_hash(described: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _start_manifest(target: Path, settings: SplitSettings, classes: Sequence[str] | None) -> dict[str, Any]:
+def _start_manifest(
+    target: Path, settings: SplitSettings, classes: Sequence[str] | None, reader: ImageReader
+) -> dict[str, Any]:
     described = {**settings.as_dict(), "classes": None if classes is None else list(classes)}
+    # Only what changes patches, and only where it does: folders made before it could be set stay valid.
+    default = ImageReader()
+    for key in ("orientation", "bits"):
+        if getattr(reader, key) != getattr(default, key):
+            described[f"image_reader.{key}"] = getattr(reader, key)
     manifest = {"format": 1, "settings": described, "hash": settings_hash(described), "is_complete": False}
     file = target / MANIFEST
     if file.is_file():
@@ -205,29 +253,53 @@ def _mark_file(target: Path, image_id: str) -> Path:
     return target / PROGRESS / f"{image_id}.json"
 
 
-def _valid_marks(target: Path, sources: Sequence[SourceImage], settings: SplitSettings) -> dict[str, dict]:
-    """{image: done mark} of the images that need no work; patches that nobody vouches for any more are
-    removed.
+def _valid_marks(
+    target: Path, sources: Sequence[SourceImage], settings: SplitSettings, *, has_labels: bool
+) -> dict[str, dict]:
+    """{image: done mark} of the images that need no work; other marks are removed, and in the end what they
+    vouched for.
     """
     by_id = {source.image_id: source for source in sources}
-    marks = {}
+    marks, num_damaged = {}, 0
     for file in sorted((target / PROGRESS).glob("*.json")):
         mark, source = _read_json(file), by_id.get(file.stem)
-        if mark is not None and source is not None and mark["fingerprint"] == source.fingerprint():
+        # A mark of an older version has no checksums: nothing says that its patches are whole.
+        is_current = (
+            source is not None
+            and MARK_KEYS <= set(mark or ())
+            and mark["fingerprint"] == source.fingerprint()
+        )
+        if is_current and _are_whole(target, settings, mark, has_labels):
             marks[file.stem] = mark
             continue
-        for name, *_ in (mark or {"patches": []})["patches"]:
-            (target / "images" / f"{name}.png").unlink(missing_ok=True)
-            (target / settings.label_folder / f"{name}.txt").unlink(missing_ok=True)
+        num_damaged += is_current
         file.unlink()
+    if num_damaged:
+        logger.warning(
+            "%s: patches of %d images are missing, damaged or changed; these images are cut again.",
+            target,
+            num_damaged,
+        )
     return marks
 
 
-def _read_json(file: Path) -> Any:
+def _are_whole(target: Path, settings: SplitSettings, mark: dict[str, Any], has_labels: bool) -> bool:
     try:
-        return json.loads(file.read_text("utf-8"))
-    except (OSError, json.JSONDecodeError):
+        for (name, *_), checksum in zip(mark["patches"], mark["checksums"], strict=True):
+            files = patch_files(target, settings, name)[: 1 + has_labels]
+            if patch_checksum(*[file.read_bytes() for file in files]) != checksum:
+                return False
+    except (OSError, TypeError, ValueError):
+        return False
+    return True
+
+
+def _read_json(file: Path) -> dict | None:
+    try:
+        content = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
         return None
+    return content if isinstance(content, dict) else None
 
 
 def _write_jdet_labels(

@@ -17,50 +17,38 @@ STRIDES = (8, 16, 32, 64, 128)
 NUM_BINS = 17
 
 
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and the shortcut."""
+class Block(nn.Module):
+    """Two 3x3 convolutions and the shortcut; `deep`: 1x1, 3x3 and 1x1 to four times the channels."""
 
-    expansion = 1
-
-    def __init__(self, inputs: int, channels: int, stride: int, downsample: nn.Module | None):
+    def __init__(self, inputs: int, channels: int, stride: int, deep: bool):
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, channels, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
-        self.relu = nn.ReLU(inplace=True)
-        self.downsample = downsample
+        self.outputs = channels * expansion(deep)
+        kernels, widths = ((1, 3, 1), (channels, channels)) if deep else ((3, 3), (channels,))
+        self.downsample = None
+        if stride != 1 or inputs != self.outputs:
+            shortcut = nn.Conv2d(inputs, self.outputs, 1, stride, bias=False)
+            self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(self.outputs))
+        strided = kernels.index(3)
+        self.num_convs = len(kernels)
+        for index, (kernel, width) in enumerate(zip(kernels, (*widths, self.outputs))):
+            step = stride if index == strided else 1
+            conv = nn.Conv2d(inputs, width, kernel, step, kernel // 2, bias=False)
+            setattr(self, f"conv{index + 1}", conv)
+            setattr(self, f"bn{index + 1}", nn.BatchNorm2d(width))
+            inputs = width
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, D, H, W] to [N, D', H / stride, W / stride]."""
         shortcut = x if self.downsample is None else self.downsample(x)
-        x = self.relu(self.bn1(self.conv1(x)))
-        return self.relu(self.bn2(self.conv2(x)) + shortcut)
+        for index in range(1, self.num_convs + 1):
+            x = getattr(self, f"bn{index}")(getattr(self, f"conv{index}")(x))
+            x = functional.relu(x if index < self.num_convs else x + shortcut, inplace=True)
+        return x
 
 
-class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions and the shortcut."""
-
-    expansion = 4
-
-    def __init__(self, inputs: int, channels: int, stride: int, downsample: nn.Module | None):
-        super().__init__()
-        outputs = channels * self.expansion
-        self.conv1 = nn.Conv2d(inputs, channels, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, stride, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
-        self.conv3 = nn.Conv2d(channels, outputs, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(outputs)
-        self.relu = nn.ReLU(inplace=True)
-        self.downsample = downsample
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[N, D, H, W] to [N, D', H / stride, W / stride]."""
-        shortcut = x if self.downsample is None else self.downsample(x)
-        x = self.relu(self.bn1(self.conv1(x)))
-        x = self.relu(self.bn2(self.conv2(x)))
-        return self.relu(self.bn3(self.conv3(x)) + shortcut)
+def expansion(deep: bool) -> int:
+    """Output channels of a block over its width."""
+    return 4 if deep else 1
 
 
 class ResNet(nn.Module):
@@ -68,7 +56,7 @@ class ResNet(nn.Module):
 
     def __init__(self, depth: int, base: int):
         super().__init__()
-        block = BasicBlock if depth < 50 else Bottleneck
+        deep = depth >= 50
         self.conv1 = nn.Conv2d(3, base, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(base)
         self.relu = nn.ReLU(inplace=True)
@@ -78,15 +66,10 @@ class ResNet(nn.Module):
             width, blocks = base * 2**stage, []
             for index in range(count):
                 stride = 2 if stage and not index else 1
-                outputs, downsample = width * block.expansion, None
-                if stride != 1 or inputs != outputs:
-                    downsample = nn.Sequential(
-                        nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
-                    )
-                blocks.append(block(inputs, width, stride, downsample))
-                inputs = outputs
+                blocks.append(Block(inputs, width, stride, deep))
+                inputs = blocks[-1].outputs
             setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
-        self.channels = [base * block.expansion * 2**stage for stage in range(1, 4)]
+        self.channels = [base * expansion(deep) * 2**stage for stage in range(1, 4)]
         for part in (self.conv1, self.bn1, self.layer1):
             part.requires_grad_(False)
 

@@ -6,12 +6,16 @@ import re
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from jld.apis import register_parts
-from jld.apis.benchmark import (
+from jld.errors import JldError
+from jld.ops.conv2d import Conv2d
+from jld.toolchain import jittor as jt
+from projects.benchmark import (
     PeerTools,
     Report,
     RotatedSizes,
@@ -24,18 +28,18 @@ from jld.apis.benchmark import (
     benchmark_train,
     machine_report,
     networks,
+    peak,
+    peer,
 )
-from jld.apis.benchmark.alternate import WINDOW, alternate, busy_cores, on_busy_cores, side_by_side, slow_down
-from jld.apis.benchmark.clock import TIMING_COLUMNS, StageClock, Timing, counted_reads, loaded_kernels
-from jld.apis.benchmark.operations import Convolution
-from jld.apis.benchmark.peer import Duel, has_torch, open_peer
-from jld.apis.benchmark.report import onednn_version
-from jld.apis.benchmark.rotated_peers import run_devkit, run_mmrotate
-from jld.apis.benchmark.rotated_scene import detections_and_truths
-from jld.apis.benchmark.scene import make_distiller, make_student, random_batch
-from jld.apis.benchmark.train import disagreement, shares
-from jld.errors import JldError
-from jld.toolchain import jittor as jt
+from projects.benchmark.alternate import JLD, WINDOW, add_busy_row, alternate, busy_cores, side_by_side
+from projects.benchmark.clock import TIMING_COLUMNS, StageClock, Timing, counted_reads, loaded_kernels
+from projects.benchmark.operations import Convolution
+from projects.benchmark.peak import Operations, convolution_operations, count_operations, peak_facts
+from projects.benchmark.peer import Duel, has_torch, open_peers, peer_facts
+from projects.benchmark.rotated_peers import run_devkit, run_mmrotate
+from projects.benchmark.rotated_scene import detections_and_truths
+from projects.benchmark.scene import make_distiller, make_student, random_batch
+from projects.benchmark.train import disagreement, shares
 from tools import benchmark as tool
 
 TINY = Settings(
@@ -51,6 +55,11 @@ STAGES = [
 @pytest.fixture(autouse=True, scope="module")
 def parts():
     register_parts()
+
+
+@pytest.fixture(autouse=True)
+def small_products(monkeypatch):
+    monkeypatch.setattr(peer, "PRODUCT_SIDES", {"cpu": 64, "cuda": 64})
 
 
 @pytest.fixture
@@ -79,7 +88,9 @@ def fake_torch(tmp_path):
         "    asked = json.loads(line)\n"
         "    if asked['task'] == 'die': sys.exit(4)\n"
         "    count = asked.get('count')\n"
-        "    if count: say(times={asked['task']: [[2.0] * count, [1.0] * count]})\n"
+        "    if given['compiled']: say(failure='no compiler')\n"
+        "    elif asked['task'] == 'detections': say(count=9)\n"
+        "    elif count: say(times={asked['task']: [[2.0] * count, [1.0] * count]})\n"
         "    else: say(host=7.0)\n",
     )
 
@@ -170,6 +181,7 @@ def test_train_table_has_every_stage_and_a_steady_step_reads_nothing():
     assert facts["kernels used by a step"] > 50
     assert facts["peak memory, MiB"] > 50
     assert facts["first step, s"] > 0
+    assert 0 < facts["share of the peak, jld, %"] and 0 < facts["the same in CPU time, jld, %"]
     json.dumps(report.as_data())
 
 
@@ -193,6 +205,9 @@ def test_inference_counts_images_and_detections():
     assert report.facts["images per second"] == pytest.approx(1e3 / whole)
     assert whole > network * 0.5  # the part is not longer than the whole, up to noise
     assert report.facts["detections kept"] > 0
+    gflop = report.facts["operations of one image, GFLOP"]
+    peak = next(value for name, value in report.facts.items() if name.startswith("peak ("))
+    assert report.facts["share of the peak, jld, %"] == pytest.approx(100 * gflop / (whole / 1e3) / peak)
 
 
 def test_assignment_has_two_rows_per_number_of_objects():
@@ -286,12 +301,16 @@ def test_without_torch_there_is_no_ratio(python_without_torch):
 def test_the_peer_is_told_the_sizes_and_divides(fake_torch, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     student = make_student(TINY)
-    with open_peer(TINY, Duel(fake_torch), student, None, random_batch(TINY)) as peer:
-        given = peer.about.pop("given")
-        assert peer.describe() == "torch 1, 3 threads"
-        assert peer.memory() == {"peak memory of torch, host, MiB": 7.0}
+    with open_peers(TINY, Duel(fake_torch), student, None, random_batch(TINY)) as peers:
+        given = peers["torch"].about.pop("given")
+        assert list(peers) == ["torch"]
+        assert peer_facts(Duel(fake_torch), peers) == {
+            "peer": "torch 1, 3 threads",
+            "peak memory of torch, host, MiB": 7.0,
+        }
     assert (given["width"], given["student_depth"], given["device"]) == (96, 18, "cpu")
     assert (given["threads"], given["channels_last"], given["precision"]) == (3, False, "float32")
+    assert (given["compiled"], given["product_side"]) == (False, 64)
     monkeypatch.setattr(networks, "measure", lambda function, count, warmup: _same(6, 0.5))
     report = benchmark_networks(TINY, Duel(fake_torch, channels_last=True))
     assert [row[3:] for row in report.rows] == [(3.0, 0.5), (3.0, 0.5)]
@@ -305,18 +324,18 @@ def test_nobody_is_asked_without_torch_or_for_a_rotated_detector(python_without_
         (TINY, Duel(python_without_torch)),
         (rotated, Duel(fake_torch)),
     ):
-        with open_peer(settings, duel, None, None, {}) as peer:
-            assert peer is None
+        with open_peers(settings, duel, None, None, {}) as peers:
+            assert peers == {}
 
 
 def test_a_peer_that_fails_is_named(fake_torch, tmp_path):
     with pytest.raises(JldError, match="ended with code 3"):
-        with open_peer(replace(TINY, boxes=99), Duel(fake_torch), None, None, {}):
+        with open_peers(replace(TINY, boxes=99), Duel(fake_torch), None, None, {}):
             pass
-    with open_peer(TINY, Duel(fake_torch), None, None, {}) as peer:
+    with open_peers(TINY, Duel(fake_torch), None, None, {}) as peers:
         for _ in range(3):  # again and again, and the way out is free
             with pytest.raises(JldError, match="ended with code 4"):
-                peer.ask("die")
+                peers["torch"].ask("die")
     with pytest.raises(JldError, match="cannot be started"):
         has_torch(str(tmp_path / "missing"))
 
@@ -338,29 +357,85 @@ def test_both_are_measured_in_turn():
         return {"a": Timing((1.0,) * count, (3.0,) * count)}
 
     settings = replace(TINY, steps=WINDOW + 2, warmup=1)
-    ours, theirs = alternate({"a": task}, _Peer(log), settings)
+    sides = alternate({"a": task}, {"torch": _Peer(log)}, settings)
     turns = [("jld", 1), ("torch", 1), ("jld", WINDOW), ("torch", WINDOW), ("jld", 2), ("torch", 2)]
     assert log == [(side, "a", count) for side, count in turns]
-    assert ours["a"].milliseconds == (1.0,) * settings.steps
-    assert theirs["a"].cpu_milliseconds == (2.0,) * settings.steps
-    row, busy, other = on_busy_cores("a", task, None, settings)
-    assert (row, list(busy), other) == ("a, busy cores", [row], {})
-    assert alternate({"a": task}, None, settings, warm=("a",))[1] == {}
+    assert sides[JLD]["a"].milliseconds == (1.0,) * settings.steps
+    assert sides["torch"]["a"].cpu_milliseconds == (2.0,) * settings.steps
+    assert alternate({"a": task}, {}, settings, warm=("a",)).keys() == {JLD}
+
+
+def test_a_busy_row_is_compared_with_the_quiet_one():
+    sides = {JLD: {"step": _same(10, 1)}, "torch": {"step": _same(2, 1)}, "torch.compile": {}}
+    failed = SimpleNamespace(times=lambda task, count: {})
+    row, facts = add_busy_row(
+        sides,
+        "step",
+        lambda count: {"step": _same(30, 1)},
+        {"torch": _Peer([]), "torch.compile": failed},
+        replace(TINY, steps=1),
+    )
+    assert (row, sides[JLD][row].median, sides["torch"][row].median) == ("step, busy cores", 30.0, 4.0)
+    assert list(facts.values()) == [3.0, 2.0] and sides["torch.compile"] == {}
 
 
 def test_side_by_side_divides_jld_by_torch():
     ours, theirs = {"a": _same(6, 2), "b": _same(1, 1)}, {"a": _same(3, 4), "b": _same(1, 1)}
-    table = side_by_side(ours, theirs, {"a": "first"})
+    table = side_by_side({JLD: ours, "torch": theirs}, {"a": "first"})
     assert table["rows"] == [("first", ours["a"], theirs["a"], 2.0, 0.5)]
     assert table["columns"][-2:] == ("jld / torch", "in CPU time")
-    assert side_by_side(ours, {}, {"b": "b"})["rows"] == [("b", ours["b"])]
+    alone = side_by_side({JLD: ours}, {"b": "b"})
+    assert alone == {"columns": ("", *TIMING_COLUMNS), "rows": [("b", ours["b"])]}
+    assert side_by_side({JLD: ours, "torch": {"a": _same(3, 4)}}, {"b": "b"}) == alone  # it lacks the row
 
 
-def test_slow_down_is_busy_over_quiet():
-    ours = {"step": _same(10, 1), "busy": _same(30, 1)}
-    theirs = {"step": _same(10, 1), "busy": _same(15, 1)}
-    assert list(slow_down("step", "busy", ours, theirs).values()) == [3.0, 1.5]
-    assert list(slow_down("step", "busy", ours, {}).values()) == [3.0]
+def test_two_peers_and_the_faster_of_them_in_every_row():
+    ours = {"a": _same(6, 6), "b": _same(6, 6)}
+    eager, compiled = {"a": _same(2, 1), "b": _same(3, 4)}, {"a": _same(4, 3), "b": _same(1, 2)}
+    sides = {JLD: ours, "torch": eager, "torch.compile": compiled}
+    table = side_by_side(sides, {"a": "a", "b": "b"})
+    assert [row[4:] for row in table["rows"]] == [(3, 6, 1.5, 2, 3, 6), (2, 1.5, 6, 3, 6, 3)]
+    ratios = [f"jld / {rival}" for rival in ("torch", "torch.compile", "the faster")]
+    assert table["columns"][-6::2] == tuple(ratios)
+    assert table["columns"][7] == "torch.compile median ms"
+
+
+def test_a_compiler_that_fails_is_a_sentence_of_the_table(fake_torch):
+    report = benchmark_networks(TINY, Duel(fake_torch, compiled=True))
+    assert report.columns[-2:] == ("jld / torch", "in CPU time")
+    assert [len(row) for row in report.rows] == [5, 5]
+    failure = "torch.compile failed, so there is no ratio to it: no compiler"
+    assert report.facts["peer, torch.compile"] == failure
+    facts = benchmark_inference(TINY, Duel(fake_torch, compiled=True)).facts
+    assert facts["detections kept by torch"] == 9 and "share of the peak, torch, %" in facts
+    assert not any("torch.compile, " in name for name in facts)
+
+
+def test_operations_are_those_of_the_definition_and_count_training_where_weights_learn():
+    assert convolution_operations((2, 6, 5, 3), (6, 4, 3, 2)) == 2 * (2 * 6 * 5 * 3) * (4 * 3 * 2)
+    first, second = Conv2d(3, 8, 3, stride=2, padding=1, bias=False), Conv2d(8, 6, 1, groups=2)
+    first.weight.stop_grad()
+    found = count_operations(lambda: second(first(jt.zeros((2, 3, 7, 4)))))
+    frozen, trained = 2 * (2 * 8 * 4 * 2) * (3 * 3 * 3), 2 * (2 * 6 * 4 * 2) * 4
+    assert (found.forward, found.trained) == (frozen + trained, trained)
+    assert found.step == frozen + 3 * trained
+    assert count_operations(lambda: first(jt.zeros((1, 3, 2, 2)))) == Operations(2 * 8 * 27, 0)
+
+
+def test_the_share_of_the_peak_is_of_the_best_product(monkeypatch):
+    times = Timing((4.0, 2.0, 8.0), (3.0, 5.0, 6.0))
+    monkeypatch.setattr(peak, "measure", lambda function, steps, warmup: times)
+    product = Timing((1.0, 9.0), (4.0, 9.0))
+    torch = SimpleNamespace(times=lambda task, count: {task: product})
+    sides = {JLD: {"step": _same(10, 20)}, "torch": {"step": _same(20, 40)}, "torch.compile": {}}
+    facts = peak_facts("step", 64**3, "all", sides, {"torch": torch})
+    peak_gflops, gflop, *shares_found = list(facts.values())[:-1]
+    assert (peak_gflops, gflop) == pytest.approx((2 * 64**3 / 1e6, 64**3 / 1e9))
+    # Half the product's operations in 10 times its milliseconds; in CPU time NumPy's best is 3 ms.
+    assert shares_found == pytest.approx([100 / 2 / 10, 100 / 2 * 3 / 20, 100 / 2 / 20, 100 / 2 * 3 / 40])
+    assert "torch)" in next(iter(facts))
+    facts = peak_facts("step", 64**3, "all", sides, {})
+    assert "NumPy)" in next(iter(facts)) and next(iter(facts.values())) == pytest.approx(2 * 64**3 / 2e6)
 
 
 def test_busy_loops_run_inside_the_block_only():
@@ -380,8 +455,7 @@ def test_disagreement_is_a_share_of_the_total():
 
 def test_machine_report_names_versions_and_load():
     machine = machine_report()
-    assert re.fullmatch(r"\d+\.\d+\.\d+|none", onednn_version())
-    assert re.match(r"jittor 1\.\d+", machine["versions"])
+    assert re.match(r"jittor 1\.\d+\.\d+\.\d+, oneDNN (\d+\.\d+|None)", machine["versions"])
     assert machine["device"] == "cpu"
     assert loaded_kernels(since=float("inf")) == 0
 
@@ -402,6 +476,7 @@ def test_flags_name_the_peer():
 
     assert duel() == Duel(sys.executable)
     assert duel("--no-peer", "--shared") == Duel(None, shared=True)
+    assert duel("--peer-compile") == Duel(sys.executable, compiled=True)
     assert duel("--detector=rotated") == Duel(None)
     assert duel("--peer-python=p", "--peer-memory-format=channels_last") == Duel("p", channels_last=True)
     assert duel("--peer-memory-format=contiguous").channels_last is False

@@ -7,20 +7,24 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jld.apis.benchmark.clock import Timing
-from jld.apis.benchmark.scene import Settings
 from jld.errors import JldError
 from jld.toolchain import jittor as jt
+from projects.benchmark.clock import Timing
+from projects.benchmark.scene import Settings
 
 PROGRAM = "torch_peer"
 MISSING = "torch is not installed: no ratio"
+TORCH, COMPILED = "torch", "torch.compile"
+PRODUCT = "matrix product"
+PRODUCT_SIDES = {"cpu": 2048, "cuda": 8192}
+"""Rows of the square matrices whose product shows the device's peak."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +35,13 @@ class Duel:
         python: interpreter that has torch; None: nobody.
         channels_last: memory format of torch's images and weights; None: on a GPU only.
         shared: also measure while a busy loop runs on every core.
+        compiled: a second peer, whose networks are compiled by `torch.compile`.
     """
 
     python: str | None = None
     channels_last: bool | None = None
     shared: bool = False
+    compiled: bool = False
 
 
 NO_PEER = Duel()
@@ -49,32 +55,35 @@ class TorchPeer:
 
     Attributes:
         about: what it said of itself: version, threads, suppression, TF32.
+        failure: why `torch.compile` gave up, in one line; "" while it has not.
     Raises:
         JldError: the program ended; its messages are on stderr.
     """
 
     def __init__(self, process: subprocess.Popen):
-        self._process = process
+        self._process, self.failure = process, ""
         self.about = self._reply()
 
     def ask(self, task: str, **options: Any) -> dict[str, Any]:
-        """The reply to one request, see `torch_peer/tasks.py`."""
+        """The reply to one request, see `torch_peer/tasks.py`; empty once `torch.compile` has failed."""
+        if self.failure:
+            return {}
         with suppress(BrokenPipeError):  # a dead program: its missing reply is reported below
             self._process.stdin.write(json.dumps({"task": task, **options}) + "\n")
             self._process.stdin.flush()
-        return self._reply()
+        reply = self._reply()
+        self.failure = reply.pop("failure", "")
+        return reply
 
     def times(self, task: str, count: int) -> dict[str, Timing]:
         """{row: Timing} of `count` repetitions."""
-        times = self.ask(task, count=count)["times"]
+        times = self.ask(task, count=count).get("times", {})
         return {row: Timing(*map(tuple, samples)) for row, samples in times.items()}
-
-    def memory(self) -> dict[str, float]:
-        """{name: largest use in MiB}: resident memory, or on a GPU what tensors and the allocator took."""
-        return {f"peak memory of torch, {name}, MiB": value for name, value in self.ask("memory").items()}
 
     def describe(self) -> str:
         """Version, threads and what else belongs to the numbers, as one line."""
+        if self.failure:
+            return f"torch.compile failed, so there is no ratio to it: {self.failure}"
         about = dict(self.about)
         parts = [f"torch {about.pop('version')}", f"{about.pop('threads')} threads"]
         return ", ".join([*parts, *(f"{name}: {value}" for name, value in about.items())])
@@ -88,45 +97,46 @@ class TorchPeer:
 
 
 @contextmanager
-def open_peer(
+def open_peers(
     settings: Settings, duel: Duel, student: Any, teacher: Any, batch: Mapping[str, Any]
-) -> Iterator[TorchPeer | None]:
-    """The peer with the weights and the batch of jld, or None without torch.
+) -> Iterator[dict[str, TorchPeer]]:
+    """{side: peer with the weights and the batch of jld}, empty without torch.
 
     Args:
         settings: sizes.
-        duel: interpreter and memory format.
-        student, teacher: detectors; teacher None: the peer gets none.
+        duel: interpreter, memory format, and whether a compiled peer is wanted.
+        student, teacher: detectors; teacher None: the peers get none.
         batch: as the loader makes it.
     Raises:
         JldError: torch is there but the program failed.
     """
     if duel.python is None or settings.detector != "gfl" or not has_torch(duel.python):
-        yield None
+        yield {}
         return
-    device = "cuda" if jt.flags.use_cuda else "cpu"
+    device = device_name()
     channels_last = device == "cuda" if duel.channels_last is None else duel.channels_last
     given = asdict(settings) | {"device": device, "channels_last": channels_last, "threads": thread_count()}
-    folder = str(Path(__file__).parent)
-    paths = os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH", ""))))
-    with tempfile.TemporaryDirectory() as temporary:
-        scene = Path(temporary) / "scene.npz"
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        scene = Path(folder) / "scene.npz"
         write_scene(scene, student, teacher, batch)
-        command = [duel.python, "-m", PROGRAM, json.dumps(given | {"scene": str(scene)})]
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"PYTHONPATH": paths},
-        )
+        given |= {"scene": str(scene), "product_side": product_side()}
+        yield {
+            side: stack.enter_context(_started(duel.python, given | {"compiled": side == COMPILED}))
+            for side in (TORCH, *([COMPILED] if duel.compiled else []))
+        }
+
+
+@contextmanager
+def _started(python: str, given: Mapping[str, Any]) -> Iterator[TorchPeer]:
+    paths = os.pathsep.join(filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH", ""))))
+    command, environment = [python, "-m", PROGRAM, json.dumps(given)], os.environ | {"PYTHONPATH": paths}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment) as process:
         try:
             yield TorchPeer(process)
         finally:
             with suppress(BrokenPipeError):  # a dead program leaves a request in the buffer
                 process.stdin.close()
-            process.wait()
-            process.stdout.close()
 
 
 def has_torch(python: str) -> bool:
@@ -143,6 +153,16 @@ def has_torch(python: str) -> bool:
         ) from error
 
 
+def device_name() -> str:
+    """Where jld computes: cpu or cuda."""
+    return "cuda" if jt.flags.use_cuda else "cpu"
+
+
+def product_side() -> int:
+    """Rows of the matrices whose product is measured on this device."""
+    return PRODUCT_SIDES[device_name()]
+
+
 def thread_count() -> int:
     """Threads that OpenMP gives jld, and that torch gets as well."""
     return int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
@@ -157,8 +177,16 @@ def write_scene(path: Path, student: Any, teacher: Any, batch: Mapping[str, Any]
     np.savez(path, **arrays)
 
 
-def peer_facts(duel: Duel, peer: TorchPeer | None) -> dict[str, str]:
-    """Who the peer was; nothing where none was wanted."""
+def peer_facts(duel: Duel, peers: Mapping[str, TorchPeer]) -> dict[str, Any]:
+    """Who the peers were and their largest use of memory in MiB; nothing where none was wanted.
+
+    Memory is what is resident, or on a GPU what tensors and the allocator took.
+    """
     if duel.python is None:
         return {}
-    return {"peer": MISSING if peer is None else peer.describe()}
+    facts: dict[str, Any] = {} if peers else {"peer": MISSING}
+    for side, peer in peers.items():
+        facts["peer" if side == TORCH else f"peer, {side}"] = peer.describe()
+        memory = peer.ask("memory")
+        facts |= {f"peak memory of {side}, {name}, MiB": value for name, value in memory.items()}
+    return facts

@@ -13,16 +13,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jld.apis.benchmark.report import Report
-from jld.apis.benchmark.scene import Settings
+from projects.benchmark.report import Report
+from projects.benchmark.scene import Settings
 
 # Run by a fresh interpreter; {use_cuda} and {settings} are filled in.
 FIRST_STEPS = """
 import json, resource
 from jld.apis import register_parts
-from jld.apis.benchmark.clock import loaded_kernels, timing_between
-from jld.apis.benchmark.scene import Settings, make_distiller, make_student, random_batch
-from jld.apis.benchmark.train import make_loop, run_steps
+from projects.benchmark.clock import loaded_kernels, timing_between
+from projects.benchmark.scene import Settings, make_distiller, make_student, random_batch
+from projects.benchmark.train import make_loop, run_steps
 from jld.toolchain import jittor as jt
 jt.flags.use_cuda = {use_cuda}
 register_parts()
@@ -72,7 +72,7 @@ def benchmark_cold(settings: Settings, *, use_cuda: bool = False) -> Report:
 
 def _timed(program: str, cache_name: str) -> tuple[tuple[float, float], str]:
     """((seconds, CPU seconds), last printed line) of a Python program in the kernel cache of that name."""
-    root = str(Path(__file__).resolve().parents[3])
+    root = str(Path(__file__).resolve().parents[2])
     paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
     environment: dict[str, Any] = {**os.environ, "cache_name": cache_name, "PYTHONPATH": paths}
     start, cpu_before = time.perf_counter(), _cpu_of_children()

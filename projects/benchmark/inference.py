@@ -8,16 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from jld.apis.benchmark.alternate import alternate, on_busy_cores, side_by_side, slow_down
-from jld.apis.benchmark.clock import device_memory_mib, loaded_kernels, peak_memory_mib
-from jld.apis.benchmark.networks import measuring
-from jld.apis.benchmark.peer import NO_PEER, Duel, open_peer, peer_facts
-from jld.apis.benchmark.report import Report
-from jld.apis.benchmark.scene import TITLES, Settings, make_student, random_batch
 from jld.toolchain import jittor as jt
+from projects.benchmark.alternate import JLD, add_busy_row, alternate, side_by_side
+from projects.benchmark.clock import device_memory_mib, loaded_kernels, peak_memory_mib
+from projects.benchmark.core import predict, set_detection
+from projects.benchmark.networks import measuring
+from projects.benchmark.peak import count_operations, peak_facts
+from projects.benchmark.peer import NO_PEER, Duel, open_peers, peer_facts
+from projects.benchmark.report import Report
+from projects.benchmark.scene import TITLES, Settings, make_student, random_batch
 
 CANDIDATES = 1000
 """(box, class) pairs per image that reach suppression; random weights would leave none above 0.05."""
+COUNTED = "convolutions as they are defined (Winograd's need fewer), forward"
 
 
 def benchmark_inference(settings: Settings, duel: Duel = NO_PEER) -> Report:
@@ -35,13 +38,13 @@ def benchmark_inference(settings: Settings, duel: Duel = NO_PEER) -> Report:
 
     def network() -> Any:
         with jt.no_grad():
-            return detector(jt.array(batch["images"])).predictions
+            return predict(detector, jt.array(batch["images"]))
 
     def detect() -> Any:
         with jt.no_grad():
             return detector.detect(detector(jt.array(batch["images"])), batch)
 
-    threshold, candidates = _let_through(detector, network()["cls_logits"])
+    threshold, candidates = _let_through(detector, network()[0])
     start = time.perf_counter()
     found = detect()
     facts: dict[str, Any] = {
@@ -54,27 +57,27 @@ def benchmark_inference(settings: Settings, duel: Duel = NO_PEER) -> Report:
     } | device_memory_mib()
     tasks = {"image": measuring("image", detect), "network": measuring("network", network)}
     labels = {"image": "image", "network": "  of it network"}
-    with open_peer(settings, duel, detector, None, batch) as peer:
-        if peer is not None:
-            facts["detections kept by torch"] = peer.ask("detections", score_threshold=threshold)["count"]
-        ours, theirs = alternate(tasks, peer, settings)
+    with open_peers(settings, duel, detector, None, batch) as peers:
+        for side, peer in peers.items():
+            kept = peer.ask("detections", score_threshold=threshold)
+            facts |= {f"detections kept by {side}": kept.get("count")}
+        sides = alternate(tasks, peers, settings)
         if duel.shared:
-            row, *busy = on_busy_cores("image", tasks["image"], peer, settings)
-            ours, theirs, labels = ours | busy[0], theirs | busy[1], labels | {row: row}
-            facts |= slow_down("image", row, ours, theirs)
-        facts |= peer_facts(duel, peer)
-        if peer is not None:
-            facts |= peer.memory()
-    facts = {"images per second": 1e3 / ours["image"].median} | facts
+            row, slower = add_busy_row(sides, "image", tasks["image"], peers, settings)
+            labels[row] = row
+            facts |= slower
+        operations = count_operations(network).forward
+        facts |= peer_facts(duel, peers) | peak_facts("image", operations, COUNTED, sides, peers)
+    facts = {"images per second": 1e3 / sides[JLD]["image"].median} | facts
     model = f"{TITLES[settings.detector]} R-{settings.student_depth}"
     title = f"inference: {model}, {settings.size()}, {settings.num_classes} classes"
-    return Report(title, **side_by_side(ours, theirs, labels), facts=facts)
+    return Report(title, **side_by_side(sides, labels), facts=facts)
 
 
 def _let_through(detector: Any, cls_logits: Any) -> tuple[float, int]:
     """Sets the score threshold so that `CANDIDATES` pass; the threshold and their number."""
     scores = np.sort(jt.sigmoid(cls_logits).numpy().ravel())
     count = min(CANDIDATES, len(scores) // 2)
-    threshold, head = float(scores[-count]), detector.bbox_head
-    head.postprocess = replace(head.postprocess, score_threshold=threshold)
+    threshold = float(scores[-count])
+    set_detection(detector, score_threshold=threshold)
     return threshold, count

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -149,30 +150,18 @@ def counted_reads() -> Iterator[dict[str, int]]:
     boolean indexing) wait as well, without a read; jld's training path has none.
     """
     counts: dict[str, int] = {}
-    originals = {
-        name: jt.Var.__dict__[name] for name in (*READING_METHODS, "data") if name in jt.Var.__dict__
+    members, data = vars(jt.Var), vars(jt.Var)["data"]
+
+    def counting(name: str, read: Callable) -> Callable:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            counts[name] = counts.get(name, 0) + 1
+            return read(*args, **kwargs)
+
+        return counted
+
+    replaced: dict[str, Any] = {
+        name: counting(name, members[name]) for name in READING_METHODS if name in members
     }
-
-    def count(name: str) -> None:
-        counts[name] = counts.get(name, 0) + 1
-
-    def counting(name: str, original: Any) -> Callable:
-        def read(var: Any, *args: Any, **kwargs: Any) -> Any:
-            count(name)
-            return original(var, *args, **kwargs)
-
-        return read
-
-    def read_data(var: Any) -> Any:
-        count("data")
-        return originals["data"].__get__(var)
-
-    for name, original in originals.items():
-        if name != "data":
-            setattr(jt.Var, name, counting(name, original))
-    jt.Var.data = property(read_data, originals["data"].__set__)
-    try:
+    replaced["data"] = property(counting("data", data.__get__), data.__set__)
+    with mock.patch.multiple(jt.Var, **replaced):
         yield counts
-    finally:
-        for name, original in originals.items():
-            setattr(jt.Var, name, original)

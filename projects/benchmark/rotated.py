@@ -10,22 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from jld.apis.benchmark import rotated_plain as plain
-from jld.apis.benchmark.clock import TIMING_COLUMNS, Timing, measure
-from jld.apis.benchmark.report import Report
-from jld.apis.benchmark.rotated_peers import PeerTools, run_devkit, run_mmcv, run_mmrotate
-from jld.apis.benchmark.rotated_scene import (
-    CLASSES,
-    OVERLAP_PX,
-    PATCH_PX,
-    RotatedSizes,
-    crowded,
-    detections_and_truths,
-    patch_detections,
-    random_rboxes,
-    write_sources,
-)
-from jld.apis.benchmark.scene import Settings, random_batch
 from jld.boxes.rotated import rboxes_to_polys
 from jld.boxes.rotated.anchors import RotatedAnchorGenerator
 from jld.data.dota.merge import merge_patches
@@ -38,6 +22,23 @@ from jld.ops.rotated_iou import pairwise_rotated_iou
 from jld.ops.rotated_nms import rotated_nms
 from jld.registry import build
 from jld.toolchain import jittor as jt
+from projects.benchmark import rotated_plain as plain
+from projects.benchmark.clock import TIMING_COLUMNS, Timing, measure
+from projects.benchmark.core import assigning, priors_of
+from projects.benchmark.report import Report
+from projects.benchmark.rotated_peers import PeerTools, run_devkit, run_mmcv, run_mmrotate
+from projects.benchmark.rotated_scene import (
+    CLASSES,
+    OVERLAP_PX,
+    PATCH_PX,
+    RotatedSizes,
+    crowded,
+    detections_and_truths,
+    patch_detections,
+    random_rboxes,
+    write_sources,
+)
+from projects.benchmark.scene import Settings, random_batch
 
 IOU_THRESHOLD = 0.1
 # Loops over pairs take minutes for the whole matrix: they get this many of its rows; their time is scaled.
@@ -129,13 +130,9 @@ def _assignment(settings: Settings, tools: PeerTools, sizes: RotatedSizes) -> Co
     scene = replace(settings, detector="rotated", height=side, width=side, batch=1, boxes=sizes.assigned)
     targets = Targets.from_batch(random_batch(scene))
     generator = RotatedAnchorGenerator()
-    priors = generator.priors([(-(-side // stride),) * 2 for stride in generator.strides])
-    valid_mask = priors.valid_mask(targets.pad_shapes)
+    priors = priors_of(generator, side, side)
     assigner = build({"type": "MaxIoUAssigner", "overlaps": {"type": "RotatedOverlap", "upright": False}})
-
-    def assign() -> Any:
-        return assigner(priors, targets, valid_mask, settings.num_classes)
-
+    assign = assigning(assigner, priors, targets, settings.num_classes)
     ours = measure(assign, settings.steps, settings.warmup)
     rows = targets.boxes.numpy()[0, : min(SLOW_ROWS, sizes.assigned)]
     _, timing = _once(lambda: plain.pairwise_iou(rows, priors.boxes.numpy()))

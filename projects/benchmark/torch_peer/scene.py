@@ -24,6 +24,7 @@ class Scene:
         device: "cpu" or "cuda".
         memory_format: of images and weights.
         half: type that training steps autocast to, or None.
+        product_side: rows of the square matrices whose product is measured.
     """
 
     student: Detector
@@ -33,6 +34,7 @@ class Scene:
     device: str
     memory_format: torch.memory_format
     half: torch.dtype | None
+    product_side: int
 
     def images_on_device(self) -> torch.Tensor:
         """The images, copied to the device."""
@@ -53,7 +55,7 @@ class Scene:
 
 
 def read_scene(given: dict[str, Any]) -> Scene:
-    """The scene of jld's settings, `device`, `channels_last` and the `scene` file.
+    """The scene of what the program was told, see `__main__`; compiled networks are compiled at first use.
 
     Raises:
         ValueError: the file's weights are those of other networks.
@@ -70,6 +72,8 @@ def read_scene(given: dict[str, Any]) -> Scene:
     def detector(part: str) -> Detector:
         sizes = (given["base_channels"], given["head_channels"], given["num_classes"])
         made = Detector(given[f"{part}_depth"], *sizes)
+        if given["compiled"]:
+            made.compile(dynamic=False)
         load_state(made, {name: torch.from_numpy(array) for name, array in parts[part].items()})
         return made.to(device, memory_format=memory_format).eval()
 
@@ -82,6 +86,7 @@ def read_scene(given: dict[str, Any]) -> Scene:
         device,
         memory_format,
         half_type(given),
+        given["product_side"],
     )
 
 

@@ -1,7 +1,7 @@
 """Task losses of GFL and the terms of localization distillation, on the rows they apply to.
 
 Source: arXiv:2006.04388 (quality and distribution focal loss), arXiv:1902.09630 (GIoU), arXiv:2102.12252
-(distillation; weights and reductions are those of jld's benchmark, see its `scene.py`).
+(distillation; weights and reductions are those of configs/_base_/distill/full.py).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch.nn import functional
 from .assignment import EPS, Assignment, Priors, Targets, areas, overlaps
 
 BOX_WEIGHT, DFL_WEIGHT = 2.0, 0.25
-LD_WEIGHT, VLR_WEIGHT, LD_TEMPERATURE = 0.5, 0.125, 10.0
+LD_WEIGHT, VLR_WEIGHT, LD_TEMPERATURE = 0.75, 0.1875, 10.0
 KD_WEIGHT, KD_TEMPERATURE = 10.0, 2.0
 LAST_BIN_MARGIN = 0.1
 

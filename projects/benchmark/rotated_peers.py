@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from jld.apis.benchmark.clock import Timing
-from jld.apis.benchmark.rotated_scene import CLASSES
-from jld.boxes.rotated import record_polys
+from jld.data.dota.labels import PolyAnnotation, write_label_file
+from jld.data.dota.submission import write_submission
+from projects.benchmark.clock import Timing
+from projects.benchmark.rotated_scene import CLASSES
 
 PROGRAM = Path(__file__).with_name("peer_rotated.py")
 
@@ -75,21 +77,13 @@ def run_devkit(
         return {}
     for name in ("detections", "labels", "merged"):
         (folder / name).mkdir()
-    lines: dict[str, list[str]] = {name: [] for name in CLASSES}
-    for record in found:
-        rows = zip(record_polys(record), record["scores"], record["labels"], strict=True)
-        for poly, score, label in rows:
-            numbers = " ".join(f"{value:.2f}" for value in poly)
-            lines[CLASSES[int(label)]].append(f"{record['img_id']} {score:.9g} {numbers}\n")
-    for name, rows in lines.items():
-        (folder / "detections" / f"Task1_{name}.txt").write_text("".join(rows), encoding="utf-8")
+    with zipfile.ZipFile(write_submission(folder / "detections.zip", found, CLASSES)) as archive:
+        archive.extractall(folder / "detections")
     for truth in truths:
-        rows = [
-            " ".join(f"{value:.2f}" for value in poly) + f" {CLASSES[int(label)]} {flag}\n"
-            for poly, label, flag in zip(truth["polys"], truth["labels"], truth["difficult"], strict=True)
-        ]
-        (folder / "labels" / f"{truth['img_id']}.txt").write_text("".join(rows), encoding="utf-8")
-    names = "".join(f"{truth['img_id']}\n" for truth in truths)
-    (folder / "images.txt").write_text(names, encoding="utf-8")
+        names = [CLASSES[label] for label in truth["labels"]]
+        annotation = PolyAnnotation.of(truth["polys"], names, truth["difficult"])
+        write_label_file(folder / "labels" / f"{truth['img_id']}.txt", annotation, header=False)
+    images = "".join(f"{truth['img_id']}\n" for truth in truths)
+    (folder / "images.txt").write_text(images, encoding="utf-8")
     given = {"devkit": str(tools.devkit), "folder": str(folder), "classes": list(CLASSES)}
     return _run(sys.executable, task, given)

@@ -7,8 +7,13 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from jld.apis.benchmark.alternate import alternate, on_busy_cores, side_by_side, slow_down
-from jld.apis.benchmark.clock import (
+from jld.ops.precision import FLOAT16, FLOAT32
+from jld.optim import SGD, LossScale, Optimizers
+from jld.runner.hooks import Hook
+from jld.runner.loop import TrainingLoop
+from jld.toolchain import jittor as jt
+from projects.benchmark.alternate import JLD, add_busy_row, alternate, side_by_side
+from projects.benchmark.clock import (
     Moment,
     StageClock,
     Timing,
@@ -19,24 +24,19 @@ from jld.apis.benchmark.clock import (
     timing_between,
     wait,
 )
-from jld.apis.benchmark.peer import NO_PEER, Duel, open_peer, peer_facts
-from jld.apis.benchmark.report import Report
-from jld.apis.benchmark.scene import Settings, make_distiller, make_student, random_batch
-from jld.distill import StepContext
-from jld.models.targets import Targets
-from jld.ops.precision import FLOAT16, FLOAT32, convolutions_in
-from jld.optim import SGD, LossScale, Optimizers
-from jld.runner.history import total_loss
-from jld.runner.hooks import Hook
-from jld.runner.loop import TrainingLoop
-from jld.toolchain import jittor as jt
+from projects.benchmark.core import DISTILLATION, FORWARD, GRADIENT, staged_step
+from projects.benchmark.peak import count_operations, peak_facts
+from projects.benchmark.peer import NO_PEER, TORCH, Duel, open_peers, peer_facts
+from projects.benchmark.report import Report
+from projects.benchmark.scene import Settings, make_distiller, make_student, random_batch
 
 # Random images say nothing about learning; a small rate keeps every value finite.
 LEARNING_RATE = 1e-5
 STEP, ALONE = "step", "step without distillation"
-FORWARD = ("student forward", "teacher forward")
-DISTILLATION = ("distillation regions", "distillation terms")
-GRADIENT = "distillation gradient"
+COUNTED = (
+    "convolutions as they are defined (Winograd's need fewer): forward, and twice that backward "
+    "where weights learn; of the teacher forward alone"
+)
 
 
 class SameBatch:
@@ -85,7 +85,8 @@ def benchmark_train(settings: Settings, duel: Duel = NO_PEER) -> Report:
     began, batch = time.time(), random_batch(settings)
     student = make_student(settings)
     distiller = make_distiller(settings, student)
-    with open_peer(settings, duel, student, distiller.teacher.detector, batch) as peer:
+    operations = step_operations(student, distiller.teacher.detector, batch)
+    with open_peers(settings, duel, student, distiller.teacher.detector, batch) as peers:
         loop = make_loop(student, distiller, batch, settings.precision)
         first = timing_between(run_steps(loop, settings.warmup)[:1])
         facts: dict[str, Any] = {
@@ -96,9 +97,9 @@ def benchmark_train(settings: Settings, duel: Duel = NO_PEER) -> Report:
             **device_memory_mib(),
             "values read by the host in a steady step": sum(reads_of_one_step(loop).values()),
         }
-        if peer is not None:
+        if TORCH in peers:
             facts["largest difference of a loss of the first step from torch's, share of the total"] = (
-                disagreement(loop.history.records[0].values, peer.ask("losses"))
+                disagreement(loop.history.records[0].values, peers[TORCH].ask("losses"))
             )
         alone = make_loop(make_student(settings), None, batch, settings.precision)
         tasks = {
@@ -106,16 +107,15 @@ def benchmark_train(settings: Settings, duel: Duel = NO_PEER) -> Report:
             ALONE: lambda count: {ALONE: timing_between(run_steps(alone, count))},
             "stages": lambda count: run_stages(loop, batch, count),
         }
-        ours, theirs = alternate(tasks, peer, settings, warm=(STEP,))
+        sides = alternate(tasks, peers, settings, warm=(STEP,))
         rows = [STEP]
         if duel.shared:
-            row, *busy = on_busy_cores(STEP, tasks[STEP], peer, settings)
-            ours, theirs = ours | busy[0], theirs | busy[1]
+            row, slower = add_busy_row(sides, STEP, tasks[STEP], peers, settings)
             rows.append(row)
-            facts |= slow_down(STEP, row, ours, theirs)
-        facts |= peer_facts(duel, peer) | shares(ours)
-        if peer is not None:
-            facts |= peer.memory()
+            facts |= slower
+        ours = sides[JLD]
+        facts |= peer_facts(duel, peers) | shares(ours)
+        facts |= peak_facts(STEP, operations, COUNTED, sides, peers)
     title = (
         f"training step: {settings.pair()}, {settings.size()}, "
         f"{settings.boxes} objects per image, {settings.num_classes} classes, "
@@ -125,7 +125,14 @@ def benchmark_train(settings: Settings, duel: Duel = NO_PEER) -> Report:
     stages = [row for row in ours if row not in (*rows, ALONE, GRADIENT)]
     labels = {row: row for row in (*rows, ALONE)} | {row: f"  {row}" for row in stages}
     labels[GRADIENT] = f"{GRADIENT} (part of backward)"
-    return Report(title, **side_by_side(ours, theirs, labels), facts=facts)
+    return Report(title, **side_by_side(sides, labels), facts=facts)
+
+
+def step_operations(student: Any, teacher: Any, batch: Mapping[str, Any]) -> float:
+    """Multiplications and additions of a step, see `COUNTED`."""
+    images = jt.array(batch["images"])
+    guided = count_operations(lambda: teacher(images)).forward
+    return count_operations(lambda: student(images)).step + guided
 
 
 def disagreement(ours: Mapping[str, Any], theirs: Mapping[str, float]) -> float:
@@ -163,33 +170,8 @@ def run_stages(loop: TrainingLoop, batch: dict, count: int) -> dict[str, Timing]
     """{stage: Timing} of `count` steps that are synced after every stage."""
     clock = StageClock()
     for _ in range(count):
-        _staged_step(clock, loop, batch)
+        staged_step(clock.run, loop, batch)
     return clock.timings()
-
-
-def _staged_step(clock: StageClock, loop: TrainingLoop, batch: dict) -> None:
-    detector, distiller, optimizer = loop.detector, loop.distiller, loop.optimizer
-    images, targets = clock.run(
-        "batch to device", lambda: (jt.array(batch["images"]), Targets.from_batch(batch))
-    )
-    with convolutions_in(loop.precision):
-        trace = clock.run("student forward", lambda: detector(images))
-        teacher_trace = clock.run(
-            "teacher forward",
-            lambda: distiller.teacher(images, trace, targets.img_shapes, distiller.student_statistics),
-        )
-    assignment = clock.run("assignment", lambda: detector.assign(trace, targets))
-    losses = clock.run("task losses", lambda: dict(detector.losses(trace, assignment, targets)))
-    context = StepContext(trace, teacher_trace, assignment, targets, distiller.regions)
-    names = dict.fromkeys(term.region for term in distiller.terms)
-    clock.run(DISTILLATION[0], lambda: [context.region(name) for name in names])
-    terms = clock.run(
-        DISTILLATION[1], lambda: {term.name: term.weight * term(context) for term in distiller.terms}
-    )
-    predictions = [trace.predictions[key] for key in ("cls_logits", "box_logits")]
-    clock.run(GRADIENT, lambda: jt.grad(total_loss(terms), predictions))
-    clock.run("backward", lambda: optimizer.backward(total_loss(losses | terms)))
-    clock.run("optimizer", optimizer.step)
 
 
 def shares(timings: Mapping[str, Timing]) -> dict[str, float]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
 from typing import Any
 
-from jld.apis.benchmark.clock import TIMING_COLUMNS, Timing, loaded_kernels, measure, peak_memory_mib
-from jld.apis.benchmark.report import Report
-from jld.apis.benchmark.scene import Settings, make_student, random_batch
-from jld.assign.regions.valuable import ValuableLocalizationRegion
 from jld.models.targets import Targets
 from jld.ops.conv2d import Conv2d
 from jld.toolchain import jittor as jt
+from projects.benchmark.clock import TIMING_COLUMNS, Timing, loaded_kernels, measure, peak_memory_mib
+from projects.benchmark.core import assigning_by, finding_valuable
+from projects.benchmark.peak import convolution_operations
+from projects.benchmark.report import Report
+from projects.benchmark.scene import Settings, make_student, random_batch
 
 OBJECT_COUNTS = (20, 100)
 
@@ -41,8 +41,10 @@ class Convolution:
 
     def operations(self) -> float:
         """Multiplications and additions of the forward pass."""
-        outputs = self.batch * self.out_channels * (self.height // self.stride) * (self.width // self.stride)
-        return 2.0 * outputs * self.in_channels * self.kernel**2
+        outputs = self.batch, self.out_channels, self.height // self.stride, self.width // self.stride
+        return convolution_operations(
+            outputs, (self.out_channels, self.in_channels, self.kernel, self.kernel)
+        )
 
 
 # Stem, stages, lateral and tower convolutions of R-18 and R-50 detectors at 512 x 512.
@@ -61,25 +63,15 @@ CONVOLUTIONS = (
 
 def benchmark_assignment(settings: Settings, object_counts: Sequence[int] = OBJECT_COUNTS) -> Report:
     """ATSS and the valuable localization region, for several numbers of objects per image."""
-    head = make_student(replace(settings, base_channels=8, head_channels=32)).bbox_head
-    sizes = [(-(-settings.height // stride), -(-settings.width // stride)) for stride in head.priors.strides]
-    priors = head.priors.priors(sizes)
-    region = ValuableLocalizationRegion()
+    student = make_student(replace(settings, base_channels=8, head_channels=32))
     rows = []
     for count in object_counts:
         targets = Targets.from_batch(random_batch(replace(settings, boxes=count)))
-        valid_mask = priors.valid_mask(targets.pad_shapes)
-
-        def assign() -> Any:
-            return head.assigner(priors, targets, valid_mask, settings.num_classes)  # noqa: B023
-
-        assignment = assign()
-        context = SimpleNamespace(
-            priors=priors, targets=targets, assignment=assignment, valid_mask=valid_mask
-        )
+        priors, assign = assigning_by(student, settings.height, settings.width, targets)
+        find_region = finding_valuable(priors, targets, assign())
         # The assignment is computed once; what is timed is the region alone.
         jt.sync_all(True)
-        region_timing = measure(lambda: region(context), settings.steps, settings.warmup)  # noqa: B023
+        region_timing = measure(find_region, settings.steps, settings.warmup)
         slots = f"{count} objects, {targets.mask.shape[1]} slots"
         rows += [
             (f"ATSS, {slots}", measure(assign, settings.steps, settings.warmup)),

@@ -14,15 +14,16 @@ import numpy as np
 import pytest
 
 from jld.apis import register_parts
-from jld.apis.benchmark import Duel, Settings, benchmark_inference, benchmark_train
-from jld.apis.benchmark.peer import has_torch, write_scene
-from jld.apis.benchmark.scene import make_distiller, make_student, random_batch
-from jld.apis.benchmark.train import make_loop, run_steps
-from jld.distill import StepContext
+from jld.distill import Step, StepContext
 from jld.models.pretrained import assign_state
 from jld.models.targets import Targets
 from jld.runner.history import total_loss
 from jld.toolchain import jittor as jt
+from projects.benchmark import Duel, Settings, benchmark_inference, benchmark_train, peer
+from projects.benchmark.core import set_detection
+from projects.benchmark.peer import has_torch, open_peers, write_scene
+from projects.benchmark.scene import make_distiller, make_student, random_batch
+from projects.benchmark.train import make_loop, run_steps
 
 # A bottleneck teacher: both kinds of blocks have to match.
 SETTINGS = Settings(
@@ -80,13 +81,12 @@ def sides(torch_python, tmp_path_factory):
     _spread(student, 1)
     _spread(distiller.teacher.detector, 2)
     write_scene(folder / "scene.npz", student, distiller.teacher.detector, batch)
-    given = asdict(SETTINGS) | {"device": "cpu", "channels_last": False, "scene": str(folder / "scene.npz")}
+    given = asdict(SETTINGS) | {"device": "cpu", "scene": str(folder / "scene.npz")}
+    given |= {"channels_last": False, "compiled": False, "product_side": 8}
     given |= {"lr": LR, "steps": STEPS, "score_threshold": SCORE_THRESHOLD}
     (folder / "given.json").write_text(json.dumps(given))
-    import jld.apis.benchmark as package
-
     command = [torch_python, str(Path(__file__).with_name("torch_side.py"))]
-    paths = {"PYTHONPATH": str(Path(package.__file__).parent)}
+    paths = {"PYTHONPATH": str(Path(peer.__file__).parent)}
     subprocess.run(
         [*command, folder / "given.json", folder / "torch.npz"], env=os.environ | paths, check=True
     )
@@ -105,16 +105,15 @@ def _of_jld(student, distiller, batch):
     grads = loop.optimizer.gradients.take()
     found |= {f"gradient/{name}": grad.numpy() for name, grad in grads.items()}
     targets = Targets.from_batch(batch)
-    trace = student(jt.array(batch["images"]))
-    assignment = student.assign(trace, targets)
-    context = StepContext(trace, None, assignment, targets, distiller.regions)
+    images = jt.array(batch["images"])
+    features = student.features(images)
+    trace = student.predict(features, targets)
+    assignment = trace.stage().assignment
+    context = StepContext(Step(images, targets, student, features, trace), None, distiller.regions)
     found["positive"] = assignment.positive_mask.numpy() > 0
     found["gt_index"] = assignment.gt_index.numpy()
     found["region"] = context.region("vlr").numpy()
-    head = student.bbox_head
-    head.postprocess = replace(
-        head.postprocess, score_threshold=SCORE_THRESHOLD, nms_pre=100, max_per_image=50
-    )
+    set_detection(student, score_threshold=SCORE_THRESHOLD, nms_pre=100, max_per_image=50)
     for index, image in enumerate(student.detect(trace, batch)):
         found |= {f"{index}/{name}": image[name] for name in ("boxes", "scores", "labels")}
     run_steps(loop, STEPS)
@@ -184,3 +183,31 @@ def test_the_benchmark_compares_whole_steps_and_images(torch_python):
     report = benchmark_inference(settings, Duel(torch_python, shared=True))
     assert [row[0].strip() for row in report.rows] == ["image", "of it network", "image, busy cores"]
     assert report.facts["detections kept"] == report.facts["detections kept by torch"] > 0
+    assert 0 < report.facts["share of the peak, torch, %"] < 1000
+
+
+def test_compiled_networks_compute_the_same_and_are_a_side_of_their_own(torch_python, monkeypatch):
+    monkeypatch.setattr(peer, "PRODUCT_SIDES", {"cpu": 64})
+    report = benchmark_inference(
+        replace(SETTINGS, student_depth=18, steps=1), Duel(torch_python, compiled=True)
+    )
+    facts = report.facts
+    if "failed" in facts["peer, torch.compile"]:
+        pytest.skip(facts["peer, torch.compile"])
+    assert "networks: compiled" in facts["peer, torch.compile"] and "networks: eager" in facts["peer"]
+    assert facts["detections kept by torch.compile"] == facts["detections kept by torch"]
+    assert [len(row) for row in report.rows] == [10, 10]
+
+
+def test_torch_says_why_it_could_not_compile(torch_python, monkeypatch, tmp_path):
+    """The real `torch.compile`, without a compiler and with nothing compiled before."""
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    settings = replace(SETTINGS, steps=1)
+    student, batch = make_student(settings), random_batch(settings)
+    with open_peers(settings, Duel(torch_python, compiled=True), student, None, batch) as peers:
+        assert peers["torch.compile"].times("network", 1) == {}
+        assert peers["torch.compile"].times("image", 1) == {}
+        said = peers["torch.compile"].describe()
+        assert said.startswith("torch.compile failed") and "\n" not in said and len(said) < 400
+        assert len(peers["torch"].times("network", 2)["network"].milliseconds) == 2

@@ -130,12 +130,18 @@ class Tasks:
             "teacher forward": lambda: self._forward(scene.teacher, self.held_images),
             "image": self._detect,
             "network": lambda: self._forward(scene.student, scene.images_on_device()),
+            "matrix product": lambda: self.factor @ self.factor,
         }
 
     @cached_property
     def held_images(self) -> torch.Tensor:
         """The images, already on the device, for measurements of networks alone."""
         return self.scene.images_on_device()
+
+    @cached_property
+    def factor(self) -> torch.Tensor:
+        """A square float32 matrix, to be multiplied by itself."""
+        return torch.rand(self.scene.product_side, self.scene.product_side, device=self.scene.device)
 
     def answer(self, task: str, count: int = 1, score_threshold: float | None = None) -> dict[str, Any]:
         """The reply to one request: losses, memory, or {"times": {row: [[ms, ...], [CPU ms, ...]]}}.

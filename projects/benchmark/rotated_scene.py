@@ -11,6 +11,7 @@ import numpy as np
 
 from jld.boxes.rotated import rboxes_to_polys
 from jld.data.dota.classes import DOTA1_CLASSES
+from jld.data.dota.labels import PolyAnnotation, write_label_file
 from jld.data.dota.names import patch_name
 from jld.data.dota.windows import image_windows
 
@@ -120,8 +121,6 @@ def write_sources(folder: Path, sizes: RotatedSizes) -> None:
         image = cv2.add(image, rng.integers(0, 12, image.shape, np.uint8))
         cv2.imwrite(str(folder / "images" / f"P{index:04d}.png"), image)
         polys = rboxes_to_polys(random_rboxes(rng, sizes.objects, sizes.image_px))
-        lines = [
-            " ".join(f"{value:.1f}" for value in poly) + f" {CLASSES[rng.integers(0, len(CLASSES))]} 0\n"
-            for poly in polys
-        ]
-        (folder / "labelTxt" / f"P{index:04d}.txt").write_text("".join(lines), encoding="utf-8")
+        names = [CLASSES[label] for label in rng.integers(0, len(CLASSES), sizes.objects)]
+        annotation = PolyAnnotation.of(np.float64(polys).round(1), names)
+        write_label_file(folder / "labelTxt" / f"P{index:04d}.txt", annotation, header=False)

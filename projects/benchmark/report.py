@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shlex
 from collections.abc import Sequence
@@ -10,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jld.apis.benchmark.clock import Timing
 from jld.toolchain import jittor as jt
 from jld.utils.environment import environment_report
+from projects.benchmark.clock import Timing
 
 
 @dataclass
@@ -58,7 +57,7 @@ def machine_report() -> dict[str, Any]:
         "threads": f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}, "
         f"OMP_WAIT_POLICY={os.environ.get('OMP_WAIT_POLICY', 'unset')}, "
         f"GOMP_SPINCOUNT={os.environ.get('GOMP_SPINCOUNT', 'unset')}",
-        "versions": f"jittor {packages['jittor']}, oneDNN {onednn_version()}, "
+        "versions": f"jittor {packages['jittor']}, oneDNN {packages['onednn-cpu-gomp']}, "
         f"Python {environment['python']}, numpy {packages['numpy']}",
         "compiler": environment["compiler"],
         "commit": environment["commit"],
@@ -69,25 +68,6 @@ def machine_report() -> dict[str, Any]:
 def machine_text(machine: dict[str, Any]) -> str:
     """One line per entry."""
     return "\n".join(f"{name.ljust(10)}  {_text(value)}" for name, value in machine.items())
-
-
-def onednn_version() -> str:
-    """Version of the oneDNN that calls reach in this process, a preloaded one included; "none" without it."""
-    for path in (None, *_loaded_libraries("dnnl")):
-        try:
-            function = ctypes.CDLL(path).dnnl_version
-        except (OSError, AttributeError):
-            continue
-        # The structure begins with three ints: major, minor, patch.
-        function.restype = ctypes.POINTER(ctypes.c_int * 3)
-        return ".".join(map(str, function().contents))
-    return "none"
-
-
-def _loaded_libraries(part: str) -> list[str]:
-    lines = Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
-    files = [line.split(maxsplit=5)[-1] for line in lines if len(line.split(maxsplit=5)) == 6]
-    return list(dict.fromkeys(file for file in files if part in Path(file).name))
 
 
 def _processor() -> str:
@@ -123,8 +103,6 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    return (
-        f"{value:.3g}"
-        if isinstance(value, float) and abs(value) < 100
-        else (f"{value:.0f}" if isinstance(value, float) else str(value))
-    )
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
+    return str(value)

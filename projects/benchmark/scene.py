@@ -1,0 +1,135 @@
+"""What is measured: a student and its teacher with random weights, and random batches.
+
+The detectors are GFL and rotated RetinaNet with distributions and GWD, those of configs/_base_.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jld.config import load_config, to_plain
+from jld.config.loader import merge
+from jld.data.collate import bucket
+from jld.distill import Distiller, build_distiller
+from jld.models import build_detector
+from jld.ops.precision import FLOAT32
+
+SIDES_PX = (16.0, 320.0)
+"""Smallest and largest side of a random box; between them uniform in the logarithm."""
+
+TITLES = {"gfl": "GFL", "rotated": "rotated RetinaNet"}
+BASE = Path(__file__).resolve().parents[2] / "configs" / "_base_"
+MODELS = {
+    "gfl": ("models/gfl_r50_fpn",),
+    "rotated": ("models/rotated_retinanet_r18_fpn", "models/rotated_distribution", "models/rotated_gwd"),
+}
+TERMS = {"gfl": ("distill/full",), "rotated": ("distill/rotated_gwd",)}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Sizes of a measurement.
+
+    Attributes:
+        detector: a key of `TITLES`.
+        height, width: of the images in px, multiples of 32.
+        batch: images per step.
+        boxes: objects per image.
+        num_classes: C.
+        student_depth, teacher_depth: of the ResNets.
+        base_channels: width of their stem.
+        head_channels: width of neck and towers, a multiple of 8.
+        steps: measured repetitions.
+        warmup: repetitions before them, not counted; at least 1, the first one compiles.
+        precision: of the convolutions in training steps, see `jld.ops.precision`.
+    """
+
+    detector: str = "gfl"
+    height: int = 512
+    width: int = 512
+    batch: int = 2
+    boxes: int = 8
+    num_classes: int = 80
+    student_depth: int = 18
+    teacher_depth: int = 34
+    base_channels: int = 64
+    head_channels: int = 256
+    steps: int = 10
+    warmup: int = 3
+    precision: str = FLOAT32
+
+    def pair(self) -> str:
+        """Student and teacher as text."""
+        return f"{TITLES[self.detector]} R-{self.student_depth} from R-{self.teacher_depth}"
+
+    def size(self) -> str:
+        """Batch and image size as text."""
+        return f"{self.batch} x 3 x {self.height} x {self.width}"
+
+
+def model_section(settings: Settings, depth: int) -> dict[str, Any]:
+    """The `model` section of configs/_base_/models at the sizes asked for, without pretrained weights."""
+    section, channels = _base(MODELS[settings.detector])["model"], settings.head_channels
+    expansion = 1 if depth < 50 else 4
+    widths = [settings.base_channels * expansion * 2**stage for stage in range(4)]
+    head = {"num_classes": settings.num_classes, "in_channels": channels, "feat_channels": channels}
+    if settings.detector == "gfl":
+        head["num_norm_groups"] = min(32, channels // 4)
+    backbone = {"depth": depth, "base_channels": settings.base_channels, "pretrained": None}
+    neck = {"in_channels": widths, "out_channels": channels}
+    return merge(section, {"backbone": backbone, "neck": neck, "bbox_head": head})
+
+
+def _base(names: tuple[str, ...]) -> dict[str, Any]:
+    """Files of configs/_base_, one on top of the other."""
+    return reduce(merge, (to_plain(load_config(BASE / f"{name}.py")) for name in names))
+
+
+def make_student(settings: Settings) -> Any:
+    """The student, in training mode."""
+    detector = build_detector(model_section(settings, settings.student_depth))
+    detector.train()
+    return detector
+
+
+def make_distiller(settings: Settings, student: Any) -> Distiller:
+    """LD and KD of configs/_base_/distill from a teacher with random weights."""
+    teacher = {"config": {"model": model_section(settings, settings.teacher_depth)}}
+    return build_distiller(_base(TERMS[settings.detector])["distill"] | {"teacher": teacher}, student)
+
+
+def random_batch(settings: Settings, seed: int = 0) -> dict[str, Any]:
+    """A batch dict of normal noise with boxes of all sizes."""
+    rng = np.random.default_rng(seed)
+    n, slots = settings.batch, bucket(settings.boxes)
+    image_shape = np.array([settings.height, settings.width], np.float32)
+    limits = image_shape[::-1]
+    sides = np.exp(rng.uniform(*np.log(SIDES_PX), (n, slots, 2)))
+    sides = np.minimum(sides, limits * 0.9)
+    corner = rng.uniform(size=(n, slots, 2)) * (limits - sides)
+    mask = np.zeros((n, slots), np.float32)
+    mask[:, : settings.boxes] = 1
+    shapes = np.tile(image_shape, (n, 1))
+    boxes = np.concatenate([corner, corner + sides], -1)
+    if settings.detector == "rotated":
+        angles = rng.uniform(0, np.pi / 2, (n, slots, 1))
+        boxes = np.concatenate([corner + sides / 2, sides, angles], -1)
+    return {
+        "images": rng.standard_normal((n, 3, settings.height, settings.width), np.float32),
+        "boxes": (boxes * mask[..., None]).astype(np.float32),
+        "labels": (rng.integers(0, settings.num_classes, (n, slots)) * mask).astype(np.int32),
+        "box_mask": mask,
+        "boxes_ignore": np.zeros((n, 8, boxes.shape[-1]), np.float32),
+        "ignore_mask": np.zeros((n, 8), np.float32),
+        "img_shapes": shapes,
+        "pad_shapes": shapes,
+        "ori_shapes": shapes,
+        "scale_factors": np.ones((n, 4), np.float32),
+        "img_ids": list(range(n)),
+        "img_files": [f"random {k}" for k in range(n)],
+    }
