@@ -221,7 +221,7 @@ def test_a_published_model_does_not_say_where_it_was_trained(tmp_path):
         ("/home/alice", "/home/alice"),
         ("C:\\Users\\alice", "data/here"),
         ("~/alice", "~/alice/data"),
-        ("/srv/alice x", ".."),
+        ("/srv", ".."),
     ]
     paths = {published(tmp_path, *place) for place in places}
     assert len(paths) == 1
