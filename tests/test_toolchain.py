@@ -211,8 +211,8 @@ SESSION = """
 from jld.toolchain import jittor
 import jittor_utils, signal, time
 jittor_utils.try_import_jit_utils_core()  # a library with a handler of its own
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     print("still here")
