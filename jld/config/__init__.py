@@ -1,7 +1,7 @@
 """Experiment configs: load, inherit, override, validate, dump; builds no objects and needs no Jittor."""
 
 from jld.config.config import Config, MissingKeyError, config_file, to_plain
-from jld.config.dump import dump_config, dump_text
+from jld.config.dump import dump_config, dump_text, is_dumped
 from jld.config.imports import import_parts
 from jld.config.loader import load_config
 from jld.config.overrides import apply_overrides, parse_value
@@ -34,6 +34,7 @@ __all__ = [
     "dump_text",
     "fill_defaults",
     "import_parts",
+    "is_dumped",
     "load_config",
     "named_sections",
     "parse_value",

@@ -15,6 +15,7 @@ from jld.config.config import config_file, join
 from jld.errors import ConfigError
 
 WIDTH = 110
+TITLE = "Resolved config"
 # Names the written file itself uses: as a key they would hide what the lines below them need.
 _USED_NAMES = frozenset({"dict", "float", "np", "pathlib"})
 
@@ -43,6 +44,17 @@ def dump_config(config: Mapping[str, Any], path: str | Path) -> Path:
     return path
 
 
+def is_dumped(path: str | Path) -> bool:
+    """Whether a file begins as `dump_config` begins one.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    start = f'"""{TITLE}'.encode()
+    with Path(path).open("rb") as file:
+        return file.read(len(start)) == start
+
+
 def dump_text(config: Mapping[str, Any]) -> str:
     """The Python source of a resolved config.
 
@@ -55,7 +67,7 @@ def dump_text(config: Mapping[str, Any]) -> str:
     lines = [f"{key} = {_source(value, str(key), 0, len(str(key)) + 3)}" for key, value in config.items()]
     body = "\n".join(lines)
     origin = config_file(config)
-    title = "Resolved config" + (f" of {origin}" if origin else "")
+    title = TITLE + (f" of {origin}" if origin else "")
     head = [f'"""{_escaped(title)}: bases and overrides are merged in, it runs as it is."""', ""]
     imports = [
         line for name, line in (("np.", "import numpy as np"), ("pathlib.", "import pathlib")) if name in body

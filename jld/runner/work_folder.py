@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from jld.checkpoint import atomic_write
-from jld.config import differing_keys, fill_defaults, read_written
+from jld.config import differing_keys, fill_defaults, is_dumped, read_written
 from jld.errors import ConfigError
 from jld.utils.distributed import is_main
 from jld.utils.logging import get_logger
@@ -73,10 +73,16 @@ def require_same_run(path: Path, config: Mapping[str, Any], *, resumed: bool) ->
     """Stops where the folder holds a run of another config; logs what a resumed run does differently.
 
     Raises:
-        ConfigError: see above, or the config.py in the folder is none that jld wrote.
+        ConfigError: see above, or the config.py in the folder is a user's own.
     """
     written = path / CONFIG
-    if not written.exists() or not any((path / CHECKPOINTS).glob("*.pkl")):
+    if not written.exists():
+        return
+    if not is_dumped(written):
+        raise ConfigError(
+            f"{written} was not written by a run and would be replaced by one: choose another work_dir."
+        )
+    if not any((path / CHECKPOINTS).glob("*.pkl")):
         return
     differences = [
         (key, ours, theirs)

@@ -99,10 +99,17 @@ def test_a_folder_without_checkpoints_holds_no_run(folder):
 
 
 def test_a_config_that_computes_is_not_run(folder):
-    (folder / "config.py").write_text(f"import os\nx = os.mkdir({str(folder / 'seen')!r})\n")
-    with pytest.raises(ConfigError, match=r"config\.py, line 2: x is not plain"):
+    text = f'"""Resolved config"""\nimport os\nx = os.mkdir({str(folder / "seen")!r})\n'
+    (folder / "config.py").write_text(text)
+    with pytest.raises(ConfigError, match=r"config\.py, line 3: x is not plain"):
         held(folder, config())
     assert not (folder / "seen").exists()
+
+
+def test_a_config_that_a_user_wrote_is_not_replaced(tmp_path):
+    (tmp_path / "config.py").write_text("seed = 1\n")
+    with pytest.raises(ConfigError, match=r"config\.py was not written by a run"):
+        held(tmp_path, config())
 
 
 HOLD = """
