@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
     "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
@@ -25,3 +27,10 @@ COCO_CATEGORIES = {
 
 COCO_CLASSES = tuple(COCO_CATEGORIES.values())
 COCO_CATEGORY_IDS = tuple(COCO_CATEGORIES)
+
+_BENCHMARKS = {frozenset(COCO_CLASSES): "COCO", frozenset(VOC_CLASSES): "VOC"}
+
+
+def benchmark_of(classes: Iterable[str]) -> str | None:
+    """The benchmark, "COCO" or "VOC", with exactly these classes, in any order; None without one."""
+    return _BENCHMARKS.get(frozenset(classes))

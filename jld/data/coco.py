@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from jld.boxes.detections import Detections
 from jld.data.dataset import AnnotationTable, DetectionDataset, drop_images, usable_boxes
 from jld.data.problems import Problem, error, raise_errors, warning
+from jld.data.results import write_coco_results
 from jld.errors import ConfigError, DataError, suggestion
 from jld.registry import DATASETS
 
@@ -66,6 +68,10 @@ class COCODataset(DetectionDataset):
             raise_errors(problems, str(self.anno_file))
         table = drop_images(table, str(self.anno_file), min_size=min_size, filter_empty_gt=filter_empty_gt)
         super().__init__(table, names, transforms, problems, times=times)
+
+    def write_results(self, detections: Sequence[Detections], folder: Path) -> Path:
+        """`detections.bbox.json`, see `write_coco_results`."""
+        return write_coco_results(detections, self.category_ids, folder / "detections.bbox.json")
 
 
 def _one_of(owner: str, **values: str | None) -> str:

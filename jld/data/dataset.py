@@ -1,18 +1,23 @@
-"""What every dataset of boxes shares: a table of annotations, samples made from it, ground truth.
+"""What every dataset gives a run; what those of boxes share: a table of annotations, samples, ground truth.
 
 A dataset class only fills the table (`coco.py`, `voc.py`) or replaces the reading of pixels (`drawn.py`).
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jld.boxes.detections import Detections
+from jld.data.classes import benchmark_of
 from jld.data.images import read_image
 from jld.data.problems import Problem
+from jld.data.results import write_plain_results
 from jld.data.transforms import Compose, Sample, finish_sample, new_sample
 from jld.errors import ConfigError, DataError
 
@@ -80,19 +85,113 @@ def usable_boxes(boxes: np.ndarray, areas: np.ndarray, sizes: np.ndarray) -> np.
     return (x2 - x1 >= 1) & (y2 - y1 >= 1) & (areas > 0) & (inside_width > 0) & (inside_height > 0)
 
 
-class DetectionDataset:
-    """Images with boxes; `get` makes a sample, `ground_truth` says what evaluation compares with.
+class Dataset:
+    """Images, and what becomes of the detections in them; base of every dataset.
+
+    A dataset gives `len`, `image_ids`, `image_file(index)`, `image_sizes()`, `get(index, rng)`,
+    `first(count)` and, with labels, `ground_truth()`. It overrides what it reads, joins, scores or writes in
+    another way.
 
     Attributes:
-        classes: names, in the order of the labels.
-        default_evaluator: registered name of the evaluator that suits the annotations.
+        classes: names, in the order of the labels; () where they are not known.
+        default_evaluator: registered name of the evaluator that suits the annotations, None without labels.
         has_files: whether `image_file` names a file on disk.
+        num_sides: numbers that describe a box in its samples: 4 (xyxy), or 5 with an angle; None where any
+            detector may look at the images.
         problems: what was found wrong while the annotations were read.
         times: how often one epoch visits each image; `ground_truth` and `image_ids` hold each image once.
+        table: the annotations, None without labels.
     """
 
-    default_evaluator: str | None = "CocoEvaluator"
+    classes: tuple[str, ...] = ()
+    default_evaluator: str | None = None
     has_files = True
+    num_sides: int | None = 4
+    problems: Sequence[Problem] = ()
+    times = 1
+    table: AnnotationTable | None = None
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether there are objects to learn and to be compared with."""
+        return self.table is not None
+
+    @property
+    def benchmark(self) -> str | None:
+        """The public benchmark with exactly these classes, such as "COCO"; None for other data."""
+        return benchmark_of(self.classes)
+
+    def read_image(self, index: int) -> np.ndarray:
+        """[H, W, 3] uint8 BGR pixels behind an index.
+
+        Raises:
+            BrokenImageError: the file cannot be read.
+        """
+        return read_image(self.image_file(index))
+
+    def first(self, count: int) -> Dataset:
+        """The same dataset with only its first images, for smoke runs.
+
+        Args:
+            count: images of an epoch, at most.
+        Raises:
+            ConfigError: the dataset does not say how.
+        """
+        raise ConfigError(f"{type(self).__name__} cannot be shortened for a dry run: it has no `first`.")
+
+    def views(self, flip_test: Sequence[str] = (), merge_nms_threshold_type: int = 0) -> Any:
+        """How often a detector looks at each image, and how what it finds is joined.
+
+        Args:
+            flip_test, merge_nms_threshold_type: the config's keys.
+        Returns:
+            None: once, and nothing is joined; see `jld.data.dota.Views` otherwise.
+        Raises:
+            ConfigError: the dataset cannot do what is asked.
+        """
+        name = type(self).__name__
+        if flip_test:
+            raise ConfigError(
+                f"flip_test={list(flip_test)} joins detections of rotated boxes, and {name} cannot join any: "
+                "set it to None."
+            )
+        if merge_nms_threshold_type:
+            raise ConfigError(
+                f"merge_nms_threshold_type={merge_nms_threshold_type} joins rotated boxes found in patches, "
+                f"and {name} cannot join any: set it to 0."
+            )
+        return None
+
+    def to_whole(self, detections: Sequence[Detections], views: Any = None) -> Sequence[Detections]:
+        """Detections in the images that count: here those of the dataset themselves.
+
+        Args:
+            detections: per image of the dataset.
+            views: what `views` gave; None is its default.
+        """
+        return detections
+
+    def score(
+        self, detections: Sequence[Detections], evaluator: Callable, views: Any = None
+    ) -> tuple[dict[str, Any], Sequence[Detections]]:
+        """(metrics, detections in the images that count) of what was found in the images of the dataset.
+
+        Args:
+            detections, views: see `to_whole`.
+            evaluator: see `jld.evaluation`.
+        """
+        metrics = evaluator(detections, self.ground_truth(), self.classes)
+        return metrics, self.to_whole(detections, views)
+
+    def write_results(self, detections: Sequence[Detections], folder: Path) -> Path:
+        """Writes detections in the images that count, here as plain json, for other programs; the file."""
+        return write_plain_results(detections, self.classes, folder / "detections.json")
+
+
+class DetectionDataset(Dataset):
+    """Images with boxes; `get` makes a sample, `ground_truth` says what evaluation compares with."""
+
+    default_evaluator = "CocoEvaluator"
 
     def __init__(
         self,
@@ -127,13 +226,11 @@ class DetectionDataset:
         """Path of the image behind an index."""
         return self.table.image_files[index % len(self.table)]
 
-    def read_image(self, index: int) -> np.ndarray:
-        """[H, W, 3] uint8 BGR pixels behind an index.
-
-        Raises:
-            BrokenImageError: the file cannot be read.
-        """
-        return read_image(self.image_file(index))
+    def first(self, count: int) -> DetectionDataset:
+        """See `Dataset`."""
+        part, rows = copy.copy(self), min(count, len(self.table))
+        part.table, part.times = self.table.take(np.arange(rows)), max(1, min(self.times, count // rows))
+        return part
 
     def get(self, index: int, rng: np.random.Generator) -> Sample:
         """One training or test sample; equal generators give equal samples.

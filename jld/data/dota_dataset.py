@@ -8,21 +8,23 @@ their own `version`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jld.boxes.detections import Detections
 from jld.boxes.rotated import check_version, rboxes_to_polys, regularize_rboxes
 from jld.data.coco import class_names
 from jld.data.dataset import drop_images
-from jld.data.dota.classes import CLASSES_BY_TYPE, classes_of
+from jld.data.dota.classes import BENCHMARKS, CLASSES_BY_TYPE, classes_of
 from jld.data.dota.ground_truth import truth_record
 from jld.data.dota.jdet_labels import read_jdet_labels
 from jld.data.dota.labels import read_label_file
 from jld.data.dota.layout import AUTO, Layout, label_folders_of
-from jld.data.dota.merge import MERGE_IOU, Detections
+from jld.data.dota.results import DotaResults
+from jld.data.dota.views import Views
 from jld.data.images import IMAGE_SUFFIXES, BrokenImageError, read_size
 from jld.data.oriented import OrientedDataset, OrientedTable, annotation_findings, is_degrees, oriented_table
 from jld.data.problems import Problem, error, listing, raise_errors
@@ -31,6 +33,8 @@ from jld.registry import DATASETS
 
 # What a dataset_dir may hold; the first one found is read.
 ANNOTATIONS = ("annfiles", "labels.pkl", "labelTxt")
+# The scores of single patches that are shown beside those of whole images.
+PATCH_METRICS = ("AP50", "AP", "AP75")
 VERSIONS = {"1": "DOTA", "1_5": "DOTA1_5", "2": "DOTA2"}
 # JDet's balance_category: images with the class are visited so many times, the first so many once more.
 JDET_BALANCE = {
@@ -43,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 
 @DATASETS.register
-class DOTADataset(OrientedDataset):
+class DOTADataset(DotaResults, OrientedDataset):
     """Images with rotated boxes in a layout of DOTA, JDet or MMRotate.
 
     `dataset_dir` holds `images` and one of `annfiles` (MMRotate), `labels.pkl` (JDet) and `labelTxt` (DOTA);
@@ -122,11 +126,27 @@ class DOTADataset(OrientedDataset):
         """Whether these are patches, and the ground truth of the whole images is known."""
         return self.layout.is_patches and bool(self.label_folders)
 
-    def merge_detections(
-        self, detections: Sequence[Mapping[str, Any]], iou_threshold: float | Mapping[str, float] = MERGE_IOU
-    ) -> Detections:
-        """Detections of the whole images from those of the patches, see `jld.data.dota.merge_patches`."""
-        return self.layout.merge(detections, iou_threshold)
+    @property
+    def benchmark(self) -> str | None:
+        """See `Dataset`."""
+        return BENCHMARKS.get(frozenset(self.classes))
+
+    def score(
+        self, detections: Sequence[Detections], evaluator: Callable, views: Views | None = None
+    ) -> tuple[dict[str, Any], Sequence[Detections]]:
+        """(metrics, detections) of whole images, where their ground truth is known.
+
+        The scores on the patches then stand beside them as `patch_AP50` and so on. Where it is not known, the
+        scores are those on the patches, and the protocol says so.
+        """
+        metrics, whole = super().score(detections, evaluator, views)
+        if self.has_whole_labels:
+            patches = {f"patch_{name}": metrics[name] for name in PATCH_METRICS if name in metrics}
+            truth = self.whole_ground_truth([found.img_id for found in whole])
+            metrics = {**evaluator(whole, truth, self.classes), **patches}
+        elif self.layout.is_patches:
+            metrics = {**metrics, "protocol": metrics["protocol"] + ", patches scored one by one"}
+        return metrics, whole
 
     def whole_ground_truth(self, image_ids: Sequence[str]) -> list[dict[str, Any]]:
         """The ground truth of whole images from their label files, see `jld.data.dota.truth_record`.

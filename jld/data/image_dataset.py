@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,16 +11,15 @@ from jld.boxes.rotated import check_version
 from jld.data.dota.classes import classes_of
 from jld.data.dota.jdet_labels import read_file_names
 from jld.data.dota.layout import AUTO, Layout
-from jld.data.dota.merge import MERGE_IOU, Detections
+from jld.data.dota.results import DotaResults
 from jld.data.image_folder import ImageFolder
-from jld.data.images import read_image
 from jld.data.transforms import Sample, finish_sample, new_sample
 from jld.errors import DataError
 from jld.registry import DATASETS
 
 
 @DATASETS.register
-class ImageDataset(ImageFolder):
+class ImageDataset(DotaResults, ImageFolder):
     """Images of a DOTA-like test set without labels, whole or in patches (which their names tell).
 
     Args:
@@ -63,14 +61,6 @@ class ImageDataset(ImageFolder):
             return super().listed(folder, images_file)
         return [folder / name for name in read_file_names(images_file)]
 
-    def read_image(self, index: int) -> np.ndarray:
-        """[H, W, 3] uint8 BGR pixels behind an index.
-
-        Raises:
-            BrokenImageError: the file cannot be read.
-        """
-        return read_image(self.image_file(index))
-
     def get(self, index: int, rng: np.random.Generator) -> Sample:
         """A sample as `OrientedDataset.get` gives it, without boxes.
 
@@ -87,9 +77,3 @@ class ImageDataset(ImageFolder):
             angle_version=self.angle_version,
         )
         return finish_sample(self.transforms(sample, rng))
-
-    def merge_detections(
-        self, detections: Sequence[Mapping[str, Any]], iou_threshold: float | Mapping[str, float] = MERGE_IOU
-    ) -> Detections:
-        """Detections of the whole images from those of the patches, see `jld.data.dota.merge_patches`."""
-        return self.layout.merge(detections, iou_threshold)

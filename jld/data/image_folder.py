@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from jld.data.coco import class_names
-from jld.data.images import list_images, read_image, read_size
+from jld.data.dataset import Dataset
+from jld.data.images import list_images, read_size
 from jld.data.transforms import Compose, Sample, finish_sample, new_sample
 from jld.errors import ConfigError, DataError
 from jld.registry import DATASETS
 
 
 @DATASETS.register
-class ImageFolder:
+class ImageFolder(Dataset):
     """Image files of a folder or of a list; samples carry no boxes.
 
     Args:
@@ -29,8 +31,7 @@ class ImageFolder:
         DataError: the folder or list does not exist or holds no image.
     """
 
-    default_evaluator = None
-    has_files = True
+    num_sides = None
 
     def __init__(
         self,
@@ -46,7 +47,6 @@ class ImageFolder:
         self.image_ids = [_identifier(path, folder if images_dir else None) for path in self.image_files]
         self.transforms = transforms if isinstance(transforms, Compose) else Compose(transforms)
         self.classes = class_names(classes) or ()
-        self.problems: list = []
 
     def listed(self, folder: Path, images_file: Path) -> list[Path]:
         """The images that a text file names, relative to `folder`."""
@@ -57,6 +57,12 @@ class ImageFolder:
         if not files:
             raise DataError(f"images_file {images_file} is empty.")
         return files
+
+    def first(self, count: int) -> ImageFolder:
+        """See `Dataset`."""
+        part = copy.copy(self)
+        part.image_files, part.image_ids = self.image_files[:count], self.image_ids[:count]
+        return part
 
     def __len__(self) -> int:
         return len(self.image_files)
@@ -76,7 +82,7 @@ class ImageFolder:
             BrokenImageError: the image file cannot be read.
         """
         path = self.image_file(index)
-        sample = new_sample(read_image(path), img_id=self.image_ids[index], img_file=path)
+        sample = new_sample(self.read_image(index), img_id=self.image_ids[index], img_file=path)
         return finish_sample(self.transforms(sample, rng))
 
     def ground_truth(self) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from jld.boxes.rotated import (
 from jld.boxes.rotated.clipping import is_convex
 from jld.data.dataset import AnnotationTable, DetectionDataset
 from jld.data.dota.labels import TRUNCATED
+from jld.data.dota.views import OrientedViews
 from jld.data.problems import Problem, warning
 from jld.data.rotated_transforms import RotatedRandomFlip, RotatedResize
 from jld.data.transforms import Compose, RandomFlip, Resize, Sample, finish_sample, new_sample
@@ -103,7 +104,7 @@ def _touches_image(polys: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return (boxes[:, :2] < sizes[:, ::-1]).all(1) & (boxes[:, 2:] > 0).all(1)
 
 
-class OrientedDataset(DetectionDataset):
+class OrientedDataset(OrientedViews, DetectionDataset):
     """Images with rotated boxes.
 
     Attributes:

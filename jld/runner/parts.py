@@ -7,9 +7,7 @@ from typing import Any
 
 from jld.config import LOADER_KEYS
 from jld.data import DataLoader, require_sound
-from jld.data.dota.merge import JDET_CLASS_IOU, MERGE_IOU
 from jld.errors import ConfigError, JldError, suggestion
-from jld.evaluation import published_row
 from jld.ops.precision import FLOAT16
 from jld.optim import LossScale, Optimizer, Schedule, scaled_lr
 from jld.registry import EVALUATORS, build
@@ -17,28 +15,6 @@ from jld.toolchain import jittor as jt
 from jld.utils.distributed import rank, world_size
 
 _LOADER_NAMES = tuple(key.name for key in LOADER_KEYS)
-
-
-UNSERVED = {
-    "amp": (False, "write precision='bfloat16' or precision='float16' instead"),
-    "parameter_groups_generator": (None, "write rules into optimizer.parameter_groups"),
-}
-"""{key of JDet's configs that changes nothing here: (value that is fine, what to do)}."""
-
-
-def check_promises(config: Mapping[str, Any]) -> None:
-    """Stops on keys that would be passed over in silence, or would only be found wrong at the end of a run.
-
-    Raises:
-        ConfigError: one of `UNSERVED` asks for something, or `published` names an unknown row.
-    """
-    problems = [
-        f"{key}={config[key]!r}: {cure}." for key, (fine, cure) in UNSERVED.items() if config[key] != fine
-    ]
-    if problems:
-        raise ConfigError("\n".join(problems))
-    if (config["published"] or {}).get("row"):
-        published_row(config["published"]["row"])
 
 
 def build_datasets(dataset: Mapping[str, Any], splits: tuple[str, ...]) -> tuple[dict[str, Any], list[str]]:
@@ -83,29 +59,6 @@ def build_loader(section: Mapping[str, Any], dataset: Any, seed: int, *, is_trai
         return loader.shard(rank(), world_size(), split_batches=is_training)
     except ConfigError as error:
         raise ConfigError(f"dataset.train: {error}") from error
-
-
-def view_settings(config: Mapping[str, Any], dataset: Any) -> dict[str, Any]:
-    """How views and patches of a dataset are joined: `flips` and `iou_threshold` of `tasks.predict`.
-
-    Raises:
-        ConfigError: flip_test for upright boxes, or a class without a threshold of its own.
-    """
-    flips = tuple(config["flip_test"] or ())
-    if flips and not hasattr(dataset, "angle_version"):
-        raise ConfigError(
-            f"flip_test={list(flips)} joins detections of rotated boxes, and {type(dataset).__name__} holds "
-            "upright ones: set it to None."
-        )
-    if config["merge_nms_threshold_type"] == 0:
-        return {"flips": flips, "iou_threshold": MERGE_IOU}
-    missing = [name for name in dataset.classes if name not in JDET_CLASS_IOU]
-    if missing:
-        raise ConfigError(
-            f"merge_nms_threshold_type={config['merge_nms_threshold_type']} has no threshold for "
-            f"{', '.join(missing)}: set it to 0."
-        )
-    return {"flips": flips, "iou_threshold": JDET_CLASS_IOU}
 
 
 def build_evaluator(section: Mapping[str, Any], dataset: Any) -> Any:

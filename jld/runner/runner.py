@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from jld.boxes.detections import Detections
 from jld.config import Config, config_file, dump_config
-from jld.data import DatasetSlice
+from jld.data import Dataset
 from jld.distill import InputStatistics, build_distiller
 from jld.errors import ConfigError, suggestion
 from jld.models import assign_state, build_detector, load_weights
 from jld.ops.precision import FLOAT32
 from jld.registry import build
-from jld.runner import parts, tasks
+from jld.runner import checks, parts, tasks
 from jld.runner.history import LossHistory
 from jld.runner.hooks import CheckpointHook, EMAHook, EvaluationHook, LogHook
 from jld.runner.logs import RunLogger
@@ -69,7 +70,7 @@ class Runner:
         """
         if task not in TASKS:
             raise ConfigError(f"unknown task {task!r}: {suggestion(task, TASKS)}")
-        parts.check_promises(self.config)
+        checks.check_promises(self.config)
         set_up_logging(self.work_dir / "log.txt")
         set_seed(self.config.seed)
         if world_size() > 1:
@@ -88,7 +89,7 @@ class Runner:
         if is_main():
             dump_config(self.config, config_path)
             write_environment(self.work_dir / "env.json")
-        detector = self._new_detector(datasets["train"])
+        detector = self._new_detector(datasets)
         distiller = build_distiller(
             self.config.distill, detector, statistics=InputStatistics.from_config(self.config)
         )
@@ -130,37 +131,35 @@ class Runner:
             logger.close()
             loop.loader.close()
         if loop.metrics:
-            self.log.info("%s", tasks.metrics_table(loop.metrics, self.config.published))
+            self.log.info("%s", tasks.metrics_table(loop.metrics, self.config.published, datasets["val"]))
         return loop.metrics
 
     def val(self) -> dict[str, Any]:
         """Scores the checkpoint on dataset.val, prints the table, writes results/; returns the metrics."""
-        dataset = self._datasets("val", needed=("val",))["val"]
-        detector, checkpoint = self._trained_detector(dataset)
+        datasets = self._datasets("val", needed=("val",))
+        dataset, (detector, checkpoint) = datasets["val"], self._trained_detector(datasets)
         metrics, detections = self._evaluate(detector, dataset, "val", with_flips=True)
         if not is_main():
             return metrics
         about = {"config": str(config_file(self.config) or ""), "checkpoint": str(checkpoint), "split": "val"}
         written = tasks.write_results(self.work_dir / "results", dataset, detections, metrics, about)
-        self.log.info("%s\ndetections in %s", tasks.metrics_table(metrics, self.config.published), written)
+        table = tasks.metrics_table(metrics, self.config.published, dataset)
+        self.log.info("%s\ndetections in %s", table, written)
         return metrics
 
     def test(self) -> Path | None:
         """Writes the detections on dataset.test as its benchmark takes them; rank 0 returns the file."""
-        dataset = self._datasets("test", needed=("test",))["test"]
-        detections = self._predict("test", dataset)
+        dataset, detections = self._predict("test")
         if not is_main():
             return None
-        threshold = parts.view_settings(self.config, dataset)["iou_threshold"]
-        detections = tasks.whole_images(detections, dataset, threshold)
+        detections = dataset.to_whole(detections, self._views(dataset))
         written = tasks.write_results(self.work_dir / "results" / "test", dataset, detections, None, {})
         self.log.info("results of %d images in %s", len(detections), written)
         return written
 
     def vis_test(self) -> list[Path]:
         """Draws the detections on dataset.test into `save_dir`; returns the pictures, all of rank 0."""
-        dataset = self._datasets("test", needed=("test",))["test"]
-        detections = self._predict("test", dataset)
+        dataset, detections = self._predict("test")
         if not is_main():
             return []
         written = tasks.draw_detections(detections, dataset, self.save_dir, classes=dataset.classes)
@@ -169,7 +168,7 @@ class Runner:
 
     # Parts of the tasks.
 
-    def _datasets(self, *splits: str, needed: tuple[str, ...]) -> dict[str, Any]:
+    def _datasets(self, *splits: str, needed: tuple[str, ...]) -> dict[str, Dataset]:
         for split in needed:
             if self.config.dataset[split] is None:
                 raise ConfigError(f"this task needs dataset.{split}, which the config does not have.")
@@ -180,24 +179,24 @@ class Runner:
             counts = dict.fromkeys(splits, DRY_RUN_IMAGES)
             train = self.config.dataset.train or {}
             counts["train"] = DRY_RUN_BATCHES * train.get("batch_size", 1) * self.config.accumulate_steps
-            datasets = {split: DatasetSlice(each, counts[split]) for split, each in datasets.items()}
+            datasets = {split: each.first(counts[split]) for split, each in datasets.items()}
         return datasets
 
-    def _new_detector(self, dataset: Any) -> Any:
+    def _new_detector(self, datasets: Mapping[str, Dataset]) -> Any:
         weights = self.config.pretrained_weights
         detector = build_detector(self.config, pretrained=weights is None)
+        checks.check_run(self.config, datasets, detector)
         if weights is not None:
             load_weights(detector, weights, what="pretrained_weights")
             self.log.info("weights of %s", weights)
-        check_classes(detector, dataset)
         # Random numbers are drawn when they are computed: now, so that a teacher built later changes nothing.
         jt.sync(detector.parameters())
         return detector
 
-    def _trained_detector(self, dataset: Any) -> tuple[Any, Path]:
+    def _trained_detector(self, datasets: Mapping[str, Dataset]) -> tuple[Any, Path]:
         path = self._checkpoint()
         detector = build_detector(self.config, pretrained=False)
-        check_classes(detector, dataset)
+        checks.check_run(self.config, datasets, detector)
         arrays, meta, kind = evaluation_arrays(path, use_average=self.config.ema is not None)
         assign_state(detector, arrays, what=str(path))
         epoch = f" of epoch {meta['epoch']}" if "epoch" in meta else ""
@@ -256,25 +255,28 @@ class Runner:
     def _loader(self, split: str, dataset: Any) -> Any:
         return parts.build_loader(self.config.dataset[split], dataset, self.config.seed, is_training=False)
 
-    def _predict(self, split: str, dataset: Any) -> list[dict]:
-        views = parts.view_settings(self.config, dataset)
-        detector, _ = self._trained_detector(dataset)
+    def _views(self, dataset: Dataset, *, with_flips: bool = True) -> Any:
+        flips = self.config.flip_test if with_flips else None
+        return dataset.views(flips or (), self.config.merge_nms_threshold_type)
+
+    def _predict(self, split: str) -> tuple[Dataset, list[Detections]]:
+        datasets = self._datasets(split, needed=(split,))
+        dataset, (detector, _) = datasets[split], self._trained_detector(datasets)
         loader = self._loader(split, dataset)
         try:
-            return tasks.predict(detector, loader, **views)
+            return dataset, tasks.predict(detector, loader, views=self._views(dataset))
         finally:
             loader.close()
 
     def _evaluate(
-        self, detector: Any, dataset: Any, split: str, *, with_flips: bool = False
-    ) -> tuple[dict[str, Any], list[dict]]:
-        views = parts.view_settings(self.config, dataset)
+        self, detector: Any, dataset: Dataset, split: str, *, with_flips: bool = False
+    ) -> tuple[dict[str, Any], Sequence[Detections]]:
         # During training one view has to do: each flip takes as long as the images themselves.
-        views["flips"] = views["flips"] if with_flips else ()
+        views = self._views(dataset, with_flips=with_flips)
         evaluator = parts.build_evaluator(self.config.dataset[split], dataset)
         loader = self._loader(split, dataset)
         try:
-            return tasks.evaluate(detector, loader, evaluator, **views)
+            return tasks.evaluate(detector, loader, evaluator, views=views)
         finally:
             loader.close()
 
@@ -294,17 +296,3 @@ def shortened(config: Config) -> Config:
         },
         file=config_file(config),
     )
-
-
-def check_classes(detector: Any, dataset: Any) -> None:
-    """Stops when the detector predicts another number of classes than the dataset has.
-
-    Raises:
-        ConfigError: see above.
-    """
-    ours, theirs = getattr(getattr(detector, "bbox_head", None), "num_classes", None), len(dataset.classes)
-    if ours is not None and theirs and ours != theirs:
-        raise ConfigError(
-            f"model.bbox_head.num_classes is {ours}, but the dataset has {theirs} classes "
-            f"({', '.join(dataset.classes[:5])}{', ...' if theirs > 5 else ''}): set one to the other."
-        )

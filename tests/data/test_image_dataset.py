@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from jld.boxes.detections import Detections
 from jld.data import ImageDataset, RotatedRandomFlip, RotatedResize
 from jld.data.dota import DOTA1_CLASSES, DOTA2_CLASSES
 from jld.errors import ConfigError, DataError
@@ -53,13 +54,13 @@ def test_detections_move_to_the_whole_images(folder):
     box = [20.0, 10.0, 12.0, 6.0, 0.0]
     shifted = [-20.0 + 1e-3, 10.0, 12.0, 6.0, 0.0]  # the same object seen from the second patch
     found = [
-        {"img_id": name, "boxes": np.array([each]), "scores": np.array([score]), "labels": np.array([0])}
+        Detections(name, [score], [0], rboxes=[each])
         for name, each, score in zip(PATCHES, (box, shifted, box), (0.5, 0.9, 0.7), strict=True)
     ]
-    first, second = dataset.merge_detections(found)
+    first, second = dataset.to_whole(found)
     assert (first["img_id"], second["img_id"]) == ("P1", "P2")
     assert first["scores"].tolist() == pytest.approx([0.9])
     np.testing.assert_allclose(second["polys"], [[28, 14, 52, 14, 52, 26, 28, 26]])
-    whole = ImageDataset(str(folder), patch_style="whole").merge_detections(found)
+    whole = ImageDataset(str(folder), patch_style="whole").to_whole(found)
     assert [record["img_id"] for record in whole] == list(PATCHES)
     np.testing.assert_allclose(whole[0]["polys"], [[14, 7, 26, 7, 26, 13, 14, 13]])

@@ -19,7 +19,7 @@ import numpy as np
 
 from jld.apis.benchmark.clock import Timing
 from jld.apis.benchmark.rotated_scene import CLASSES
-from jld.boxes.rotated import record_polys
+from jld.boxes.detections import Detections
 
 PROGRAM = Path(__file__).with_name("peer_rotated.py")
 
@@ -68,7 +68,7 @@ def run_mmrotate(tools: PeerTools, source: Path, target: Path, size: int, overla
 
 
 def run_devkit(
-    tools: PeerTools, task: str, folder: Path, found: Sequence[dict], truths: Sequence[dict] = ()
+    tools: PeerTools, task: str, folder: Path, found: Sequence[Detections], truths: Sequence[dict] = ()
 ) -> dict[str, Timing]:
     """DOTA_devkit's merging (`merge`) or evaluation at one threshold (`evaluate`), from files to files."""
     if tools.devkit is None:
@@ -77,10 +77,10 @@ def run_devkit(
         (folder / name).mkdir()
     lines: dict[str, list[str]] = {name: [] for name in CLASSES}
     for record in found:
-        rows = zip(record_polys(record), record["scores"], record["labels"], strict=True)
+        rows = zip(record.corners(), record.scores, record.labels, strict=True)
         for poly, score, label in rows:
             numbers = " ".join(f"{value:.2f}" for value in poly)
-            lines[CLASSES[int(label)]].append(f"{record['img_id']} {score:.9g} {numbers}\n")
+            lines[CLASSES[int(label)]].append(f"{record.img_id} {score:.9g} {numbers}\n")
     for name, rows in lines.items():
         (folder / "detections" / f"Task1_{name}.txt").write_text("".join(rows), encoding="utf-8")
     for truth in truths:

@@ -5,13 +5,12 @@ where.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from jld.boxes.rotated import record_polys
-from jld.data.dota.merge import Detections, merge_patches
+from jld.boxes.detections import Detections
+from jld.data.dota.merge import MergeIou, merge_patches
 from jld.data.dota.names import LARGEST_RATE, PATTERN, check_style, parse_patch_name
 from jld.data.dota.split import MANIFEST
 from jld.errors import DataError
@@ -56,17 +55,15 @@ class Layout:
         """Identifier of the whole image behind one of the images."""
         return parse_patch_name(image_id, self.style).image_id if self.is_patches else image_id
 
-    def merge(
-        self, detections: Sequence[Mapping[str, Any]], iou_threshold: float | Mapping[str, float]
-    ) -> Detections:
+    def merge(self, detections: Sequence[Detections], iou_threshold: MergeIou) -> list[Detections]:
         """Detections of the whole images, see `merge_patches`; those of whole images only change to
         `polys`.
         """
         if self.is_patches:
             return merge_patches(detections, self.classes, style=self.style, iou_threshold=iou_threshold)
         return [
-            {**{key: record[key] for key in ("img_id", "scores", "labels")}, "polys": record_polys(record)}
-            for record in detections
+            Detections(found.img_id, found.scores, found.labels, polys=found.corners())
+            for found in detections
         ]
 
 
