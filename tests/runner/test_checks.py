@@ -1,0 +1,145 @@
+"""Promises of a config that the parts of a run cannot keep are found before it starts."""
+
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from jld.config import fill_defaults
+from jld.data import DrawnDataset, DrawnOrientedDataset, ImageDataset, ImageFolder
+from jld.data.dota import DOTA1_CLASSES
+from jld.errors import ConfigError
+from jld.models.heads.gfl_head import GFLHead
+from jld.models.heads.rotated_retina_head import RotatedRetinaHead
+from jld.runner.checks import box_facts, check_run
+
+
+def detector(num_classes, num_sides=4):
+    return SimpleNamespace(bbox_head=SimpleNamespace(num_classes=num_classes, num_sides=num_sides))
+
+
+UPRIGHT, ROTATED = detector(5), detector(4, 5)
+
+
+def drawn(**options):
+    return DrawnDataset(num_images=3, image_size=32, **options)
+
+
+def oriented():
+    return DrawnOrientedDataset(num_images=3, image_size=32)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    cv2.imwrite(str(folder / "a.png"), np.zeros((4, 5, 3), np.uint8))
+    return str(folder)
+
+
+def problems(datasets, found_by, sections=None, **config):
+    """The message of the check, "" where it passes; `sections` are keys of the dataset sections."""
+    dataset = {split: {"type": type(each).__name__} for split, each in datasets.items()}
+    for split, keys in (sections or {}).items():
+        dataset[split] |= keys
+    try:
+        check_run(fill_defaults({"model": {}, "dataset": dataset, **config}), datasets, found_by)
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+def test_parts_that_suit_each_other_pass(images):
+    assert problems({"train": drawn(times=2), "val": drawn()}, UPRIGHT, {"train": {"shuffle": True}}) == ""
+    assert problems({"val": oriented()}, ROTATED, flip_test=["H", "HV"]) == ""
+    assert (
+        problems({"test": ImageFolder(images)}, ROTATED)
+        == problems({"test": ImageFolder(images)}, UPRIGHT)
+        == ""
+    )
+    aerial = ImageDataset(images)
+    assert problems({"test": aerial}, detector(15, 5), flip_test=["V"], merge_nms_threshold_type=2) == ""
+    assert problems({"val": drawn()}, SimpleNamespace()) == ""  # a project's detector that does not say
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_boxes_of_the_other_kind(split):
+    said = problems({split: oriented()}, detector(4))
+    assert f"dataset.{split}: DrawnOrientedDataset holds rotated boxes" in said and "upright ones" in said
+    said = problems({split: drawn()}, detector(5, 5))
+    assert f"dataset.{split}: DrawnDataset holds upright boxes" in said and "rotated ones" in said
+
+
+def test_the_kind_of_boxes_is_read_off_the_head():
+    assert box_facts(ROTATED) == (4, 5) and box_facts(SimpleNamespace()) == (None, None)
+    assert (GFLHead.num_sides, RotatedRetinaHead.num_sides) == (4, 5)
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_views_that_cannot_be_joined(split, images):
+    assert f"dataset.{split}: flip_test=['H']" in problems({split: drawn()}, UPRIGHT, flip_test=["H"])
+    assert "merge_nms_threshold_type=1 joins" in problems(
+        {split: drawn()}, UPRIGHT, merge_nms_threshold_type=1
+    )
+    said = problems({split: oriented()}, ROTATED, merge_nms_threshold_type=1)
+    assert "merge_nms_threshold_type=1 has no threshold for" in said and "set it to 0" in said
+    assert "ImageFolder cannot join any" in problems({"test": ImageFolder(images)}, ROTATED, flip_test=["V"])
+
+
+@pytest.mark.parametrize(
+    ("evaluator", "said"),
+    [
+        (
+            "CocoEvaluator",
+            "CocoEvaluator compares upright boxes, and DrawnOrientedDataset holds rotated ones",
+        ),
+        ({"type": "VocEvaluator", "metric": "area"}, "DotaEvaluator is taken"),
+        ({"type": "DotaEvaluator", "protocol": "devkit"}, "DotaEvaluator.protocol is 'devkit'"),
+    ],
+)
+def test_evaluators_that_do_not_suit_the_boxes(evaluator, said):
+    assert said in problems({"val": oriented()}, ROTATED, {"val": {"evaluator": evaluator}})
+
+
+def test_upright_boxes_may_be_scored_as_polygons():
+    assert problems({"val": drawn()}, UPRIGHT, {"val": {"evaluator": "DotaEvaluator"}}) == ""
+
+
+def test_data_that_cannot_be_learned_from_or_scored(images):
+    folder = ImageFolder(images, classes=["a"])
+    assert "dataset.train: ImageFolder has no labels to learn from" in problems(
+        {"train": folder}, detector(1)
+    )
+    assert "dataset.val: ImageFolder has no labels to score with" in problems({"val": folder}, detector(1))
+    said = problems(
+        {"val": ImageDataset(images)},
+        detector(len(DOTA1_CLASSES), 5),
+        {"val": {"evaluator": "DotaEvaluator"}},
+    )
+    assert "dataset.val: ImageDataset has no labels to score with" in said
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_images_that_would_be_seen_twice_or_never(split):
+    assert "DrawnDataset shows images several times" in problems({split: drawn(times=2)}, UPRIGHT)
+    for key in ("shuffle", "drop_last"):
+        assert f"dataset.{split}: {key}:" in problems({split: drawn()}, UPRIGHT, {split: {key: True}})
+
+
+def test_keys_and_classes_in_the_wrong_place():
+    said = problems({"train": drawn()}, UPRIGHT, {"train": {"evaluator": "VocEvaluator"}})
+    assert "dataset.train: evaluator: nothing is scored in training" in said
+    other = drawn()
+    other.classes = other.classes[::-1]
+    said = problems({"train": drawn(), "val": other}, UPRIGHT)
+    assert "dataset.train: disc, ring" in said and "dataset.val: cross, triangle" in said
+
+
+def test_everything_is_said_at_once():
+    said = problems({"train": oriented(), "val": drawn(times=3)}, detector(9), flip_test=["H"])
+    assert (
+        "num_classes is 9, but the dataset has 4" in said
+        and "num_classes is 9, but the dataset has 5" in said
+    )
+    for text in ("holds rotated boxes", "several times", "flip_test", "another order"):
+        assert text in said
