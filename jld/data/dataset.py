@@ -96,6 +96,7 @@ class Dataset:
         classes: names, in the order of the labels; () where they are not known.
         default_evaluator: registered name of the evaluator that suits the annotations, None without labels.
         has_files: whether `image_file` names a file on disk.
+        angle_version: of the boxes in its samples, None for upright ones; see `jld.boxes.rotated.angles`.
         num_sides: numbers that describe a box in its samples: 4 (xyxy), or 5 with an angle; None where any
             detector may look at the images.
         problems: what was found wrong while the annotations were read.
@@ -103,6 +104,7 @@ class Dataset:
         table: the annotations, None without labels.
     """
 
+    angle_version: str | None = None
     classes: tuple[str, ...] = ()
     default_evaluator: str | None = None
     has_files = True
@@ -182,6 +184,10 @@ class Dataset:
         """
         metrics = evaluator(detections, self.ground_truth(), self.classes)
         return metrics, self.to_whole(detections, views)
+
+    def result_problems(self) -> list[str]:
+        """What would keep `write_results` from writing, known before anything is detected."""
+        return []
 
     def write_results(self, detections: Sequence[Detections], folder: Path) -> Path:
         """Writes detections in the images that count, here as plain json, for other programs; the file."""

@@ -47,7 +47,11 @@ def check_run(config: Mapping[str, Any], datasets: Mapping[str, Dataset], detect
         for split, dataset in datasets.items()
         for problem in [
             *_detector_problems(detector, dataset),
-            *(_learning_problems if split == "train" else _looking_problems)(config, split, dataset),
+            *(
+                _learning_problems(config, detector, dataset)
+                if split == "train"
+                else _looking_problems(config, split, dataset)
+            ),
         ]
     ]
     names = {split: dataset.classes for split, dataset in datasets.items() if dataset.classes}
@@ -58,17 +62,19 @@ def check_run(config: Mapping[str, Any], datasets: Mapping[str, Dataset], detect
         raise ConfigError("\n".join(problems))
 
 
-def box_facts(detector: Any) -> tuple[int | None, int | None]:
-    """(number of classes, numbers that describe a box) of a detector; None where it does not say."""
+def box_facts(detector: Any) -> tuple[int | None, int | None, str | None]:
+    """(number of classes, numbers that describe a box, angle version); None where a detector does not say."""
     head = getattr(detector, "bbox_head", None)
-    return getattr(head, "num_classes", None), getattr(head, "num_sides", None)
+    coder = getattr(head, "box_coder", None)
+    values = (head, "num_classes"), (head, "num_sides"), (coder, "angle_version")
+    return tuple(getattr(part, name, None) for part, name in values)
 
 
 _KINDS = {4: "upright", 5: "rotated"}
 
 
 def _detector_problems(detector: Any, dataset: Dataset) -> Iterator[str]:
-    num_classes, num_sides = box_facts(detector)
+    num_classes, num_sides, _ = box_facts(detector)
     theirs = len(dataset.classes)
     if num_classes is not None and theirs and num_classes != theirs:
         yield (
@@ -83,10 +89,16 @@ def _detector_problems(detector: Any, dataset: Dataset) -> Iterator[str]:
         )
 
 
-def _learning_problems(config: Mapping[str, Any], split: str, dataset: Dataset) -> Iterator[str]:
+def _learning_problems(config: Mapping[str, Any], detector: Any, dataset: Dataset) -> Iterator[str]:
+    angle_version = box_facts(detector)[2]
     if not dataset.is_labelled:
         yield f"{type(dataset).__name__} has no labels to learn from."
-    if config["dataset"][split].get("evaluator") is not None:
+    if None not in (angle_version, dataset.angle_version) and angle_version != dataset.angle_version:
+        yield (
+            f"angle_version is {dataset.angle_version!r}, but model.bbox_head.box_coder has "
+            f"{angle_version!r}: set one to the other."
+        )
+    if config["dataset"]["train"].get("evaluator") is not None:
         yield "evaluator: nothing is scored in training; write it into dataset.val."
 
 
@@ -98,6 +110,7 @@ def _looking_problems(config: Mapping[str, Any], split: str, dataset: Dataset) -
             yield f"{key}: every image has to be seen once, in training alone it may be otherwise."
     if len(set(dataset.image_ids)) != len(dataset):
         yield f"{name} shows images several times (times, balance_category), which is for training alone."
+    yield from dataset.result_problems()
     try:
         dataset.views(config["flip_test"] or (), config["merge_nms_threshold_type"])
     except ConfigError as error:

@@ -15,8 +15,10 @@ from jld.models.heads.rotated_retina_head import RotatedRetinaHead
 from jld.runner.checks import box_facts, check_run
 
 
-def detector(num_classes, num_sides=4):
-    return SimpleNamespace(bbox_head=SimpleNamespace(num_classes=num_classes, num_sides=num_sides))
+def detector(num_classes, num_sides=4, angle_version=None):
+    coder = SimpleNamespace(angle_version=angle_version)
+    head = SimpleNamespace(num_classes=num_classes, num_sides=num_sides, box_coder=coder)
+    return SimpleNamespace(bbox_head=head)
 
 
 UPRIGHT, ROTATED = detector(5), detector(4, 5)
@@ -71,7 +73,7 @@ def test_boxes_of_the_other_kind(split):
 
 
 def test_the_kind_of_boxes_is_read_off_the_head():
-    assert box_facts(ROTATED) == (4, 5) and box_facts(SimpleNamespace()) == (None, None)
+    assert box_facts(detector(4, 5, "oc")) == (4, 5, "oc") and box_facts(SimpleNamespace()) == (None,) * 3
     assert (GFLHead.num_sides, RotatedRetinaHead.num_sides) == (4, 5)
 
 
@@ -99,6 +101,19 @@ def test_views_that_cannot_be_joined(split, images):
 )
 def test_evaluators_that_do_not_suit_the_boxes(evaluator, said):
     assert said in problems({"val": oriented()}, ROTATED, {"val": {"evaluator": evaluator}})
+
+
+def test_angles_of_another_version_are_not_learned():
+    said = problems({"train": oriented()}, detector(4, 5, "oc"))
+    assert "dataset.train: angle_version is 'le135', but model.bbox_head.box_coder has 'oc'" in said
+    assert problems({"train": oriented()}, detector(4, 5, "le135")) == ""
+    assert problems({"val": oriented()}, detector(4, 5, "oc")) == ""  # corners are compared
+
+
+def test_names_that_a_result_file_cannot_hold(tmp_path):
+    cv2.imwrite(str(tmp_path / "a b.png"), np.zeros((4, 5, 3), np.uint8))
+    said = problems({"test": ImageDataset(str(tmp_path))}, detector(15, 5))
+    assert "dataset.test: image 'a b' cannot be named in a result file" in said
 
 
 def test_upright_boxes_may_be_scored_as_polygons():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,15 @@ class DotaResults(OrientedViews):
     def to_whole(self, detections: Sequence[Detections], views: Views | None = None) -> list[Detections]:
         """Detections of the whole images behind the patches, see `jld.data.dota.merge_patches`."""
         return self.layout.merge(detections, (views or Views()).iou_threshold)
+
+    def result_problems(self) -> list[str]:
+        """Names that a line of a result file cannot hold."""
+        spaced = [image_id for image_id in self.image_ids if re.search(r"\s", str(image_id))]
+        return (
+            [f"image {spaced[0]!r} cannot be named in a result file: its name holds a space."]
+            if spaced
+            else []
+        )
 
     def write_results(self, detections: Sequence[Detections], folder: Path) -> Path:
         """Task1.zip (oriented) and Task2.zip (the upright boxes around them), checked as the server would.
