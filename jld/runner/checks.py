@@ -44,15 +44,8 @@ def check_run(config: Mapping[str, Any], datasets: Mapping[str, Dataset], detect
     """
     problems = [
         f"dataset.{split}: {problem}"
-        for split, dataset in datasets.items()
-        for problem in [
-            *_detector_problems(detector, dataset),
-            *(
-                _learning_problems(config, detector, dataset)
-                if split == "train"
-                else _looking_problems(config, split, dataset)
-            ),
-        ]
+        for split in datasets
+        for problem in _split_problems(config, split, datasets, detector)
     ]
     names = {split: dataset.classes for split, dataset in datasets.items() if dataset.classes}
     if len(set(names.values())) > 1:
@@ -60,6 +53,19 @@ def check_run(config: Mapping[str, Any], datasets: Mapping[str, Dataset], detect
         problems.append(f"the datasets number other classes, or the same in another order ({said}, ...).")
     if problems:
         raise ConfigError("\n".join(problems))
+
+
+def _split_problems(
+    config: Mapping[str, Any], split: str, datasets: Mapping[str, Dataset], detector: Any
+) -> Iterator[str]:
+    dataset = datasets[split]
+    yield from _detector_problems(detector, dataset)
+    if split == "train":
+        yield from _learning_problems(config, detector, dataset)
+    else:
+        yield from _looking_problems(config, split, dataset)
+    if "train" not in datasets:  # what is found while training is scored, and not written
+        yield from dataset.result_problems()
 
 
 def box_facts(detector: Any) -> tuple[int | None, int | None, str | None]:
@@ -110,7 +116,6 @@ def _looking_problems(config: Mapping[str, Any], split: str, dataset: Dataset) -
             yield f"{key}: every image has to be seen once, in training alone it may be otherwise."
     if len(set(dataset.image_ids)) != len(dataset):
         yield f"{name} shows images several times (times, balance_category), which is for training alone."
-    yield from dataset.result_problems()
     try:
         dataset.views(config["flip_test"] or (), config["merge_nms_threshold_type"])
     except ConfigError as error:

@@ -114,6 +114,10 @@ def test_names_that_a_result_file_cannot_hold(tmp_path):
     cv2.imwrite(str(tmp_path / "a b.png"), np.zeros((4, 5, 3), np.uint8))
     said = problems({"test": ImageDataset(str(tmp_path))}, detector(15, 5))
     assert "dataset.test: image 'a b' cannot be named in a result file" in said
+    spaced = oriented()
+    spaced.result_problems = lambda: ["holds a space"]
+    assert problems({"val": spaced}, ROTATED) == "dataset.val: holds a space"
+    assert problems({"train": oriented(), "val": spaced}, ROTATED) == ""  # scored, and not written
 
 
 def test_upright_boxes_may_be_scored_as_polygons():

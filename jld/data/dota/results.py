@@ -20,13 +20,11 @@ class DotaResults(OrientedViews):
         return self.layout.merge(detections, (views or Views()).iou_threshold)
 
     def result_problems(self) -> list[str]:
-        """Names that a line of a result file cannot hold."""
-        spaced = [image_id for image_id in self.image_ids if re.search(r"\s", str(image_id))]
-        return (
-            [f"image {spaced[0]!r} cannot be named in a result file: its name holds a space."]
-            if spaced
-            else []
-        )
+        """The first name that a line of a result file cannot hold."""
+        for image_id in self.image_ids:
+            if re.search(r"\s", image_id):
+                return [f"image {image_id!r} cannot be named in a result file: its name holds a space."]
+        return []
 
     def write_results(self, detections: Sequence[Detections], folder: Path) -> Path:
         """Task1.zip (oriented) and Task2.zip (the upright boxes around them), checked as the server would.
