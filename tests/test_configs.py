@@ -17,7 +17,8 @@ from jld.config import Config, fill_defaults, load_config, to_plain, validate_co
 from jld.distill import build_distiller
 from jld.evaluation import published_row, published_rows
 from jld.models import InputStatistics, build_detector
-from jld.runner.parts import build_schedule, check_promises
+from jld.runner.checks import check_promises
+from jld.runner.parts import build_schedule
 
 ROOT = Path(__file__).resolve().parent.parent
 LEAVES = sorted(

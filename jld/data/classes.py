@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +138,11 @@ def unmatched_names(
         text = f"passes over {passed_over.total} objects of classes that are not wanted: {counts}"
         problems.append(warning(f"{text}{', ...' if len(passed_over.counts) > 8 else ''}.", source))
     return problems
+
+
+_BENCHMARKS = {frozenset(COCO_CLASSES): "COCO", frozenset(VOC_CLASSES): "VOC"}
+
+
+def benchmark_of(classes: Iterable[str]) -> str | None:
+    """The benchmark, "COCO" or "VOC", with exactly these classes, in any order; None without one."""
+    return _BENCHMARKS.get(frozenset(classes))
