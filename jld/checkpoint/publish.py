@@ -22,7 +22,7 @@ from jld.errors import CheckpointError
 
 HASH_DIGITS = 8
 # Keys of a config whose values say where something lies.
-PLACES = re.compile(r"root|checkpoint|work_dir|resume_path|pretrained_weights|\w+_(dir|file|path)s?")
+PLACES = re.compile(r"(\w+_)?(root|prefix)|checkpoint|config|pretrained(_weights)?|\w+_(dir|file|path)s?")
 # A text that is a path as a whole, which may hold spaces; and paths within a text: /a/b, ~/a, C:\\a,
 # \\\\host\\a, file:///a, but not the // of torchvision://resnet18.
 ABSOLUTE = re.compile(
@@ -119,8 +119,7 @@ def without_places(found: Mapping[str, object]) -> dict[str, object]:
 def _without_places(value: object, is_place: bool) -> object:
     if isinstance(value, Mapping):
         return {
-            key: _without_places(item, is_place or PLACES.fullmatch(str(key)) is not None)
-            for key, item in value.items()
+            key: _without_places(item, PLACES.fullmatch(str(key)) is not None) for key, item in value.items()
         }
     if isinstance(value, list | tuple):
         return [_without_places(item, is_place) for item in value]

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jld import registry as reg
 from jld.config.annotations import admits_dict, describe, fits, registry_of
 from jld.config.config import join
 from jld.config.constructors import constructor_parameters
@@ -19,21 +18,6 @@ from jld.registry import EVALUATORS, REGIONS, TERMS, Registry, lookup
 
 # A whole config of its own, checked when it is loaded.
 _TEACHERS_CONFIG = re.compile(r"distill\.teacher(s\.[^.]+)?\.config")
-# Arguments of jld's heads, detectors and terms whose annotations do not say yet which parts they take.
-_UNANNOTATED = {
-    "backbone": reg.BACKBONES,
-    "neck": reg.NECKS,
-    "bbox_head": reg.HEADS,
-    "priors": reg.PRIORS,
-    "assigner": reg.ASSIGNERS,
-    "box_coder": reg.CODERS,
-    "loss_cls": reg.LOSSES,
-    "loss_bbox": reg.LOSSES,
-    "loss_dfl": reg.LOSSES,
-    "loss_centerness": reg.LOSSES,
-    "nms": reg.SUPPRESSORS,
-    "region": reg.REGIONS,
-}
 
 
 class SectionChecker:
@@ -144,12 +128,12 @@ class SectionChecker:
                 self.check_value(value, key, place)
                 self.check_inside(key.typed(value), place, Any, key.registry)
             elif parameter is None:
-                self.check_inside(value, place, Any, _UNANNOTATED.get(name))
+                self.check_inside(value, place, Any, None)
             elif value is not parameter.default:
                 annotation = parameter.annotation
                 if not fits(value, annotation):
                     self.report(place, f"must be {describe(annotation)}, got {_short(value)}.")
-                self.check_inside(value, place, annotation, registry_of(annotation) or _UNANNOTATED.get(name))
+                self.check_inside(value, place, annotation, registry_of(annotation))
 
     def check_inside(self, value: Any, path: str, annotation: Any, registry: Registry | None) -> None:
         """What lies in a value that stands where parts of `registry` belong; of any, where that is None."""

@@ -16,7 +16,7 @@ from jld.data.dota.classes import classes_of, classes_of_version
 from jld.data.problems import Problem, error, warning
 from jld.data.shapes import KINDS
 from jld.data.text_files import read_list
-from jld.errors import ConfigError
+from jld.errors import ConfigError, nearest
 
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
@@ -136,7 +136,11 @@ def unmatched_names(
         problems.append(error(text, source))
     elif passed_over.total:
         text = f"passes over {passed_over.total} objects of classes that are not wanted: {counts}"
-        problems.append(warning(f"{text}{', ...' if len(passed_over.counts) > 8 else ''}.", source))
+        more = ", ..." if len(passed_over.counts) > 8 else ""
+        for name in [name for name in classes if name not in used][:8]:
+            match = nearest(name, passed_over.counts)
+            more += f"; none is of {name!r}" + (f" (did you mean {match!r}?)" if match else "")
+        problems.append(warning(f"{text}{more}.", source))
     return problems
 
 

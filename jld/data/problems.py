@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from jld.errors import DataError
+from jld.errors import DataError, visible
 
 SHOWN = 20
 
@@ -27,10 +27,7 @@ class Problem:
 
 def printable(text: object) -> str:
     """A name as one line that every terminal and log can take: what is no character of text is escaped."""
-    text = str(text)
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return visible(str(text), keep="")
 
 
 def error(message: str, file: object = "", line: int | None = None) -> Problem:

@@ -12,6 +12,7 @@ from collections.abc import Hashable
 from typing import Any
 
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+DIGITS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,20})?")
 INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 YES = frozenset({"1", "true", "yes", "y", "t", "on"})
 NO = frozenset({"", "0", "false", "no", "n", "f", "off", "none", "null", "unspecified", "unknown"})
@@ -36,11 +37,10 @@ def number(value: Any) -> float:
     Raises:
         ValueError: see above.
     """
-    if isinstance(value, str):
-        is_plain = (value.isdigit() and value.isascii()) or NUMBER.fullmatch(value.strip())
-    else:
-        is_plain = type(value) in (int, float)
-    if not is_plain:
+    if isinstance(value, str) and DIGITS.fullmatch(value):  # nearly all of a million
+        return float(value)
+    is_text = isinstance(value, str) and NUMBER.fullmatch(value.strip())
+    if not is_text and type(value) not in (int, float):
         is_word = isinstance(value, str) and value.strip().lower().lstrip("+-") in ("nan", "inf", "infinity")
         raise ValueError(f"is {shown(value)}, which is {'not finite' if is_word else 'no number'}")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,7 +148,7 @@ class _FolderReader:
             xml = annotations / f"{image_id}.xml"
             same = files.get(image_id) or [images / f"{image_id}.jpg"]
             if len(same) > 1:
-                names = " and ".join(path.name for path in same)
+                names = " and ".join(sorted(path.name for path in same))
                 self.problems.append(error(f"has two images, {names}: which one is it?", xml))
             try:
                 annotation = read_voc_xml(xml)
@@ -173,7 +174,7 @@ class _FolderReader:
         self, image_id: str, image_file: Path, size: tuple[int, int], annotation: XmlAnnotation, xml: Path
     ) -> None:
         # Roots are told apart by their real place, images by their names: a question per file is slow.
-        same_file = f"{self.real_root}/{image_id}"
+        same_file = os.path.normpath(f"{self.real_root}/{image_id}")
         if same_file in self.file_of:
             before = self.file_of[same_file]
             text = f"image is listed twice (as {before}); use `times` to visit images more often."
@@ -278,7 +279,7 @@ def _image_ids(folder: Path, set_name: str) -> tuple[list[str], list[Problem]]:
 def _files_by_stem(folder: Path) -> dict[str, list[Path]]:
     files: dict[str, list[Path]] = {}
     if folder.is_dir():
-        for path in sorted(folder.iterdir()):
+        for path in folder.iterdir():
             if is_image_file(path):
                 files.setdefault(path.stem, []).append(path)
     return files

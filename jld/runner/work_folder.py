@@ -24,13 +24,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from jld.checkpoint import atomic_write
-from jld.config import differing_keys, fill_defaults, read_written, to_plain
+from jld.config import differing_keys, fill_defaults, read_written
 from jld.errors import ConfigError
 from jld.utils.distributed import is_main
 from jld.utils.logging import get_logger
 
 LOCK, CONFIG, LOG, CHECKPOINTS = "run.lock", "config.py", "log.txt", "checkpoints"
-FILES = (LOCK, CONFIG, LOG, "log.jsonl", "env.json")
+FILES = (LOCK, CONFIG, LOG, "log.jsonl", "env.json", "checkpoints/last.pkl", "checkpoints/best.pkl")
 # Left by a process that was killed while it wrote: see `atomic_write`, `save_state` and `dump_config`.
 TEMPORARY = re.compile(r"\.[\w.-]+\.(py|json|pkl)\.([0-9a-f]{8}\.tmp|\d+)")
 # Where files lie and how many processes read them.
@@ -80,7 +80,7 @@ def require_same_run(path: Path, config: Mapping[str, Any], *, resumed: bool) ->
         return
     differences = [
         (key, ours, theirs)
-        for key, ours, theirs in differing_keys(to_plain(config), fill_defaults(read_written(written)))
+        for key, ours, theirs in differing_keys(fill_defaults(config), fill_defaults(read_written(written)))
         if not PLACES.fullmatch(key) and not FREE_AT_START.fullmatch(key)
     ]
     other = [each for each in differences if not resumed or FIXED_IN_RESUME.fullmatch(each[0])]

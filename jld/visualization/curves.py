@@ -40,7 +40,8 @@ def read_log(path: str | Path) -> list[dict[str, Any]]:
             record = json.loads(line) if line.strip() else {}
         except json.JSONDecodeError as error:
             # Of a run that was killed; resumed, it goes on below.
-            if number == len(lines) or not line.rstrip().endswith("}"):
+            is_cut = line.startswith("{") and not line.rstrip().endswith("}")
+            if number == len(lines) or is_cut:
                 continue
             raise DataError(f"{path}, line {number}: not json ({error.msg}).") from error
         if isinstance(record, dict) and record:

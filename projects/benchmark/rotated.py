@@ -136,7 +136,7 @@ def _assignment(settings: Settings, tools: PeerTools, sizes: RotatedSizes) -> Co
     assign = assigning(assigner, priors, targets, settings.num_classes)
     ours = measure(assign, settings.steps, settings.warmup)
     rows = targets.boxes.numpy()[0, : min(SLOW_ROWS, sizes.assigned)]
-    _, timing = _once(lambda: plain.pairwise_iou(rows, priors.boxes.numpy()))
+    _, timing = _once(lambda: plain.pairwise_iou(rows, priors.boxes.numpy()[0]))
     task = f"max-IoU assignment of {sizes.assigned} x {len(priors)}"
     return Contest(task, ours, {"plain loops": _scaled(timing, sizes.assigned / len(rows))})
 

@@ -60,6 +60,9 @@ def test_a_class_without_objects_is_no_error_by_itself():
     other = Tally()
     other.add("truck", "a.txt", 3)
     (said,) = unmatched_names(["ship", "helipad"], {"ship"}, other, "labels")
-    assert said.severity == "warning" and "'truck' (3)" in said.message
+    assert said.severity == "warning" and "'truck' (3); none is of 'helipad'." in said.message
+    other.add("storage-tank", "b.txt", 2)
+    (said,) = unmatched_names(["ship", "tank"], {"ship"}, other, "labels")
+    assert said.severity == "warning" and "none is of 'tank' (did you mean 'storage-tank'?)" in said.message
     assert unmatched_names(["ship", "helipad"], {"ship"}, Tally(), "labels") == []
     assert unmatched_names(["trucks"], {"trucks"}, other, "labels")[0].severity == "warning"

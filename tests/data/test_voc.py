@@ -144,6 +144,8 @@ def test_an_image_is_named_once(tmp_path):
     root = write_voc(tmp_path, TINY_IMAGES[:2])
     with pytest.raises(DataError, match=r"img1\.xml: image is listed twice \(as img1\)"):
         VOCDataset(str(set_list(root, "img0\nimg1\nimg1\n")), classes=TINY_CLASSES)
+    with pytest.raises(DataError, match="listed twice"):
+        VOCDataset(str(set_list(root, "img0\n./img0\n")), classes=TINY_CLASSES)
     (root / "ImageSets/Main/val.txt").write_text("img1\n")
     set_list(root, "img0\nimg1\n")
     with pytest.raises(DataError, match="listed twice"):

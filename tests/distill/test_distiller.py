@@ -349,7 +349,7 @@ def test_several_teachers_bins_of_their_own_and_schedules(weights, batches, tmp_
     assert set(loop.losses_of(batches[0])) >= {"loss_ld", "loss_ld_vlr", "loss_kd_other", "loss_kd"}
     seen = []
     for step in range(3):
-        loop.iteration = step + 1
+        loop.iteration = step
         losses = {name: float(value.item()) for name, value in loop.losses_of(batches[0]).items()}
         logged = {name: float(value.item()) for name, value in distiller.log_values().items()}
         seen.append((losses, logged))

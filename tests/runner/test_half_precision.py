@@ -18,6 +18,7 @@ from tests.distill.test_ld_golden import make_distiller, student_and_teacher, te
 from tests.golden_cases import case, param_cases
 from tests.models.golden_models import batch_of, generated
 from tests.runner.toys import ToyDetector, ToyDistiller, ToyLoader
+from tests.stages import GivenTeacher
 
 # Of the sum of a loss, in units of the type's rounding error; measured: up to 0.6 units.
 UNITS = 2
@@ -37,9 +38,9 @@ def test_student_and_teacher_are_in_the_scope_and_evaluation_is_not():
     seen = []
 
     class Watching(ToyDetector):
-        def execute(self, images):
+        def features(self, images):
             seen.append(convolution_precision())
-            return super().execute(images)
+            return super().features(images)
 
     class Teaching(ToyDistiller):
         def __call__(self, *given):
@@ -111,12 +112,13 @@ def distilled_loop(meta, arrays, precision, steps):
     teacher.eval()
     loader = OneBatch(meta, arrays)
 
-    def teach(images, *_):
-        with jt.no_grad():
-            return teacher(images)
+    class Teaching(GivenTeacher):
+        def __call__(self, step):
+            with jt.no_grad():
+                return teacher(step.images)
 
-    distiller = make_distiller(term_sections(meta["resolved"]), None)
-    distiller.teachers = {"teacher": teach}
+    distiller = make_distiller(term_sections(meta["resolved"]), None, student.bbox_head)
+    distiller.teachers = {"teacher": Teaching(None, student.bbox_head)}
     optimizer = SGD(dict(student.named_parameters()), 0.002, momentum=0.9, grad_clip=dict(max_norm=35))
     optimizer = Optimizers(optimizer, LossScale() if precision == "float16" else None)
     loop = TrainingLoop(student, loader, optimizer, distiller=distiller, precision=precision, max_iter=steps)

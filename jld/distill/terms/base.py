@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Annotated
 
 from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
@@ -11,6 +12,7 @@ from jld.distill.reduction import check_reduction, reduce_over_region
 from jld.errors import ConfigError, suggestion
 from jld.losses.kl import check_temperature
 from jld.models.interface import Interface
+from jld.registry import REGIONS
 from jld.toolchain import jittor as jt
 
 
@@ -27,7 +29,8 @@ def _max_score(context: StepContext, region_weights: jt.Var) -> jt.Var:
 
 
 WEIGHTINGS: dict[str, Callable] = {"uniform": _uniform, "iou": _iou, "max_score": _max_score}
-OFF = ("skip", "detach_student")
+# A region of the registry, or one that the config defines itself.
+RegionName = Annotated[str, REGIONS]
 
 
 class Term:
@@ -149,7 +152,7 @@ class RegionTerm(Term):
 
     def __init__(
         self,
-        region: str,
+        region: RegionName,
         weight: float,
         temperature: float,
         weighting: str,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jld.distill.context import StepContext
-from jld.distill.terms.base import RegionTerm
+from jld.distill.terms.base import RegionName, RegionTerm
 from jld.errors import ConfigError, suggestion
 from jld.losses.kl import binary_kl_divergence, kl_divergence
 from jld.models.interface import Interface
@@ -34,7 +34,7 @@ class ClassificationKD(RegionTerm):
 
     def __init__(
         self,
-        region: str = "main",
+        region: RegionName = "main",
         weight: float = 10.0,
         temperature: float = 2.0,
         *,

@@ -9,7 +9,7 @@ from jld.distill.maps import (
     masked_squared_error,
     mean_of,
 )
-from jld.distill.terms.base import Term
+from jld.distill.terms.base import RegionName, Term
 from jld.registry import TERMS
 from jld.toolchain import jittor as jt
 
@@ -42,8 +42,8 @@ class DeFeat(Term):
         object_weight: float = 3.0,
         background_weight: float = 12.0,
         *,
-        region: str = "inside_own_level",
-        everything: str = "all",
+        region: RegionName = "inside_own_level",
+        everything: RegionName = "all",
         name: str = "loss_defeat",
     ):
         super().__init__(weight, name, adapters=ConvAdapters("3x3", std=1e-4))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
 from jld.distill.reduction import levels_with_positives
-from jld.distill.terms.base import RegionTerm
+from jld.distill.terms.base import RegionName, RegionTerm
 from jld.losses.regression import squared_error
 from jld.models.interface import Interface
 from jld.registry import TERMS
@@ -43,7 +43,7 @@ class FeatureImitation(RegionTerm):
 
     def __init__(
         self,
-        region: str = "main",
+        region: RegionName = "main",
         weight: float = 2.0,
         *,
         weighting: str = "uniform",

@@ -10,7 +10,7 @@ from jld.distill.maps import (
     masked_squared_error,
     mean_of,
 )
-from jld.distill.terms.base import Term
+from jld.distill.terms.base import RegionName, Term
 from jld.errors import ConfigError, suggestion
 from jld.registry import TERMS
 from jld.toolchain import jittor as jt
@@ -42,7 +42,7 @@ class FGFI(Term):
     def __init__(
         self,
         weight: float = 3.0,
-        region: str = "fine_grained_own_level",
+        region: RegionName = "fine_grained_own_level",
         *,
         divisor: str = "values",
         relu: bool = False,

@@ -9,7 +9,7 @@ from jld.assign.rounds import GONE, pick_in_rounds
 from jld.boxes.formats import split_corners
 from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
-from jld.distill.terms.base import Term
+from jld.distill.terms.base import RegionName, Term
 from jld.errors import ConfigError, suggestion
 from jld.losses.cross_entropy import binary_cross_entropy_with_logits
 from jld.losses.regression import smooth_l1, squared_error
@@ -173,7 +173,7 @@ class GID(Term):
         *,
         scores: str = "objectness",
         adapter: str | int | None = None,
-        region: str = "all",
+        region: RegionName = "all",
         count: int = 10,
         candidates: int = 3000,
         min_side_px: float = 10.0,

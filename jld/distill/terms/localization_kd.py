@@ -6,7 +6,7 @@ import numpy as np
 
 from jld.distill.context import StepContext
 from jld.distill.projection import projection
-from jld.distill.terms.base import RegionTerm, shape_problems
+from jld.distill.terms.base import RegionName, RegionTerm, shape_problems
 from jld.errors import ConfigError
 from jld.losses.kl import kl_divergence
 from jld.models.interface import Interface
@@ -39,7 +39,7 @@ class LocalizationKD(RegionTerm):
 
     def __init__(
         self,
-        region: str = "main",
+        region: RegionName = "main",
         weight: float = 0.25,
         temperature: float = 10.0,
         *,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
 from jld.distill.maps import cell_weights, mean_of
-from jld.distill.terms.base import Term
+from jld.distill.terms.base import RegionName, Term
 from jld.errors import ConfigError, suggestion
 from jld.losses.regression import squared_error
 from jld.registry import TERMS
@@ -62,7 +62,7 @@ class PFI(Term):
         *,
         scores: str = "logits",
         gradient_through_gap: bool = True,
-        region: str = "all",
+        region: RegionName = "all",
         adapter: str | int | None = None,
         name: str = "loss_pfi",
     ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jld.distill.context import StepContext
-from jld.distill.terms.base import Term
+from jld.distill.terms.base import RegionName, Term
 from jld.registry import TERMS
 from jld.toolchain import jittor as jt
 
@@ -64,7 +64,7 @@ class RankMimicking(Term):
 
     requires = ("cls_logits",)
 
-    def __init__(self, weight: float = 4.0, region: str = "main", *, name: str = "loss_rm"):
+    def __init__(self, weight: float = 4.0, region: RegionName = "main", *, name: str = "loss_rm"):
         super().__init__(weight, name)
         self.region, self.regions = region, (region,)
 

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jld.models.detectors.base import Detector
+from jld.models.heads.dense_head import DenseHead
 from jld.models.interface import Interface
+from jld.models.parts import Backbone, Neck
 from jld.models.targets import Targets
 from jld.models.trace import Trace
 from jld.registry import DETECTORS
@@ -30,7 +32,7 @@ class SingleStageDetector(Detector):
     Source: arXiv:1708.02002 for the common form.
     """
 
-    def __init__(self, backbone: jt.Module, neck: jt.Module, bbox_head: jt.Module):
+    def __init__(self, backbone: Backbone, neck: Neck, bbox_head: DenseHead):
         self.backbone, self.neck, self.bbox_head = backbone, neck, bbox_head
 
     @property

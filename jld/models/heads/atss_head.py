@@ -6,13 +6,15 @@ distributions as in the ATSS of HikariTJU/LD.
 
 from __future__ import annotations
 
-from typing import Any
-
+from jld.assign.interfaces import Assigner
+from jld.boxes.interfaces import BoxCoder, PriorGenerator
+from jld.losses.reduction import Loss
 from jld.models.boxes import deltas_or_bins
 from jld.models.heads.centerness_losses import centerness_losses
 from jld.models.heads.dense_head import DenseHead
 from jld.models.postprocess import Postprocess
 from jld.models.trace import Stage
+from jld.ops.suppression import Suppression
 from jld.registry import HEADS
 from jld.toolchain import jittor as jt
 from jld.utils.distributed import mean_over_ranks
@@ -62,16 +64,16 @@ class ATSSHead(DenseHead):
         stacked_convs: int = 4,
         reg_max: int | None = None,
         *,
-        priors: Any,
-        assigner: Any,
-        box_coder: Any = None,
-        loss_cls: Any,
-        loss_bbox: Any,
-        loss_centerness: Any,
+        priors: PriorGenerator,
+        assigner: Assigner,
+        box_coder: BoxCoder | None = None,
+        loss_cls: Loss,
+        loss_bbox: Loss,
+        loss_centerness: Loss,
         num_norm_groups: int | None = 32,
         score_threshold: float = 0.05,
         nms_pre: int = 1000,
-        nms: Any,
+        nms: Suppression,
         max_per_image: int = 100,
     ):
         self.num_classes, self.boxes = num_classes, deltas_or_bins(box_coder, reg_max, "ATSSHead")

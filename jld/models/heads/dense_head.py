@@ -13,6 +13,7 @@ from jld.models.layers import ConvModule, Scale, init_normal, prior_probability_
 from jld.models.targets import Targets
 from jld.models.trace import Stage
 from jld.ops.conv2d import Conv2d
+from jld.registry import HEADS
 from jld.toolchain import jittor as jt
 
 nn = jt.nn
@@ -20,6 +21,7 @@ nn = jt.nn
 Hidden = list[tuple[jt.Var, jt.Var]]
 
 
+@HEADS.interface
 class DenseHead(jt.Module):
     """Base of the dense heads: two towers of convolutions on every level, then the last layers.
 

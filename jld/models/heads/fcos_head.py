@@ -6,13 +6,15 @@ object is the assigner's. Source: arXiv:1904.01355; distributions as in the FCOS
 
 from __future__ import annotations
 
-from typing import Any
-
+from jld.assign.interfaces import Assigner
+from jld.boxes.interfaces import PriorGenerator
+from jld.losses.reduction import Loss
 from jld.models.boxes import distances_or_bins
 from jld.models.heads.centerness_losses import centerness_losses
 from jld.models.heads.dense_head import DenseHead
 from jld.models.postprocess import Postprocess
 from jld.models.trace import Stage
+from jld.ops.suppression import Suppression
 from jld.registry import HEADS
 from jld.toolchain import jittor as jt
 from jld.utils.distributed import mean_over_ranks
@@ -62,18 +64,18 @@ class FCOSHead(DenseHead):
         stacked_convs: int = 4,
         reg_max: int | None = None,
         *,
-        priors: Any,
-        assigner: Any,
-        loss_cls: Any,
-        loss_bbox: Any,
-        loss_centerness: Any,
+        priors: PriorGenerator,
+        assigner: Assigner,
+        loss_cls: Loss,
+        loss_bbox: Loss,
+        loss_centerness: Loss,
         num_norm_groups: int | None = 32,
         conv_bias: bool = False,
         centerness_on_reg: bool = False,
         norm_on_bbox: bool = False,
         score_threshold: float = 0.05,
         nms_pre: int = 1000,
-        nms: Any,
+        nms: Suppression,
         max_per_image: int = 100,
     ):
         self.num_classes = num_classes

@@ -5,13 +5,15 @@ Owns its layers, its task losses and the parameters of the selection of detectio
 
 from __future__ import annotations
 
-from typing import Any
-
+from jld.assign.interfaces import Assigner
+from jld.boxes.interfaces import PriorGenerator
+from jld.losses.reduction import Loss
 from jld.models.boxes import distances_or_bins
 from jld.models.heads.dense_head import DenseHead
 from jld.models.heads.gfl_losses import gfl_losses
 from jld.models.postprocess import Postprocess
 from jld.models.trace import Stage
+from jld.ops.suppression import Suppression
 from jld.registry import HEADS
 from jld.toolchain import jittor as jt
 
@@ -52,15 +54,15 @@ class GFLHead(DenseHead):
         stacked_convs: int = 4,
         reg_max: int = 16,
         *,
-        priors: Any,
-        assigner: Any,
-        loss_cls: Any,
-        loss_dfl: Any,
-        loss_bbox: Any,
+        priors: PriorGenerator,
+        assigner: Assigner,
+        loss_cls: Loss,
+        loss_dfl: Loss,
+        loss_bbox: Loss,
         num_norm_groups: int | None = 32,
         score_threshold: float = 0.05,
         nms_pre: int = 1000,
-        nms: Any,
+        nms: Suppression,
         max_per_image: int = 100,
     ):
         self.num_classes, self.boxes = num_classes, distances_or_bins(reg_max)

@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from jld.assign.interfaces import Assigner
+from jld.boxes.interfaces import PriorGenerator
 from jld.errors import ConfigError
+from jld.losses.reduction import Loss
 from jld.models.boxes import distances_or_bins
 from jld.models.heads.dense_head import DenseHead, Hidden
 from jld.models.heads.gfl_losses import gfl_losses
@@ -17,6 +20,7 @@ from jld.models.layers import init_normal
 from jld.models.postprocess import Postprocess
 from jld.models.trace import Stage
 from jld.ops.conv2d import Conv2d
+from jld.ops.suppression import Suppression
 from jld.registry import HEADS
 from jld.toolchain import jittor as jt
 
@@ -73,15 +77,15 @@ class GFLv2Head(DenseHead):
         add_mean: bool = True,
         reg_channels: int = 64,
         background_channel: bool = False,
-        priors: Any,
-        assigner: Any,
-        loss_cls: Any,
-        loss_dfl: Any,
-        loss_bbox: Any,
+        priors: PriorGenerator,
+        assigner: Assigner,
+        loss_cls: Loss,
+        loss_dfl: Loss,
+        loss_bbox: Loss,
         num_norm_groups: int | None = 32,
         score_threshold: float = 0.05,
         nms_pre: int = 1000,
-        nms: Any,
+        nms: Suppression,
         max_per_image: int = 100,
     ):
         _check_options(loss_cls, reg_topk, reg_max + 1)

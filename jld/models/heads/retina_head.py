@@ -6,12 +6,14 @@ distributions as in the RetinaNet of HikariTJU/LD.
 
 from __future__ import annotations
 
-from typing import Any
-
+from jld.assign.interfaces import Assigner
+from jld.boxes.interfaces import BoxCoder, PriorGenerator
+from jld.losses.reduction import Loss
 from jld.models.boxes import box_loss, deltas_or_bins, targets_or_places
 from jld.models.heads.dense_head import DenseHead
 from jld.models.postprocess import Postprocess
 from jld.models.trace import Stage
+from jld.ops.suppression import Suppression
 from jld.registry import HEADS
 from jld.toolchain import jittor as jt
 
@@ -55,15 +57,15 @@ class RetinaHead(DenseHead):
         stacked_convs: int = 4,
         reg_max: int | None = None,
         *,
-        priors: Any,
-        assigner: Any,
-        box_coder: Any = None,
-        loss_cls: Any,
-        loss_bbox: Any,
+        priors: PriorGenerator,
+        assigner: Assigner,
+        box_coder: BoxCoder | None = None,
+        loss_cls: Loss,
+        loss_bbox: Loss,
         reg_decoded_bbox: bool = False,
         score_threshold: float = 0.05,
         nms_pre: int = 1000,
-        nms: Any,
+        nms: Suppression,
         max_per_image: int = 100,
     ):
         self.num_classes, self.boxes = num_classes, deltas_or_bins(box_coder, reg_max, "RetinaHead")

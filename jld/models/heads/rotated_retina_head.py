@@ -10,11 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from jld.assign.interfaces import Assigner
+from jld.boxes.interfaces import BoxCoder, PriorGenerator
 from jld.errors import ConfigError, suggestion
+from jld.losses.reduction import Loss
 from jld.models.boxes import DeltaBoxes, DistributionBoxes, box_loss, targets_or_places
 from jld.models.heads.dense_head import DenseHead
 from jld.models.postprocess import RotatedPostprocess
 from jld.models.trace import Stage
+from jld.ops.suppression import Suppression
 from jld.registry import HEADS
 from jld.toolchain import jittor as jt
 
@@ -67,11 +71,11 @@ class RotatedRetinaHead(DenseHead):
         stacked_convs: int = 4,
         reg_max: int | None = None,
         *,
-        priors: Any,
-        assigner: Any,
-        box_coder: Any,
-        loss_cls: Any,
-        loss_bbox: Any,
+        priors: PriorGenerator,
+        assigner: Assigner,
+        box_coder: BoxCoder,
+        loss_cls: Loss,
+        loss_bbox: Loss,
         kernel_size: int = 3,
         delta_range: Sequence[float] = (-2.0, 2.0),
         angle_range: Sequence[float] = (-5.0, 2.0),
@@ -80,7 +84,7 @@ class RotatedRetinaHead(DenseHead):
         clamp_centers: bool = True,
         score_threshold: float = 0.05,
         nms_pre: int = 2000,
-        nms: Any,
+        nms: Suppression,
         max_per_image: int = 2000,
     ):
         _check_options(kernel_size, box_normalizer, loss_bbox)

@@ -1,0 +1,22 @@
+"""How inference reads images."""
+
+from PIL import Image
+
+from jld.apis import inference
+from jld.data import Compose, ImageReader
+
+
+def test_images_are_read_as_the_test_data_are(tmp_path):
+    stored = {"image_reader": {"orientation": "stored"}}
+    for dataset, wanted in (
+        ({"test": stored, "val": {}}, "stored"),
+        ({"test": None, "val": stored}, "stored"),
+        ({"train": stored, "test": {}}, "exif"),
+        (None, "exif"),
+    ):
+        assert inference._test_reader({"dataset": dataset}).orientation == wanted
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (30, 20)).save(tmp_path / "phone.png", exif=exif)
+    for reader, wanted in ((ImageReader(), (30, 20)), (ImageReader(orientation="stored"), (20, 30))):
+        assert inference._sample(Compose(), reader, tmp_path / "phone.png", 0)["ori_shape"] == wanted
