@@ -46,7 +46,7 @@ class CWD(Term):
         name: key in the loss dict.
     Raises:
         ConfigError: unknown `reads`, temperature below 1, or an adapter on logits.
-    Source: arXiv:2011.13256; open-mmlab/mmrazor (ChannelWiseDivergence), whose 0.x configuration reads logits.
+    Source: arXiv:2011.13256; open-mmlab/mmrazor (ChannelWiseDivergence), whose 0.x config reads logits.
     """
 
     def __init__(
