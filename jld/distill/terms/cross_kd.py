@@ -176,8 +176,8 @@ class CrossKD(Term):
     ) -> jt.Var:
         stage = context.teacher
         if self.box_loss in DECODED:
-            # Both in the teacher's own coding, decoded from the places that the networks share.
-            boxes = stage.head.decode(reused, context.places), stage.boxes().detach()
+            # Both in the teacher's own coding, decoded from the teacher's own places.
+            boxes = stage.head.decode(reused, stage.places), stage.boxes().detach()
             return total(scores * DECODED[self.box_loss](*boxes)) / avg
         key = stage.head.boxes.key
         if self.box_loss == "kl":

@@ -34,9 +34,8 @@ class GlobalContext(jt.Module):
     """
 
     def __init__(self, channels: int):
-        self.mask = Conv2d(channels, 1, 1)
+        self.mask = Conv2d(channels, 1, 1, bias=False)  # a bias would fall out of the softmax
         self.mask.weight = jt.randn(*self.mask.weight.shape) * math.sqrt(2.0 / channels)
-        self.mask.bias = jt.zeros(self.mask.bias.shape)
         self.inner = nn.Linear(channels, channels // 2)
         self.norm = nn.LayerNorm(channels // 2)
         self.outer = nn.Linear(channels // 2, channels)
