@@ -42,9 +42,8 @@ def sigmoid(x):
 def giou(first, second):
     top, low = np.maximum(first[..., :2], second[..., :2]), np.minimum(first[..., 2:], second[..., 2:])
     inside = np.clip(low - top, 0, None).prod(-1)
-    around = (np.maximum(first[..., 2:], second[..., 2:]) - np.minimum(first[..., :2], second[..., :2])).prod(
-        -1
-    )
+    outer = np.minimum(first[..., :2], second[..., :2]), np.maximum(first[..., 2:], second[..., 2:])
+    around = (outer[1] - outer[0]).prod(-1)
     areas = [np.prod(boxes[..., 2:] - boxes[..., :2], -1) for boxes in (first, second)]
     union = np.maximum(areas[0] + areas[1] - inside, 1e-6)
     return inside / union - (around - union) / np.maximum(around, 1e-6)
