@@ -280,7 +280,10 @@ def test_nothing_to_learn_from_stays_finite(name, what):
     loss = term(context)
     gradients = [g.numpy() for g in jt.grad(loss, list(student.parameters()))]
     assert np.isfinite(loss.item()) and all(np.isfinite(g).all() for g in gradients)
-    assert loss.item() > 0
+    if what == "constant maps":  # given the teacher's level they are the teacher's own
+        np.testing.assert_allclose(loss.item(), 0, atol=1e-5)
+    else:
+        assert loss.item() > 1e-3
 
 
 def test_towers_of_another_width_pass_an_adapter_per_level_and_tower():

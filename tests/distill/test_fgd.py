@@ -103,10 +103,10 @@ def test_without_objects_everything_is_background():
 
 
 def test_a_rotated_box_counts_by_the_upright_one_around_it():
-    """A square on its corner covers sqrt(2) times its side."""
-    side = 16 / 2**0.5
+    """A square on its corner covers sqrt(2) times its side: 17 to 31 px."""
+    side = 14 / 2**0.5
     turned = targets([np.float32([(24, 24, side, side, np.pi / 4)]), []], rotated_targets)
-    upright = targets([np.float32([(16.01, 16.01, 31.99, 31.99)]), []])
+    upright = targets([np.float32([(17, 17, 31, 31)]), []])
     masks = [
         object_masks(SimpleNamespace(targets=each), SHAPE, "padded")[0].numpy() for each in (turned, upright)
     ]

@@ -100,7 +100,7 @@ class CrossKD(Term):
         self.hidden_depth, self.beta = depth, beta
         self.cls_weight, self.box_weight, self.centerness_weight = cls_weight, box_weight, centerness_weight
         self.avg, self.box_loss = check_denominator(avg), box_loss
-        self.towers = {branch: ConvAdapters(adapter) for branch in ("cls", "reg")}
+        self.towers = {branch: ConvAdapters(adapter, bias=False) for branch in ("cls", "reg")}
 
     def check(self, student: Interface, teacher: Interface) -> list[str]:
         """See `Term`."""

@@ -65,7 +65,7 @@ class CWD(Term):
             raise ConfigError(
                 "CWD: an adapter belongs to reads='features'; logits are compared class by class."
             )
-        adapters = ConvAdapters(adapter) if reads == "features" else None
+        adapters = ConvAdapters(adapter, bias=False) if reads == "features" else None
         super().__init__(weight, name, stage=stage, adapters=adapters)
         self.temperature = float(check_temperature(temperature))
         self.reads_features = reads == "features"

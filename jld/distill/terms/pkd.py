@@ -70,7 +70,7 @@ class PKD(Term):
             raise ConfigError(f"PKD: unknown pair {pair!r}: {suggestion(pair, PAIRS)}")
         if levels is not None and not levels:
             raise ConfigError("PKD: levels is empty: name levels, 0 is the finest, or None for all.")
-        super().__init__(weight, name, adapters=ConvAdapters(adapter))
+        super().__init__(weight, name, adapters=ConvAdapters(adapter, bias=False))
         self.levels, self.pair = None if levels is None else tuple(levels), pair
         # Levels of equal number may have no stride in common.
         self.reads_features = pair == "stride"
