@@ -17,7 +17,8 @@ from jld.config import Config, fill_defaults, load_config, to_plain, validate_co
 from jld.distill import build_distiller
 from jld.evaluation import published_row, published_rows
 from jld.models import InputStatistics, build_detector
-from jld.runner.parts import build_schedule, check_promises
+from jld.runner.checks import check_promises
+from jld.runner.parts import build_schedule
 
 ROOT = Path(__file__).resolve().parent.parent
 LEAVES = sorted(
@@ -77,7 +78,7 @@ def shrunk(model):
     if backbone.get("groups", 1) > 1:
         backbone.update(groups=2, base_width=32)  # the width of a group must stay a whole number
     neck.update(in_channels=[width // narrower for width in neck["in_channels"]], out_channels=32)
-    head.update(in_channels=32, feat_channels=32, stacked_convs=1)
+    head.update(in_channels=32, feat_channels=32)
     return model
 
 

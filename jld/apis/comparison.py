@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from jld.apis.inference import init_detector
+from jld.boxes.detections import Detections
 from jld.config import Config, prepare_config
 from jld.evaluation.tables import format_runs, write_metrics
 from jld.runner import Runner, parts, tasks
@@ -174,14 +175,14 @@ def _draw_examples(configs: dict[str, Config]) -> Any:
     cells = [boxes.draw_boxes(images[i], corners[i], truths[i]["labels"], with_text=False) for i in chosen]
     captions = ["ground truth"] * len(chosen)
     for name, config in configs.items():
-        found = {result["img_id"]: result for result in _detections(config)}
+        found = {result.img_id: result for result in _detections(config)}
         for index in chosen:
             result = found[truths[index]["img_id"]]
             drawn = boxes.draw_boxes(
                 images[index],
-                result["boxes"] * _factors(result["boxes"], zoom),
-                result["labels"],
-                result["scores"],
+                result.shapes * _factors(result.shapes, zoom),
+                result.labels,
+                result.scores,
                 score_threshold=SCORE_SHOWN,
                 with_text=False,
             )
@@ -195,7 +196,7 @@ def _factors(found: np.ndarray, zoom: int) -> np.ndarray:
     return np.array([zoom] * 4 + [1] * (found.shape[1] - 4), np.float32)
 
 
-def _detections(config: Config) -> list[dict]:
+def _detections(config: Config) -> list[Detections]:
     detector = init_detector(config, str(Path(config.work_dir) / "checkpoints" / "last.pkl"))
     datasets, _ = parts.build_datasets({"val": config.dataset.val}, ("val",))
     loader = parts.build_loader(config.dataset.val, datasets["val"], config.seed, is_training=False)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from jld.apis.registration import register_parts
+from jld.boxes.detections import Detections
 from jld.checkpoint import read_checkpoint
 from jld.config import Config, load_config
 from jld.data import Compose, collate
@@ -68,7 +69,9 @@ def init_detector(
     return detector
 
 
-def inference_detector(detector: Any, images: Image | Sequence[Image], *, batch_size: int = 1) -> Any:
+def inference_detector(
+    detector: Any, images: Image | Sequence[Image], *, batch_size: int = 1
+) -> Detections | list[Detections]:
     """Detections on one image or on several.
 
     Args:
@@ -76,14 +79,14 @@ def inference_detector(detector: Any, images: Image | Sequence[Image], *, batch_
         images: a path, an array uint8 [H, W, 3] BGR, or a list of them.
         batch_size: images that go through the network together.
     Returns:
-        dict with boxes [K, 4] xyxy in px of the image, scores [K] falling, labels [K] 0-based, img_id (the
-        path, or the number in the list); a list of them for a list.
+        `Detections` in px of the image, scores falling, whose img_id is the path, or the number in the list;
+        a list of them for a list. `found["boxes"]`, `found["scores"]` and `found["labels"]` are its arrays.
     Raises:
         DataError: an image cannot be read or has another shape.
     """
     is_single = isinstance(images, str | Path | np.ndarray)
     wanted = [images] if is_single else list(images)
-    found: list[dict] = []
+    found: list[Detections] = []
     for start in range(0, len(wanted), batch_size):
         group = wanted[start : start + batch_size]
         prepare = partial(_sample, detector.pipeline, detector.image_reader)

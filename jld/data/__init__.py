@@ -3,7 +3,7 @@
 from jld.data.check import check_dataset, require_sound
 from jld.data.coco import COCODataset
 from jld.data.collate import collate
-from jld.data.dataset import DetectionDataset
+from jld.data.dataset import Dataset, DetectionDataset
 from jld.data.dota_dataset import DOTADataset
 from jld.data.drawn import DrawnDataset
 from jld.data.drawn_oriented import DrawnOrientedDataset
@@ -14,7 +14,6 @@ from jld.data.loader import DataLoader
 from jld.data.oriented import OrientedDataset
 from jld.data.problems import Problem
 from jld.data.rotated_transforms import PolyRandomRotate, RandomRotateAug, RotatedRandomFlip, RotatedResize
-from jld.data.subset import DatasetSlice
 from jld.data.transforms import Compose, Normalize, Pad, RandomFlip, Resize
 from jld.data.voc import VOCDataset
 
@@ -24,7 +23,7 @@ __all__ = [
     "Compose",
     "DOTADataset",
     "DataLoader",
-    "DatasetSlice",
+    "Dataset",
     "DetectionDataset",
     "DrawnDataset",
     "DrawnOrientedDataset",

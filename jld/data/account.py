@@ -100,7 +100,7 @@ def account_of(table: Any, fates: Iterable[Fate], lost: Losses, classes: Sequenc
     """The account of a table of annotations.
 
     Args:
-        table: see `jld.data.dataset.AnnotationTable`, each image once.
+        table: see `jld.data.tables.AnnotationTable`, each image once.
         fates: in order; an object counts under the first whose mask holds.
         lost: what is not in the table any more.
         classes: names, in the order of the labels.

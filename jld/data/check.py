@@ -26,7 +26,7 @@ def check_dataset(dataset: Any, headers_read: int = HEADERS_READ) -> list[Proble
     problems = list(dataset.problems)
     if not dataset.has_files:
         return problems
-    files = list(dict.fromkeys(dataset.image_file(index) for index in range(_distinct(dataset))))
+    files = list(dict.fromkeys(dataset.image_file(index) for index in range(len(dataset) // dataset.times)))
     missing = _missing_files(files)
     problems += [error("image file does not exist.", file) for file in files if file in missing]
     problems += _header_problems(dataset, missing, headers_read)
@@ -42,10 +42,6 @@ def require_sound(dataset: Any, name: str) -> list[Problem]:
     problems = check_dataset(dataset)
     raise_errors(problems, name)
     return problems
-
-
-def _distinct(dataset: Any) -> int:
-    return len(dataset) // getattr(dataset, "times", 1)
 
 
 def _missing_files(files: list[str]) -> set[str]:
@@ -64,8 +60,7 @@ def _missing_files(files: list[str]) -> set[str]:
 
 
 def _header_problems(dataset: Any, missing: set[str], headers_read: int) -> list[Problem]:
-    table = getattr(dataset, "table", None)
-    count = _distinct(dataset)
+    table, count = dataset.table, len(dataset) // dataset.times
     reader, problems, deep = dataset.image_reader, [], []
     for index in np.unique(np.linspace(0, count - 1, min(headers_read, count)).astype(int)):
         file = dataset.image_file(int(index))

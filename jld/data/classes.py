@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -142,3 +142,11 @@ def unmatched_names(
             more += f"; none is of {name!r}" + (f" (did you mean {match!r}?)" if match else "")
         problems.append(warning(f"{text}{more}.", source))
     return problems
+
+
+_BENCHMARKS = {frozenset(COCO_CLASSES): "COCO", frozenset(VOC_CLASSES): "VOC"}
+
+
+def benchmark_of(classes: Iterable[str]) -> str | None:
+    """The benchmark, "COCO" or "VOC", with exactly these classes, in any order; None without one."""
+    return _BENCHMARKS.get(frozenset(classes))

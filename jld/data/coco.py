@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from jld.boxes.detections import Detections
 from jld.data.classes import class_names
 from jld.data.coco_table import read_categories, read_coco_json, read_table
-from jld.data.dataset import DetectionDataset, drop_images
+from jld.data.dataset import DetectionDataset
 from jld.data.problems import raise_errors
+from jld.data.results import write_coco_results
+from jld.data.tables import drop_images
 from jld.data.transforms import Transform
 from jld.errors import ConfigError, DataError
 from jld.registry import DATASETS
@@ -81,11 +84,15 @@ class COCODataset(DetectionDataset):
             image_reader=image_reader,
         )
 
-    def with_classes(self, names: Sequence[str], sources: Sequence[int]) -> COCODataset:
-        """See `DetectionDataset`; results go on to name categories by their ids."""
+    def with_classes(self, names: Sequence[str], sources: Sequence[int]) -> Self:
+        """See `Dataset`; results go on to name categories by their ids."""
         other = super().with_classes(names, sources)
         other.category_ids = tuple(self.category_ids[source] for source in sources)
         return other
+
+    def write_results(self, detections: Sequence[Detections], folder: Path) -> Path:
+        """`detections.bbox.json`, see `write_coco_results`."""
+        return write_coco_results(detections, self.category_ids, folder / "detections.bbox.json")
 
 
 def _one_of(owner: str, **values: str | None) -> str:

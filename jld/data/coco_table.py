@@ -12,9 +12,9 @@ import numpy as np
 
 from jld.data import json_files as json
 from jld.data import values
-from jld.data.dataset import BORDER_TOLERANCE, AnnotationTable, ReadTable, usable_boxes
 from jld.data.file_names import portable, repeated
 from jld.data.problems import Problem, error, raise_errors, warning
+from jld.data.tables import BORDER_TOLERANCE, AnnotationTable, ReadTable, usable_boxes
 from jld.errors import DataError, suggestion
 
 IMAGE_FIELDS = {

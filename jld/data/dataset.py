@@ -1,122 +1,185 @@
-"""What every dataset of boxes shares: a table of annotations, samples made from it, ground truth.
+"""What every dataset gives a run; what those of boxes share: a table of annotations, samples, ground truth.
 
 A dataset class only fills the table (`coco.py`, `voc.py`) or replaces the reading of pixels (`drawn.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
-from jld.data.account import Account, Fate, Losses, account_of
+from jld.boxes.detections import Detections
+from jld.data.account import Account, Fate, Losses, account_of, account_of_images
+from jld.data.classes import benchmark_of
 from jld.data.images import ImageReader
 from jld.data.problems import Problem
+from jld.data.results import write_plain_results
+from jld.data.tables import AnnotationTable, touches_image
 from jld.data.transforms import Compose, Sample, Transform, finish_sample, new_sample
 from jld.errors import ConfigError, DataError
 
-BORDER_TOLERANCE = 1.0
-"""Annotation tools round; a box this many px outside of its image is not worth a line."""
 
+class Dataset:
+    """Images, and what becomes of the detections in them; base of every dataset.
 
-@dataclass(frozen=True)
-class AnnotationTable:
-    """All annotations of M images as flat arrays over T boxes.
+    A dataset gives `len`, `image_ids`, `image_file(index)`, `image_sizes()`, `get(index, rng)`,
+    `first(count)` and, with labels, `ground_truth()`. It overrides what it reads, joins, scores or writes in
+    another way.
 
-    Rows offsets[i] up to offsets[i + 1] belong to image i. boxes [T, 4] float64 xyxy in original px, labels
-    [T] int64 0-based, areas [T] px squared, is_crowd [T], is_difficult [T], is_usable [T] bool (False:
-    evaluation sees the box, training drops it).
+    Attributes:
+        classes: names, in the order of the labels; () where they are not known.
+        default_evaluator: registered name of the evaluator that suits the annotations, None without labels.
+        has_files: whether `image_file` names a file on disk.
+        angle_version: of the boxes in its samples, None for upright ones; see `jld.boxes.rotated.angles`.
+        num_sides: numbers that describe a box in its samples: 4 (xyxy), or 5 with an angle; None where any
+            detector may look at the images.
+        problems: what was found wrong while the annotations were read.
+        times: how often one epoch visits each image; `ground_truth` and `image_ids` hold each image once.
+        image_reader: how image files are read.
+        table: the annotations, None without labels.
     """
 
-    image_ids: tuple
-    image_files: tuple[str, ...]
-    sizes: np.ndarray  # [M, 2] (height, width)
-    offsets: np.ndarray  # [M + 1]
-    boxes: np.ndarray
-    labels: np.ndarray
-    areas: np.ndarray
-    is_crowd: np.ndarray
-    is_difficult: np.ndarray
-    is_usable: np.ndarray
+    angle_version: str | None = None
+    classes: tuple[str, ...] = ()
+    default_evaluator: str | None = None
+    has_files = True
+    image_reader = ImageReader()
+    num_sides: int | None = 4
+    problems: Sequence[Problem] = ()
+    times = 1
+    table: AnnotationTable | None = None
 
     def __len__(self) -> int:
-        return len(self.image_ids)
+        raise NotImplementedError
 
-    def rows(self, index: int) -> slice:
-        """Rows of the boxes of one image."""
-        return slice(int(self.offsets[index]), int(self.offsets[index + 1]))
+    def image_file(self, index: int) -> str:
+        """Path of the image behind an index."""
+        raise NotImplementedError
 
-    def select(self, keep: np.ndarray) -> AnnotationTable:
-        """The table of the images where `keep` [M] is True."""
-        return self.take(np.flatnonzero(keep))
+    def ground_truth(self) -> list[dict[str, Any]]:
+        """Per image, each once: what evaluation compares with, in original pixels.
 
-    def take(self, indices: np.ndarray) -> AnnotationTable:
-        """The table of these images, in this order; an index may occur several times."""
-        counts = np.diff(self.offsets)[indices]
-        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        rows = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][indices] - offsets[:-1], counts)
-        columns = {column.name: getattr(self, column.name)[rows] for column in fields(self)[4:]}
-        return replace(
-            self,
-            image_ids=tuple(self.image_ids[index] for index in indices),
-            image_files=tuple(self.image_files[index] for index in indices),
-            sizes=self.sizes[indices],
-            offsets=offsets,
-            **columns,
+        Raises:
+            DataError: there are no labels.
+        """
+        raise DataError(
+            f"{type(self).__name__} has no labels to evaluate with: use COCODataset, VOCDataset, DOTADataset."
         )
 
+    @property
+    def is_labelled(self) -> bool:
+        """Whether there are objects to learn and to be compared with."""
+        return self.table is not None
 
-@dataclass
-class ReadTable:
-    """What was read from annotation files: the table, the findings, and what is not in the table."""
+    @property
+    def benchmark(self) -> str | None:
+        """The public benchmark with exactly these classes, such as "COCO"; None for other data."""
+        return benchmark_of(self.classes)
 
-    table: AnnotationTable
-    problems: list[Problem]
-    lost: Losses = field(default_factory=Losses)
+    def read_image(self, index: int) -> np.ndarray:
+        """[H, W, 3] uint8 BGR pixels behind an index.
+
+        Raises:
+            BrokenImageError: the file cannot be read.
+        """
+        return self.image_reader.read(self.image_file(index))
+
+    def first(self, count: int) -> Self:
+        """The same dataset with only its first images, for smoke runs.
+
+        Args:
+            count: images of an epoch, at most.
+        Raises:
+            ConfigError: the dataset does not say how.
+        """
+        raise ConfigError(f"{type(self).__name__} cannot be shortened for a dry run: it has no `first`.")
+
+    def account(self) -> Account:
+        """Where every image and object of the files went, see `jld.data.account`; here the images alone."""
+        return account_of_images(len(self))
+
+    def with_classes(self, names: Sequence[str], sources: Sequence[int]) -> Self:
+        """The same dataset with its classes in another order or spelling, see `jld.data.labels`.
+
+        Args:
+            names: in the order of the new labels.
+            sources: label so far of each of them.
+        """
+        other = copy(self)
+        other.classes = tuple(names)
+        return other
+
+    def views(
+        self,
+        flip_test: Sequence[str] = (),
+        merge_iou_threshold: float | Mapping[str, float] | None = None,
+    ) -> Any:
+        """How often a detector looks at each image, and how what it finds is joined.
+
+        Args:
+            flip_test, merge_iou_threshold: the config's keys.
+        Returns:
+            None: once, and nothing is joined; see `jld.data.dota.Views` otherwise.
+        Raises:
+            ConfigError: the dataset cannot do what is asked.
+        """
+        name = type(self).__name__
+        if flip_test:
+            raise ConfigError(
+                f"flip_test={list(flip_test)} joins detections of rotated boxes, and {name} cannot join any: "
+                "set it to None."
+            )
+        if merge_iou_threshold is not None:
+            raise ConfigError(
+                f"merge_iou_threshold={merge_iou_threshold} joins rotated boxes found in patches, and {name} "
+                "cannot join any: set it to None."
+            )
+        return None
+
+    def to_whole(self, detections: Sequence[Detections], views: Any = None) -> Sequence[Detections]:
+        """Detections in the images that count: here those of the dataset themselves.
+
+        Args:
+            detections: per image of the dataset.
+            views: what `views` gave; None is its default.
+        """
+        return detections
+
+    def score(
+        self, detections: Sequence[Detections], evaluator: Callable, views: Any = None
+    ) -> tuple[dict[str, Any], Sequence[Detections]]:
+        """(metrics, detections in the images that count) of what was found in the images of the dataset.
+
+        Args:
+            detections, views: see `to_whole`.
+            evaluator: see `jld.evaluation`.
+        """
+        metrics = evaluator(detections, self.ground_truth(), self.classes)
+        return metrics, self.to_whole(detections, views)
+
+    def result_problems(self) -> list[str]:
+        """What would keep `write_results` from writing, known before anything is detected."""
+        return []
+
+    def write_results(self, detections: Sequence[Detections], folder: Path) -> Path:
+        """Writes detections in the images that count, here as plain json, for other programs; the file."""
+        return write_plain_results(detections, self.classes, folder / "detections.json")
 
 
-def usable_boxes(boxes: np.ndarray, areas: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Which boxes training keeps: at least 1 px wide and high, some area, and some of it inside the image.
-
-    Args:
-        boxes: [T, 4] xyxy px.
-        areas: [T] px squared.
-        sizes: [T, 2] (height, width) of the image each box belongs to.
-    Returns:
-        [T] bool.
-    """
-    x1, y1, x2, y2 = boxes.T
-    return (x2 - x1 >= 1) & (y2 - y1 >= 1) & (areas > 0) & _overlaps(boxes, sizes)
-
-
-def touches_image(table: AnnotationTable) -> np.ndarray:
-    """[T] bool: which boxes of a table have some of their area inside of their image."""
-    return _overlaps(table.boxes, np.repeat(table.sizes, np.diff(table.offsets), axis=0))
-
-
-def _overlaps(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    near, far = np.maximum(boxes[:, :2], 0), np.minimum(boxes[:, 2:4], sizes[:, ::-1])
-    return (far > near).all(axis=1)
-
-
-class DetectionDataset:
+class DetectionDataset(Dataset):
     """Images with boxes; `get` makes a sample, `ground_truth` says what evaluation compares with.
 
     Attributes:
-        classes: names, in the order of the labels.
-        default_evaluator: registered name of the evaluator that suits the annotations.
-        has_files: whether `image_file` names a file on disk.
-        problems: what was found wrong while the annotations were read.
         lost: images and objects that the files hold and the table does not.
-        times: how often one epoch visits each image; `ground_truth` and `image_ids` hold each image once.
-        image_reader: how image files are read.
     """
 
-    default_evaluator: str | None = "CocoEvaluator"
-    has_files = True
+    default_evaluator = "CocoEvaluator"
+    table: AnnotationTable
 
     def __init__(
         self,
@@ -143,7 +206,7 @@ class DetectionDataset:
         return len(self.table) * self.times
 
     def account(self) -> Account:
-        """Where every image and object of the files went, see `jld.data.account`."""
+        """See `Dataset`."""
         _, first = np.unique(np.array(list(map(str, self.table.image_ids))), return_index=True)
         table = self.table.take(np.sort(first))  # a table may repeat images with rare classes
         return account_of(table, self._fates(table), self.lost, self.classes)
@@ -159,22 +222,9 @@ class DetectionDataset:
             ("ignored", "difficult", table.is_difficult),
         ]
 
-    def check_results(self) -> None:
-        """Stops where detections on this dataset could not be written in the format of its benchmark.
-
-        Raises:
-            DataError: names that the format cannot hold.
-        """
-
-    def with_classes(self, names: Sequence[str], sources: Sequence[int]) -> DetectionDataset:
-        """The same dataset with its classes in another order or spelling, see `jld.data.labels`.
-
-        Args:
-            names: in the order of the new labels.
-            sources: label so far of each of them.
-        """
-        other = copy(self)
-        other.classes = tuple(names)
+    def with_classes(self, names: Sequence[str], sources: Sequence[int]) -> Self:
+        """See `Dataset`."""
+        other = super().with_classes(names, sources)
         other.table = replace(self.table, labels=np.argsort(sources)[self.table.labels])
         return other
 
@@ -188,18 +238,23 @@ class DetectionDataset:
         return np.tile(self.table.sizes, (self.times, 1))
 
     def image_file(self, index: int) -> str:
-        """Path of the image behind an index."""
+        """See `Dataset`."""
         return self.table.image_files[index % len(self.table)]
 
     def read_image(self, index: int) -> np.ndarray:
-        """[H, W, 3] uint8 BGR pixels behind an index.
+        """See `Dataset`.
 
         Raises:
-            BrokenImageError: the file cannot be read.
             DataError: the annotated size is that of the other orientation.
         """
         size = self.table.sizes[index % len(self.table)]
         return self.image_reader.read(self.image_file(index), size)
+
+    def first(self, count: int) -> Self:
+        """See `Dataset`."""
+        part, rows = copy(self), min(count, len(self.table))
+        part.table, part.times = self.table.take(np.arange(rows)), max(1, min(self.times, count // rows))
+        return part
 
     def get(self, index: int, rng: np.random.Generator) -> Sample:
         """One training or test sample; equal generators give equal samples.
@@ -226,7 +281,7 @@ class DetectionDataset:
         return finish_sample(self.transforms(sample, rng))
 
     def ground_truth(self) -> list[dict[str, Any]]:
-        """Per image, each once: what evaluation compares with, in original pixels.
+        """See `Dataset`.
 
         Returns:
             dicts with img_id, img_file, width, height, boxes [n, 4] float64 xyxy, labels [n], is_crowd [n],
@@ -248,36 +303,3 @@ class DetectionDataset:
             "is_difficult": table.is_difficult[rows],
             "areas": table.areas[rows],
         }
-
-
-def drop_images(
-    table: AnnotationTable, name: str, *, min_size: int, filter_empty_gt: bool, lost: Losses
-) -> AnnotationTable:
-    """Leaves out images without annotation and images smaller than `min_size` px, if it is to filter.
-
-    `lost` counts them, and the objects on them.
-
-    Raises:
-        DataError: no image is left.
-    """
-    if filter_empty_gt:
-        counts = np.diff(table.offsets)
-        has_boxes = counts > 0
-        keep = has_boxes & (table.sizes.min(axis=1, initial=1 << 30) >= min_size)
-        small = f"with a side below {min_size} px"
-        for mask, reason in ((~has_boxes, "without an object"), (has_boxes & ~keep, small)):
-            rows = np.flatnonzero(mask)
-            if len(rows):
-                lost.images.add(reason, table.image_ids[rows[0]], len(rows))
-                lost.objects.add(
-                    f"in images {reason}", f"image {table.image_ids[rows[0]]}", counts[rows].sum()
-                )
-        if len(table) and not keep.any():
-            raise DataError(
-                f"{name}: none of its {len(table)} images has an object of the wanted classes and sides of "
-                f"at least {min_size} px; set filter_empty_gt=False to keep images without objects."
-            )
-        table = table.select(keep)
-    if not len(table):
-        raise DataError(f"{name} holds no image.")
-    return table

@@ -8,39 +8,42 @@ their own `version`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jld.boxes.detections import Detections
 from jld.boxes.rotated import check_version
 from jld.config.jdet.keys import CLASS_BALANCE
 from jld.data.classes import class_names
-from jld.data.dataset import drop_images
-from jld.data.dota.classes import classes_of_version
+from jld.data.dota.classes import BENCHMARKS, classes_of_version
 from jld.data.dota.ground_truth import truth_record
 from jld.data.dota.labels import read_label_file
 from jld.data.dota.layout import AUTO, Layout, label_folders_of
-from jld.data.dota.merge import MERGE_IOU, Detections
+from jld.data.dota.results import DotaResults
 from jld.data.dota.split import MANIFEST
+from jld.data.dota.views import Views
 from jld.data.dota_tables import read_label_folder, read_labels_pkl
 from jld.data.images import ImageReader
 from jld.data.oriented import OrientedDataset, OrientedTable, annotation_findings
 from jld.data.problems import Problem, error, listing, raise_errors, warning
+from jld.data.tables import drop_images
 from jld.data.transforms import Transform
 from jld.errors import ConfigError, DataError
 from jld.registry import DATASETS
 
 # What a dataset_dir may hold; the first one found is read.
 ANNOTATIONS = ("annfiles", "labels.pkl", "labelTxt")
+# The scores of single patches that are shown beside those of whole images.
+PATCH_METRICS = ("AP50", "AP", "AP75")
 
 logger = logging.getLogger(__name__)
 
 
 @DATASETS.register
-class DOTADataset(OrientedDataset):
+class DOTADataset(DotaResults, OrientedDataset):
     """Images with rotated boxes in a layout of DOTA, JDet or MMRotate.
 
     `dataset_dir` holds `images` and one of `annfiles` (MMRotate), `labels.pkl` (JDet) and `labelTxt` (DOTA);
@@ -136,21 +139,27 @@ class DOTADataset(OrientedDataset):
         """Whether these are patches, and the ground truth of the whole images is known."""
         return self.layout.is_patches and bool(self.label_folders)
 
-    def check_results(self) -> None:
-        """See `DetectionDataset`."""
-        raise_errors([error(text) for text in self.layout.unwritable_names(self.image_ids)], "dataset")
+    @property
+    def benchmark(self) -> str | None:
+        """See `Dataset`."""
+        return BENCHMARKS.get(frozenset(self.classes))
 
-    def with_classes(self, names: Sequence[str], sources: Sequence[int]) -> DOTADataset:
-        """See `DetectionDataset`."""
-        other = super().with_classes(names, sources)
-        other.layout = replace(self.layout, classes=other.classes)
-        return other
+    def score(
+        self, detections: Sequence[Detections], evaluator: Callable, views: Views | None = None
+    ) -> tuple[dict[str, Any], Sequence[Detections]]:
+        """(metrics, detections) of whole images, where their ground truth is known.
 
-    def merge_detections(
-        self, detections: Sequence[Mapping[str, Any]], iou_threshold: float | Mapping[str, float] = MERGE_IOU
-    ) -> Detections:
-        """Detections of the whole images from those of the patches, see `jld.data.dota.merge_patches`."""
-        return self.layout.merge(detections, iou_threshold)
+        The scores on the patches then stand beside them as `patch_AP50` and so on. Where it is not known, the
+        scores are those on the patches, and the protocol says so.
+        """
+        metrics, whole = super().score(detections, evaluator, views)
+        if self.has_whole_labels:
+            patches = {f"patch_{name}": metrics[name] for name in PATCH_METRICS if name in metrics}
+            truth = self.whole_ground_truth([found.img_id for found in whole])
+            metrics = {**evaluator(whole, truth, self.classes), **patches}
+        elif self.layout.is_patches:
+            metrics = {**metrics, "protocol": metrics["protocol"] + ", patches scored one by one"}
+        return metrics, whole
 
     def whole_ground_truth(self, image_ids: Sequence[str]) -> list[dict[str, Any]]:
         """The ground truth of whole images from their label files, see `jld.data.dota.truth_record`.

@@ -10,13 +10,13 @@ import numpy as np
 from jld.boxes.rotated import rboxes_to_polys, regularize_rboxes
 from jld.data.account import Losses, Tally
 from jld.data.classes import unmatched_names
-from jld.data.dataset import ReadTable
 from jld.data.dota.jdet_labels import read_jdet_labels
 from jld.data.dota.labels import read_label_file
 from jld.data.file_names import portable, repeated
 from jld.data.images import BrokenImageError, ImageReader, is_image_file
 from jld.data.oriented import is_degrees, oriented_table
 from jld.data.problems import error
+from jld.data.tables import ReadTable
 from jld.errors import DataError
 
 

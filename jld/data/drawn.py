@@ -14,9 +14,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from jld.data.dataset import AnnotationTable, DetectionDataset
+from jld.data.dataset import DetectionDataset
 from jld.data.painting import REFERENCE_SIDE, DrawnPictures, finish_picture, paint, paint_bar
 from jld.data.shapes import KINDS, Figure, cloud, rational_rotation
+from jld.data.tables import AnnotationTable
 from jld.data.transforms import Transform
 from jld.errors import ConfigError
 from jld.registry import DATASETS

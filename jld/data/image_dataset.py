@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,11 @@ from jld.boxes.rotated import check_version
 from jld.data.dota.classes import classes_of
 from jld.data.dota.jdet_labels import read_file_names
 from jld.data.dota.layout import AUTO, Layout
-from jld.data.dota.merge import MERGE_IOU, Detections
+from jld.data.dota.results import DotaResults
 from jld.data.dota.split import MANIFEST
 from jld.data.image_folder import ImageFolder
 from jld.data.images import BrokenImageError
-from jld.data.problems import Problem, error, raise_errors
+from jld.data.problems import Problem, raise_errors, warning
 from jld.data.transforms import Sample, Transform, finish_sample, new_sample
 from jld.errors import DataError
 from jld.registry import DATASETS
@@ -27,7 +26,7 @@ HEADERS_READ = 200
 
 
 @DATASETS.register
-class ImageDataset(ImageFolder):
+class ImageDataset(DotaResults, ImageFolder):
     """Images of a DOTA-like test set without labels, whole or in patches (which their names tell).
 
     Args:
@@ -41,8 +40,7 @@ class ImageDataset(ImageFolder):
         image_reader: how image files are read, see `ImageReader`: orientation, bits, max_pixels.
     Raises:
         ConfigError: neither folder nor list is given; unknown type, version or style.
-        DataError: the folder or list does not exist or holds no image, two images share a name, or a
-            submission cannot hold a name.
+        DataError: the folder or list does not exist or holds no image, or two images share a name.
     """
 
     def __init__(
@@ -66,7 +64,7 @@ class ImageDataset(ImageFolder):
         self.angle_version = check_version(angle_version)
         self.layout = Layout.of(self.image_ids, self.classes, patch_style)
         folder = self.image_files[0].parent
-        raise_errors([error(text) for text in self.layout.unwritable_names(self.image_ids)], str(folder))
+        self.problems += [warning(text, folder) for text in self.result_problems()]
         if patch_style == AUTO and self.layout.is_patches and not (folder.parent / MANIFEST).is_file():
             self.problems += self._guess_findings(folder)
             raise_errors(self.problems, str(folder))
@@ -76,12 +74,6 @@ class ImageDataset(ImageFolder):
         if images_file.suffix != ".pkl":
             return super().listed(folder, images_file)
         return self.checked(read_file_names(images_file), folder, images_file)
-
-    def with_classes(self, names: Sequence[str], sources: Sequence[int]) -> ImageDataset:
-        """See `ImageFolder`."""
-        other = super().with_classes(names, sources)
-        other.layout = replace(self.layout, classes=other.classes)
-        return other
 
     def _guess_findings(self, folder: Path) -> list[Problem]:
         """See `Layout.guess_findings`; the headers of a few images are read for it."""
@@ -109,9 +101,3 @@ class ImageDataset(ImageFolder):
             angle_version=self.angle_version,
         )
         return finish_sample(self.transforms(sample, rng))
-
-    def merge_detections(
-        self, detections: Sequence[Mapping[str, Any]], iou_threshold: float | Mapping[str, float] = MERGE_IOU
-    ) -> Detections:
-        """Detections of the whole images from those of the patches, see `jld.data.dota.merge_patches`."""
-        return self.layout.merge(detections, iou_threshold)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from jld.data.account import Account, account_of_images
 from jld.data.classes import class_names
+from jld.data.dataset import Dataset
 from jld.data.file_names import portable, repeated, unusable
 from jld.data.images import ImageReader, list_images
 from jld.data.problems import raise_errors
@@ -21,7 +21,7 @@ from jld.registry import DATASETS
 
 
 @DATASETS.register
-class ImageFolder:
+class ImageFolder(Dataset):
     """Image files of a folder or of a list; samples carry no boxes.
 
     Args:
@@ -35,8 +35,7 @@ class ImageFolder:
         DataError: the folder or list does not exist or holds no image.
     """
 
-    default_evaluator = None
-    has_files = True
+    num_sides = None
 
     def __init__(
         self,
@@ -79,18 +78,11 @@ class ImageFolder:
         self.problems += found
         return [folder / name for name in names]
 
-    def account(self) -> Account:
-        """Counts the images; there are no objects."""
-        return account_of_images(len(self))
-
-    def check_results(self) -> None:
-        """Plain results can hold any name."""
-
-    def with_classes(self, names: Sequence[str], sources: Sequence[int]) -> ImageFolder:
-        """The same images for a detector with its classes in another order, see `jld.data.labels`."""
-        other = copy(self)
-        other.classes = tuple(names)
-        return other
+    def first(self, count: int) -> Self:
+        """See `Dataset`."""
+        part = copy(self)
+        part.image_files, part.image_ids = self.image_files[:count], self.image_ids[:count]
+        return part
 
     def __len__(self) -> int:
         return len(self.image_files)
@@ -103,14 +95,6 @@ class ImageFolder:
         """[len(self), 2] (height, width) from the image headers."""
         return np.array([self.image_reader.size(path) for path in self.image_files], np.int64)
 
-    def read_image(self, index: int) -> np.ndarray:
-        """[H, W, 3] uint8 BGR pixels behind an index.
-
-        Raises:
-            BrokenImageError: the file cannot be read.
-        """
-        return self.image_reader.read(self.image_file(index))
-
     def get(self, index: int, rng: np.random.Generator) -> Sample:
         """A sample as `DetectionDataset.get` gives it, with empty boxes.
 
@@ -121,16 +105,6 @@ class ImageFolder:
             self.read_image(index), img_id=self.image_ids[index], img_file=self.image_file(index)
         )
         return finish_sample(self.transforms(sample, rng))
-
-    def ground_truth(self) -> list[dict[str, Any]]:
-        """There is none.
-
-        Raises:
-            DataError: always.
-        """
-        raise DataError(
-            "ImageFolder has no labels to evaluate with: use COCODataset or VOCDataset for evaluation."
-        )
 
 
 def _found(folder: Path) -> list[Path]:

@@ -21,11 +21,13 @@ from jld.boxes.rotated import (
 )
 from jld.boxes.rotated.clipping import is_convex
 from jld.data.account import Fate, Losses
-from jld.data.dataset import AnnotationTable, DetectionDataset
+from jld.data.dataset import DetectionDataset
 from jld.data.dota.labels import TRUNCATED, far_outside
+from jld.data.dota.views import OrientedViews
 from jld.data.images import ImageReader
 from jld.data.problems import Problem, error, warning
 from jld.data.rotated_transforms import RotatedRandomFlip, RotatedResize
+from jld.data.tables import AnnotationTable
 from jld.data.transforms import Compose, RandomFlip, Resize, Sample, Transform, finish_sample, new_sample
 from jld.errors import ConfigError
 
@@ -108,7 +110,7 @@ def _touches_image(polys: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return (boxes[:, :2] < sizes[:, ::-1]).all(1) & (boxes[:, 2:] > 0).all(1)
 
 
-class OrientedDataset(DetectionDataset):
+class OrientedDataset(OrientedViews, DetectionDataset):
     """Images with rotated boxes.
 
     Attributes:

@@ -12,10 +12,11 @@ import numpy as np
 
 from jld.data.account import Losses, Tally
 from jld.data.classes import VOC_CLASSES, class_names, unmatched_names
-from jld.data.dataset import BORDER_TOLERANCE, AnnotationTable, DetectionDataset, drop_images, usable_boxes
+from jld.data.dataset import DetectionDataset
 from jld.data.file_names import portable, unusable
 from jld.data.images import BrokenImageError, ImageReader, is_image_file
 from jld.data.problems import Problem, error, raise_errors, warning
+from jld.data.tables import BORDER_TOLERANCE, AnnotationTable, drop_images, usable_boxes
 from jld.data.text_files import read_list
 from jld.data.transforms import Transform
 from jld.data.voc_xml import XmlAnnotation, XmlObject, read_voc_xml

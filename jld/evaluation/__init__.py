@@ -1,10 +1,11 @@
 """Scores of detections under the published protocols, on plain arrays, without Jittor.
 
 An evaluator takes the detections and the ground truth of all images and returns a `Metrics` dict: fractions
-in 0..1 (-1 where undefined, for example without ground truth), the protocol's name, and `per_class`.
+in 0..1 (-1 where undefined, for example without ground truth), the protocol's name, and `per_class`. Its
+attribute `supported_sides` says how many numbers the boxes of a dataset may have: 4, 5 for rotated ones.
 """
 
-from jld.evaluation.coco import CocoEvaluator, write_coco_results
+from jld.evaluation.coco import CocoEvaluator
 from jld.evaluation.dota import DotaEvaluator
 from jld.evaluation.published import PublishedRow, published_row, published_rows
 from jld.evaluation.tables import format_metrics, format_runs, metrics_to_json, write_metrics
@@ -20,6 +21,5 @@ __all__ = [
     "metrics_to_json",
     "published_row",
     "published_rows",
-    "write_coco_results",
     "write_metrics",
 ]

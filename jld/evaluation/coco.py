@@ -1,20 +1,18 @@
-"""The COCO protocol, and COCO result files. The only file of jld that knows pycocotools."""
+"""The COCO protocol. The only file of jld that knows pycocotools."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from jld.checkpoint import atomic_write
-from jld.errors import ConfigError, DataError
+from jld.boxes.detections import Detections
+from jld.errors import ConfigError
 from jld.evaluation.records import Metrics, pair_by_image
 from jld.registry import EVALUATORS
 
@@ -37,6 +35,7 @@ class CocoEvaluator:
 
     protocol = "COCO"
     best_metric = "AP"
+    supported_sides = (4,)
 
     def __init__(self, max_detections: int = 100):
         if max_detections <= 10:
@@ -44,12 +43,12 @@ class CocoEvaluator:
         self.max_detections = max_detections
 
     def __call__(
-        self, detections: Sequence[dict], ground_truth: Sequence[dict], classes: Sequence[str]
+        self, detections: Sequence[Detections], ground_truth: Sequence[dict], classes: Sequence[str]
     ) -> Metrics:
         """The scores of all images.
 
         Args:
-            detections: per image `img_id`, `boxes` [K, 4] xyxy px, `scores` [K], `labels` [K] 0-based.
+            detections: per image, with upright boxes.
             ground_truth: per image `img_id`, `boxes` [G, 4], `labels`, `is_crowd`, `is_difficult` and
                 `areas` [G].
             classes: C names, in the order of the labels.
@@ -139,37 +138,3 @@ def _per_class(evaluation: COCOeval, classes: Sequence[str]) -> dict[str, dict[s
         name: {key: _mean(values[..., label]) for key, values in rows.items()}
         for label, name in enumerate(classes)
     }
-
-
-def write_coco_results(detections: Sequence[dict], category_ids: Sequence[int], path: str | Path) -> Path:
-    """Writes detections as a COCO result file, as the evaluation server takes it; a reader sees all of it or
-    none.
-
-    Args:
-        detections: per image `img_id`, `boxes` [K, 4] xyxy px, `scores` [K], `labels` [K] 0-based.
-        category_ids: identifier of each label in the annotation file (COCO's 80 classes have gaps up to 90).
-        path: the json file; its folder is made when missing.
-    Returns:
-        the path that was written.
-    Raises:
-        DataError: a label without an identifier.
-    """
-    results = []
-    for entry in detections:
-        for box, score, label in zip(entry["boxes"], entry["scores"], entry["labels"], strict=True):
-            if not 0 <= label < len(category_ids):
-                raise DataError(
-                    f"image {entry['img_id']!r} has label {label}, but there are {len(category_ids)} ids."
-                )
-            x1, y1, x2, y2 = (float(value) for value in box)
-            results.append(
-                {
-                    "image_id": entry["img_id"],
-                    "category_id": int(category_ids[label]),
-                    "bbox": [round(value, 3) for value in (x1, y1, x2 - x1, y2 - y1)],
-                    "score": round(float(score), 5),
-                }
-            )
-    path = Path(path)
-    atomic_write(path, lambda file: file.write(json.dumps(results).encode()))
-    return path

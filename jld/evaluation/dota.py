@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jld.boxes.detections import Detections
 from jld.boxes.formats import box_areas
 from jld.boxes.rotated import (
     candidate_pairs,
     matched_poly_iou,
     poly_areas,
     polys_to_xyxy,
-    record_polys,
+    shapes_to_polys,
     shared_area_bounds,
 )
 from jld.errors import ConfigError, suggestion
@@ -98,6 +99,7 @@ class DotaEvaluator:
     """
 
     best_metric = "AP"
+    supported_sides = (4, 5)
 
     def __init__(
         self, protocol: str = "jld", metric: str | None = None, thresholds: Sequence[float] | None = None
@@ -120,15 +122,15 @@ class DotaEvaluator:
         self.protocol = f"{self.rules.title} ({'; '.join(details)})"
 
     def __call__(
-        self, detections: Sequence[dict], ground_truth: Sequence[dict], classes: Sequence[str]
+        self, detections: Sequence[Detections], ground_truth: Sequence[dict], classes: Sequence[str]
     ) -> Metrics:
         """The scores of all images.
 
         Args:
-            detections: per image `img_id`, `polys` [K, 8] or `rboxes` [K, 5] px, `scores` [K], `labels` [K]
-                0-based.
-            ground_truth: per image `img_id`, `polys` [G, 8] or `rboxes` [G, 5], `labels`, `is_crowd`,
-                `is_difficult` [G] and, for "jdet", the flags `difficult` [G] where cut objects are marked.
+            detections: per image, in any form.
+            ground_truth: per image `img_id`, `polys` [G, 8] (without them `boxes` [G, 4]), `labels`,
+                `is_crowd`, `is_difficult` [G] and, for "jdet", the flags `difficult` [G] where cut objects
+                are marked.
             classes: C names, in the order of the labels.
         Returns:
             `AP` (mean over the thresholds) and `AP50`, `AP55`, ..., `AP95`, as fractions; `per_class` has the
@@ -175,7 +177,7 @@ class DotaEvaluator:
 
 
 def match_rotated(
-    detections: Sequence[dict],
+    detections: Sequence[Detections],
     ground_truth: Sequence[dict],
     num_classes: int,
     rules: Rules = PROTOCOLS["jld"],
@@ -228,19 +230,24 @@ def match_rotated(
 
 
 def _collect(
-    detections: Sequence[dict], ground_truth: Sequence[dict], num_classes: int
+    detections: Sequence[Detections], ground_truth: Sequence[dict], num_classes: int
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """(images, polys, labels, scores) of all detections; (images, polys, labels, is_ignored, flags) of all
     objects.
     """
-    records = pair_by_image(_with_boxes(detections), _with_boxes(ground_truth), num_classes)
-    found = {entry["img_id"]: record_polys(entry) for entry in detections}
+    corners = {found.img_id: found.corners() for found in detections}
+    # Upright boxes around everything, for the checks that all evaluators share.
+    upright = [
+        Detections(found.img_id, found.scores, found.labels, boxes=polys_to_xyxy(found.corners()))
+        for found in detections
+    ]
+    records = pair_by_image(upright, [_with_boxes(entry) for entry in ground_truth], num_classes)
     detected, truth = [], []
     for record, entry in zip(records, ground_truth, strict=True):
-        polys = found.get(record["img_id"], np.zeros((0, 8)))
+        polys = corners.get(record["img_id"], np.zeros((0, 8)))
         detected.append((polys, record["labels"], record["scores"]))
         flags = np.asarray(entry.get("difficult", record["gt_is_ignored"]), np.int64).reshape(-1)
-        truth.append((record_polys(entry), record["gt_labels"], record["gt_is_ignored"], flags))
+        truth.append((_truth_polys(entry), record["gt_labels"], record["gt_is_ignored"], flags))
     nothing = np.zeros(0, np.int64)
     return (
         _flatten(detected or [(np.zeros((0, 8)), nothing, np.zeros(0))]),
@@ -248,12 +255,13 @@ def _collect(
     )
 
 
-def _with_boxes(entries: Sequence[dict]) -> list[dict]:
-    """The records with upright boxes and areas, for the checks that all evaluators share."""
-    boxes = [polys_to_xyxy(record_polys(entry)) for entry in entries]
-    return [
-        {"areas": box_areas(box), **entry, "boxes": box} for entry, box in zip(entries, boxes, strict=True)
-    ]
+def _truth_polys(entry: dict) -> np.ndarray:
+    return shapes_to_polys(entry["polys"] if "polys" in entry else entry["boxes"])
+
+
+def _with_boxes(entry: dict) -> dict:
+    boxes = polys_to_xyxy(_truth_polys(entry))
+    return {"areas": box_areas(boxes), **entry, "boxes": boxes}
 
 
 def _flatten(parts: Sequence[tuple[np.ndarray, ...]]) -> list[np.ndarray]:

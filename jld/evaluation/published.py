@@ -14,6 +14,9 @@ from importlib import resources
 
 from jld.errors import ConfigError, suggestion
 
+SPLIT_IMAGES = {("COCO", "val2017"): 5000, ("VOC", "test2007"): 4952}
+"""{(benchmark, split): images that are scored}, where the makers fixed them."""
+
 
 @dataclass(frozen=True)
 class PublishedRow:
@@ -49,6 +52,25 @@ class PublishedRow:
         """One line: method, models, schedule, split and where it was printed."""
         models = self.student if self.teacher is None else f"{self.student} from {self.teacher}"
         return f"{self.method}, {models}, {self.schedule}, {self.dataset} {self.split} ({self.source})"
+
+    @property
+    def benchmark(self) -> str:
+        """The public benchmark whose images were scored: "VOC" of "VOC 07+12"."""
+        return self.dataset.split()[0]
+
+    def mismatch(self, benchmark: str | None, num_images: int) -> str:
+        """Why scores on other data do not compare with this row; "" where they do.
+
+        Args:
+            benchmark: whose classes were scored, None for data of no benchmark.
+            num_images: scored ones.
+        """
+        count = SPLIT_IMAGES.get((self.benchmark, self.split))
+        if benchmark == self.benchmark and count in (None, num_images):
+            return ""
+        where = f"{self.dataset} {self.split}" + ("" if count is None else f" ({count} images)")
+        classes = f"the classes of {benchmark}" if benchmark else "classes of its own"
+        return f"it was scored on {where}, and this dataset has {classes} and {num_images} images."
 
 
 @functools.cache

@@ -7,17 +7,20 @@ from typing import Any
 
 import numpy as np
 
+from jld.boxes.detections import Detections
 from jld.errors import DataError
 
 Metrics = dict[str, Any]
 
 
-def pair_by_image(detections: Sequence[dict], ground_truth: Sequence[dict], num_classes: int) -> list[dict]:
+def pair_by_image(
+    detections: Sequence[Detections], ground_truth: Sequence[dict], num_classes: int
+) -> list[dict]:
     """One record per ground-truth image, in the order of the ground truth.
 
     Args:
-        detections: per image `img_id`, `boxes` [K, 4] xyxy px, `scores` [K], `labels` [K] 0-based. Images
-            that are not in the list count as images without detections.
+        detections: per image, with upright boxes. Images that are not in the list count as images without
+            detections.
         ground_truth: per image `img_id`, `boxes` [G, 4] xyxy px, `labels` [G], `is_crowd` [G],
             `is_difficult` [G], `areas` [G] px squared.
         num_classes: labels must lie in 0..num_classes-1.
@@ -25,8 +28,8 @@ def pair_by_image(detections: Sequence[dict], ground_truth: Sequence[dict], num_
         dicts with `img_id`, `boxes`, `scores`, `labels` of the detections and `gt_boxes`, `gt_labels`,
         `gt_areas`, `gt_is_ignored` (crowd or difficult: neither a miss nor, when found, an error).
     Raises:
-        DataError: an image occurs twice, detections of an image without ground-truth record, arrays of
-            different lengths, a label out of range, or a score that is not a number.
+        DataError: an image occurs twice, detections of an image without ground-truth record, boxes that are
+            not upright, arrays of different lengths, a label out of range, or a score that is not a number.
     """
     by_image = _index(detections, "detections")
     known = _index(ground_truth, "ground truth")
@@ -39,7 +42,7 @@ def pair_by_image(detections: Sequence[dict], ground_truth: Sequence[dict], num_
     return [_record(entry, by_image.get(img_id), num_classes) for img_id, entry in known.items()]
 
 
-def _index(entries: Sequence[dict], what: str) -> dict[Any, dict]:
+def _index(entries: Sequence[Any], what: str) -> dict[Any, Any]:
     indexed = {}
     for entry in entries:
         if entry["img_id"] in indexed:
@@ -48,15 +51,21 @@ def _index(entries: Sequence[dict], what: str) -> dict[Any, dict]:
     return indexed
 
 
-def _record(truth: dict, found: dict | None, num_classes: int) -> dict:
+def _record(truth: dict, found: Detections | None, num_classes: int) -> dict:
     img_id = truth["img_id"]
-    found = found or {"boxes": (), "scores": (), "labels": ()}
+    none = np.zeros(0)
+    found = Detections(img_id, none, none, boxes=none) if found is None else found
+    if found.boxes is None:
+        raise DataError(
+            f"image {img_id!r} has detections as {found.form}, and this evaluator compares upright boxes: "
+            "use DotaEvaluator."
+        )
     record = {
         "img_id": img_id,
-        "boxes": _boxes(found["boxes"], np.float32),
-        "scores": np.asarray(found["scores"], np.float32).reshape(-1),
-        "labels": np.asarray(found["labels"], np.int64).reshape(-1),
-        "gt_boxes": _boxes(truth["boxes"], np.float64),
+        "boxes": np.asarray(found.boxes, np.float32),
+        "scores": found.scores,
+        "labels": found.labels,
+        "gt_boxes": np.asarray(truth["boxes"], np.float64).reshape(-1, 4),
         "gt_labels": np.asarray(truth["labels"], np.int64).reshape(-1),
         "gt_is_ignored": _flags(truth["is_crowd"]) | _flags(truth["is_difficult"]),
         "gt_areas": np.asarray(truth["areas"], np.float64).reshape(-1),
@@ -65,20 +74,15 @@ def _record(truth: dict, found: dict | None, num_classes: int) -> dict:
     return record
 
 
-def _boxes(boxes: Any, dtype: type) -> np.ndarray:
-    return np.asarray(boxes, dtype).reshape(-1, 4)
-
-
 def _flags(flags: Any) -> np.ndarray:
     return np.asarray(flags, bool).reshape(-1)
 
 
 def _check(record: dict, num_classes: int) -> None:
     img_id = record["img_id"]
-    for names in (("boxes", "scores", "labels"), ("gt_boxes", "gt_labels", "gt_is_ignored", "gt_areas")):
-        lengths = {name: len(record[name]) for name in names}
-        if len(set(lengths.values())) > 1:
-            raise DataError(f"image {img_id!r} has arrays of different lengths: {lengths}.")
+    lengths = {name: len(record[name]) for name in ("gt_boxes", "gt_labels", "gt_is_ignored", "gt_areas")}
+    if len(set(lengths.values())) > 1:
+        raise DataError(f"image {img_id!r} has arrays of different lengths: {lengths}.")
     for name in ("labels", "gt_labels"):
         wrong = record[name][(record[name] < 0) | (record[name] >= num_classes)]
         if len(wrong):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from jld.boxes.detections import Detections
 from jld.boxes.overlaps import pairwise_overlaps
 from jld.errors import ConfigError
 from jld.evaluation.records import Metrics, pair_by_image
@@ -31,6 +32,7 @@ class VocEvaluator:
     """
 
     best_metric = "AP"
+    supported_sides = (4,)
 
     def __init__(self, metric: str = "07", thresholds: Sequence[float] | None = None):
         if metric not in AVERAGE_PRECISION:
@@ -47,12 +49,12 @@ class VocEvaluator:
         self.protocol = "VOC07" if metric == "07" else "VOC area"
 
     def __call__(
-        self, detections: Sequence[dict], ground_truth: Sequence[dict], classes: Sequence[str]
+        self, detections: Sequence[Detections], ground_truth: Sequence[dict], classes: Sequence[str]
     ) -> Metrics:
         """The scores of all images.
 
         Args:
-            detections: per image `img_id`, `boxes` [K, 4] xyxy px, `scores` [K], `labels` [K] 0-based.
+            detections: per image, with upright boxes.
             ground_truth: per image `img_id`, `boxes` [G, 4], `labels`, `is_crowd`, `is_difficult` [G].
             classes: C names, in the order of the labels.
         Returns:

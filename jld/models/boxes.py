@@ -48,6 +48,11 @@ class DeltaBoxes:
         return self.coder.num_values
 
     @property
+    def angle_version(self) -> str | None:
+        """Convention of the angles, see `jld.boxes.rotated.angles`; None for upright boxes."""
+        return getattr(self.coder, "angle_version", None)
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Trailing shape of one place's prediction."""
         return (self.num_sides,)
@@ -82,6 +87,7 @@ class DistanceBoxes:
     activation: str = "exp"
     key = "box_distances"
     num_sides = 4
+    angle_version = None
     shape = (4,)
 
     def from_map(self, x: jt.Var, stride: int) -> jt.Var:
@@ -139,6 +145,11 @@ class DistributionBoxes:
     def num_sides(self) -> int:
         """S, the numbers that describe a box."""
         return self.of.num_sides
+
+    @property
+    def angle_version(self) -> str | None:
+        """Convention of the angles, see `jld.boxes.rotated.angles`; None for upright boxes."""
+        return self.of.angle_version
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from jld.boxes.detections import Detections
 from jld.boxes.formats import clip_boxes
 from jld.boxes.places import GridPlaces
 
@@ -22,7 +23,10 @@ class Postprocess:
         nms_pre: boxes per level and image that are looked at, those of highest class score; 0: all.
         nms: suppression as in `jld.ops.nms`.
         max_per_image: detections per image, best first.
+        form: of the boxes in `Detections`.
     """
+
+    form: ClassVar[str] = "boxes"
 
     score_threshold: float
     nms_pre: int
@@ -37,7 +41,7 @@ class Postprocess:
         batch: Mapping[str, Any],
         *,
         quality: np.ndarray | None = None,
-    ) -> list[dict]:
+    ) -> list[Detections]:
         """Detections of every image.
 
         Args:
@@ -49,8 +53,7 @@ class Postprocess:
             quality: [N, P] in [0, 1], a head's centerness. The boxes are ranked and suppressed by score times
                 quality, which is also the detection's score; the threshold looks at the score alone.
         Returns:
-            per image a dict of img_id, boxes [K, 4 or 5] in px of the original image, scores [K] falling,
-            labels [K].
+            per image its boxes in px of the original image, scores falling.
         """
         detections = []
         for image, img_id in enumerate(batch["img_ids"]):
@@ -62,9 +65,7 @@ class Postprocess:
                 quality=None if quality is None else quality[image],
             )
             kept_boxes, kept_scores, labels = self.suppress(*found, batch["scale_factors"][image])
-            detections.append(
-                {"img_id": img_id, "boxes": kept_boxes, "scores": kept_scores, "labels": labels}
-            )
+            detections.append(Detections(img_id, kept_scores, labels, **{self.form: kept_boxes}))
         return detections
 
     def select(
@@ -120,6 +121,7 @@ class RotatedPostprocess(Postprocess):
             reach beyond it as they are (JDet).
     """
 
+    form: ClassVar[str] = "rboxes"
     clamp_centers: bool = True
 
     def fit_into(self, boxes: np.ndarray, image_shape: np.ndarray) -> np.ndarray:

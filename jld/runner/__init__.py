@@ -5,10 +5,9 @@ from jld.runner.hooks import CheckpointHook, EMAHook, EvaluationHook, Hook, LogH
 from jld.runner.logs import RunLogger
 from jld.runner.loop import TrainingLoop
 from jld.runner.runner import TASKS, Runner
-from jld.runner.tasks import RESULT_WRITERS, draw_detections, evaluate, predict
+from jld.runner.tasks import draw_detections, evaluate, predict
 
 __all__ = [
-    "RESULT_WRITERS",
     "TASKS",
     "CheckpointHook",
     "EMAHook",

@@ -10,10 +10,8 @@ from typing import Any
 from jld.checkpoint import read_checkpoint
 from jld.config import LOADER_KEYS, MATCH_KEYS, named_sections
 from jld.data import DataLoader, require_sound
-from jld.data.dota.merge import MERGE_IOU
 from jld.data.labels import follow_classes
 from jld.errors import ConfigError, DataError, JldError, suggestion
-from jld.evaluation import published_row
 from jld.ops.precision import FLOAT16
 from jld.optim import LossScale, Optimizers, Schedule, divided, scaled_lr
 from jld.registry import EVALUATORS, build
@@ -24,16 +22,6 @@ from jld.utils.logging import get_logger
 
 _LOADER_NAMES = tuple(key.name for key in LOADER_KEYS)
 _MATCH_NAMES = tuple(key.name for key in MATCH_KEYS)
-
-
-def check_promises(config: Mapping[str, Any]) -> None:
-    """Stops on what would only be found wrong at the end of a run.
-
-    Raises:
-        ConfigError: `published` names an unknown row.
-    """
-    if (config["published"] or {}).get("row"):
-        published_row(config["published"]["row"])
 
 
 def build_datasets(dataset: Mapping[str, Any], splits: tuple[str, ...]) -> tuple[dict[str, Any], list[str]]:
@@ -128,29 +116,6 @@ def build_loader(section: Mapping[str, Any], dataset: Any, seed: int, *, is_trai
         return loader.shard(rank(), world_size(), split_batches=is_training)
     except ConfigError as error:
         raise ConfigError(f"dataset.train: {error}") from error
-
-
-def view_settings(config: Mapping[str, Any], dataset: Any) -> dict[str, Any]:
-    """How views and patches of a dataset are joined: `flips` and `iou_threshold` of `tasks.predict`.
-
-    Raises:
-        ConfigError: flip_test for upright boxes, or a class without a threshold of its own.
-    """
-    flips = tuple(config["flip_test"] or ())
-    if flips and not hasattr(dataset, "angle_version"):
-        raise ConfigError(
-            f"flip_test={list(flips)} joins detections of rotated boxes, and {type(dataset).__name__} holds "
-            "upright ones: set it to None."
-        )
-    threshold = config["merge_iou_threshold"]
-    if isinstance(threshold, Mapping):
-        missing = [name for name in dataset.classes if name not in threshold]
-        if missing:
-            raise ConfigError(
-                f"merge_iou_threshold has no threshold for {', '.join(missing)}: write one for each class, "
-                "or one number for all (merge_nms_threshold_type=0)."
-            )
-    return {"flips": flips, "iou_threshold": MERGE_IOU if threshold is None else threshold}
 
 
 def build_evaluator(section: Mapping[str, Any], dataset: Any) -> Any:

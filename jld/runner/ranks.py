@@ -6,11 +6,13 @@ Every function here must be called by all ranks, in the same order; in one proce
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from jld.boxes.detections import Detections
 from jld.errors import ConfigError
 from jld.toolchain import jittor as jt
 from jld.utils.distributed import is_main, rank, world_size
@@ -66,11 +68,11 @@ def require_agreement(text: str, what: str) -> None:
         )
 
 
-def gather_detections(detections: list[dict], image_ids: Sequence[Any]) -> list[dict]:
+def gather_detections(detections: list[Detections], image_ids: Sequence[Any]) -> list[Detections]:
     """The detections of all ranks on rank 0, each image once, in the order of `image_ids`; none elsewhere.
 
     Args:
-        detections: dicts of `img_id` and arrays with one row per detection.
+        detections: all of one form.
         image_ids: of the whole dataset.
     """
     if world_size() == 1:
@@ -86,7 +88,7 @@ def gather_detections(detections: list[dict], image_ids: Sequence[Any]) -> list[
     jt.mpi.var_reduce(table)
     if not is_main():
         return []
-    found: dict[int, dict] = {}
+    found: dict[int, Detections] = {}
     for row, size in zip(table.numpy(), sizes.tolist(), strict=True):
         found |= _unpack(row[:size].tobytes(), image_ids)
     return [found[index] for index in sorted(found)]
@@ -99,22 +101,24 @@ def _held(array: np.ndarray) -> Any:
     return var
 
 
-def _pack(detections: Sequence[dict], image_ids: Sequence[Any]) -> bytes:
+def _pack(detections: Sequence[Detections], image_ids: Sequence[Any]) -> bytes:
     position = {image_id: index for index, image_id in enumerate(image_ids)}
     arrays = {
-        "index": np.array([position[record["img_id"]] for record in detections], np.int64),
-        "length": np.array([len(record["scores"]) for record in detections], np.int64),
+        "index": np.array([position[found.img_id] for found in detections], np.int64),
+        "length": np.array([len(found) for found in detections], np.int64),
     }
-    for name in detections[0] if detections else ():
-        if name != "img_id":
-            arrays[f"field.{name}"] = np.concatenate([record[name] for record in detections])
+    if detections:
+        for name in (detections[0].form, "scores", "labels"):
+            arrays[f"field.{name}"] = np.concatenate([getattr(found, name) for found in detections])
+        masks = json.dumps([found.masks and list(found.masks) for found in detections])
+        arrays["masks"] = np.frombuffer(masks.encode(), np.uint8)
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()
 
 
-def _unpack(data: bytes, image_ids: Sequence[Any]) -> dict[int, dict]:
-    """{position of the image: its record}."""
+def _unpack(data: bytes, image_ids: Sequence[Any]) -> dict[int, Detections]:
+    """{position of the image: what was found in it}."""
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         index, ends = arrays["index"].tolist(), np.cumsum(arrays["length"])[:-1]
         columns = {
@@ -122,7 +126,10 @@ def _unpack(data: bytes, image_ids: Sequence[Any]) -> dict[int, dict]:
             for name in arrays.files
             if name.startswith("field.")
         }
+        masks = json.loads(arrays["masks"].tobytes()) if index else []
     return {
-        place: {"img_id": image_ids[place], **{name: rows[k] for name, rows in columns.items()}}
+        place: Detections(
+            image_ids[place], masks=masks[k], **{name: rows[k] for name, rows in columns.items()}
+        )
         for k, place in enumerate(index)
     }

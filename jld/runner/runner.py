@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from jld.boxes.detections import Detections
 from jld.checkpoint import Checkpoint
 from jld.config import Config, config_file, dump_config
-from jld.data import DatasetSlice
-from jld.data.labels import difference, follow_classes
-from jld.distill import build_distiller
+from jld.data import Dataset
+from jld.data.labels import follow_classes
+from jld.distill import build_distiller, init_from_teacher
 from jld.errors import ConfigError, suggestion
 from jld.models import assign_state, build_detector, load_weights
 from jld.ops.precision import FLOAT32
 from jld.registry import build
-from jld.runner import parts, tasks
+from jld.runner import checks, parts, tasks
 from jld.runner.going_on import newest_sound, resume_file, resume_newest
 from jld.runner.history import LossHistory
 from jld.runner.hooks import CheckpointHook, EvaluationHook, LogHook
@@ -79,7 +80,7 @@ class Runner:
         """
         if task not in TASKS:
             raise ConfigError(f"unknown task {task!r}: {suggestion(task, TASKS)}")
-        parts.check_promises(self.config)
+        checks.check_promises(self.config)
         with stopping.handled(), self._folder(task):
             set_up_logging(self.work_dir / "log.txt")
             set_seed(self.config.seed)
@@ -103,10 +104,13 @@ class Runner:
             self._datasets("train", "val", needed=("train",)), self._weights(), self.log
         )
         accounts = {split: parts.account_of(split, each) for split, each in datasets.items()}
-        detector = self._new_detector(datasets["train"])
+        detector = self._new_detector(datasets)
         distiller = build_distiller(self.config.distill, detector)
         if distiller is not None:
             self.log.info("distillation:\n%s", distiller.describe(detector))
+            modules = self.config.distill.init_from_teacher
+            if modules and (self._weights() or ("",))[0] != "resume_path":
+                self.log.info(init_from_teacher(detector, distiller, modules))
         optimizer, said = parts.build_optimizer(self.config, parts.trainable_parameters(detector, distiller))
         if said:
             self.log.info(said)
@@ -153,39 +157,35 @@ class Runner:
             logger.close()
             loop.loader.close()
         if loop.metrics:
-            self.log.info("%s", tasks.metrics_table(loop.metrics, self.config.published))
+            self.log.info("%s", tasks.metrics_table(loop.metrics, self.config.published, datasets["val"]))
         return loop.metrics
 
     def val(self) -> dict[str, Any]:
         """Scores the checkpoint on dataset.val, prints the table, writes results/; returns the metrics."""
         dataset = self._datasets("val", needed=("val",))["val"]
-        dataset.check_results()
-        detector, dataset, checkpoint = self._trained_detector("val", dataset)
+        detector, dataset, checkpoint = self._trained_detector("val", dataset, writes_results=True)
         metrics, detections = self._evaluate(detector, dataset, "val", with_flips=True)
         if not is_main():
             return metrics
         about = {"config": str(config_file(self.config) or ""), "checkpoint": str(checkpoint), "split": "val"}
         written = tasks.write_results(self.work_dir / "results", dataset, detections, metrics, about)
-        self.log.info("%s\ndetections in %s", tasks.metrics_table(metrics, self.config.published), written)
+        table = tasks.metrics_table(metrics, self.config.published, dataset)
+        self.log.info("%s\ndetections in %s", table, written)
         return metrics
 
     def test(self) -> Path | None:
         """Writes the detections on dataset.test as its benchmark takes them; rank 0 returns the file."""
-        dataset = self._datasets("test", needed=("test",))["test"]
-        dataset.check_results()
-        detections, dataset = self._predict("test", dataset)
+        dataset, detections = self._predict("test", writes_results=True)
         if not is_main():
             return None
-        threshold = parts.view_settings(self.config, dataset)["iou_threshold"]
-        detections = tasks.whole_images(detections, dataset, threshold)
+        detections = dataset.to_whole(detections, self._views(dataset))
         written = tasks.write_results(self.work_dir / "results" / "test", dataset, detections, None, {})
         self.log.info("results of %d images in %s", len(detections), written)
         return written
 
     def vis_test(self) -> list[Path]:
         """Draws the detections on dataset.test into `save_dir`; returns the pictures, all of rank 0."""
-        dataset = self._datasets("test", needed=("test",))["test"]
-        detections, dataset = self._predict("test", dataset)
+        dataset, detections = self._predict("test")
         if not is_main():
             return []
         written = tasks.draw_detections(detections, dataset, self.save_dir, classes=dataset.classes)
@@ -194,7 +194,7 @@ class Runner:
 
     # Parts of the tasks.
 
-    def _datasets(self, *splits: str, needed: tuple[str, ...]) -> dict[str, Any]:
+    def _datasets(self, *splits: str, needed: tuple[str, ...]) -> dict[str, Dataset]:
         for split in needed:
             if self.config.dataset[split] is None:
                 raise ConfigError(f"this task needs dataset.{split}, which the config does not have.")
@@ -205,25 +205,26 @@ class Runner:
             counts = dict.fromkeys(splits, DRY_RUN_IMAGES)
             train = self.config.dataset.train or {}
             counts["train"] = DRY_RUN_BATCHES * train.get("batch_size", 1) * self.config.accumulate_steps
-            datasets = {split: DatasetSlice(each, counts[split]) for split, each in datasets.items()}
+            datasets = {split: each.first(counts[split]) for split, each in datasets.items()}
         return datasets
 
-    def _new_detector(self, dataset: Any) -> Any:
+    def _new_detector(self, datasets: Mapping[str, Dataset]) -> Any:
         weights = self.config.pretrained_weights
         detector = build_detector(self.config, pretrained=weights is None)
+        checks.check_run(self.config, datasets, detector)
+        classes = datasets["train"].classes
         if weights is not None:
             how = self.config.pretrained_classes
-            load_weights(
-                detector, weights, what="pretrained_weights", class_layer=how, classes=dataset.classes
-            )
+            load_weights(detector, weights, what="pretrained_weights", class_layer=how, classes=classes)
             self.log.info("weights of %s", weights)
-            detector.classes = dataset.classes  # whether the weights' own may differ was decided before
-        check_classes(detector, dataset)
+        detector.classes = classes  # whether the weights' own may differ was decided before
         # Random numbers are drawn when they are computed: now, so that a teacher built later changes nothing.
         jt.sync(detector.parameters())
         return detector
 
-    def _trained_detector(self, split: str, dataset: Any) -> tuple[Any, Any, Path]:
+    def _trained_detector(
+        self, split: str, dataset: Dataset, *, writes_results: bool
+    ) -> tuple[Any, Dataset, Path]:
         """(detector, dataset with the classes of its checkpoint, path of that)."""
         path = self._checkpoint()
         detector = build_detector(self.config, pretrained=False)
@@ -232,7 +233,8 @@ class Runner:
         dataset, said = follow_classes(dataset, names, ours=f"dataset.{split}", theirs=str(path))
         if said:
             self.log.info(said)
-        check_classes(detector, dataset)
+        checks.check_run(self.config, {split: dataset}, detector, writes_results=writes_results)
+        detector.classes = dataset.classes or detector.classes
         assign_state(detector, arrays, what=str(path))
         epoch = f" of epoch {meta['epoch']}" if "epoch" in meta else ""
         self.log.info("%s%s of %s", kind, epoch, path)
@@ -299,25 +301,28 @@ class Runner:
     def _loader(self, split: str, dataset: Any) -> Any:
         return parts.build_loader(self.config.dataset[split], dataset, self.config.seed, is_training=False)
 
-    def _predict(self, split: str, dataset: Any) -> tuple[list[dict], Any]:
-        views = parts.view_settings(self.config, dataset)
-        detector, dataset, _ = self._trained_detector(split, dataset)
+    def _views(self, dataset: Dataset, *, with_flips: bool = True) -> Any:
+        flips = self.config.flip_test if with_flips else None
+        return dataset.views(flips or (), self.config.merge_iou_threshold)
+
+    def _predict(self, split: str, *, writes_results: bool = False) -> tuple[Dataset, list[Detections]]:
+        dataset = self._datasets(split, needed=(split,))[split]
+        detector, dataset, _ = self._trained_detector(split, dataset, writes_results=writes_results)
         loader = self._loader(split, dataset)
         try:
-            return tasks.predict(detector, loader, **views), dataset
+            return dataset, tasks.predict(detector, loader, views=self._views(dataset))
         finally:
             loader.close()
 
     def _evaluate(
-        self, detector: Any, dataset: Any, split: str, *, with_flips: bool = False
-    ) -> tuple[dict[str, Any], list[dict]]:
-        views = parts.view_settings(self.config, dataset)
+        self, detector: Any, dataset: Dataset, split: str, *, with_flips: bool = False
+    ) -> tuple[dict[str, Any], Sequence[Detections]]:
         # During training one view has to do: each flip takes as long as the images themselves.
-        views["flips"] = views["flips"] if with_flips else ()
+        views = self._views(dataset, with_flips=with_flips)
         evaluator = parts.build_evaluator(self.config.dataset[split], dataset)
         loader = self._loader(split, dataset)
         try:
-            return tasks.evaluate(detector, loader, evaluator, **views)
+            return tasks.evaluate(detector, loader, evaluator, views=views)
         finally:
             loader.close()
 
@@ -346,23 +351,3 @@ def already_finished(loop: TrainingLoop) -> str:
         f"the run is finished (iteration {loop.iteration}) and stays as it is: --task=val scores it, "
         f"a larger {length} goes on."
     )
-
-
-def check_classes(detector: Any, dataset: Any) -> None:
-    """Stops when the detector predicts other classes than the dataset has; then it takes over their names.
-
-    Names are compared where both are known, else their number.
-
-    Raises:
-        ConfigError: see above.
-    """
-    names, theirs = tuple(detector.classes), tuple(dataset.classes)
-    if names and theirs and names != theirs:
-        raise ConfigError(difference(theirs, names, ours="the dataset", theirs="the detector"))
-    number = detector.interface.num_classes
-    if theirs and number != len(theirs):
-        raise ConfigError(
-            f"num_classes is {number}, but the dataset has {len(theirs)} classes "
-            f"({', '.join(theirs[:5])}{', ...' if len(theirs) > 5 else ''}): set one to the other."
-        )
-    detector.classes = theirs or names

@@ -1,4 +1,4 @@
-"""Boxes over images: detections, ground truth, and both side by side."""
+"""Boxes over images: detections and ground truth."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
+from jld.boxes.rotated import shapes_to_polys
 from jld.errors import DataError
 from jld.visualization.canvas import (
     INK,
     TRUTH,
     Color,
     as_bgr,
-    blank,
     class_color,
     contrast_color,
     put_text,
@@ -79,45 +79,6 @@ def draw_boxes(
     return canvas
 
 
-def draw_ground_truth_and_detections(
-    image: np.ndarray,
-    ground_truth: dict,
-    detections: dict,
-    *,
-    classes: Sequence[str] | None = None,
-    score_threshold: float = 0.3,
-    titles: tuple[str, str] = ("ground truth", "detections"),
-) -> np.ndarray:
-    """Ground truth (left) and detections (right) of one image, side by side.
-
-    Args:
-        image: uint8 [H, W, 3] BGR.
-        ground_truth: `boxes` and `labels`, in px of the image.
-        detections: `boxes`, `labels`, `scores`.
-        classes: names of the labels.
-        score_threshold: detections scored below are left out.
-        titles: written above the two pictures.
-    Returns:
-        uint8 BGR, two pictures wide, with a title line.
-    """
-    left = draw_boxes(image, ground_truth["boxes"], ground_truth["labels"], classes=classes)
-    right = draw_boxes(
-        image,
-        detections["boxes"],
-        detections["labels"],
-        detections["scores"],
-        classes=classes,
-        score_threshold=score_threshold,
-    )
-    gap = max(4, image.shape[1] // 100)
-    pictures = np.concatenate([left, blank(left.shape[0], gap), right], axis=1)
-    scale = float(np.clip(image.shape[1] / 1200, 0.4, 1.0))
-    bar = blank(text_size("g", scale)[1] + 20, pictures.shape[1])
-    put_text(bar, titles[0], (8, 8), scale=scale)
-    put_text(bar, titles[1], (left.shape[1] + gap + 8, 8), scale=scale)
-    return np.concatenate([bar, pictures], axis=0)
-
-
 def draw_truth_outline(image: np.ndarray, boxes: np.ndarray, *, color: Color = TRUTH) -> np.ndarray:
     """Dashed outlines on a dark line, without text: ground truth that stays visible on any picture.
 
@@ -139,29 +100,8 @@ def draw_truth_outline(image: np.ndarray, boxes: np.ndarray, *, color: Color = T
 
 
 def box_corners(boxes: np.ndarray) -> np.ndarray:
-    """Four corners, in order around the box.
-
-    Args:
-        boxes: [K, 4] xyxy, [K, 5] centre, size, angle (radians, clockwise on screen), or [K, 8] corners; px.
-    Returns:
-        [K, 4, 2] x, y.
-    Raises:
-        DataError: another width.
-    """
-    boxes = np.asarray(boxes, np.float64)
-    if boxes.size == 0:
-        return np.zeros((0, 4, 2))
-    if boxes.ndim != 2 or boxes.shape[1] not in (4, 5, 8):
-        raise DataError(f"boxes to draw have shape {boxes.shape}; expected [K, 4], [K, 5] or [K, 8].")
-    if boxes.shape[1] == 4:
-        return boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
-    if boxes.shape[1] == 8:
-        return boxes.reshape(-1, 4, 2)
-    unit = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
-    offsets = unit * boxes[:, None, 2:4]  # [K, 4, 2]
-    cos, sin = np.cos(boxes[:, 4:]), np.sin(boxes[:, 4:])
-    turned = [offsets[..., 0] * cos - offsets[..., 1] * sin, offsets[..., 0] * sin + offsets[..., 1] * cos]
-    return boxes[:, None, :2] + np.stack(turned, axis=-1)
+    """[K, 4, 2] x, y of the four corners, in order around the box; see `shapes_to_polys`."""
+    return shapes_to_polys(boxes).reshape(-1, 4, 2)
 
 
 def _check(

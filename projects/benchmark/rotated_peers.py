@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from jld.boxes.detections import Detections
 from jld.data.dota.labels import PolyAnnotation, write_label_file
 from jld.data.dota.submission import write_submission
 from projects.benchmark.clock import Timing
@@ -70,7 +71,7 @@ def run_mmrotate(tools: PeerTools, source: Path, target: Path, size: int, overla
 
 
 def run_devkit(
-    tools: PeerTools, task: str, folder: Path, found: Sequence[dict], truths: Sequence[dict] = ()
+    tools: PeerTools, task: str, folder: Path, found: Sequence[Detections], truths: Sequence[dict] = ()
 ) -> dict[str, Timing]:
     """DOTA_devkit's merging (`merge`) or evaluation at one threshold (`evaluate`), from files to files."""
     if tools.devkit is None:

@@ -6,7 +6,7 @@ results against. One box at a time, upright boxes compared first, everything in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import shapely
 
+from jld.boxes.detections import Detections
 from jld.boxes.rotated import polys_to_xyxy, rboxes_to_polys
 from jld.data.dota.labels import read_label_file
 from jld.data.dota.names import parse_patch_name
@@ -60,13 +61,13 @@ def suppress(polys: np.ndarray, scores: np.ndarray, iou_threshold: float) -> lis
     return kept
 
 
-def merge(records: Sequence[Mapping[str, Any]], num_classes: int, iou_threshold: float) -> dict:
+def merge(records: Sequence[Detections], num_classes: int, iou_threshold: float) -> dict:
     """{(image, class): [(8 coordinates, score), ...]} of detections in patches, best score first."""
     found: dict[tuple[str, int], list] = {}
     for record in records:
-        place = parse_patch_name(record["img_id"], "jdet")
-        polys = (rboxes_to_polys(record["rboxes"]) + np.tile([place.x, place.y], 4)) / place.rate
-        for poly, score, label in zip(polys, record["scores"], record["labels"], strict=True):
+        place = parse_patch_name(record.img_id, "jdet")
+        polys = (record.corners() + np.tile([place.x, place.y], 4)) / place.rate
+        for poly, score, label in zip(polys, record.scores, record.labels, strict=True):
             found.setdefault((place.image_id, int(label)), []).append((*poly, float(score)))
     merged = {}
     for key, rows in found.items():
@@ -75,7 +76,9 @@ def merge(records: Sequence[Mapping[str, Any]], num_classes: int, iou_threshold:
     return merged
 
 
-def evaluate(found: Sequence[dict], truths: Sequence[dict], num_classes: int, iou_threshold: float) -> float:
+def evaluate(
+    found: Sequence[Detections], truths: Sequence[dict], num_classes: int, iou_threshold: float
+) -> float:
     """Mean over the classes of the 11-point average precision, at one threshold."""
     scores = []
     for label in range(num_classes):
@@ -87,7 +90,7 @@ def evaluate(found: Sequence[dict], truths: Sequence[dict], num_classes: int, io
     return float(np.mean(scores))
 
 
-def _curve(found: Sequence[dict], truths: Sequence[dict], label: int, iou_threshold: float) -> Any:
+def _curve(found: Sequence[Detections], truths: Sequence[dict], label: int, iou_threshold: float) -> Any:
     objects, num_gts, asked = {}, 0, []
     for entry, truth in zip(found, truths, strict=True):
         rows = truth["labels"] == label
@@ -95,10 +98,10 @@ def _curve(found: Sequence[dict], truths: Sequence[dict], label: int, iou_thresh
         taken = [False] * len(polys)
         objects[truth["img_id"]] = polys_to_xyxy(polys), _shapes(polys), flags, taken
         num_gts += int((flags == 0).sum())
-        mine = entry["labels"] == label
+        mine = entry.labels == label
         asked += [
             (score, truth["img_id"], poly)
-            for score, poly in zip(entry["scores"][mine], entry["polys"][mine], strict=True)
+            for score, poly in zip(entry.scores[mine], entry.polys[mine], strict=True)
         ]
     if not num_gts:
         return None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
+from jld.boxes.detections import Detections
 from jld.boxes.rotated import rboxes_to_polys
 from jld.data.dota.classes import DOTA1_CLASSES
 from jld.data.dota.labels import PolyAnnotation, write_label_file
@@ -65,11 +65,11 @@ def few_labels(rng: np.random.Generator, count: int) -> np.ndarray:
     return rng.choice(rng.choice(len(CLASSES), 3, replace=False), count)
 
 
-def patch_detections(sizes: RotatedSizes, image_px: int = 4000) -> tuple[list[dict[str, Any]], list[str]]:
+def patch_detections(sizes: RotatedSizes, image_px: int = 4000) -> tuple[list[Detections], list[str]]:
     """Detections of the patches of large images, each object found in every patch that shows it.
 
     Returns:
-        records per patch (`img_id`, `rboxes`, `scores`, `labels`), names in JDet's style; the images' names.
+        rotated boxes per patch, named in JDet's style; the images' names.
     """
     rng = np.random.default_rng(1)
     windows = image_windows(image_px, image_px, PATCH_PX, OVERLAP_PX)
@@ -84,13 +84,13 @@ def patch_detections(sizes: RotatedSizes, image_px: int = 4000) -> tuple[list[di
             inside = ((objects[:, :2] >= window[:2]) & (objects[:, :2] < window[2:])).all(1)
             rows, boxes = crowded(rng, objects[inside], per_patch)
             boxes[:, :2] -= (x, y)
-            record = {"img_id": patch_name(name, 1.0, x, y), "rboxes": boxes}
             scores = rng.random(per_patch, np.float32)
-            records.append({**record, "scores": scores, "labels": labels[inside][rows]})
+            patch = patch_name(name, 1.0, x, y)
+            records.append(Detections(patch, scores, labels[inside][rows], rboxes=boxes))
     return records, names
 
 
-def detections_and_truths(sizes: RotatedSizes, per_image: int = 200) -> tuple[list[dict], list[dict]]:
+def detections_and_truths(sizes: RotatedSizes, per_image: int = 200) -> tuple[list[Detections], list[dict]]:
     """Detections of whole images and their ground truth, as `DotaEvaluator` takes them."""
     rng = np.random.default_rng(2)
     truths, found = [], []
@@ -106,7 +106,7 @@ def detections_and_truths(sizes: RotatedSizes, per_image: int = 200) -> tuple[li
             rng.random(per_image) < 0.9, labels[rows], rng.integers(0, len(CLASSES), per_image)
         )
         scores = rng.random(per_image, np.float32)
-        found.append({**image, "polys": rboxes_to_polys(boxes), "scores": scores, "labels": guesses})
+        found.append(Detections(image["img_id"], scores, guesses, polys=rboxes_to_polys(boxes)))
     return found, truths
 
 

@@ -99,7 +99,9 @@ def test_val_writes_metrics_and_detections(trained, capsys):
     assert run(config, work_dir, "--task", "val", "--opts", published) == 0
     shown = capsys.readouterr().err
     assert "COCO protocol" in shown
-    assert "published: ld-coco-r18-from-r101-1x" in shown
+    # The config's own data are no COCO images: a number of COCO beside them would mean nothing.
+    assert "published row ld-coco-r18-from-r101-1x is not shown: it was scored on COCO val2017" in shown
+    assert "36.5" not in shown
     metrics = json.loads((work_dir / "results" / "metrics.json").read_text())
     assert 0 <= metrics["AP"] <= 1
     assert metrics["run"]["checkpoint"].endswith("last.pkl")
@@ -210,6 +212,11 @@ def test_python_interface_says_what_it_cannot_do(trained, tmp_path):
         (["--opts", "published={row: ld-coco}"], "no published row 'ld-coco'"),
         (["--opts", "dataset.test=null", "--task", "test"], "needs dataset.test"),
         (["--opts", "model.bbox_head.num_classes=7"], "num_classes is 7, but the dataset has 5"),
+        (["--opts", "flip_test=[H]"], "dataset.val: flip_test=['H'] joins detections of rotated boxes"),
+        (
+            ["--opts", "dataset.val.times=2", "--task", "train"],
+            "dataset.val: DrawnDataset shows images several",
+        ),
         (["--opts", "dataset.train.split=trian", "dataset.val.split=vla"], "did you mean 'val'"),
     ],
 )

@@ -109,6 +109,15 @@ def test_released_protocols_are_named_in_the_scores(trained, protocol):
     assert written["protocol"] == DotaEvaluator(protocol=protocol).protocol
 
 
+def test_what_suits_upright_boxes_alone_is_refused_before_training(trained, tmp_path, capsys):
+    upright = "dataset.val.evaluator=CocoEvaluator"
+    assert run(trained[0], tmp_path / "work", "--opts", upright, "dataset.train.angle_version=le90") == 2
+    shown = capsys.readouterr().err
+    assert "dataset.val: CocoEvaluator compares upright boxes" in shown and "Traceback" not in shown
+    assert "dataset.train: angle_version is 'le90', but model.bbox_head.box_coder has 'oc'" in shown
+    assert not (tmp_path / "work" / "checkpoints").exists()
+
+
 def test_pictures_of_every_patch(trained, tmp_path):
     assert run(*trained, "--task", "vis_test", "--save_dir", tmp_path / "out") == 0
     pictures = sorted((tmp_path / "out").iterdir())

@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pytest
 
+from jld.boxes.detections import Detections
 from jld.boxes.rotated import flip_polys, polys_to_rboxes, rboxes_to_polys
 from jld.config.jdet.keys import CLASS_IOU
 from jld.data.dota import (
@@ -26,12 +27,7 @@ def square(x, y, side=10.0):
 
 
 def found(img_id, polys, scores, labels):
-    return {
-        "img_id": img_id,
-        "polys": np.array(polys, np.float32).reshape(-1, 8),
-        "scores": np.array(scores, np.float32),
-        "labels": np.array(labels, np.int64),
-    }
+    return Detections(img_id, scores, labels, polys=np.array(polys, np.float32).reshape(-1, 8))
 
 
 def test_overlapping_patches_give_each_object_once():
@@ -94,7 +90,7 @@ def test_flipped_views_come_back_and_merge():
     for score, (flip, direction) in enumerate({"H": "horizontal", "V": "vertical", "HV": "diagonal"}.items()):
         mirrored = flip_polys(np.array([square(10, 20)]), direction, image_size)
         rboxes = polys_to_rboxes(mirrored, "le90")
-        view = [{"img_id": "P1", "rboxes": rboxes, "scores": [0.7 + score / 10], "labels": [0]}]
+        view = [Detections("P1", [0.7 + score / 10], [0], rboxes=rboxes)]
         (back,) = unflip_detections(view, flip, {"P1": image_size})
         np.testing.assert_allclose(
             polys_to_rboxes(back["polys"], "le90")[:, :4],
@@ -133,9 +129,7 @@ def test_a_hundred_thousand_detections_merge_in_seconds():
             [rng.uniform(0, 1024, (100, 2)), rng.uniform(10, 80, (100, 2)), rng.uniform(-1.5, 1.5, 100)]
         )
         place = f"P{number // 10:04d}__1.0__{number % 10 * 824}___0"
-        patches.append(
-            {"img_id": place, "rboxes": rboxes, "scores": rng.random(100), "labels": rng.integers(0, 15, 100)}
-        )
+        patches.append(Detections(place, rng.random(100), rng.integers(0, 15, 100), rboxes=rboxes))
     start = time.process_time()
     merged = merge_patches(patches, DOTA2_CLASSES)
     assert time.process_time() - start < 20

@@ -5,6 +5,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from jld.boxes.detections import Detections
 from jld.boxes.rotated import polys_to_xyxy, rboxes_to_polys, reorder_corners
 from jld.data.dota import (
     DOTA1_CLASSES,
@@ -24,14 +25,14 @@ IMAGES = ["P1", "P2"]
 def detections():
     rng = np.random.default_rng(2)
     return [
-        {
-            "img_id": image_id,
-            "rboxes": np.column_stack(
+        Detections(
+            image_id,
+            rboxes=np.column_stack(
                 [rng.uniform(0, 99, (count, 2)), rng.uniform(5, 20, (count, 2)), rng.uniform(-2, 2, count)]
             ),
-            "scores": rng.random(count).astype(np.float32),
-            "labels": rng.integers(0, 2, count),
-        }
+            scores=rng.random(count),
+            labels=rng.integers(0, 2, count),
+        )
         for image_id, count in (("P1", 6), ("P2", 3))
     ]
 
@@ -50,7 +51,7 @@ def test_zip_is_valid_and_reads_back(tmp_path, detections, task, style):
         again = back[record["img_id"]]
         np.testing.assert_array_equal(again["scores"], record["scores"][order])  # every digit
         np.testing.assert_array_equal(again["labels"], record["labels"][order])
-        polys = reorder_corners(rboxes_to_polys(record["rboxes"]))[order]
+        polys = reorder_corners(rboxes_to_polys(record.rboxes))[order]
         atol = 0.0051 if style == "mmrotate" else 0.000051
         if task == 1:
             np.testing.assert_allclose(again["polys"], polys, atol=atol)
@@ -59,7 +60,7 @@ def test_zip_is_valid_and_reads_back(tmp_path, detections, task, style):
 
 
 def test_line_format(tmp_path):
-    record = {"img_id": "P1", "polys": [[10, 0, 10, 10, 0, 10, 0, 0]], "scores": [0.5], "labels": [1]}
+    record = Detections("P1", [0.5], [1], polys=[[10, 0, 10, 10, 0, 10, 0, 0]])
     write_submission(tmp_path / "a.zip", [record], CLASSES)
     archive = zipfile.ZipFile(tmp_path / "a.zip")
     line = "P1 0.5 0.00 0.00 10.00 0.00 10.00 10.00 0.00 10.00\n"
@@ -129,7 +130,7 @@ def test_broken_zip_flat_boxes_and_bad_names(tmp_path):
     flat = {"Task1_plane.txt": "P1 0.5" + " 3 3" * 4 + "\n", "Task1_ship.txt": ""}
     report = check_submission(write_zip(tmp_path / "b.zip", flat), IMAGES, CLASSES)
     assert [(problem.severity, problem.line) for problem in report.problems] == [("warning", 1)]
-    spaced = {"img_id": "P 1", "polys": np.zeros((0, 8)), "scores": [], "labels": []}
+    spaced = Detections("P 1", [], [], polys=[])
     with pytest.raises(DataError, match="space"):
         write_submission(tmp_path / "c.zip", [spaced], CLASSES)
     with pytest.raises(ConfigError, match="tasks 1"):
@@ -139,7 +140,9 @@ def test_broken_zip_flat_boxes_and_bad_names(tmp_path):
 def test_ground_truth_of_real_images_passes_as_a_submission(tmp_path):
     truth = read_ground_truth(real_dataset("dota_sample") / "labelTxt", DOTA1_CLASSES)
     assert [record["img_id"] for record in truth] == ["P0706", "P1888"]
-    perfect = [{**record, "scores": np.ones(len(record["labels"]))} for record in truth]
+    perfect = [
+        Detections(r["img_id"], np.ones(len(r["labels"])), r["labels"], polys=r["polys"]) for r in truth
+    ]
     report = check_submission(
         write_submission(tmp_path / "a.zip", perfect, DOTA1_CLASSES), ["P0706", "P1888"], DOTA1_CLASSES
     )

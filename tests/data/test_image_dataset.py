@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from jld.boxes.detections import Detections
 from jld.data import ImageDataset, RotatedRandomFlip, RotatedResize
 from jld.data.dota import DOTA1_CLASSES, DOTA2_CLASSES
 from jld.errors import ConfigError, DataError
@@ -53,26 +54,28 @@ def test_detections_move_to_the_whole_images(folder):
     box = [20.0, 10.0, 12.0, 6.0, 0.0]
     shifted = [-20.0 + 1e-3, 10.0, 12.0, 6.0, 0.0]  # the same object seen from the second patch
     found = [
-        {"img_id": name, "boxes": np.array([each]), "scores": np.array([score]), "labels": np.array([0])}
+        Detections(name, [score], [0], rboxes=[each])
         for name, each, score in zip(PATCHES, (box, shifted, box), (0.5, 0.9, 0.7), strict=True)
     ]
-    first, second = dataset.merge_detections(found)
+    first, second = dataset.to_whole(found)
     assert (first["img_id"], second["img_id"]) == ("P1", "P2")
     assert first["scores"].tolist() == pytest.approx([0.9])
     np.testing.assert_allclose(second["polys"], [[28, 14, 52, 14, 52, 26, 28, 26]])
-    whole = ImageDataset(str(folder), patch_style="whole").merge_detections(found)
+    whole = ImageDataset(str(folder), patch_style="whole").to_whole(found)
     assert [record["img_id"] for record in whole] == list(PATCHES)
     np.testing.assert_allclose(whole[0]["polys"], [[14, 7, 26, 7, 26, 13, 14, 13]])
 
 
-def test_names_a_submission_cannot_hold_are_refused(tmp_path):
+def test_names_a_submission_cannot_hold_are_told(tmp_path):
     cv2.imwrite(str(tmp_path / "Harbour\u00a0North.png"), np.zeros((30, 40, 3), np.uint8))
-    with pytest.raises(DataError, match="1 image cannot be named in a result file, the name holds a space"):
-        ImageDataset(str(tmp_path))
+    dataset = ImageDataset(str(tmp_path))
+    (said,) = dataset.result_problems()
+    assert "1 image cannot be named in a result file, the name holds a space" in said
+    assert [(problem.severity, problem.message) for problem in dataset.problems] == [("warning", said)]
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((30, 40, 3), np.uint8))
     (tmp_path / "list.txt").write_text("a.png\n")
-    with pytest.raises(DataError, match="class 'a/b' cannot name a result file"):
-        ImageDataset(str(tmp_path), str(tmp_path / "list.txt"), classes=["a/b"])
+    dataset = ImageDataset(str(tmp_path), str(tmp_path / "list.txt"), classes=["a/b"])
+    assert dataset.result_problems() == ["class 'a/b' cannot name a result file."]
 
 
 def test_whole_images_with_names_of_patches_are_told_by_their_sizes(folder):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jld.data import COCODataset, DatasetSlice, DOTADataset, ImageDataset, ImageFolder, VOCDataset
+from jld.data import COCODataset, DOTADataset, ImageDataset, ImageFolder, VOCDataset
 from jld.data.labels import follow_classes
 from jld.errors import ConfigError
 from tests.tiny_data import TINY_CLASSES
@@ -76,7 +76,7 @@ def test_other_names_are_refused_with_both_lists(coco_folder, wanted, hint):
 
 
 def test_parts_of_datasets_stay_parts(coco_folder):
-    part = DatasetSlice(COCODataset(*map(str, coco_folder)), 2)
+    part = COCODataset(*map(str, coco_folder)).first(2)
     other, _ = follow_classes(part, ["dog", "cat"], **NAMES)
     assert len(other) == 2 and other.classes == ("dog", "cat") and len(other.ground_truth()) == 2
 

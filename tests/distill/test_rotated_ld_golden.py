@@ -25,8 +25,9 @@ from tests.models.golden_rotated import (
     given_head,
     given_maps,
     rotated_targets,
-    trace_of,
+    stage_of_maps,
 )
+from tests.stages import GivenTeacher, bound_to, step_of, trace_of
 
 KL = "KnowledgeDistillationKLDivLoss"
 # Both released terms: soft weights inside one region that ignores angles, mean per level, sum over deltas.
@@ -63,12 +64,11 @@ def term_sections(resolved: dict) -> list[dict]:
     ]
 
 
-def make_distiller(sections, teacher_trace, imitation=None) -> Distiller:
+def make_distiller(sections, teacher_trace, head, imitation=None) -> Distiller:
     terms = [build(section) for section in sections]
     given = {} if imitation is None else {"given": imitation}
-    return Distiller(
-        {"teacher": lambda *_: teacher_trace}, list(map(Lesson, terms)), named_regions(None, terms) | given
-    )
+    teachers = {"teacher": GivenTeacher(teacher_trace, head)}
+    return bound_to(Distiller(teachers, list(map(Lesson, terms)), named_regions(None, terms) | given), head)
 
 
 def given_cells(arrays, key):
@@ -76,9 +76,9 @@ def given_cells(arrays, key):
 
     def region(context):
         levels = []
-        for level, rows in enumerate(context.priors.level_slices):
+        for level, rows in enumerate(context.places.level_slices):
             cells = arrays[f"{key}/{level}"].reshape(context.valid_mask.shape[0], -1)
-            marks = np.zeros((*cells.shape, context.priors.num_per_cell), np.float32)
+            marks = np.zeros((*cells.shape, context.places.num_per_cell), np.float32)
             marks[:, :, 0] = cells
             assert marks[0].size == rows.stop - rows.start
             levels.append(marks.reshape(len(cells), -1))
@@ -96,24 +96,26 @@ def prepared(name):
     head = given_head(meta)
     levels = range(len(head.priors.strides))
     maps, teacher_maps = (given_maps(meta, levels, prefix, (*MAPS, "x")) for prefix in ("", "teacher_"))
-    traces = trace_of(head, maps), trace_of(head, teacher_maps)
-    return meta, arrays, head, maps, *traces, rotated_targets(arrays, maps["x"][0].shape[0])
+    targets = rotated_targets(arrays, maps["x"][0].shape[0])
+    student = trace_of(stage_of_maps(head, maps, targets), maps["x"])
+    teacher = trace_of(stage_of_maps(head, teacher_maps), teacher_maps["x"])
+    return meta, arrays, head, maps, step_of(student, targets), teacher
 
 
 @pytest.mark.parametrize("name", param_cases("r_ld_*"))
 def test_terms_on_given_maps_equal_golden(name):
-    meta, arrays, head, maps, trace, teacher, targets = prepared(name)
-    assignment = head.assign(trace, targets)
+    meta, arrays, head, maps, step, teacher = prepared(name)
+    stage = step.trace.stage()
     # The released mask is scrambled (see the notes of the case); the term is checked on what it selects.
     has_mask = "out/im_mask/0" in arrays
     imitation = given_cells(arrays, "out/im_mask") if has_mask else nothing
-    distiller = make_distiller(term_sections(meta["resolved"]), teacher, imitation)
-    losses = head.losses(trace, assignment, targets) | distiller(trace, assignment, targets, None)
+    distiller = make_distiller(term_sections(meta["resolved"]), teacher, head, imitation)
+    losses = head.losses(stage) | distiller(step)
     if "out/tgt/ld_region" in arrays:
-        assert_targets_equal(meta, arrays, head, trace, assignment)
-        weights = region_weights(ReleasedRotatedLDRegion(), trace, assignment, targets)
+        assert_targets_equal(meta, arrays, stage)
+        weights = region_weights(ReleasedRotatedLDRegion(), step)
         np.testing.assert_allclose(weights, arrays["out/tgt/ld_region"], atol=1e-5)
-        marks = region_weights(RotatedFineGrained(geometry="ignore_angle"), trace, assignment, targets)
+        marks = region_weights(RotatedFineGrained(geometry="ignore_angle"), step)
         np.testing.assert_array_equal(marks > 0, arrays["out/tgt/im_region"] > 0)
     if "raises" in meta:
         # The reference stops in these cases; ours must give finite losses and gradients.
@@ -128,9 +130,9 @@ def test_terms_on_given_maps_equal_golden(name):
             assert_map_gradients(meta, arrays, maps, losses[term], prefix=f"grad/{term}")
 
 
-def region_weights(region, trace, assignment, targets) -> np.ndarray:
+def region_weights(region, step) -> np.ndarray:
     """[N, P] of a region."""
-    return StepContext(trace, None, assignment, targets, {"it": region}).region("it").numpy()
+    return StepContext(step, None, {"it": region}).region("it").numpy()
 
 
 def distilled_cases():
@@ -149,18 +151,17 @@ def test_whole_models_equal_golden(name):
     with jt.no_grad():
         teacher_trace = teacher.eval()(images)
     assert_maps_equal(meta, arrays, teacher, images, teacher_trace, "teacher_")
-    distiller = make_distiller(term_sections(meta["resolved"]), teacher_trace)
+    distiller = make_distiller(term_sections(meta["resolved"]), teacher_trace, student.bbox_head)
     targets = rotated_targets(arrays, images.shape[0])
 
     def step_losses():
-        trace = student(images)
-        assignment = student.assign(trace, targets)
-        return student.losses(trace, assignment, targets) | distiller(trace, assignment, targets, images)
+        trace = student.predict(student.features(images), targets)
+        return student.losses(trace, targets) | distiller(step_of(trace, targets, student, images))
 
-    trace = student(images)
+    trace = student.predict(student.features(images), targets)
     assert_maps_equal(meta, arrays, student, images, trace)
     assert_detections_of_model(arrays, student, trace)
-    assert_targets_equal(meta, arrays, student.bbox_head, trace, student.assign(trace, targets))
+    assert_targets_equal(meta, arrays, trace.stage())
     losses = step_losses()
     assert_losses_equal(losses, expected_losses(arrays), 5e-4)
     assert_parameter_gradients(meta, arrays, dict(student.named_parameters()), sum(losses.values()))

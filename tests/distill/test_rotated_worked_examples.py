@@ -10,8 +10,8 @@ from jld.losses.kl import kl_divergence
 from jld.models import Targets
 from jld.registry import build
 from jld.toolchain import jittor as jt
-from tests.models.golden_rotated import trace_of
-from tests.stages import step_of
+from tests.models.golden_rotated import stage_of_maps
+from tests.stages import step_of, trace_of
 
 PER_CELL, SIDE = 9, 2
 
@@ -62,7 +62,8 @@ def traces(head):
     student = {"cls_score": np.sin(0.37 * ramp(cls)), "bbox_pred": np.sin(0.13 * ramp(reg) + 0.5)}
     teacher = {"cls_score": 2 * np.sin(0.21 * ramp(cls) + 1), "bbox_pred": 2 * np.sin(0.29 * ramp(reg) + 2)}
     return [
-        trace_of(head, {key: [as_map(values)] for key, values in maps.items()}) for maps in (student, teacher)
+        trace_of(stage_of_maps(head, {key: [as_map(values)] for key, values in maps.items()}))
+        for maps in (student, teacher)
     ]
 
 

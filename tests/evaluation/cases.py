@@ -4,14 +4,11 @@ import re
 
 import numpy as np
 
+from jld.boxes.detections import Detections
+
 
 def detected(img_id, boxes, scores, labels):
-    return {
-        "img_id": img_id,
-        "boxes": np.asarray(boxes, np.float32).reshape(-1, 4),
-        "scores": np.asarray(scores, np.float32),
-        "labels": np.asarray(labels, np.int64),
-    }
+    return Detections(img_id, scores, labels, boxes=np.asarray(boxes, np.float32).reshape(-1, 4))
 
 
 def truth(img_id, boxes, labels, *, difficult=None, crowd=None, areas=None):

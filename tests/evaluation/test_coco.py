@@ -1,12 +1,10 @@
-"""COCO statistics through pycocotools, and result files."""
-
-import json
+"""COCO statistics through pycocotools."""
 
 import numpy as np
 import pytest
 
 from jld.errors import ConfigError, DataError
-from jld.evaluation import CocoEvaluator, write_coco_results
+from jld.evaluation import CocoEvaluator
 from jld.evaluation.coco import STATISTICS
 from tests import golden_cases as golden
 from tests.evaluation.cases import crowd_case, detected, golden_records, truth
@@ -113,21 +111,3 @@ def test_golden(name):
     np.testing.assert_allclose(ours, arrays["out/coco/stats"], rtol=0, atol=1e-6)
     means = [row["AP"] for row in metrics["per_class"].values() if row["AP"] >= 0]
     np.testing.assert_allclose(np.mean(means), metrics["AP"], atol=1e-6)
-
-
-def test_result_file(tmp_path):
-    found = [
-        detected(42, [(1, 2, 11.5, 22)], [0.987654], [1]),
-        detected(43, [], [], []),
-        detected(7, [EXACT, EXACT], [0.5, 0.25], [0, 1]),
-    ]
-    path = write_coco_results(found, [1, 90], tmp_path / "results" / "bbox.json")
-    assert json.loads(path.read_text()) == [
-        {"image_id": 42, "category_id": 90, "bbox": [1.0, 2.0, 10.5, 20.0], "score": 0.98765},
-        {"image_id": 7, "category_id": 1, "bbox": [0.0, 0.0, 40.0, 40.0], "score": 0.5},
-        {"image_id": 7, "category_id": 90, "bbox": [0.0, 0.0, 40.0, 40.0], "score": 0.25},
-    ]
-    assert [file.name for file in path.parent.iterdir()] == ["bbox.json"]
-    with pytest.raises(DataError, match="label 2, but there are 2 ids"):
-        write_coco_results([detected(1, [EXACT], [0.9], [2])], [1, 90], path)
-    assert len(json.loads(path.read_text())) == 3

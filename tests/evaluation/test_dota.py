@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import shapely
 
+from jld.boxes.detections import Detections
 from jld.boxes.rotated import polys_to_rboxes, rboxes_to_polys
 from jld.errors import ConfigError, DataError
 from jld.evaluation.dota import PROTOCOLS, THRESHOLDS, DotaEvaluator, match_rotated
@@ -35,12 +36,7 @@ def truth(img_id, polys, labels, difficult=None):
 
 
 def found(img_id, polys, scores, labels):
-    return {
-        "img_id": img_id,
-        "polys": np.array(polys, np.float64).reshape(-1, 8),
-        "scores": np.array(scores, np.float32),
-        "labels": np.array(labels, np.int64),
-    }
+    return Detections(img_id, scores, labels, polys=np.array(polys, np.float64).reshape(-1, 8))
 
 
 def random_case(seed, num_images=6):
@@ -140,7 +136,7 @@ def test_numbers_are_the_references(name):
         per_class = [arrays[f"in/det/{index}/{label}"].reshape(-1, 6) for label in range(num_classes)]
         rows = np.concatenate(per_class)
         guesses = np.repeat(np.arange(num_classes), [len(part) for part in per_class])
-        detections.append({"img_id": index, "rboxes": rows[:, :5], "scores": rows[:, 5], "labels": guesses})
+        detections.append(Detections(index, rows[:, 5], guesses, rboxes=rows[:, :5]))
     outputs = {key.split("/")[1:3].__str__(): key.split("/")[1:3] for key in arrays if key.startswith("out/")}
     matches = match_rotated(detections, truths, num_classes, PROTOCOLS["mmrotate"])
     assert outputs
@@ -243,10 +239,7 @@ def test_a_second_detection_of_an_object_is_an_error():
 def test_rotated_boxes_and_polygons_are_the_same():
     detections, truths = random_case(4)
     as_rboxes = [
-        {
-            **{key: value for key, value in entry.items() if key != "polys"},
-            "rboxes": polys_to_rboxes(entry["polys"], "oc"),
-        }
+        Detections(entry.img_id, entry.scores, entry.labels, rboxes=polys_to_rboxes(entry.polys, "oc"))
         for entry in detections
     ]
     ours = DotaEvaluator()(as_rboxes, truths, CLASSES)
@@ -297,14 +290,8 @@ def test_a_hundred_thousand_detections_take_seconds():
         extra = np.column_stack(
             [rng.uniform(0, 3000, (20, 2)), rng.uniform(9, 60, (20, 2)), rng.uniform(-1, 1, 20)]
         )
-        detections.append(
-            {
-                "img_id": index,
-                "rboxes": np.concatenate([copies, extra]),
-                "scores": rng.random(200),
-                "labels": np.concatenate([np.tile(labels, 3), rng.integers(0, 15, 20)]),
-            }
-        )
+        guesses = np.concatenate([np.tile(labels, 3), rng.integers(0, 15, 20)])
+        detections.append(Detections(index, rng.random(200), guesses, rboxes=np.concatenate([copies, extra])))
     start = time.process_time()
     metrics = DotaEvaluator()(detections, truths, [str(label) for label in range(15)])
     assert time.process_time() - start < 20

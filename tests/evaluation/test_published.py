@@ -58,6 +58,39 @@ def test_description():
     )
 
 
+@pytest.mark.parametrize(
+    ("row", "benchmark", "num_images", "said"),
+    [
+        ("ld-coco-r18-from-r101-1x", "COCO", 5000, ""),
+        ("ld-voc-r18-from-r101", "VOC", 4952, ""),
+        ("ld-coco-r18-1x-testdev", "COCO", 77, ""),  # the split's size is not in the table
+        (
+            "ld-coco-r18-from-r101-1x",
+            "VOC",
+            5000,
+            "scored on COCO val2017 (5000 images), and this dataset has the",
+        ),
+        ("ld-coco-r18-from-r101-1x", "COCO", 4, "the classes of COCO and 4 images"),
+        (
+            "ld-voc-r18-from-r101",
+            None,
+            4952,
+            "VOC 07+12 test2007 (4952 images), and this dataset has classes of its",
+        ),
+        ("rld-gwd-r18-1x", "DOTA-1.0", 5297, ""),
+        (
+            "rld-gwd-r18-1x",
+            "DOTA-1.5",
+            5297,
+            "scored on DOTA-1.0 val, and this dataset has the classes of DOTA-1.5",
+        ),
+    ],
+)
+def test_rows_compare_with_their_own_data_alone(row, benchmark, num_images, said):
+    why = published_row(row).mismatch(benchmark, num_images)
+    assert said in why and bool(said) == bool(why)
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_rows_that_configs_claim_exist(path):
     claimed = load_config(path).get("published")

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from jld.boxes.detections import Detections
 from jld.errors import ConfigError, DataError
 from jld.evaluation import VocEvaluator
 from jld.evaluation.voc import average_precision, precision_recall
@@ -139,7 +140,12 @@ def test_order_of_detections_does_not_matter():
         ([detected(7, [EXACT], [0.9], [0])], [truth(1, [EXACT], [0])], "image 7, which is not among the 1"),
         ([detected(1, [EXACT], [0.9], [2])], [truth(1, [EXACT], [0])], r"labels 2, outside 0\.\.1"),
         ([], [truth(1, [EXACT], [-1])], r"gt_labels -1, outside 0\.\.1"),
-        ([detected(1, [EXACT], [0.9, 0.8], [0])], [truth(1, [EXACT], [0])], "different lengths"),
+        ([], [truth(1, [EXACT], [0], areas=[9, 9])], "different lengths"),
+        (
+            [Detections(1, [0.9], [0], rboxes=[[5, 5, 9, 9, 0]])],
+            [truth(1, [EXACT], [0])],
+            "use DotaEvaluator",
+        ),
         ([detected(1, [EXACT], [np.nan], [0])], [truth(1, [EXACT], [0])], "not finite"),
         ([detected(1, [], [], [])] * 2, [truth(1, [EXACT], [0])], "detections hold image 1 twice"),
         ([], [truth(1, [EXACT], [0])] * 2, "ground truth hold image 1 twice"),

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 
+from jld.boxes.detections import Detections
 from jld.errors import ConfigError
 from jld.models.layers import BatchNorm
 from jld.runner.history import LossHistory
@@ -20,12 +21,13 @@ def detections_of(image_id):
     """Arrays that follow from the image; the second image has none."""
     rng = np.random.default_rng(IMAGE_IDS.index(image_id))
     count = 0 if image_id == 7 else 3
-    return {
-        "img_id": image_id,
-        "boxes": rng.random((count, 4)).astype(np.float32),
-        "scores": rng.random(count).astype(np.float32),
-        "labels": rng.integers(0, 9, count),
-    }
+    return Detections(
+        image_id,
+        boxes=rng.random((count, 4)).astype(np.float32),
+        scores=rng.random(count),
+        labels=rng.integers(0, 9, count),
+        masks=[{"size": [4, 5], "counts": f"{image_id}{k}"} for k in range(count)],
+    )
 
 
 def normalised_gradients(images):
@@ -68,7 +70,7 @@ def main():
         refused = 1
     result = {
         "numbers": numbers,
-        "gathered": [{key: np.asarray(value).tolist() for key, value in r.items()} for r in gathered],
+        "gathered": [found.to_plain() for found in gathered],
         "nothing": nothing,
         "means": [record.values["loss_a"] for record in history.records],
         "said": said,

@@ -9,26 +9,26 @@ import cv2
 import numpy as np
 import pytest
 
+from jld.boxes.detections import Detections
 from jld.boxes.rotated import pairwise_poly_iou, rboxes_to_polys
-from jld.data import DataLoader, DatasetSlice, DOTADataset, DrawnDataset, ImageDataset, RotatedResize
+from jld.data import DataLoader, DOTADataset, DrawnDataset, ImageDataset, RotatedResize
 from jld.data.dota import (
     PolyAnnotation,
     SplitSettings,
+    Views,
     find_images,
     read_submission,
     split_dataset,
     write_label_file,
 )
-from jld.errors import ConfigError
 from jld.evaluation import DotaEvaluator, format_metrics
-from jld.runner import parts, tasks
+from jld.runner import tasks
 
 SHIPS = {
     "P1": [[60.0, 40.0, 40.0, 14.0, 0.5], [150.0, 100.0, 44.0, 12.0, 2.0], [40.0, 120.0, 30.0, 12.0, 1.2]],
     "P2": [[100.0, 70.0, 46.0, 16.0, 2.8]],
     "P3": [],
 }
-PLAIN = {"flip_test": None, "merge_iou_threshold": None}
 
 
 class BrightBoxes:
@@ -50,7 +50,7 @@ class BrightBoxes:
             boxes = bright_boxes(image[0]) / [*scale, 1]
             scores = (boxes[:, 2] * boxes[:, 3] / 2000 + self.bonus * self.calls).astype(np.float32)
             labels = np.zeros(len(boxes), np.int64)
-            found.append({"img_id": img_id, "boxes": boxes, "scores": scores, "labels": labels})
+            found.append(Detections(img_id, scores, labels, rboxes=boxes))
         return found
 
 
@@ -95,8 +95,7 @@ def loader_of(folder, **options):
 
 def test_scores_are_those_of_whole_images(patches):
     metrics, detections = tasks.evaluate(BrightBoxes(), loader_of(patches), DotaEvaluator())
-    assert [record["img_id"] for record in detections] == ["P1", "P2", "P3"]
-    assert {record["img_id"]: len(record["scores"]) for record in detections} == {"P1": 3, "P2": 1, "P3": 0}
+    assert [(found.img_id, len(found)) for found in detections] == [("P1", 3), ("P2", 1), ("P3", 0)]
     assert metrics["AP50"] == pytest.approx(1.0) and next(iter(metrics)) == "AP"
     assert metrics["per_class"]["ship"]["num_gts"] == 4
     # pieces of ships that a patch border cut are right in their patch, or count as errors there
@@ -120,9 +119,9 @@ def test_whole_images_are_scored_as_they_are(source):
 
 
 def test_a_slice_is_scored_on_its_own_images(patches):
-    dataset = DatasetSlice(DOTADataset(str(patches), version="SSDD", filter_empty_gt=False), 2)
+    dataset = DOTADataset(str(patches), version="SSDD", filter_empty_gt=False).first(2)
     metrics, detections = tasks.evaluate(BrightBoxes(), DataLoader(dataset), DotaEvaluator())
-    assert [record["img_id"] for record in detections] == ["P1"]
+    assert [found.img_id for found in detections] == ["P1"]
     assert metrics["per_class"]["ship"]["num_gts"] == 3
 
 
@@ -132,30 +131,30 @@ def test_flipped_views_find_the_same_objects(source, flip, side):
     transforms = [RotatedResize(320, side)] if side else []
     loader = loader_of(source, transforms=transforms)
     # later calls are surer, so what is left comes from the mirrored views
-    detections = tasks.predict(BrightBoxes(bonus=0.1), loader, flips=(flip,))
+    detections = tasks.predict(BrightBoxes(bonus=0.1), loader, views=Views((flip,)))
     plain = tasks.predict(BrightBoxes(), loader)
-    for record, seen, (name, boxes) in zip(detections, plain, SHIPS.items(), strict=True):
-        assert record["img_id"] == name and len(record["scores"]) == len(boxes)
+    for found, seen, (name, boxes) in zip(detections, plain, SHIPS.items(), strict=True):
+        assert found.img_id == name and len(found) == len(boxes)
         if not boxes:
             continue
-        overlaps = pairwise_poly_iou(record["polys"], rboxes_to_polys(seen["boxes"]))
-        assert (overlaps.max(1) > 0.97).all() and record["scores"].min() > seen["scores"].max() - 0.2
+        overlaps = pairwise_poly_iou(found.polys, seen.corners())
+        assert (overlaps.max(1) > 0.97).all() and found.scores.min() > seen.scores.max() - 0.2
 
 
 def test_mirrored_images_keep_their_padding():
     images = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5)
     batch = {"images": images, "img_shapes": np.array([[4, 5], [2, 3]], np.float32)}
-    flipped = tasks.flipped_images(batch, "H")
+    flipped = Views().mirror(batch, "H")
     np.testing.assert_array_equal(flipped[0], images[0, :, :, ::-1])
     np.testing.assert_array_equal(flipped[1, :, :2, :3], images[1, :, :2, 2::-1])
     np.testing.assert_array_equal(flipped[1, :, 2:], images[1, :, 2:])
-    np.testing.assert_array_equal(tasks.flipped_images(batch, "HV")[0], images[0, :, ::-1, ::-1])
+    np.testing.assert_array_equal(Views().mirror(batch, "HV")[0], images[0, :, ::-1, ::-1])
 
 
 def test_submission_is_written_and_checked(patches, tmp_path):
     dataset = ImageDataset(str(patches / "images"), dataset_type="SSDD")
     detections = tasks.predict(BrightBoxes(), DataLoader(dataset))
-    whole = tasks.whole_images(detections, dataset)
+    whole = dataset.to_whole(detections)
     path = tasks.write_results(tmp_path, dataset, whole, None, {})
     assert path == tmp_path / "Task1.zip"
     read = {record["img_id"]: record for record in read_submission(path, dataset.classes)}
@@ -163,24 +162,18 @@ def test_submission_is_written_and_checked(patches, tmp_path):
     overlaps = pairwise_poly_iou(read["P2"]["polys"], rboxes_to_polys(np.array(SHIPS["P2"])))
     assert overlaps.max() > 0.85
     with pytest.raises(Exception, match="a patch: merge first"):
-        tasks.write_results(
-            tmp_path,
-            dataset,
-            [{**record, "polys": rboxes_to_polys(record["boxes"])} for record in detections],
-            None,
-            {},
-        )
+        tasks.write_results(tmp_path, dataset, detections, None, {})
 
 
 def test_pictures_show_the_direction_of_the_angle(source, tmp_path):
     dataset = DOTADataset(str(source), version="SSDD", filter_empty_gt=False)
-    entry = {"img_id": "P3", "scores": np.array([0.9]), "labels": np.array([0])}
     box = np.array([[100.0, 80.0, 60.0, 20.0, math.pi / 2]])
     pictures = {}
-    for name, shapes in (("boxes", {"boxes": box}), ("polys", {"polys": rboxes_to_polys(box)})):
-        path = tasks.draw_detections([{**entry, **shapes}], dataset, tmp_path / name)[0]
+    for name, shapes in (("rboxes", box), ("polys", rboxes_to_polys(box))):
+        found = Detections("P3", [0.9], [0], **{name: shapes})
+        path = tasks.draw_detections([found], dataset, tmp_path / name)[0]
         pictures[name] = cv2.imread(str(path)).astype(int)
-    differs = np.abs(pictures["boxes"] - pictures["polys"]).max(2) > 40
+    differs = np.abs(pictures["rboxes"] - pictures["polys"]).max(2) > 40
     # 90 degrees clockwise point down: only the line from the centre to the edge below tells the two apart
     assert differs[86:104, 100].all() and not differs[:76].any() and not differs[:, :90].any()
     assert np.abs(pictures["polys"][60:100, 90]).max(1).min() > 60
@@ -188,11 +181,7 @@ def test_pictures_show_the_direction_of_the_angle(source, tmp_path):
 
 def test_settings_of_views(source):
     oriented, upright = DOTADataset(str(source), version="SSDD"), DrawnDataset(num_images=1)
-    assert parts.view_settings(PLAIN, upright) == {"flips": (), "iou_threshold": 0.1}
-    assert parts.view_settings({**PLAIN, "merge_iou_threshold": 0.15}, oriented)["iou_threshold"] == 0.15
-    both = parts.view_settings({"flip_test": ["H"], "merge_iou_threshold": {"ship": 0.2}}, oriented)
-    assert both["flips"] == ("H",) and both["iou_threshold"]["ship"] == 0.2
-    with pytest.raises(ConfigError, match="DrawnDataset holds upright ones"):
-        parts.view_settings({**PLAIN, "flip_test": ["H"]}, upright)
-    with pytest.raises(ConfigError, match="has no threshold for disc, ring"):
-        parts.view_settings({**PLAIN, "merge_iou_threshold": {"ship": 0.2}}, upright)
+    assert upright.views() is None and oriented.views() == Views((), 0.1)
+    assert oriented.views([], 0.15) == Views((), 0.15)
+    both = oriented.views(["H"], {"ship": 0.2})
+    assert both.flips == ("H",) and both.iou_threshold["ship"] == 0.2

@@ -8,7 +8,6 @@ from jld.errors import DataError
 from jld.visualization.boxes import (
     box_corners,
     draw_boxes,
-    draw_ground_truth_and_detections,
     draw_truth_outline,
 )
 from jld.visualization.canvas import (
@@ -134,19 +133,6 @@ def test_truth_outline_is_dashed():
     row = drawn[60, 50:250]
     assert count(row, TRUTH) > 40
     assert count(row, INK) > 40
-
-
-def test_side_by_side():
-    found = {"boxes": [[10, 10, 60, 60], [100, 10, 160, 60]], "labels": [0, 1], "scores": [0.8, 0.1]}
-    picture = draw_ground_truth_and_detections(
-        grey(), {"boxes": [[100, 100, 200, 150]], "labels": [2]}, found, classes=("a", "b", "c")
-    )
-    left, right = picture[-200:, :300], picture[-200:, -300:]
-    assert count(left, class_color(2)) > 0 and count(left, class_color(0)) == 0
-    assert count(right, class_color(0)) > 0
-    assert count(right, class_color(1)) == 0 and count(right, class_color(2)) == 0
-    assert picture.shape[0] > 200 and picture.shape[1] > 600
-    assert (picture[:-200].max(-1) < 100).sum() > 20
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from jld.boxes.rotated.corners import (
     polys_to_rboxes,
     rboxes_to_polys,
     reorder_corners,
+    shapes_to_polys,
 )
 from jld.boxes.rotated.motions import flip_polys, flip_rboxes, rotate_rboxes, scale_rboxes
 from jld.boxes.rotated.polygon_iou import (
@@ -21,7 +22,6 @@ from jld.boxes.rotated.polygon_iou import (
     poly_areas,
 )
 from jld.boxes.rotated.polygon_nms import nms_polys
-from jld.boxes.rotated.records import record_polys
 from jld.boxes.rotated.upright import polys_to_xyxy, rboxes_to_xyxy, upright_rboxes, xyxy_to_rboxes
 
 __all__ = [
@@ -42,11 +42,11 @@ __all__ = [
     "polys_to_xyxy",
     "rboxes_to_polys",
     "rboxes_to_xyxy",
-    "record_polys",
     "regularize_rboxes",
     "reorder_corners",
     "rotate_rboxes",
     "scale_rboxes",
+    "shapes_to_polys",
     "shared_area_bounds",
     "upright_rboxes",
     "wrap_angles",

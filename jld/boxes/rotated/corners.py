@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from jld.boxes.rotated.angles import check_version, regularize_rboxes, wrap_angles
+from jld.errors import DataError
 
 # Half-edge signs of the corners: the top left first for angle 0, then clockwise on the screen.
 CORNER_SIGNS = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
@@ -31,6 +32,26 @@ def rboxes_to_polys(rboxes: np.ndarray) -> np.ndarray:
     x = rboxes[..., 0:1] + cos * offsets[..., 0] - sin * offsets[..., 1]
     y = rboxes[..., 1:2] + sin * offsets[..., 0] + cos * offsets[..., 1]
     return np.stack([x, y], -1).reshape(*rboxes.shape[:-1], 8)
+
+
+def shapes_to_polys(shapes: np.ndarray) -> np.ndarray:
+    """Corners of objects in any form, which is told by how many numbers each has.
+
+    Args:
+        shapes: [K, 4] upright xyxy, [K, 5] rotated boxes or [K, 8] corners; px and radians.
+    Returns:
+        [K, 8] float64 px; upright boxes start at the top left and go clockwise on the screen.
+    Raises:
+        DataError: another shape.
+    """
+    shapes = np.asarray(shapes, np.float64)
+    if shapes.size == 0:
+        return np.zeros((0, 8))
+    if shapes.ndim != 2 or shapes.shape[1] not in (4, 5, 8):
+        raise DataError(f"boxes have shape {shapes.shape}; expected are [K, 4], [K, 5] or [K, 8].")
+    if shapes.shape[1] == 5:
+        return rboxes_to_polys(shapes)
+    return shapes if shapes.shape[1] == 8 else shapes[:, [0, 1, 2, 1, 2, 3, 0, 3]]
 
 
 def polys_to_rboxes(polys: np.ndarray, version: str) -> np.ndarray:

@@ -22,6 +22,7 @@ from jld.data.dota.patches import SourceImage, SplitSettings, cut_image, split_i
 from jld.data.dota.preprocess import ConvertTask, SplitTask, read_plan
 from jld.data.dota.split import find_images, remove_result, split_dataset
 from jld.data.dota.submission import SubmissionReport, check_submission, read_submission, write_submission
+from jld.data.dota.views import Views
 from jld.data.dota.xml_readers import read_dior_xml, read_fair_xml, read_hrsc_xml, read_ssdd_xml
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "SplitSettings",
     "SplitTask",
     "SubmissionReport",
+    "Views",
     "check_submission",
     "classes_of",
     "cut_image",

@@ -63,6 +63,13 @@ CLASSES_BY_TYPE = {
 }
 VERSIONS = {"1": "DOTA", "1_5": "DOTA1_5", "2": "DOTA2"}
 
+BENCHMARKS = {
+    frozenset(DOTA1_CLASSES): "DOTA-1.0",
+    frozenset(DOTA1_5_CLASSES): "DOTA-1.5",
+    frozenset(DOTA2_CLASSES): "DOTA-2.0",
+}
+"""{class names: the public benchmark they belong to}."""
+
 
 def classes_of(dataset_type: str) -> tuple[str, ...]:
     """Class names of a dataset type of a config.

@@ -6,15 +6,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from jld.boxes.rotated import record_polys
-from jld.data.dota.merge import Detections, merge_patches
+from jld.boxes.detections import Detections
+from jld.data.dota.merge import MergeIou, merge_patches
 from jld.data.dota.names import LARGEST_RATE, PATTERN, check_style, parse_patch_name
 from jld.data.dota.split import MANIFEST
 from jld.data.problems import Problem, error, warning
@@ -112,17 +111,15 @@ class Layout:
             )
         ]
 
-    def merge(
-        self, detections: Sequence[Mapping[str, Any]], iou_threshold: float | Mapping[str, float]
-    ) -> Detections:
+    def merge(self, detections: Sequence[Detections], iou_threshold: MergeIou) -> list[Detections]:
         """Detections of the whole images, see `merge_patches`; those of whole images only change to
         `polys`.
         """
         if self.is_patches:
             return merge_patches(detections, self.classes, style=self.style, iou_threshold=iou_threshold)
         return [
-            {**{key: record[key] for key in ("img_id", "scores", "labels")}, "polys": record_polys(record)}
-            for record in detections
+            Detections(found.img_id, found.scores, found.labels, polys=found.corners())
+            for found in detections
         ]
 
 

@@ -3,58 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from jld.boxes.rotated import flip_polys, nms_polys, record_polys
+from jld.boxes.detections import Detections
+from jld.boxes.rotated import flip_polys, nms_polys
 from jld.data.dota.names import check_style, parse_patch_name
 from jld.errors import ConfigError
 
-Detections = list[dict[str, Any]]
+MergeIou = float | Mapping[str, float]
 MERGE_IOU = 0.1
 FLIPS = {"H": "horizontal", "V": "vertical", "HV": "diagonal"}
 
 
 def merge_patches(
-    detections: Sequence[Mapping[str, Any]],
+    detections: Sequence[Detections],
     classes: Sequence[str],
     *,
     style: str = "jdet",
-    iou_threshold: float | Mapping[str, float] = MERGE_IOU,
+    iou_threshold: MergeIou = MERGE_IOU,
     image_ids: Sequence[str] | None = None,
-) -> Detections:
+) -> list[Detections]:
     """Moves detections of patches to their images and drops, per class, those that overlap a better one.
 
     Args:
-        detections: per patch `img_id` (a patch name), `polys` [K, 8] or `rboxes` [K, 5] in px of the patch,
-            `scores` [K], `labels` [K] 0-based. Patches of several rates may be mixed.
+        detections: per patch, whose name is the `img_id`, in px of the patch. Patches of several rates may be
+            mixed.
         classes: names, in the order of the labels.
         style: how the patches were named, "jdet" or "mmrotate"; see `jld.data.dota.names`.
         iou_threshold: overlaps above it suppress; one number, or one per class name.
         image_ids: images to return, in this order, with or without detections; by default those with patches.
     Returns:
-        per image `img_id`, `polys` [K, 8] float32 px of the image, `scores`, `labels`, best score first.
+        per image the `polys` [K, 8] float32 px of the image, best score first.
     Raises:
         ConfigError: unknown style, or no threshold for a class.
         DataError: not a patch name, or one that does not suit the style.
     """
     check_style(style)
     moved = []
-    for record in detections:
-        place = parse_patch_name(str(record["img_id"]), style)
-        polys = (record_polys(record) + np.tile([place.x, place.y], 4)) / place.rate
-        moved.append({**record, "img_id": place.image_id, "polys": polys})
+    for found in detections:
+        place = parse_patch_name(str(found.img_id), style)
+        polys = (found.corners() + np.tile([place.x, place.y], 4)) / place.rate
+        moved.append(Detections(place.image_id, found.scores, found.labels, polys=polys))
     return merge_views([moved], classes, iou_threshold=iou_threshold, image_ids=image_ids)
 
 
 def merge_views(
-    views: Sequence[Sequence[Mapping[str, Any]]],
+    views: Sequence[Sequence[Detections]],
     classes: Sequence[str],
     *,
-    iou_threshold: float | Mapping[str, float] = MERGE_IOU,
+    iou_threshold: MergeIou = MERGE_IOU,
     image_ids: Sequence | None = None,
-) -> Detections:
+) -> list[Detections]:
     """Joins several lists of detections of the same images and suppresses per image and class.
 
     Args:
@@ -66,38 +69,27 @@ def merge_views(
     Raises:
         ConfigError: no threshold for a class.
     """
-    records = [record for view in views for record in view]
-    wanted = list(dict.fromkeys(record["img_id"] for record in records) if image_ids is None else image_ids)
+    every = [found for view in views for found in view]
+    wanted = list(dict.fromkeys(found.img_id for found in every) if image_ids is None else image_ids)
     position = {image_id: index for index, image_id in enumerate(wanted)}
-    records = [record for record in records if record["img_id"] in position]
-    polys = _joined([record_polys(record) for record in records], (0, 8), np.float64)
-    scores = _joined([record["scores"] for record in records], 0, np.float32)
-    labels = _joined([record["labels"] for record in records], 0, np.int64)
-    images = np.repeat(
-        np.array([position[record["img_id"]] for record in records], np.int64),
-        [len(record["scores"]) for record in records],
-    )
+    every = [found for found in every if found.img_id in position]
+    polys = np.concatenate([np.zeros((0, 8)), *(found.corners() for found in every)])
+    scores = np.concatenate([np.zeros(0, np.float32), *(found.scores for found in every)])
+    labels = np.concatenate([np.zeros(0, np.int64), *(found.labels for found in every)])
+    images = np.repeat(np.array([position[found.img_id] for found in every], np.int64), list(map(len, every)))
     thresholds = _thresholds(iou_threshold, classes)[labels]
     kept = nms_polys(polys, scores, thresholds, images * max(len(classes), 1) + labels)
     kept = kept[np.argsort(images[kept], kind="stable")]  # by image, best score first within each
     ends = np.searchsorted(images[kept], np.arange(len(wanted) + 1))
-    merged = []
-    for index, image_id in enumerate(wanted):
-        rows = kept[ends[index] : ends[index + 1]]
-        merged.append(
-            {
-                "img_id": image_id,
-                "polys": polys[rows].astype(np.float32),
-                "scores": scores[rows],
-                "labels": labels[rows],
-            }
-        )
-    return merged
+    return [
+        Detections(image_id, scores[rows], labels[rows], polys=polys[rows].astype(np.float32))
+        for image_id, rows in zip(wanted, (kept[start:end] for start, end in pairwise(ends)), strict=True)
+    ]
 
 
 def unflip_detections(
-    detections: Sequence[Mapping[str, Any]], flip: str, image_sizes: Mapping[Any, tuple[int, int]]
-) -> Detections:
+    detections: Sequence[Detections], flip: str, image_sizes: Mapping[Any, tuple[int, int]]
+) -> list[Detections]:
     """Detections of flipped images, in the coordinates of the images as they are.
 
     Args:
@@ -105,31 +97,27 @@ def unflip_detections(
         flip: "H", "V" or "HV", as in the config key `flip_test`.
         image_sizes: {img_id: (height, width)} px of what was flipped (the patches).
     Returns:
-        the same records with `polys` mirrored back.
+        the same with their corners mirrored back.
     Raises:
         ConfigError: unknown flip.
     """
     if flip not in FLIPS:
         raise ConfigError(f"flip_test knows {', '.join(FLIPS)}, not {flip!r}.")
     return [
-        {
-            **{key: value for key, value in record.items() if key not in ("rboxes", "boxes")},
-            "polys": flip_polys(record_polys(record), FLIPS[flip], image_sizes[record["img_id"]]),
-        }
-        for record in detections
+        replace(
+            found,
+            polys=flip_polys(found.corners(), FLIPS[flip], image_sizes[found.img_id]),
+            boxes=None,
+            rboxes=None,
+        )
+        for found in detections
     ]
 
 
-def _thresholds(iou_threshold: float | Mapping[str, float], classes: Sequence[str]) -> np.ndarray:
+def _thresholds(iou_threshold: MergeIou, classes: Sequence[str]) -> np.ndarray:
     if not isinstance(iou_threshold, Mapping):
         return np.full(len(classes), float(iou_threshold))
     missing = [name for name in classes if name not in iou_threshold]
     if missing:
         raise ConfigError(f"no merging threshold is given for {', '.join(missing)}.")
     return np.array([iou_threshold[name] for name in classes], np.float64)
-
-
-def _joined(arrays: Sequence[Any], empty: Any, dtype: type) -> np.ndarray:
-    return (
-        np.concatenate([np.asarray(array, dtype) for array in arrays]) if arrays else np.zeros(empty, dtype)
-    )

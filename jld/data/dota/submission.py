@@ -10,14 +10,15 @@ import math
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jld.boxes.rotated import poly_areas, polys_to_xyxy, record_polys, reorder_corners
+from jld.boxes.detections import Detections
+from jld.boxes.rotated import poly_areas, polys_to_xyxy, reorder_corners, shapes_to_polys
 from jld.checkpoint import atomic_write
 from jld.data.dota.names import check_style
 from jld.data.problems import Problem, error, raise_errors, warning
@@ -67,7 +68,7 @@ def member_name(class_name: str, task: int = 1, style: str = "mmrotate") -> str:
 
 def write_submission(
     path: str | Path,
-    detections: Iterable[Mapping[str, Any]],
+    detections: Iterable[Detections],
     classes: Sequence[str],
     *,
     task: int = 1,
@@ -77,8 +78,7 @@ def write_submission(
 
     Args:
         path: of the zip; an older one is replaced once the new one is complete.
-        detections: per image `img_id`, `polys` [K, 8] or `rboxes` [K, 5] px of the whole image, `scores`,
-            `labels`; see `merge_patches`.
+        detections: per whole image, see `merge_patches`.
         classes: names, in the order of the labels.
         task: 1 or 2.
         style: names and decimals: "mmrotate" (2) or "jdet" (4).
@@ -93,13 +93,13 @@ def write_submission(
     # a hundred thousand of them are written at the end of a test.
     numbers = " ".join([f"%.{DECIMALS[check_style(style)]}f"] * (8 if task == 1 else 4))
     line = f"%s %.9g {numbers}\n"
-    for record in detections:
-        image_id = str(record["img_id"])
+    for found in detections:
+        image_id = str(found.img_id)
         if not image_id or re.search(r"\s", image_id):
             raise DataError(f"image {image_id!r} cannot be named in a result file: its name holds a space.")
-        polys = record_polys(record)
+        polys = found.corners()
         shapes = reorder_corners(polys) if task == 1 else polys_to_xyxy(polys)
-        columns = (np.asarray(column).tolist() for column in (shapes, record["scores"], record["labels"]))
+        columns = (column.tolist() for column in (shapes, found.scores, found.labels))
         for shape, score, label in zip(*columns, strict=True):
             lines[int(label)].append(line % (image_id, score, *shape))
     names = [member_name(name, task, style) for name in classes]
@@ -117,11 +117,11 @@ def write_submission(
 
 def read_submission(
     path: str | Path, classes: Sequence[str], *, task: int = 1, style: str = "mmrotate"
-) -> list[dict[str, Any]]:
+) -> list[Detections]:
     """The detections of a zip, for evaluation.
 
     Returns:
-        per image `img_id`, `polys` [K, 8] px (upright ones for task 2), `scores`, `labels`, best score first.
+        per image its `polys` (upright ones for task 2), best score first.
     Raises:
         ConfigError: unknown task or style.
         DataError: the zip or lines of it cannot be read; shows all of them.
@@ -134,16 +134,8 @@ def read_submission(
     detections = []
     for image_id, found in by_image.items():
         found = sorted(found, key=lambda row: -row[0])
-        scores, shapes, labels = zip(*found, strict=True)
-        key = "polys" if task == 1 else "boxes"
-        detections.append(
-            {
-                "img_id": image_id,
-                "polys": record_polys({key: np.array(shapes, np.float64)}),
-                "scores": np.array(scores, np.float32),
-                "labels": np.array(labels, np.int64),
-            }
-        )
+        scores, shapes, labels = map(np.array, zip(*found, strict=True))
+        detections.append(Detections(image_id, scores, labels, polys=shapes_to_polys(shapes)))
     return detections
 
 

@@ -1,0 +1,127 @@
+"""Tables of annotations: what the readers of files fill, and what of it training can use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+
+import numpy as np
+
+from jld.data.account import Losses
+from jld.data.problems import Problem
+from jld.errors import DataError
+
+BORDER_TOLERANCE = 1.0
+"""Annotation tools round; a box this many px outside of its image is not worth a line."""
+
+
+@dataclass(frozen=True)
+class AnnotationTable:
+    """All annotations of M images as flat arrays over T boxes.
+
+    Rows offsets[i] up to offsets[i + 1] belong to image i. boxes [T, 4] float64 xyxy in original px, labels
+    [T] int64 0-based, areas [T] px squared, is_crowd [T], is_difficult [T], is_usable [T] bool (False:
+    evaluation sees the box, training drops it).
+    """
+
+    image_ids: tuple
+    image_files: tuple[str, ...]
+    sizes: np.ndarray  # [M, 2] (height, width)
+    offsets: np.ndarray  # [M + 1]
+    boxes: np.ndarray
+    labels: np.ndarray
+    areas: np.ndarray
+    is_crowd: np.ndarray
+    is_difficult: np.ndarray
+    is_usable: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def rows(self, index: int) -> slice:
+        """Rows of the boxes of one image."""
+        return slice(int(self.offsets[index]), int(self.offsets[index + 1]))
+
+    def select(self, keep: np.ndarray) -> AnnotationTable:
+        """The table of the images where `keep` [M] is True."""
+        return self.take(np.flatnonzero(keep))
+
+    def take(self, indices: np.ndarray) -> AnnotationTable:
+        """The table of these images, in this order; an index may occur several times."""
+        counts = np.diff(self.offsets)[indices]
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        rows = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][indices] - offsets[:-1], counts)
+        columns = {column.name: getattr(self, column.name)[rows] for column in fields(self)[4:]}
+        return replace(
+            self,
+            image_ids=tuple(self.image_ids[index] for index in indices),
+            image_files=tuple(self.image_files[index] for index in indices),
+            sizes=self.sizes[indices],
+            offsets=offsets,
+            **columns,
+        )
+
+
+@dataclass
+class ReadTable:
+    """What was read from annotation files: the table, the findings, and what is not in the table."""
+
+    table: AnnotationTable
+    problems: list[Problem]
+    lost: Losses = field(default_factory=Losses)
+
+
+def usable_boxes(boxes: np.ndarray, areas: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Which boxes training keeps: at least 1 px wide and high, some area, and some of it inside the image.
+
+    Args:
+        boxes: [T, 4] xyxy px.
+        areas: [T] px squared.
+        sizes: [T, 2] (height, width) of the image each box belongs to.
+    Returns:
+        [T] bool.
+    """
+    x1, y1, x2, y2 = boxes.T
+    return (x2 - x1 >= 1) & (y2 - y1 >= 1) & (areas > 0) & _overlaps(boxes, sizes)
+
+
+def touches_image(table: AnnotationTable) -> np.ndarray:
+    """[T] bool: which boxes of a table have some of their area inside of their image."""
+    return _overlaps(table.boxes, np.repeat(table.sizes, np.diff(table.offsets), axis=0))
+
+
+def _overlaps(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    near, far = np.maximum(boxes[:, :2], 0), np.minimum(boxes[:, 2:4], sizes[:, ::-1])
+    return (far > near).all(axis=1)
+
+
+def drop_images(
+    table: AnnotationTable, name: str, *, min_size: int, filter_empty_gt: bool, lost: Losses
+) -> AnnotationTable:
+    """Leaves out images without annotation and images smaller than `min_size` px, if it is to filter.
+
+    `lost` counts them, and the objects on them.
+
+    Raises:
+        DataError: no image is left.
+    """
+    if filter_empty_gt:
+        counts = np.diff(table.offsets)
+        has_boxes = counts > 0
+        keep = has_boxes & (table.sizes.min(axis=1, initial=1 << 30) >= min_size)
+        small = f"with a side below {min_size} px"
+        for mask, reason in ((~has_boxes, "without an object"), (has_boxes & ~keep, small)):
+            rows = np.flatnonzero(mask)
+            if len(rows):
+                lost.images.add(reason, table.image_ids[rows[0]], len(rows))
+                lost.objects.add(
+                    f"in images {reason}", f"image {table.image_ids[rows[0]]}", counts[rows].sum()
+                )
+        if len(table) and not keep.any():
+            raise DataError(
+                f"{name}: none of its {len(table)} images has an object of the wanted classes and sides of "
+                f"at least {min_size} px; set filter_empty_gt=False to keep images without objects."
+            )
+        table = table.select(keep)
+    if not len(table):
+        raise DataError(f"{name} holds no image.")
+    return table

@@ -1,0 +1,58 @@
+"""Detections as json files."""
+
+import json
+
+import pytest
+
+from jld.boxes.detections import Detections
+from jld.data.results import write_coco_results, write_plain_results
+from jld.errors import DataError
+
+EXACT = (0, 0, 40, 40)
+MASK = {"size": [40, 40], "counts": "0P1"}
+
+
+def detected(img_id, boxes, scores, labels, **more):
+    return Detections(img_id, scores, labels, boxes=boxes, **more)
+
+
+def test_coco_result_file(tmp_path):
+    found = [
+        detected(42, [(1, 2, 11.5, 22)], [0.987654], [1]),
+        detected(43, [], [], []),
+        detected(7, [EXACT, EXACT], [0.5, 0.25], [0, 1]),
+    ]
+    path = write_coco_results(found, [1, 90], tmp_path / "results" / "bbox.json")
+    assert json.loads(path.read_text()) == [
+        {"image_id": 42, "category_id": 90, "bbox": [1.0, 2.0, 10.5, 20.0], "score": 0.98765},
+        {"image_id": 7, "category_id": 1, "bbox": [0.0, 0.0, 40.0, 40.0], "score": 0.5},
+        {"image_id": 7, "category_id": 90, "bbox": [0.0, 0.0, 40.0, 40.0], "score": 0.25},
+    ]
+    assert [file.name for file in path.parent.iterdir()] == ["bbox.json"]
+    with pytest.raises(DataError, match="label 2, but there are 2 ids"):
+        write_coco_results([detected(1, [EXACT], [0.9], [2])], [1, 90], path)
+    with pytest.raises(DataError, match="image 7 has detections as polys, but COCO has upright boxes"):
+        write_coco_results([Detections(7, [0.9], [0], polys=[range(8)])], [1], path)
+    assert len(json.loads(path.read_text())) == 3
+
+
+def test_masks_stand_in_both_files(tmp_path):
+    found = [detected(3, [EXACT], [0.5], [0], masks=[MASK])]
+    (coco,) = json.loads(write_coco_results(found, [9], tmp_path / "a.json").read_text())
+    plain = json.loads(write_plain_results(found, ["a"], tmp_path / "b.json").read_text())
+    assert coco["segmentation"] == MASK and plain["images"][0]["masks"] == [MASK]
+
+
+def test_plain_file_keeps_its_keys_in_their_order(tmp_path):
+    found = [
+        detected("a", [(1, 2, 3, 4)], [0.5], [1]),
+        Detections("b", [0.25], [0], rboxes=[[1, 2, 3, 4, 0.5]]),
+        Detections("c", [0.125], [0], polys=[range(8)]),
+    ]
+    text = write_plain_results(found, ("x", "y"), tmp_path / "detections.json").read_text()
+    assert text == (
+        '{"classes": ["x", "y"], "images": [{"img_id": "a", "boxes": [[1, 2, 3, 4]], "scores": [0.5], '
+        '"labels": [1]}, {"img_id": "b", "boxes": [[1.0, 2.0, 3.0, 4.0, 0.5]], "scores": [0.25], '
+        '"labels": [0]}, {"img_id": "c", "polys": [[0, 1, 2, 3, 4, 5, 6, 7]], "scores": [0.125], '
+        '"labels": [0]}]}'
+    )
