@@ -78,7 +78,7 @@ def shrunk(model):
     if backbone.get("groups", 1) > 1:
         backbone.update(groups=2, base_width=32)  # the width of a group must stay a whole number
     neck.update(in_channels=[width // narrower for width in neck["in_channels"]], out_channels=32)
-    head.update(in_channels=32, feat_channels=32, stacked_convs=1)
+    head.update(in_channels=32, feat_channels=32)
     return model
 
 

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,12 +12,22 @@ import pytest
 from jld import toolchain
 from jld.toolchain import build, cache, findings, onednn
 
+ROOT = Path(__file__).resolve().parents[1]
+
 
 @pytest.fixture
 def fresh_home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("JITTOR_HOME", raising=False)
-    for name in ("nvcc_path", "use_mkl", "python_config_path", "cache_name", "cc_path", "log_silent"):
+    for name in (
+        "nvcc_path",
+        "use_mkl",
+        "python_config_path",
+        "cache_name",
+        "cc_path",
+        "log_silent",
+        "JPY_PARENT_PID",
+    ):
         # Set and removed, so that what `prepare` writes is undone at the end of the test.
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
@@ -194,3 +205,22 @@ def test_the_child_that_builds_jittor_is_read_line_by_line(monkeypatch, capsys, 
         assert "Compiling core" in bars and "3/3" in bars and "Compiling ops" in bars and "1/2" in bars
         monkeypatch.setenv("broken", "1")
         assert build._import_in_child(messages, {"COUNTED": "yes"}) == (3, False)
+
+
+SESSION = """
+from jld.toolchain import jittor
+import jittor_utils, signal, time
+jittor_utils.try_import_jit_utils_core()  # a library with a handler of its own
+try:
+    print("ready", flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("still here")
+"""
+
+
+def test_an_interrupt_does_not_end_a_session_that_uses_jittor():
+    session = subprocess.Popen([sys.executable, "-c", SESSION], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert session.stdout.readline() == "ready\n"
+    session.send_signal(signal.SIGINT)
+    assert session.communicate(timeout=30)[0] == "still here\n" and session.returncode == 0

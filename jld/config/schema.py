@@ -143,6 +143,7 @@ DISTILL_KEYS: tuple[Key, ...] = (
     Key("teachers", Section, None, "several teachers, {name: dict(config, checkpoint)}"),
     Key("terms", list | None, None, "the losses that compare student and teacher", reg.TERMS),
     Key("regions", Section, None, "regions redefined for this run, {name: dict(type=...)}", reg.REGIONS),
+    Key("init_from_teacher", list[str] | None, None, "modules whose weights are the teacher's at the start"),
 )
 
 LESSON_KEYS: tuple[Key, ...] = (

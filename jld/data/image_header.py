@@ -139,7 +139,8 @@ def _read_png(stream: BinaryIO) -> ImageHeader:
     if size is None:
         raise HeaderError("it is a PNG without a header")
     end = stream.tell() + (0 if kind == b"IEND" else 12)
-    return ImageHeader("PNG", *size[:2], orientation, size[2], end)
+    width, height, bits = size
+    return ImageHeader("PNG", width, height, orientation, bits, end)
 
 
 def _read_webp(stream: BinaryIO) -> ImageHeader:
@@ -161,7 +162,8 @@ def _read_webp(stream: BinaryIO) -> ImageHeader:
         stream.seek(after)
     if size is None:
         raise HeaderError("it is a WebP file without a picture")
-    return ImageHeader("WebP", *size, orientation, end=end - end % 2)
+    width, height = size
+    return ImageHeader("WebP", width, height, orientation, end=end - end % 2)
 
 
 def _size_of_lossless(body: bytes) -> tuple[int, int]:

@@ -9,7 +9,7 @@ import io
 import mmap
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ ORIENTATIONS = ("exif", "stored")
 # OpenCV decodes no more, unless its environment says otherwise.
 MOST_PIXELS = 1 << 30
 # What turns a picture from how it is stored to how it is shown, by the number of its orientation.
-TURNS = {
+TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda image: cv2.flip(image, 1),
     3: lambda image: cv2.rotate(image, cv2.ROTATE_180),
     4: lambda image: cv2.flip(image, 0),
@@ -285,12 +285,12 @@ def _is_plain(header: ImageHeader) -> bool:
 
 def _unturned(header: ImageHeader, data: bytes | mmap.mmap) -> bytes:
     """The file without its orientation: OpenCV and Pillow would turn a TIFF, whatever they are told."""
-    at = header.orientation_at
+    at = header.orientation_at or 0
     one = (1).to_bytes(2, "little" if data[:2] == b"II" else "big")
     return data[:at] + one + data[at + 2 :]
 
 
-def _by_pillow(data: bytes) -> np.ndarray:
+def _by_pillow(data: bytes | mmap.mmap) -> np.ndarray:
     # The class itself, because `Image.open` has a limit of pixels of its own.
     picture = TiffImagePlugin.TiffImageFile(io.BytesIO(data)).convert("RGB")
     return cv2.cvtColor(np.asarray(picture), cv2.COLOR_RGB2BGR)

@@ -4,7 +4,17 @@ import jld.assign
 import jld.distill.terms
 from jld.distill.context import StepContext
 from jld.distill.distiller import Distiller, Lesson, build_distiller
+from jld.distill.start import init_from_teacher
 from jld.distill.step import Step
 from jld.distill.teachers import FrozenTeacher, Teacher
 
-__all__ = ["Distiller", "FrozenTeacher", "Lesson", "Step", "StepContext", "Teacher", "build_distiller"]
+__all__ = [
+    "Distiller",
+    "FrozenTeacher",
+    "Lesson",
+    "Step",
+    "StepContext",
+    "Teacher",
+    "build_distiller",
+    "init_from_teacher",
+]

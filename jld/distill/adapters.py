@@ -19,15 +19,23 @@ class ConvAdapters:
         kernel: None, `1x1` or `3x3` (or the side, 1 or 3): None compares maps as they are.
         per_level: weights of their own for every level.
         std: spread of the initial weights, with bias 0; None: the layer's usual initial values.
+        bias: False for a term to which the level of a channel does not matter.
     Raises:
         ConfigError: unknown kernel.
     """
 
-    def __init__(self, kernel: str | int | None, *, per_level: bool = True, std: float | None = None):
+    def __init__(
+        self,
+        kernel: str | int | None,
+        *,
+        per_level: bool = True,
+        std: float | None = None,
+        bias: bool = True,
+    ):
         side = KERNELS.get(kernel, kernel) if isinstance(kernel, str) else kernel
         if side not in (None, *KERNELS.values()):
             raise ConfigError(f"unknown adapter {kernel!r}: {suggestion(str(kernel), KERNELS)}, or None.")
-        self.side, self.per_level, self.std = side, per_level, std
+        self.side, self.per_level, self.std, self.bias = side, per_level, std, bias
         self.convs: dict[str, jt.Module] = {}
 
     def problems(self, owner: str, own: int, given: int) -> list[str]:
@@ -41,7 +49,9 @@ class ConvAdapters:
         if self.side is None:
             return
         names = [f"adapter.{level}" for level in levels] if self.per_level else ["adapter"]
-        self.convs = {name: Conv2d(own, given, self.side, padding=self.side // 2) for name in names}
+        self.convs = {
+            name: Conv2d(own, given, self.side, padding=self.side // 2, bias=self.bias) for name in names
+        }
         if self.std is not None:
             for conv in self.convs.values():
                 init_normal(conv, self.std)

@@ -1,4 +1,4 @@
-"""What a sum over places is divided by: named, because released codes differ and a batch's size may hide in it."""
+"""What a sum over places is divided by: named, because codes differ and hide a batch's size in it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def check_denominator(name: str) -> str:
     """`name` itself.
 
     The sums they divide grow with the batch as they do, so a loss depends neither on the batch's size nor on
-    the number of processes, except for `own_positives` (of this process alone, as some released codes have it):
+    the number of processes, except for `own_positives` (of this process alone, as some codes have it):
 
     - `positives`: sum over images of max(positives, 1), averaged over processes.
     - `centerness`: sum of the positives' centerness, averaged over processes, at least 1;

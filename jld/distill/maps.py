@@ -47,8 +47,8 @@ def masked_squared_error(student_map: Any, teacher_map: Any, mask: Any, divisor:
 def channel_statistics(maps: Any) -> tuple[Any, Any]:
     """Mean and deviation (divisor n - 1) of every channel of [N, D, H, W] over n = N H W values, both [D].
 
-    The deviation has a floor of 1e-6 with slope 0: a constant channel has no direction to learn, and the root's
-    slope at 0 is infinite. A map of one cell and one image has n = 1 and counts as constant.
+    The deviation has a floor of 1e-6 with slope 0: a constant channel has no direction to learn, and the
+    root's slope at 0 is infinite. A map of one cell and one image has n = 1 and counts as constant.
     """
     count = maps.shape[0] * maps.shape[2] * maps.shape[3]
     mean = total(maps, (0, 2, 3)) / count
@@ -57,7 +57,7 @@ def channel_statistics(maps: Any) -> tuple[Any, Any]:
 
 
 def standardised(maps: Any) -> Any:
-    """[N, D, H, W] with mean 0 and deviation 1 (divisor n - 1, plus 1e-6) in every channel, over the batch."""
+    """[N, D, H, W] with mean 0 and deviation 1 (divisor n - 1, plus 1e-6) in each channel of the batch."""
     mean, deviation = channel_statistics(maps)
     return (maps - mean.broadcast(maps, [0, 2, 3])) / (deviation + 1e-6).broadcast(maps, [0, 2, 3])
 

@@ -185,7 +185,12 @@ class TrainingLoop:
         losses = dict(self.detector.losses(trace, targets))
         if self.distiller is not None:
             step = Step(images, targets, self.detector, features, trace, self.iteration)
-            losses.update(self.distiller(step))
+            taught = self.distiller(step)
+            if twice := losses.keys() & taught.keys():
+                raise ConfigError(
+                    f"the detector and the distiller both have a loss {min(twice)!r}: give the term another name."
+                )
+            losses.update(taught)
         return losses
 
     @contextmanager

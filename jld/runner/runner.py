@@ -14,7 +14,7 @@ from jld.checkpoint import Checkpoint
 from jld.config import Config, config_file, dump_config
 from jld.data import Dataset
 from jld.data.labels import follow_classes
-from jld.distill import build_distiller
+from jld.distill import build_distiller, init_from_teacher
 from jld.errors import ConfigError, suggestion
 from jld.models import assign_state, build_detector, load_weights
 from jld.ops.precision import FLOAT32
@@ -108,6 +108,9 @@ class Runner:
         distiller = build_distiller(self.config.distill, detector)
         if distiller is not None:
             self.log.info("distillation:\n%s", distiller.describe(detector))
+            modules = self.config.distill.init_from_teacher
+            if modules and (self._weights() or ("",))[0] != "resume_path":
+                self.log.info(init_from_teacher(detector, distiller, modules))
         optimizer, said = parts.build_optimizer(self.config, parts.trainable_parameters(detector, distiller))
         if said:
             self.log.info(said)

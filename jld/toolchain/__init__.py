@@ -72,6 +72,9 @@ def prepare() -> None:
         "FIX_TORCH_ERROR": "0",  # else an installed PyTorch is imported too
         "gdb_path": "",  # else a crash starts a debugger
         "log_silent": "1",
+        # Each of Jittor's libraries installs, when it is loaded, a handler of SIGINT that leaves the process
+        # with status 1. They do not in a notebook, which is known by this.
+        "JPY_PARENT_PID": str(os.getppid()),
         # Jittor names its cache after the git branch its environment lies in: every new branch recompiles.
         "cache_name": "default",
         **mpi_settings(),
@@ -116,20 +119,22 @@ def import_jittor():
     for kind in ("float32", "float64"):
         # Jittor's libraries flush subnormal numbers to zero, of which numpy would warn when first asked.
         numpy.finfo(kind)
-    is_main_thread = threading.current_thread() is threading.main_thread()
-    on_interrupt = signal.getsignal(signal.SIGINT)
+    from jld.utils import stopping
+
     try:
-        import jittor
+        # Jittor's import catches whatever is raised within it at many places, a stop by a signal too.
+        with stopping.postponed():
+            import jittor
+    except stopping.Stopped:
+        raise
     except SystemExit:
         built_mark().unlink(missing_ok=True)
         raise ToolchainError("Jittor has rebuilt its loader; start the same command again.") from None
+    stopping.poll()
     check_joined(jittor)
     # Jittor ends the process without saying where when any child dies; data workers report their own death.
-    if is_main_thread:
+    if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        if on_interrupt is not None:
-            # Jittor's own handler leaves the process, and with it a Python session, at the first Ctrl-C.
-            signal.signal(signal.SIGINT, on_interrupt)
     precompile(jittor)
     return jittor
 

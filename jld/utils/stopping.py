@@ -2,8 +2,8 @@
 
 While a `handled` block runs, a signal raises `Stopped` at once; within `postponed` it is only noted, and
 `poll` raises it where the caller can be left. A second signal of the same kind ends the process as if nothing
-of this were here. Jittor installs a handler of its own for SIGINT when it is imported, which leaves the
-process with status 1; `handled` replaces it.
+of this were here. `jld.toolchain` keeps Jittor from installing its own handler of SIGINT, which leaves the
+process with status 1.
 """
 
 from __future__ import annotations

@@ -4,7 +4,20 @@ import numpy as np
 import pytest
 
 from jld.distill.non_local import NonLocalBlock
-from jld.distill.terms import FBKD, FGFI, GID, PFI, DeFeat, FeatureImitation, RankMimicking
+from jld.distill.terms import (
+    BCKD,
+    CWD,
+    FBKD,
+    FGD,
+    FGFI,
+    GID,
+    MGD,
+    PFI,
+    PKD,
+    DeFeat,
+    FeatureImitation,
+    RankMimicking,
+)
 from jld.distill.terms.fbkd import channel_attention, spatial_attention
 from jld.distill.terms.rank_mimicking import rank_divergence
 from jld.errors import ConfigError
@@ -215,6 +228,12 @@ TERMS = {
     "RankMimicking": RankMimicking,
     "FBKD": lambda: FBKD(**SMALL_BLOCKS),
     "GID": lambda: GID(adapter=3, count=4, crop_size=3, min_side_px=4),
+    "PKD": lambda: PKD(adapter=1),
+    "CWD": lambda: CWD(reads="features", adapter=1),
+    "CWD on logits": CWD,
+    "BCKD": BCKD,
+    "FGD": lambda: FGD(adapter=1),
+    "MGD": lambda: MGD(adapter=1),
 }
 
 

@@ -1,6 +1,7 @@
 """Teachers that learn: terms leave their gradient alone, their own losses reach them; classes in order."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -9,11 +10,17 @@ from jld.distill import Distiller, Lesson, StepContext
 from jld.distill.distiller import named_regions
 from jld.distill.schedule import TermSchedule
 from jld.distill.terms import (
+    BCKD,
+    CWD,
     FBKD,
+    FGD,
     FGFI,
     GID,
+    MGD,
     PFI,
+    PKD,
     ClassificationKD,
+    CrossKD,
     DeFeat,
     FeatureImitation,
     LocalizationKD,
@@ -40,25 +47,58 @@ TERMS = {
     "RankMimicking": RankMimicking,
     "FBKD": lambda: FBKD(inner_channels=(2, 3), pooling=(2, 8)),
     "GID": lambda: GID(adapter="3x3", count=4, crop_size=3, min_side_px=4),
+    "PKD": lambda: PKD(adapter="1x1"),
+    "CWD": lambda: CWD(reads="features", adapter="1x1"),
+    "CWD on logits": CWD,
+    "BCKD": BCKD,
+    "FGD": lambda: FGD(adapter="1x1"),
+    "MGD": lambda: MGD(adapter="1x1"),
+    "CrossKD": lambda: CrossKD(depth=1, adapter="1x1"),
 }
+DISTANCES = DistributionBoxes(DistanceBoxes("strides"), scene.B)
+
+
+class Resumable(scene.Head):
+    """A head with one layer in each tower and last layers that repeat the towers' channels."""
+
+    def __init__(self, channels):
+        super().__init__(DISTANCES)
+        self.make_towers(channels, channels, 1, None)
+
+    def level_maps(self, cls_features, reg_features, level):
+        maps = zip(self.prediction_shapes().items(), (cls_features, reg_features), strict=True)
+        return {
+            key: x[:, jt.array(np.arange(self.priors.num_per_cell * math.prod(shape)) % self.feat_channels)]
+            for (key, shape), x in maps
+        }
+
+
+def with_hidden(trace):
+    """The trace, as if its towers' first layers changed nothing."""
+    stage = dataclasses.replace(trace.stage(), hidden={1: [(x, x) for x in trace.features]})
+    return dataclasses.replace(trace, stages={"dense": stage})
 
 
 def scaled(trace, factor):
     """The trace with every value multiplied by a Var, which the whole trace then depends on."""
     stage = trace.stage()
     predictions = {key: value * factor for key, value in stage.predictions.items()}
-    stage = dataclasses.replace(stage, predictions=predictions, _known={})
+    hidden = {
+        depth: [tuple(x * factor for x in pair) for pair in maps] for depth, maps in stage.hidden.items()
+    }
+    stage = dataclasses.replace(stage, predictions=predictions, hidden=hidden, _known={})
     return Trace([x * factor for x in trace.features], trace.strides, {"dense": stage})
 
 
 @pytest.mark.parametrize("name", TERMS)
 def test_a_term_neither_teaches_the_teacher_nor_cuts_its_own_losses(name):
-    heads = [scene.Head(DistributionBoxes(DistanceBoxes("strides"), scene.B)) for _ in range(2)]
+    heads = [Resumable(width) for width in (scene.OWN, scene.GIVEN)]
     term = scene.bound(TERMS[name](), heads=heads)
     given = scene.context(term, heads=heads)
     factor = jt.array(np.float32([1.5]))
-    trace = scaled(given.teacher_trace, factor)
-    loss = term(StepContext(given.step, trace, named_regions(scene.OWN_LEVEL, [term])))
+    trace = scaled(with_hidden(given.teacher_trace), factor)
+    step = dataclasses.replace(given.step, trace=with_hidden(given.step.trace))
+    loss = term(StepContext(step, trace, named_regions(scene.OWN_LEVEL, [term])))
     values = [*trace.features, *trace.stage().predictions.values()]
     own = sum((value * value).sum() for value in values)
     parameters = scene.parameters(term)

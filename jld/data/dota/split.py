@@ -262,12 +262,10 @@ def _valid_marks(
     by_id = {source.image_id: source for source in sources}
     marks, num_damaged = {}, 0
     for file in sorted((target / PROGRESS).glob("*.json")):
-        mark, source = _read_json(file), by_id.get(file.stem)
+        mark, source = _read_json(file) or {}, by_id.get(file.stem)
         # A mark of an older version has no checksums: nothing says that its patches are whole.
         is_current = (
-            source is not None
-            and MARK_KEYS <= set(mark or ())
-            and mark["fingerprint"] == source.fingerprint()
+            source is not None and MARK_KEYS <= set(mark) and mark["fingerprint"] == source.fingerprint()
         )
         if is_current and _are_whole(target, settings, mark, has_labels):
             marks[file.stem] = mark

@@ -20,8 +20,9 @@ class BCKD(Term):
     """Binary classification distillation and IoU-based localization distillation, over all valid places.
 
     With u = max over classes of |sigma(z) - sigma(z_t)|, a constant, and boxes in strides,
-    L = (cls_weight sum_c |sigma(z) - sigma(z_t)|^beta BCE(z, sigma(z_t)) + box_weight sum u (1 - GIoU(b, b_t)))
-        / avg. Reads `cls_logits` and the boxes of any heads for upright boxes whose places agree.
+    L = (cls_weight sum_c |sigma(z) - sigma(z_t)|^beta BCE(z, sigma(z_t))
+      + box_weight sum u (1 - GIoU(b, b_t))) / avg.
+    Reads `cls_logits` and the boxes of any heads for upright boxes whose places agree.
 
     Args:
         weight: factor of the whole term.

@@ -1,4 +1,4 @@
-"""CrossKD: the student's tower maps go on through the teacher's head, whose predictions they should reproduce."""
+"""CrossKD: the student's tower maps pass the rest of the teacher's head and should give its predictions."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def aligned(student_map: jt.Var, teacher_map: jt.Var) -> jt.Var:
 
 @TERMS.register
 class CrossKD(Term):
-    """Cross-head knowledge distillation: detection losses and the teacher meet in different parts of the student.
+    """Cross-head distillation: detection losses and the teacher meet in different parts of the student.
 
     The student's maps after `depth` layers of both towers, aligned per channel, pass the teacher's remaining
-    layers (frozen, but they hand gradients on). With z_r, b_r these predictions, z_t, b_t the teacher's own and
-    v the teacher's highest score of a place,
+    layers (frozen, but they hand gradients on). With z_r, b_r these predictions, z_t, b_t the teacher's own
+    and v the teacher's highest score of a place,
     L = cls_weight sum_c |sigma(z_r) - sigma(z_t)|^beta BCE(z_r, sigma(z_t)) / avg + box_weight L_box
       + centerness_weight sum_positives BCE(c_r, sigma(c_t)) / avg.
     The student's own last layers learn from the detection losses alone.
@@ -56,12 +56,12 @@ class CrossKD(Term):
         box_weight: 4 for distributions, 1 for deltas, 0.75 for FCOS.
         centerness_weight: 1 for ATSS; released heads of FCOS leave it out.
         beta: see above.
-        avg: divisor of the sums, see `check_denominator`; released: `positives`, for RetinaNet `own_positives`,
-            for FCOS `centerness_released`.
+        avg: divisor of the sums, see `check_denominator`; released: `positives`, for RetinaNet
+            `own_positives`, for FCOS `centerness_released`.
         box_loss: `kl`: mean over the sides of the divergence of their distributions, mean over places with
-            weight v; `giou`, `iou` (-log IoU): of the decoded boxes, weighted by v, divided by avg; `l1`: of the
-            deltas, reduced like `kl`. None: `kl` for distributions, `iou` for distances, `giou` for upright and
-            `l1` for rotated deltas (an option of jld).
+            weight v; `giou`, `iou` (-log IoU): of the decoded boxes, weighted by v, divided by avg; `l1`: of
+            the deltas, reduced like `kl`. None: `kl` for distributions, `iou` for distances, `giou` for
+            upright and `l1` for rotated deltas (an option of jld).
         adapter: None, "1x1" or "3x3": a convolution per level and tower on the student's maps; needed where
             the towers' widths differ.
         stage: see `Term`.
@@ -69,7 +69,8 @@ class CrossKD(Term):
     Raises:
         ConfigError: unknown `avg` or `box_loss`, or a depth below 1.
     Source: arXiv:2306.11369; written from the formulas.
-    Differs: a map of one cell and one image, and a channel without spread, give finite values (released: NaN).
+    Differs: a map of one cell and one image, and a channel without spread, give finite values (released:
+        NaN).
     """
 
     requires = ("cls_logits",)
@@ -99,7 +100,7 @@ class CrossKD(Term):
         self.hidden_depth, self.beta = depth, beta
         self.cls_weight, self.box_weight, self.centerness_weight = cls_weight, box_weight, centerness_weight
         self.avg, self.box_loss = check_denominator(avg), box_loss
-        self.towers = {branch: ConvAdapters(adapter) for branch in ("cls", "reg")}
+        self.towers = {branch: ConvAdapters(adapter, bias=False) for branch in ("cls", "reg")}
 
     def check(self, student: Interface, teacher: Interface) -> list[str]:
         """See `Term`."""
@@ -109,8 +110,8 @@ class CrossKD(Term):
             if side.tower is None or side.tower[0] < self.hidden_depth:
                 layers = 0 if side.tower is None else side.tower[0]
                 problems.append(
-                    f"CrossKD leaves the towers after {self.hidden_depth} layers, the {role}'s {side.head} has "
-                    f"{layers}: set depth"
+                    f"CrossKD leaves the towers after {self.hidden_depth} layers, the {role}'s {side.head} "
+                    f"has {layers}: set depth"
                 )
         if not problems:
             widths = [side.tower[1] for side in sides.values()]
@@ -175,8 +176,8 @@ class CrossKD(Term):
     ) -> jt.Var:
         stage = context.teacher
         if self.box_loss in DECODED:
-            # Both in the teacher's own coding, decoded from the places that the networks share.
-            boxes = stage.head.decode(reused, context.places), stage.boxes().detach()
+            # Both in the teacher's own coding, decoded from the teacher's own places.
+            boxes = stage.head.decode(reused, stage.places), stage.boxes().detach()
             return total(scores * DECODED[self.box_loss](*boxes)) / avg
         key = stage.head.boxes.key
         if self.box_loss == "kl":

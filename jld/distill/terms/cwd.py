@@ -46,7 +46,7 @@ class CWD(Term):
         name: key in the loss dict.
     Raises:
         ConfigError: unknown `reads`, temperature below 1, or an adapter on logits.
-    Source: arXiv:2011.13256; open-mmlab/mmrazor (ChannelWiseDivergence), whose 0.x configuration reads logits.
+    Source: arXiv:2011.13256; open-mmlab/mmrazor (ChannelWiseDivergence), whose 0.x config reads logits.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class CWD(Term):
             raise ConfigError(
                 "CWD: an adapter belongs to reads='features'; logits are compared class by class."
             )
-        adapters = ConvAdapters(adapter) if reads == "features" else None
+        adapters = ConvAdapters(adapter, bias=False) if reads == "features" else None
         super().__init__(weight, name, stage=stage, adapters=adapters)
         self.temperature = float(check_temperature(temperature))
         self.reads_features = reads == "features"

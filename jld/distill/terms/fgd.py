@@ -11,7 +11,7 @@ from jld.assign.overlaps import circumscribed
 from jld.boxes.formats import cxcywh_to_xyxy
 from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
-from jld.distill.maps import channel_attention, spatial_attention
+from jld.distill.maps import channel_attention, shared_levels, spatial_attention
 from jld.distill.terms.base import Term
 from jld.errors import ConfigError, suggestion
 from jld.losses.reduction import total
@@ -34,9 +34,8 @@ class GlobalContext(jt.Module):
     """
 
     def __init__(self, channels: int):
-        self.mask = Conv2d(channels, 1, 1)
+        self.mask = Conv2d(channels, 1, 1, bias=False)  # a bias would fall out of the softmax
         self.mask.weight = jt.randn(*self.mask.weight.shape) * math.sqrt(2.0 / channels)
-        self.mask.bias = jt.zeros(self.mask.bias.shape)
         self.inner = nn.Linear(channels, channels // 2)
         self.norm = nn.LayerNorm(channels // 2)
         self.outer = nn.Linear(channels // 2, channels)
@@ -56,16 +55,17 @@ class GlobalContext(jt.Module):
 class FGD(Term):
     """Focal and global distillation; levels added. Reads `features`.
 
-    With the teacher's spatial and channel attention A_s, A_c, D = (S - T)^2 A_s A_c, the objects' mask M (1 / cells
-    of the smallest box that covers the cell) and the background's (1 / its cells),
+    With the teacher's spatial and channel attention A_s, A_c, D = (S - T)^2 A_s A_c, the objects' mask M
+    (1 / cells of the smallest box that covers the cell) and the background's (1 / its cells),
     L = (fg_weight sum D M + bg_weight sum D M_bg
       + attention_weight (sum |A_c(S) - A_c(T)| + sum |A_s(S) - A_s(T)|)
       + global_weight sum (G_s(S) - G_t(T))^2) / N, G two trained `GlobalContext` blocks per level.
 
     Args:
         weight: factor of the whole term.
-        fg_weight, bg_weight, attention_weight, global_weight: 1e-3, 5e-4, 5e-4 and 5e-6 for GFL and RetinaNet;
-            1.6e-3, 8e-4, 8e-4 and 8e-6 for FCOS; 5e-5, 2.5e-5, 5e-5 and 5e-7 for two-stage detectors.
+        fg_weight, bg_weight, attention_weight, global_weight: 1e-3, 5e-4, 5e-4 and 5e-6 for GFL and
+            RetinaNet; 1.6e-3, 8e-4, 8e-4 and 8e-6 for FCOS; 5e-5, 2.5e-5, 5e-5 and 5e-7 for two-stage
+            detectors.
         temperature: of the attentions, 0.5; for FCOS 0.8.
         box_frame: what a box's place on a map is a share of: the `padded` batch that the map covers, or the
             unpadded `image`, as released, which stretches masks on padded images.
@@ -106,10 +106,10 @@ class FGD(Term):
     def bind(self, student: Interface, teacher: Interface) -> None:
         """See `Term`; makes the two global blocks of every shared level."""
         super().bind(student, teacher)
-        levels = [level for level, stride in enumerate(student.strides) if stride in teacher.strides]
-        sides = ("student", "teacher")
         self.blocks = {
-            f"{side}.{level}": GlobalContext(teacher.channels) for level in levels for side in sides
+            f"{side}.{level}": GlobalContext(teacher.channels)
+            for level in shared_levels(student, teacher)
+            for side in ("student", "teacher")
         }
 
     def modules(self) -> Mapping[str, jt.Module]:
@@ -147,7 +147,7 @@ class FGD(Term):
 
 
 def object_masks(context: StepContext, shape: tuple[int, ...], box_frame: str) -> tuple[jt.Var, jt.Var]:
-    """([N, H, W] 1 / cells of the smallest box over the cell, [N, H, W] 1 / cells of the image without any box).
+    """Two masks [N, H, W]: 1 / cells of the smallest box over the cell, 1 / cells of an image without a box.
 
     A box covers the cells from floor(x1) to ceil(x2), both included; rotated boxes count by the upright box
     around them.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
+from jld.distill.maps import shared_levels
 from jld.distill.terms.base import Term
 from jld.errors import ConfigError
 from jld.losses.reduction import total
@@ -44,8 +45,8 @@ class MGD(Term):
         name: key in the loss dict.
     Raises:
         ConfigError: a share outside [0, 1).
-    Source: arXiv:2205.01529; yzd-v/MGD. The published one-stage rows also start from the teacher's neck and head
-        (`distill.init_from_teacher`).
+    Source: arXiv:2205.01529; yzd-v/MGD. The published one-stage rows also start from the teacher's neck and
+        head (`distill.init_from_teacher`).
     """
 
     reads_features = True
@@ -68,7 +69,7 @@ class MGD(Term):
     def bind(self, student: Interface, teacher: Interface) -> None:
         """See `Term`; makes a generator for every shared level."""
         super().bind(student, teacher)
-        levels = [level for level, stride in enumerate(student.strides) if stride in teacher.strides]
+        levels = shared_levels(student, teacher)
         self.generators = {f"generator.{level}": Generator(teacher.channels) for level in levels}
 
     def modules(self) -> Mapping[str, jt.Module]:

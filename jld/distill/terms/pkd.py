@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
-from jld.distill.maps import standardised
+from jld.distill.maps import shared_levels, standardised
 from jld.distill.terms.base import Term
 from jld.errors import ConfigError, suggestion
 from jld.losses.reduction import total
@@ -50,7 +50,7 @@ class PKD(Term):
             differ.
         name: key in the loss dict.
     Raises:
-        ConfigError: unknown `pair`.
+        ConfigError: unknown `pair`, or no level to compare.
     Source: arXiv:2207.02039; open-mmlab/mmrazor (PKDLoss).
     Differs: a channel without any spread gives a gradient of 0 instead of NaN.
     """
@@ -68,25 +68,32 @@ class PKD(Term):
     ):
         if pair not in PAIRS:
             raise ConfigError(f"PKD: unknown pair {pair!r}: {suggestion(pair, PAIRS)}")
-        super().__init__(weight, name, adapters=ConvAdapters(adapter))
+        if levels is not None and not levels:
+            raise ConfigError("PKD: levels is empty: name levels, 0 is the finest, or None for all.")
+        super().__init__(weight, name, adapters=ConvAdapters(adapter, bias=False))
         self.levels, self.pair = None if levels is None else tuple(levels), pair
         # Levels of equal number may have no stride in common.
         self.reads_features = pair == "stride"
 
     def check(self, student: Interface, teacher: Interface) -> list[str]:
         """See `Term`."""
-        problems = super().check(student, teacher)
-        count = (
-            len(student.strides) if self.pair == "stride" else min(len(student.strides), len(teacher.strides))
-        )
-        beyond = [level for level in self.levels or () if not 0 <= level < count]
-        if beyond:
-            problems.append(f"PKD: there is no level {beyond[0]} to compare, only 0 to {count - 1}")
-        return problems
+        pairs = self._pairs(student, teacher)
+        beyond = [level for level in self.levels or () if level not in pairs]
+        return super().check(student, teacher) + [
+            f"PKD: the teacher has no map for level {level}, only for {', '.join(map(str, pairs)) or 'none'}"
+            for level in beyond[:1]
+        ]
 
     def bind(self, student: Interface, teacher: Interface) -> None:
         """See `Term`."""
-        self.adapters.make(range(len(student.strides)), student.channels, teacher.channels)
+        levels = [level for level in self._pairs(student, teacher) if level in (self.levels or [level])]
+        self.adapters.make(levels, student.channels, teacher.channels)
+
+    def _pairs(self, student: Interface, teacher: Interface) -> list[int]:
+        """The student's levels that have a partner."""
+        if self.pair == "stride":
+            return shared_levels(student, teacher)
+        return list(range(min(len(student.strides), len(teacher.strides))))
 
     def __call__(self, context: StepContext) -> jt.Var:
         """Scalar Var, `weight` not yet applied."""
@@ -104,7 +111,6 @@ class PKD(Term):
         if self.pair == "stride":
             yield from context.feature_levels()
             return
-        for level, maps in enumerate(
-            zip(context.step.features, context.teacher_trace.features, strict=False)
-        ):
-            yield level, maps[0], maps[1].detach()
+        pairs = zip(context.step.features, context.teacher_trace.features, strict=False)
+        for level, (student, teacher) in enumerate(pairs):
+            yield level, student, teacher.detach()

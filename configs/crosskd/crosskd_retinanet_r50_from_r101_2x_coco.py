@@ -1,0 +1,24 @@
+"""CrossKD on RetinaNet: R-50 from R-101, 2x, COCO.
+
+Command: python tools/run_net.py --config-file=configs/crosskd/crosskd_retinanet_r50_from_r101_2x_coco.py --task=train
+Published: val AP 39.7 (README of jbwang1997/CrossKD).
+Measured with jld: not measured. Memory, time: not measured.
+Differs: the extra levels of the released student are made of the neck's outputs (add_extra_convs="on_output"),
+here of the backbone's last map, as the baseline's and the teacher's.
+"""
+
+_base_ = [
+    "../_base_/models/retinanet_r50_fpn.py",
+    "../_base_/datasets/coco_detection.py",
+    "../_base_/schedules/schedule_2x.py",
+]
+
+distill = dict(
+    teacher=dict(
+        config="configs/retinanet/retinanet_r101_2x_coco.py", checkpoint="weights/retinanet_r101_2x_coco.pth"
+    ),
+    terms=[
+        dict(type="CrossKD", depth=3, cls_weight=1.0, box_weight=1.0, avg="own_positives"),
+    ],
+)
+published = dict(row="crosskd-retinanet-r50-from-r101-2x")
