@@ -223,7 +223,7 @@ class Runner:
         return detector
 
     def _trained_detector(
-        self, split: str, dataset: Dataset, *, writes_results: bool
+        self, split: str, dataset: Dataset, *, writes_results: bool = False
     ) -> tuple[Any, Dataset, Path]:
         """(detector, dataset with the classes of its checkpoint, path of that)."""
         path = self._checkpoint()

@@ -114,7 +114,7 @@ def test_what_suits_upright_boxes_alone_is_refused_before_training(trained, tmp_
     assert run(trained[0], tmp_path / "work", "--opts", upright, "dataset.train.angle_version=le90") == 2
     shown = capsys.readouterr().err
     assert "dataset.val: CocoEvaluator compares upright boxes" in shown and "Traceback" not in shown
-    assert "dataset.train: angle_version is 'le90', but model.bbox_head.box_coder has 'oc'" in shown
+    assert "dataset.train: angle_version is 'le90', but the detector's box_coder has 'oc'" in shown
     assert not (tmp_path / "work" / "checkpoints").exists()
 
 
