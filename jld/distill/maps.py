@@ -14,6 +14,8 @@ from jld.models.interface import Interface
 from jld.toolchain import jittor as jt
 
 DIVISORS = ("values", "cells")
+# Floor of a channel's deviation.
+SMALLEST_DEVIATION = 1e-6
 
 
 def cell_weights(weights: Any, places: Any, level: int) -> Any:
@@ -53,13 +55,18 @@ def channel_statistics(maps: Any) -> tuple[Any, Any]:
     count = maps.shape[0] * maps.shape[2] * maps.shape[3]
     mean = total(maps, (0, 2, 3)) / count
     spread = squared_error(maps, mean.broadcast(maps, [0, 2, 3]))
-    return mean, jt.sqrt((total(spread, (0, 2, 3)) / max(count - 1, 1)).maximum(1e-12))
+    variance = total(spread, (0, 2, 3)) / max(count - 1, 1)
+    return mean, jt.sqrt(variance.maximum(SMALLEST_DEVIATION**2))
 
 
 def standardised(maps: Any) -> Any:
-    """[N, D, H, W] with mean 0 and deviation 1 (divisor n - 1, plus 1e-6) in each channel of the batch."""
+    """[N, D, H, W] with mean 0 and deviation 1 (divisor n - 1, plus 1e-6) in each channel of the batch.
+
+    A channel without spread becomes 0, without gradient: divided by 1e-6 it would drown all others.
+    """
     mean, deviation = channel_statistics(maps)
-    return (maps - mean.broadcast(maps, [0, 2, 3])) / (deviation + 1e-6).broadcast(maps, [0, 2, 3])
+    factor = (deviation > 2 * SMALLEST_DEVIATION).float32() / (deviation + 1e-6)
+    return (maps - mean.broadcast(maps, [0, 2, 3])) * factor.broadcast(maps, [0, 2, 3])
 
 
 def spatial_attention(features: Any, temperature: float) -> Any:

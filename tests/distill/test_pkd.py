@@ -62,7 +62,7 @@ def test_maps_without_spread_have_a_finite_loss_and_no_direction(shape):
     loss = correlation_loss(own, jt.array(teacher))
     gradient = jt.grad(loss, own).numpy()
     assert np.isfinite(loss.item()) and np.isfinite(gradient).all()
-    assert not gradient[:, 1].sum((0, 1, 2)).round(3).any()
+    assert not gradient[:, 1].any()
     if shape[0] == 1:
         assert loss.item() == 0 and not gradient.any()
 

@@ -5,9 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from jld.config import Config, fill_defaults, load_config
 from jld.distill import Distiller, build_distiller
 from jld.distill.start import init_from_teacher
 from jld.errors import ConfigError
+from jld.runner import runner
 from tests.distill import test_distiller as tiny
 
 weights, teacher_file = tiny.weights, tiny.teacher_file
@@ -28,7 +30,7 @@ def test_the_named_modules_are_the_teachers_and_go_on_learning(weights, teacher_
         is_copied = name.startswith(("neck.", "bbox_head."))
         np.testing.assert_array_equal(values, weights[is_copied][name], err_msg=name)
         copied += is_copied
-    assert said.startswith(f"neck and bbox_head start from the teacher's weights ({copied} arrays)")
+    assert said.startswith(f"the student starts from its teacher's neck and bbox_head ({copied} arrays)")
     assert {name for name, var in student.named_parameters() if not var.is_stop_grad()} == trainable
     theirs = distiller.teacher.detector.bbox_head.gfl_cls.weight
     student.bbox_head.gfl_cls.weight.assign(student.bbox_head.gfl_cls.weight * 0)
@@ -66,7 +68,7 @@ def test_classes_in_another_order_keep_their_last_layer(weights, teacher_file):
     student.classes, distiller.teacher.detector.classes = tuple("abcde"), tuple("badce")
     with pytest.raises(ConfigError, match="classes in another order"):
         init_from_teacher(student, distiller, ["bbox_head"])
-    assert "neck start" in init_from_teacher(student, distiller, ["neck"])
+    assert "teacher's neck (" in init_from_teacher(student, distiller, ["neck"])
 
 
 def test_one_teacher_is_needed(weights, teacher_file):
@@ -79,3 +81,36 @@ def test_one_teacher_is_needed(weights, teacher_file):
     two = Distiller({"first": one.teacher, "second": one.teacher}, lessons, one.regions)
     with pytest.raises(ConfigError, match="copies from a single FrozenTeacher"):
         init_from_teacher(student, two, ["neck"])
+
+
+@pytest.mark.parametrize("resumed", [False, True], ids=["a new run", "a resumed run"])
+def test_a_run_starts_so_unless_it_resumes(resumed, weights, teacher_file, tmp_path, monkeypatch, caplog):
+    """What stands in the loop when training would begin."""
+    base = load_config(tiny.ROOT / "configs/quick_start/gfl_student.py")
+    config = fill_defaults(
+        Config(
+            {
+                **base,
+                "model": tiny.tiny_config().model,
+                "work_dir": str(tmp_path / "run"),
+                "resume_path": str(tmp_path / "last.pkl") if resumed else None,
+                "distill": {
+                    "teacher": {"config": tiny.tiny_config(), "checkpoint": teacher_file},
+                    "terms": tiny.TERMS,
+                    "init_from_teacher": ["neck"],
+                },
+            }
+        )
+    )
+    monkeypatch.setattr(runner.parts, "agree_on_classes", lambda datasets, weights, log: datasets)
+    monkeypatch.setattr(runner.parts, "account_of", lambda *_: None)
+    monkeypatch.setattr(runner.Runner, "_new_detector", lambda self, dataset: tiny.new_student(weights))
+    monkeypatch.setattr(runner.Runner, "_train", lambda self, loop, *_: tiny.model_arrays(loop.detector))
+    runs = runner.Runner(config)
+    monkeypatch.setattr(runs.log, "propagate", True)
+    with caplog.at_level("INFO"):
+        arrays = runs.train()
+    for name, values in arrays.items():
+        is_copied = name.startswith("neck.") and not resumed
+        np.testing.assert_array_equal(values, weights[is_copied][name], err_msg=name)
+    assert ("the student starts from its teacher's neck" in caplog.text) == (not resumed)
