@@ -81,22 +81,16 @@ def read_label_folder(
     Raises:
         DataError: there is no image.
     """
-    files = sorted(file for file in images.iterdir() if is_image_file(file))
+    files = _image_files(images)
     label_files = {file.stem: file for file in sorted(folder.glob("*.txt"))}
-    if not files:
-        raise DataError(f"{images} holds no image.")
     rows, columns, problems = [], {"polys": [], "labels": [], "flags": []}, []
-    lost, passed_over, seen = Losses(), Tally(), {}
+    lost, passed_over = Losses(), Tally()
     for file in files:
         label_file = label_files.pop(file.stem, None)
         if label_file is None:
-            text = "image has no label file; an image without objects has an empty one."
-            if file.stem in seen:
-                text = f"has the same name as {seen[file.stem].name}: results could not be told apart."
-            problems.append(error(text, file))
+            problems.append(error(_without_labels(file, files), file))
             lost.images.add("that cannot be used", file.name)
             continue
-        seen[file.stem] = file
         try:
             annotation, found = read_label_file(label_file, classes if must_know else None)
         except DataError as problem:
@@ -125,6 +119,23 @@ def read_label_folder(
     problems += [error(f"has no image in {images}.", file) for file in label_files.values()]
     used = {classes[label] for labels in columns["labels"] for label in set(labels.tolist())}
     problems += unmatched_names(classes, used, passed_over, folder)
+    _count_unwanted(passed_over, lost)
+    return ReadTable(oriented_table(rows, **columns, **options), problems, lost)
+
+
+def _image_files(images: Path) -> list[Path]:
+    files = sorted(file for file in images.iterdir() if is_image_file(file))
+    if not files:
+        raise DataError(f"{images} holds no image.")
+    return files
+
+
+def _without_labels(file: Path, files: Sequence[Path]) -> str:
+    if other := next((one for one in files if one < file and one.stem == file.stem), None):
+        return f"has the same name as {other.name}: results could not be told apart."
+    return "image has no label file; an image without objects has an empty one."
+
+
+def _count_unwanted(passed_over: Tally, lost: Losses) -> None:
     for name, count in passed_over.counts.items():
         lost.objects.add(f"of the class {name}, which is not wanted", passed_over.examples[name], count)
-    return ReadTable(oriented_table(rows, **columns, **options), problems, lost)

@@ -188,7 +188,7 @@ class TrainingLoop:
             taught = self.distiller(step)
             if twice := losses.keys() & taught.keys():
                 raise ConfigError(
-                    f"the detector and the distiller both have a loss {min(twice)!r}: give the term another name."
+                    f"detector and distiller both have a loss {min(twice)!r}: give the term another name."
                 )
             losses.update(taught)
         return losses
