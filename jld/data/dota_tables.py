@@ -15,7 +15,7 @@ from jld.data.dota.labels import read_label_file
 from jld.data.file_names import portable, repeated
 from jld.data.images import BrokenImageError, ImageReader, is_image_file
 from jld.data.oriented import is_degrees, oriented_table
-from jld.data.problems import error
+from jld.data.problems import Problem, error
 from jld.data.tables import ReadTable
 from jld.errors import DataError
 
@@ -81,22 +81,10 @@ def read_label_folder(
     Raises:
         DataError: there is no image.
     """
-    files = sorted(file for file in images.iterdir() if is_image_file(file))
-    label_files = {file.stem: file for file in sorted(folder.glob("*.txt"))}
-    if not files:
-        raise DataError(f"{images} holds no image.")
-    rows, columns, problems = [], {"polys": [], "labels": [], "flags": []}, []
-    lost, passed_over, seen = Losses(), Tally(), {}
-    for file in files:
-        label_file = label_files.pop(file.stem, None)
-        if label_file is None:
-            text = "image has no label file; an image without objects has an empty one."
-            if file.stem in seen:
-                text = f"has the same name as {seen[file.stem].name}: results could not be told apart."
-            problems.append(error(text, file))
-            lost.images.add("that cannot be used", file.name)
-            continue
-        seen[file.stem] = file
+    rows, columns = [], {"polys": [], "labels": [], "flags": []}
+    lost, passed_over = Losses(), Tally()
+    pairs, problems = _pairs(images, folder, lost)
+    for file, label_file in pairs:
         try:
             annotation, found = read_label_file(label_file, classes if must_know else None)
         except DataError as problem:
@@ -122,9 +110,30 @@ def read_label_folder(
         columns["polys"].append(known.polys)
         columns["labels"].append(labels[labels >= 0])
         columns["flags"].append(known.difficult)
-    problems += [error(f"has no image in {images}.", file) for file in label_files.values()]
     used = {classes[label] for labels in columns["labels"] for label in set(labels.tolist())}
     problems += unmatched_names(classes, used, passed_over, folder)
     for name, count in passed_over.counts.items():
         lost.objects.add(f"of the class {name}, which is not wanted", passed_over.examples[name], count)
     return ReadTable(oriented_table(rows, **columns, **options), problems, lost)
+
+
+def _pairs(images: Path, folder: Path, lost: Losses) -> tuple[list[tuple[Path, Path]], list[Problem]]:
+    """([(image, its label file)], findings about files without the other one, which `lost` counts)."""
+    files = sorted(file for file in images.iterdir() if is_image_file(file))
+    label_files = {file.stem: file for file in sorted(folder.glob("*.txt"))}
+    if not files:
+        raise DataError(f"{images} holds no image.")
+    pairs: dict[str, tuple[Path, Path]] = {}
+    problems = []
+    for file in files:
+        label_file = label_files.pop(file.stem, None)
+        if label_file is not None:
+            pairs[file.stem] = (file, label_file)
+            continue
+        text = "image has no label file; an image without objects has an empty one."
+        if file.stem in pairs:
+            text = f"has the same name as {pairs[file.stem][0].name}: results could not be told apart."
+        problems.append(error(text, file))
+        lost.images.add("that cannot be used", file.name)
+    problems += [error(f"has no image in {images}.", file) for file in label_files.values()]
+    return list(pairs.values()), problems
