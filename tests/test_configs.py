@@ -17,6 +17,7 @@ from jld.config import Config, fill_defaults, load_config, to_plain, validate_co
 from jld.distill import build_distiller
 from jld.evaluation import published_row, published_rows
 from jld.models import InputStatistics, build_detector
+from jld.registry import DETECTORS
 from jld.runner.checks import check_promises
 from jld.runner.parts import build_schedule
 
@@ -147,7 +148,7 @@ def test_lr_follows_the_images_of_a_step(leaf):
 @pytest.mark.parametrize("leaf", LEAVES)
 def test_builds_when_shrunk(leaf):
     config, detector = load(leaf), toy(leaf)
-    assert type(detector).__name__ == config.model.type
+    assert type(detector) is DETECTORS.get(config.model.type)
     assert len(list(detector.parameters())) > 100
     num_classes = detector.bbox_head.num_classes
     assert num_classes == len(config.dataset.train.get("classes", ())) or num_classes in (4, 5, 15, 20, 80)

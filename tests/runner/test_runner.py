@@ -28,7 +28,13 @@ def trained(monkeypatch, tmp_path, built, names):
     monkeypatch.setattr(runner, "build_detector", lambda *_, **__: built)
     monkeypatch.setattr(runner, "assign_state", lambda *_, **__: None)
     monkeypatch.setattr(runner, "evaluation_arrays", lambda *_, **__: ({}, {"classes": names}, "weights"))
-    config = {"dataset": {"val": {}, "test": {}}, "work_dir": str(tmp_path), "ema": None, "flip_test": None}
+    config = {
+        "dataset": {"val": {}, "test": {}},
+        "work_dir": str(tmp_path),
+        "ema": None,
+        "flip_test": None,
+        "resume_path": None,
+    }
     return runner.Runner(Config({**config, "merge_iou_threshold": None}), checkpoint="some.pkl")
 
 
