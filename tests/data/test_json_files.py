@@ -52,7 +52,7 @@ def test_nothing_is_an_empty_column():
         (b'{"a": 1,}', r"a\.json:1: no valid json, .* at column 9"),
         (b"[" * 100_000, "nested too deep"),
         (b"9" * 5000, "no valid json for a dataset"),
-        ('"图"'.encode("gbk"), "is not in the encoding UTF-8"),
+        ('"图像"'.encode("gbk"), "is not in the encoding UTF-8"),
     ],
     ids=lambda value: repr(value)[:20],
 )
