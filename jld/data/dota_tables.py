@@ -72,8 +72,7 @@ def read_label_folder(
     """The table of a folder of label files.
 
     Args:
-        images: folder of images.
-        folder: with one text file per image.
+        images, folder: of the images, and of one text file for each.
         classes: names, in the order of the labels.
         must_know: whether objects of other classes are errors; else they are passed over.
         options: `angle_version` and `difficult` of `oriented_table`.
