@@ -74,7 +74,7 @@ def test_class_loss_has_the_check_values():
     assert not gradients[1].any()
 
 
-class GivenHead:
+class GivenHead(jt.Module):
     """A head whose layers behind the maps that are handed over give these predictions."""
 
     def __init__(self, reused, boxes):
@@ -161,11 +161,11 @@ def new_head(path, seed, **changes):
     return head
 
 
-def scene_of(name, *, own=None, sizes=SIZES, images=2, objects=True, spread=1.0):
+def scene_of(name, *, own=None, sizes=SIZES, images=2, objects=True, spread=1.0, frozen=True):
     """(term, context, student's and teacher's head): the second image has no objects."""
     path, options, _ = CASES[name]
     student, teacher = new_head(path, 1, **(own or {})), new_head(path, 2)
-    for parameter in teacher.parameters():
+    for parameter in teacher.parameters() if frozen else ():
         parameter.stop_grad()
     is_rotated = name.startswith("rotated")
     box = (30, 28, 44, 36, -0.5) if is_rotated else (6, 8, 50, 44)
@@ -296,6 +296,18 @@ def test_towers_of_another_width_pass_an_adapter_per_level_and_tower():
     np.testing.assert_allclose(loss.item(), expected_loss(term, context, "kl"), rtol=1e-4)
     gradients = jt.grad(loss, [module.weight for module in term.modules().values()])
     assert all(g.numpy().any() for g in gradients)
+
+
+def test_a_head_that_learns_is_not_taught_by_what_it_teaches():
+    term, context, student, teacher = scene_of("GFL", frozen=False)
+    parameters = dict(teacher.named_parameters())
+    loss = term(context)
+    gradients = jt.grad(loss, [*parameters.values(), student.cls_convs[0].conv.weight])
+    assert [g.numpy().any() for g in gradients] == [False] * len(parameters) + [True]
+    for name, var in teacher.named_parameters():
+        assert var is parameters[name] and not var.is_stop_grad(), name
+    own = teacher.resume(handed_over(term, context), DEPTH)["cls_logits"].sum()
+    assert jt.grad(own, teacher.gfl_cls.weight).numpy().any()
 
 
 def problems_of(term, own=None, given=None, path=CASES["GFL"][0]):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
@@ -38,13 +39,35 @@ def aligned(student_map: jt.Var, teacher_map: jt.Var) -> jt.Var:
     )
 
 
+@contextmanager
+def constant_parameters(module: jt.Module) -> Iterator[None]:
+    """Inside the block no gradient reaches the module's parameters; it hands gradients on all the same.
+
+    A frozen teacher's have none anyway; one that learns, with a head of its own or the student's, would
+    otherwise be taught by what it teaches.
+    """
+    learning = [
+        (part, name, value)
+        for part in module.modules()
+        for name, value in vars(part).items()
+        if isinstance(value, jt.Var) and not value.is_stop_grad()
+    ]
+    for part, name, value in learning:
+        setattr(part, name, value.detach())
+    try:
+        yield
+    finally:
+        for part, name, value in learning:
+            setattr(part, name, value)
+
+
 @TERMS.register
 class CrossKD(Term):
     """Cross-head distillation: detection losses and the teacher meet in different parts of the student.
 
     The student's maps after `depth` layers of both towers, aligned per channel, pass the teacher's remaining
-    layers (frozen, but they hand gradients on). With z_r, b_r these predictions, z_t, b_t the teacher's own
-    and v the teacher's highest score of a place,
+    layers (constants, but they hand gradients on). With z_r, b_r these predictions, z_t, b_t the teacher's
+    own and v the teacher's highest score of a place,
     L = cls_weight sum_c |sigma(z_r) - sigma(z_t)|^beta BCE(z_r, sigma(z_t)) / avg + box_weight L_box
       + centerness_weight sum_positives BCE(c_r, sigma(c_t)) / avg.
     The student's own last layers learn from the detection losses alone.
@@ -147,7 +170,8 @@ class CrossKD(Term):
     def __call__(self, context: StepContext) -> jt.Var:
         """Scalar Var, `weight` not yet applied."""
         teacher = context.teacher
-        reused = teacher.resume(self._handed_over(context), self.hidden_depth)
+        with constant_parameters(teacher.head):
+            reused = teacher.resume(self._handed_over(context), self.hidden_depth)
         given = {key: value.detach() for key, value in teacher.predictions.items()}
         valid, avg = context.assignment.label_weights, DENOMINATORS[self.avg](context)
         scores = teacher.confidence().detach() * valid  # [N, P]
