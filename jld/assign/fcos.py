@@ -113,7 +113,7 @@ class FCOSAssigner:
                 "levels: give one per stride."
             )
         lengths = [section.stop - section.start for section in places.level_slices]
-        return np.repeat(np.float32(self.regress_ranges).T, lengths, axis=1)
+        return np.repeat(np.array(self.regress_ranges, np.float32).T, lengths, axis=1)
 
 
 def ascending_rank(values):
