@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
 
@@ -67,8 +66,11 @@ class RegionContext(Protocol):
     def teacher(self) -> Predicted: ...
 
 
-# [N, P] the weight of every place, 0 outside.
-Region: TypeAlias = Callable[[RegionContext], jt.Var]
+class Region(Protocol):
+    """Chooses places; it may have `num_sides` and `requires`, see `jld.assign.regions`."""
+
+    def __call__(self, context: RegionContext, /) -> jt.Var:
+        """[N, P] the weight of every place, 0 outside."""
 
 
 @ASSIGNERS.interface
