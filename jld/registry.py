@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from jld.errors import ConfigError, suggestion
 
@@ -35,7 +35,19 @@ class Registry:
         self._primary: dict[type, str] = {}
         Registry.instances.append(self)
 
-    def register(self, cls: type | None = None, *, name: str | None = None, aliases: tuple[str, ...] = ()):
+    @overload
+    def register(
+        self, cls: type[T], *, name: str | None = None, aliases: tuple[str, ...] = ()
+    ) -> type[T]: ...
+
+    @overload
+    def register(
+        self, *, name: str | None = None, aliases: tuple[str, ...] = ()
+    ) -> Callable[[type[T]], type[T]]: ...
+
+    def register(
+        self, cls: type[T] | None = None, *, name: str | None = None, aliases: tuple[str, ...] = ()
+    ) -> type[T] | Callable[[type[T]], type[T]]:
         """Class decorator, bare or with a name and aliases.
 
         Raises:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from jld.toolchain import jittor as jt
+
+if TYPE_CHECKING:
+    from jld.assign.interfaces import GroundTruth
 
 NEGATIVE = -1
 IGNORED = -2
@@ -41,7 +45,12 @@ class Assignment:
 
 
 def make_assignment(
-    gt_index, max_iou, targets, valid_mask, num_classes: int, gt_thresholds=None
+    gt_index: jt.Var,
+    max_iou: jt.Var,
+    targets: GroundTruth,
+    valid_mask: jt.Var,
+    num_classes: int,
+    gt_thresholds: jt.Var | None = None,
 ) -> Assignment:
     """Completes an Assignment from the matched box slots; no gradient flows through any of it.
 

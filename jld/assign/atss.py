@@ -9,7 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from jld.assign.assignment import IGNORED, UNREACHABLE, Assignment, make_assignment
+from jld.assign.interfaces import GroundTruth
 from jld.boxes.overlaps import aligned_overlaps
+from jld.boxes.places import GridPlaces, Places
 from jld.errors import ConfigError
 from jld.ops.atss_match import atss_match
 from jld.ops.nearest_priors import nearest_priors
@@ -40,7 +42,9 @@ class ATSSAssigner:
         self.topk = int(topk)
         self.ignore_iof_thr = ignore_iof_thr
 
-    def __call__(self, places, targets, valid_mask, num_classes: int) -> Assignment:
+    def __call__(
+        self, places: GridPlaces, targets: GroundTruth, valid_mask: jt.Var, num_classes: int
+    ) -> Assignment:
         """Assignment of a batch.
 
         Args:
@@ -58,7 +62,7 @@ class ATSSAssigner:
         return make_assignment(gt_index, max_iou, targets, valid_mask, num_classes, thresholds)
 
 
-def atss_thresholds(places, targets, topk: int = 9):
+def atss_thresholds(places: GridPlaces, targets: GroundTruth, topk: int = 9) -> jt.Var:
     """[N, G] t_g of ATSS, for detectors whose assigner is another; `UNREACHABLE` in empty slots.
 
     Args:
@@ -69,7 +73,9 @@ def atss_thresholds(places, targets, topk: int = 9):
     return _match(places, targets, topk)[2].stop_grad()
 
 
-def _match(places, targets, topk: int, ignored=None):
+def _match(
+    places: GridPlaces, targets: GroundTruth, topk: int, ignored: jt.Var | None = None
+) -> tuple[jt.Var, jt.Var, jt.Var]:
     """Box slot [N, P], its IoU [N, P] and t_g [N, G], see `atss_match`."""
     index, mask = nearest_candidates(places, targets.boxes, targets, topk, ignored)
     return atss_match(
@@ -77,7 +83,9 @@ def _match(places, targets, topk: int, ignored=None):
     )
 
 
-def nearest_candidates(places, boxes, targets, topk: int, ignored=None):
+def nearest_candidates(
+    places: GridPlaces, boxes: jt.Var, targets: GroundTruth, topk: int, ignored: jt.Var | None = None
+) -> tuple[jt.Var, jt.Var]:
     """The `topk` priors of every level nearest to each box's centre, with equal distances the first ones.
 
     Args:
@@ -103,7 +111,7 @@ def nearest_candidates(places, boxes, targets, topk: int, ignored=None):
     )  # fmt: skip
 
 
-def overlaps_ignored(places, targets, threshold: float):
+def overlaps_ignored(places: Places, targets: GroundTruth, threshold: float) -> jt.Var:
     """[N, P] 1 where more than `threshold` of the prior's area lies inside one ignored box."""
     boxes = targets.boxes_ignore.unsqueeze(2)  # [N, Gi, 1, 4]
     share = aligned_overlaps(places.boxes.unsqueeze(1), boxes, "iof") * targets.ignore_mask.unsqueeze(2)

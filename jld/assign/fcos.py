@@ -11,8 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from jld.assign.assignment import NEGATIVE, Assignment, make_assignment
+from jld.assign.interfaces import GroundTruth
 from jld.boxes.distances import inset_distance
 from jld.boxes.formats import split_corners
+from jld.boxes.places import GridPlaces
 from jld.errors import ConfigError, suggestion
 from jld.registry import ASSIGNERS
 from jld.toolchain import jittor as jt
@@ -62,7 +64,9 @@ class FCOSAssigner:
         self.regress_ranges = tuple((float(low), float(high)) for low, high in regress_ranges)
         self.center_radius, self.padding = center_radius, padding
 
-    def __call__(self, places, targets, valid_mask, num_classes: int) -> Assignment:
+    def __call__(
+        self, places: GridPlaces, targets: GroundTruth, valid_mask: jt.Var, num_classes: int
+    ) -> Assignment:
         """Assignment of a batch; `max_iou` is zero everywhere, points have no size.
 
         Args:
@@ -78,7 +82,7 @@ class FCOSAssigner:
             gt_index = jt.ternary(valid_mask > 0, gt_index, NEGATIVE)
         return make_assignment(gt_index, jt.zeros_like(valid_mask), targets, valid_mask, num_classes)
 
-    def _smallest_object(self, places, targets):
+    def _smallest_object(self, places: GridPlaces, targets: GroundTruth) -> jt.Var:
         """[N, P] int32 box slot of the smallest object that suits each point, -1 without one."""
         boxes, slots = targets.boxes.unsqueeze(2), targets.boxes.shape[1]  # [N, G, 1, 4]
         place = ascending_rank(_areas(targets))  # [N, G], every number from 0 to G - 1 once
@@ -91,7 +95,7 @@ class FCOSAssigner:
             list(winner.shape), ["i0", "@e0(i0,i1)"], overflow_value=NEGATIVE, extras=[winner]
         )
 
-    def _suits(self, places, boxes):
+    def _suits(self, places: GridPlaces, boxes: jt.Var) -> jt.Var:
         """[N, G, P] whether a point may learn an object; never for the empty boxes of unused slots."""
         points = places.centers.unsqueeze(1)  # [1, 1, P, 2]
         low, high = (jt.array(edge) for edge in self._ranges_of(places))  # [P]
@@ -105,7 +109,7 @@ class FCOSAssigner:
         near_y = jt.abs(points[..., 1] - (y1 + y2) * 0.5) < radius
         return accepted.logical_and(near_x).logical_and(near_y)
 
-    def _ranges_of(self, places) -> np.ndarray:
+    def _ranges_of(self, places: GridPlaces) -> np.ndarray:
         """NumPy [2, P] smallest and largest distance of every point's level."""
         if len(self.regress_ranges) != len(places.level_slices):
             raise ConfigError(
@@ -113,10 +117,10 @@ class FCOSAssigner:
                 "levels: give one per stride."
             )
         lengths = [section.stop - section.start for section in places.level_slices]
-        return np.repeat(np.float32(self.regress_ranges).T, lengths, axis=1)
+        return np.repeat(np.array(self.regress_ranges, np.float32).T, lengths, axis=1)
 
 
-def ascending_rank(values):
+def ascending_rank(values: jt.Var) -> jt.Var:
     """[..., K] how many entries of the row come before this one in ascending order, ties by position."""
     mine, other = values.unsqueeze(-1), values.unsqueeze(-2)
     order = jt.arange(values.shape[-1])
@@ -124,14 +128,14 @@ def ascending_rank(values):
     return (other < mine).logical_or((other == mine).logical_and(earlier)).int32().sum(-1)
 
 
-def reach_px(points, boxes):
+def reach_px(points: jt.Var, boxes: jt.Var) -> jt.Var:
     """[...] distance in px from points [..., 2] to the farthest side of boxes [..., 4]."""
     x, y = points[..., 0], points[..., 1]
     x1, y1, x2, y2 = split_corners(boxes)
     return jt.maximum(jt.maximum(x - x1, x2 - x), jt.maximum(y - y1, y2 - y))
 
 
-def _areas(targets):
+def _areas(targets: GroundTruth) -> jt.Var:
     """[N, G] area in square px."""
     x1, y1, x2, y2 = split_corners(targets.boxes)
     # Ranks compare a number with itself: both sides have to be the same stored value.

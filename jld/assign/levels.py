@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from jld.boxes.formats import split_corners
+from jld.boxes.places import GridPlaces
 from jld.toolchain import jittor as jt
 
 
-def cells_of_places(places):
+def cells_of_places(places: GridPlaces) -> tuple[jt.Var, jt.Var]:
     """Row and column of every grid prior's cell on its level's map, both [P] int32."""
     rows, columns = [], []
     for height, width in places.level_sizes:
@@ -18,7 +19,7 @@ def cells_of_places(places):
     return jt.array(np.concatenate(rows)), jt.array(np.concatenate(columns))
 
 
-def level_of_boxes(boxes, num_levels: int, base_px: float = 56.0):
+def level_of_boxes(boxes: jt.Var, num_levels: int, base_px: float = 56.0) -> jt.Var:
     """The level that an object belongs to: finest below twice `base_px`, one coarser with every doubling.
 
     floor(log2(sqrt((w + 1) (h + 1)) / base_px + 1e-6)), limited to the levels there are.

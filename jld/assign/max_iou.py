@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jld.assign.assignment import IGNORED, NEGATIVE, Assignment, make_assignment
-from jld.assign.interfaces import Overlap
+from jld.assign.interfaces import GroundTruth, Overlap
 from jld.assign.overlaps import HorizontalOverlap
+from jld.boxes.places import Places
 from jld.errors import ConfigError
 from jld.registry import ASSIGNERS
 from jld.toolchain import jittor as jt
@@ -54,7 +55,9 @@ class MaxIoUAssigner:
         self.ignore_iof_thr = ignore_iof_thr
         self.overlaps: Overlap = HorizontalOverlap() if overlaps is None else overlaps
 
-    def __call__(self, places, targets, valid_mask, num_classes: int) -> Assignment:
+    def __call__(
+        self, places: Places, targets: GroundTruth, valid_mask: jt.Var, num_classes: int
+    ) -> Assignment:
         """Assignment of a batch.
 
         Args:

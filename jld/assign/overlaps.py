@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from jld.assign.atss import overlaps_ignored
+from jld.assign.interfaces import GroundTruth
+from jld.boxes.places import Places
 from jld.errors import ConfigError, suggestion
 from jld.ops.max_iou_match import max_iou_match
 from jld.ops.rotated_match import rotated_match
@@ -16,14 +18,16 @@ ASSIGNED_TIES = ("nearest", "all")
 class HorizontalOverlap:
     """Overlap of upright boxes and upright priors, both as corners [..., 4]."""
 
-    def match(self, places, targets, usable, *, min_pos_iou: float, assign_all: bool):
+    def match(
+        self, places: Places, targets: GroundTruth, usable: jt.Var, *, min_pos_iou: float, assign_all: bool
+    ) -> tuple[jt.Var, jt.Var, jt.Var]:
         """(best IoU [N, P], its box slot [N, P], claiming box slot [N, P]) as of `max_iou_match`."""
         return max_iou_match(
             places.boxes, targets.boxes, targets.mask, usable,
             min_pos_iou=min_pos_iou, assign_all=assign_all,
         )  # fmt: skip
 
-    def ignored(self, places, targets, threshold: float):
+    def ignored(self, places: Places, targets: GroundTruth, threshold: float) -> jt.Var:
         """[N, P] 1 where more than `threshold` of the prior's area lies inside one ignored box."""
         return overlaps_ignored(places, targets, threshold)
 
@@ -51,7 +55,9 @@ class RotatedOverlap:
             raise ConfigError(f"RotatedOverlap: unknown ties {ties!r}: {suggestion(ties, ASSIGNED_TIES)}")
         self.upright, self.ties = upright, ties
 
-    def match(self, places, targets, usable, *, min_pos_iou: float, assign_all: bool):
+    def match(
+        self, places: Places, targets: GroundTruth, usable: jt.Var, *, min_pos_iou: float, assign_all: bool
+    ) -> tuple[jt.Var, jt.Var, jt.Var]:
         """(best IoU [N, P], its box slot [N, P], claiming box slot [N, P]) as of `rotated_match`."""
         boxes = circumscribed(targets.boxes) if self.upright else targets.boxes
         found = rotated_match(
@@ -60,7 +66,7 @@ class RotatedOverlap:
         )  # fmt: skip
         return found.best, found.first, found.claimed
 
-    def ignored(self, places, targets, threshold: float):
+    def ignored(self, places: Places, targets: GroundTruth, threshold: float) -> jt.Var:
         """[N, P] 1 where more than `threshold` of the prior's area lies inside one ignored box."""
         mask = targets.ignore_mask
         boxes = circumscribed(targets.boxes_ignore) if self.upright else targets.boxes_ignore
@@ -69,7 +75,7 @@ class RotatedOverlap:
         return (share > threshold).float32()
 
 
-def circumscribed(rboxes):
+def circumscribed(rboxes: jt.Var) -> jt.Var:
     """[..., 5] upright boxes (angle 0) around rotated boxes [..., 5]."""
     width, height, angle = (rboxes[..., i] for i in (2, 3, 4))
     cos, sin = jt.abs(jt.cos(angle)), jt.abs(jt.sin(angle))

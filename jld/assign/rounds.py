@@ -9,7 +9,9 @@ from jld.toolchain import jittor as jt
 GONE = -1.0
 
 
-def pick_in_rounds(scores, boxes, groups, *, num_groups: int, rounds: int, iou_threshold: float):
+def pick_in_rounds(
+    scores: jt.Var, boxes: jt.Var, groups: jt.Var, *, num_groups: int, rounds: int, iou_threshold: float
+) -> jt.Var:
     """In every round the best place of every group is picked, and its neighbours in the group are dropped.
 
     Args:
@@ -39,7 +41,7 @@ def pick_in_rounds(scores, boxes, groups, *, num_groups: int, rounds: int, iou_t
     return jt.stack(picks, 1).int32()
 
 
-def picked_mask(picks, groups):
+def picked_mask(picks: jt.Var, groups: jt.Var) -> jt.Var:
     """[R, Q] 1 at the picked places.
 
     Args:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any, TypeVar
 
 import numpy as np
 
+# An ndarray or a Jittor Var; what takes one kind gives the same kind.
+Array = TypeVar("Array", bound=Any)
 
-def array_module(array) -> ModuleType:
+
+def array_module(array: Any) -> ModuleType:
     """`numpy` for an ndarray or a number of one, else `jittor`; both name box arithmetic alike."""
     if isinstance(array, np.ndarray | np.generic):
         return np

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from jld.boxes.backend import array_module
+from jld.boxes.backend import Array, array_module
 
 # Guards the two divisions where a box has no extent; in the unit of the distances.
 EPS = 1e-12
 
 
-def centerness(distances):
+def centerness(distances: Array) -> Array:
     """Geometric mean of the two ratios of the nearer to the farther side.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from jld.boxes.backend import array_module
+from jld.boxes.backend import Array, array_module
 from jld.boxes.formats import clip_boxes, split_corners, xyxy_to_cxcywh
 from jld.registry import CODERS
 
@@ -35,7 +35,7 @@ class DeltaBoxCoder:
         self.max_log_ratio = abs(math.log(size_ratio_clip))
         self.clip_border = clip_border
 
-    def encode(self, anchors, boxes):
+    def encode(self, anchors: Array, boxes: Array) -> Array:
         """Deltas [..., 4] that turn anchors [..., 4] into boxes [..., 4]; both in px and of positive size."""
         xp = array_module(boxes)
         anchor_x, anchor_y, anchor_w, anchor_h = split_corners(xyxy_to_cxcywh(anchors))
@@ -48,7 +48,7 @@ class DeltaBoxCoder:
         )
         return xp.stack([(v - m) / s for v, m, s in zip(raw, self.means, self.stds, strict=True)], -1)
 
-    def decode(self, anchors, deltas, image_shape: tuple[float, float] | None = None):
+    def decode(self, anchors: Array, deltas: Array, image_shape: tuple[float, float] | None = None) -> Array:
         """Corner boxes [..., 4] in px from anchors [..., 4] and deltas [..., 4].
 
         Args:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jld.boxes.backend import array_module
+from jld.boxes.backend import Array, array_module
 from jld.boxes.formats import clip_boxes, split_corners
 
 # Boxes and distances are taken as two pairs, (left, top) and (right, bottom): one operator instead of one for
@@ -15,7 +15,7 @@ from jld.boxes.formats import clip_boxes, split_corners
 _SIGNS = np.array([[-1], [1]], np.float32)
 
 
-def distance2bbox(points, distances, image_shape: tuple[float, float] | None = None):
+def distance2bbox(points: Array, distances: Array, image_shape: tuple[float, float] | None = None) -> Array:
     """Corner boxes from points and their distances to the four sides.
 
     Args:
@@ -32,7 +32,7 @@ def distance2bbox(points, distances, image_shape: tuple[float, float] | None = N
     return boxes if image_shape is None else clip_boxes(boxes, image_shape)
 
 
-def bbox2distance(points, boxes, max_distance: float | None = None, eps: float = 0.1):
+def bbox2distance(points: Array, boxes: Array, max_distance: float | None = None, eps: float = 0.1) -> Array:
     """Distances from points to the sides of boxes; the inverse of `distance2bbox`.
 
     Args:
@@ -52,7 +52,7 @@ def bbox2distance(points, boxes, max_distance: float | None = None, eps: float =
     return distances.reshape(*distances.shape[:-2], 4)
 
 
-def inset_distance(points, boxes):
+def inset_distance(points: Array, boxes: Array) -> Array:
     """[...] distance from points [..., 2] to the nearest side of boxes [..., 4], negative outside."""
     xp = array_module(boxes)
     x, y = points[..., 0], points[..., 1]

@@ -12,13 +12,13 @@ One arithmetic for NumPy and Jittor. The modes are
 
 from __future__ import annotations
 
-from jld.boxes.backend import array_module
+from jld.boxes.backend import Array, array_module
 from jld.boxes.formats import split_corners
 
 MODES = ("iou", "iof", "giou", "diou", "iof_diou")
 
 
-def aligned_overlaps(first, second, mode: str = "iou", eps: float = 1e-6):
+def aligned_overlaps(first: Array, second: Array, mode: str = "iou", eps: float = 1e-6) -> Array:
     """Overlap of boxes that broadcast against each other.
 
     Args:
@@ -34,7 +34,7 @@ def aligned_overlaps(first, second, mode: str = "iou", eps: float = 1e-6):
     return _overlaps(split_corners(first), split_corners(second), mode, eps)
 
 
-def pairwise_overlaps(first, second, mode: str = "iou", eps: float = 1e-6):
+def pairwise_overlaps(first: Array, second: Array, mode: str = "iou", eps: float = 1e-6) -> Array:
     """Overlap of every box of one set with every box of another.
 
     Args:
@@ -52,7 +52,7 @@ def pairwise_overlaps(first, second, mode: str = "iou", eps: float = 1e-6):
     return _overlaps(rows, columns, mode, eps)
 
 
-def _overlaps(first, second, mode: str, eps: float):
+def _overlaps(first: tuple[Array, ...], second: tuple[Array, ...], mode: str, eps: float) -> Array:
     if mode not in MODES:
         raise ValueError(f"unknown overlap mode {mode!r}, known are {', '.join(MODES)}.")
     xp = array_module(first[0])

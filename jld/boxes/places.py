@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from jld.errors import ConfigError
 from jld.toolchain import jittor as jt
 
 
@@ -92,3 +93,17 @@ class GridPlaces(Places):
             cells = rows_valid[:, :, None] & columns_valid[:, None, :]
             columns.append(np.repeat(cells.reshape(len(pad_shapes), -1), self.num_per_cell, axis=1))
         return np.concatenate(columns, axis=1).astype(np.float32)
+
+
+def on_grid(places: Places) -> GridPlaces:
+    """`places` themselves, for what reads the cells of a pyramid.
+
+    Raises:
+        ConfigError: they are RoIs, which lie in no cell.
+    """
+    if not isinstance(places, GridPlaces):
+        raise ConfigError(
+            "RoIs lie in no cell of a feature map: name the stage of a dense head, or use a term or region "
+            "that reads boxes only."
+        )
+    return places

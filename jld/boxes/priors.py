@@ -96,7 +96,7 @@ class AnchorGenerator:
         arrays = {
             "boxes": boxes,
             "centers": self._centers(boxes),
-            "strides": np.repeat(np.float32(self.strides), lengths),
+            "strides": np.repeat(np.array(self.strides, np.float32), lengths),
             "levels": np.repeat(np.arange(len(levels), dtype=np.int32), lengths),
         }
         return GridPlaces(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
+from jld.assign.interfaces import Region
 from jld.distill.terms.base import Term, shape_problems
 from jld.errors import ConfigError
 from jld.models.interface import Interface
@@ -44,7 +44,7 @@ def check_compatible(
     student: Interface,
     teachers: Mapping[str, Interface],
     lessons: Iterable[tuple[Term, str]],
-    regions: Mapping[str, Callable],
+    regions: Mapping[str, Region],
 ) -> None:
     """Refuses combinations that cannot be distilled.
 
@@ -71,7 +71,7 @@ def check_compatible(
 
 
 def _problems(
-    student: Interface, teacher: Interface, terms: Sequence[Term], regions: Mapping[str, Any]
+    student: Interface, teacher: Interface, terms: Sequence[Term], regions: Mapping[str, Region]
 ) -> list[str]:
     problems = [text for term in terms for text in _stage_problems(term, student, teacher)]
     if problems:
@@ -79,13 +79,13 @@ def _problems(
     for term in terms:
         used = {name: regions[name] for name in term.regions}
         problems += _region_problems(student, term, used)
-        readers = [region for region in used.values() if hasattr(region, "requires")]
+        readers = [(region, region.requires) for region in used.values() if hasattr(region, "requires")]
         if readers or term.requires:
             problems += _place_problems(student, teacher, term)
-        if any("cls_logits" in reader.requires for reader in (term, *readers)):
+        if any("cls_logits" in keys for keys in (term.requires, *(keys for _, keys in readers))):
             problems += _class_problems(student, teacher)
-        for region in readers:
-            for key in region.requires:
+        for region, keys in readers:
+            for key in keys:
                 problems += shape_problems(region, key, student, teacher)
     if any(term.reads_features for term in terms) and not set(student.strides) & set(teacher.strides):
         problems.append(
@@ -124,15 +124,16 @@ def _class_problems(student: Interface, teacher: Interface) -> list[str]:
     ]
 
 
-def _region_problems(student: Interface, term: Term, regions: Mapping[str, Any]) -> list[str]:
+def _region_problems(student: Interface, term: Term, regions: Mapping[str, Region]) -> list[str]:
     found = student.stage(term.stage).boxes.num_sides
     kinds = {4: "upright", 5: "rotated"}
+    readers = {name: getattr(region, "num_sides", found) for name, region in regions.items()}
     return [
-        f"{term.name}: the region {name!r} reads {kinds[region.num_sides]} boxes, but the student's are "
+        f"{term.name}: the region {name!r} reads {kinds[sides]} boxes, but the student's are "
         f"described by {found} numbers: use a region for {kinds.get(found, 'such')} boxes, "
         f"{'such as rotated_ld' if found == 5 else 'such as vlr'}, or main"
-        for name, region in regions.items()
-        if getattr(region, "num_sides", found) != found
+        for name, sides in readers.items()
+        if sides != found
     ]
 
 

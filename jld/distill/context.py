@@ -6,15 +6,18 @@ of them and handed to the others. Knows no term and no head beyond the documente
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from jld.assign.assignment import Assignment
+from jld.assign.interfaces import Region
 from jld.boxes.places import Places
 from jld.distill.step import Step
 from jld.models.targets import Targets
 from jld.models.trace import Stage, Trace
 from jld.toolchain import jittor as jt
+
+T = TypeVar("T")
 
 
 class StepContext:
@@ -30,7 +33,6 @@ class StepContext:
     Attributes:
         step: see above.
         student: Stage of the student; gradients flow into it.
-        assignment: Assignment of the student's assigner.
         targets: Targets of the batch.
         places: the student's Places.
     """
@@ -39,25 +41,39 @@ class StepContext:
         self,
         step: Step,
         teacher: Trace | None,
-        regions: Mapping[str, Callable],
+        regions: Mapping[str, Region],
         *,
         stage: str | None = None,
-        shared: dict[Any, Any] | None = None,
+        shared: dict[Hashable, Any] | None = None,
     ):
         self.step = step
         self.student: Stage = step.trace.stage(stage)
-        self.assignment: Assignment = self.student.assignment
         self.targets: Targets = step.targets
         self.places: Places = self.student.places
         self._teacher, self._stage = teacher, stage
         self._was_teacher_read = False
         self._regions = regions
-        self._cache: dict[Any, Any] = {}
+        self._cache: dict[Hashable, Any] = {}
         self._shared = {} if shared is None else shared
 
     @property
+    def assignment(self) -> Assignment:
+        """The assignment of the student's assigner.
+
+        Raises:
+            ValueError: the student's trace was made without targets.
+        """
+        return self.student.assigned
+
+    @property
     def teacher_trace(self) -> Trace:
-        """The teacher's Trace. A region that reads it is computed for every teacher, others once per step."""
+        """The teacher's Trace. A region that reads it is computed for every teacher, others once per step.
+
+        Raises:
+            ValueError: there is no teacher.
+        """
+        if self._teacher is None:
+            raise ValueError("this step has no teacher, whose predictions are asked for.")
         self._was_teacher_read = True
         return self._teacher
 
@@ -99,7 +115,7 @@ class StepContext:
             if stride in given.strides:
                 yield level, own.features[level], given.features[given.strides.index(stride)].detach()
 
-    def cached(self, key: Any, compute: Callable[[], Any]) -> Any:
+    def cached(self, key: Hashable, compute: Callable[[], T]) -> T:
         """`compute()` of the first call with this key in this step and for this teacher."""
         if key not in self._cache:
             self._cache[key] = compute()
@@ -114,7 +130,7 @@ class StepContext:
         """Whether a computed region was made with what this teacher predicts."""
         return ("region", region) in self._cache
 
-    def _shared_value(self, key: Any, compute: Callable[[], Any]) -> Any:
+    def _shared_value(self, key: Hashable, compute: Callable[[], T]) -> T:
         if key not in self._shared:
             self._shared[key] = compute()
         return self._shared[key]

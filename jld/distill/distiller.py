@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from jld.assign.interfaces import Region
 from jld.config.schema import LESSON_KEYS
 from jld.distill.compatibility import check_compatible, table_of
 from jld.distill.context import StepContext
@@ -57,12 +58,12 @@ class Distiller:
     """
 
     def __init__(
-        self, teachers: Mapping[str, Teacher], lessons: Sequence[Lesson], regions: Mapping[str, Callable]
+        self, teachers: Mapping[str, Teacher], lessons: Sequence[Lesson], regions: Mapping[str, Region]
     ):
         self.teachers = dict(teachers)
         self.lessons = list(lessons)
         self.regions = dict(regions)
-        self._last: dict[str, Any] = {}
+        self._last: dict[str, jt.Var] = {}
         self._check_names()
 
     @property
@@ -132,7 +133,7 @@ class Distiller:
         return [name for name, teacher in self.teachers.items() if name in acting or teacher.modules()]
 
     def _teachers_losses(self, traces: Mapping[str, Trace], step: Step) -> dict[str, jt.Var]:
-        losses = {}
+        losses: dict[str, jt.Var] = {}
         for name, trace in traces.items():
             suffix = "tea" if name == DEFAULT_TEACHER else name
             own = self.teachers[name].losses(trace, step.targets)
@@ -153,7 +154,7 @@ class Distiller:
         self._last[f"factor/{term.name}"] = jt.array([factor])
         return self._last[f"factor/{term.name}"] * (term.weight * raw)
 
-    def log_values(self) -> dict[str, Any]:
+    def log_values(self) -> dict[str, jt.Var]:
         """{name: scalar Var} of the last step: raw terms, factors of scheduled ones, sizes of regions."""
         return self._last
 
@@ -201,7 +202,7 @@ class Distiller:
 class _Contexts:
     """The contexts of one step, one per teacher and stage; what no teacher decides is shared between them."""
 
-    def __init__(self, step: Step, traces: Mapping[str, Trace], regions: Mapping[str, Callable]):
+    def __init__(self, step: Step, traces: Mapping[str, Trace], regions: Mapping[str, Region]):
         self.step, self.traces, self.regions = step, traces, regions
         self._made: dict[tuple, StepContext] = {}
         self._shared: dict[tuple, dict] = {}
@@ -296,7 +297,7 @@ def _build_teacher(section: Mapping[str, Any]) -> Teacher:
     return build(section, path="distill.teacher", **unbuilt)
 
 
-def named_regions(redefined: Mapping[str, Any] | None, terms: Sequence[Any]) -> dict[str, Callable]:
+def named_regions(redefined: Mapping[str, Any] | None, terms: Sequence[Any]) -> dict[str, Region]:
     """{name: region} of every region the terms ask for, with the config's own definitions on top."""
     names = dict.fromkeys(
         name for term in terms for name in term.regions

@@ -6,8 +6,8 @@ The functions take maps and masks of any source (pyramid levels, RoI crops) and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from jld.boxes.places import GridPlaces
 from jld.losses.reduction import total
 from jld.losses.regression import squared_error
 from jld.models.interface import Interface
@@ -18,7 +18,7 @@ DIVISORS = ("values", "cells")
 SMALLEST_DEVIATION = 1e-6
 
 
-def cell_weights(weights: Any, places: Any, level: int) -> Any:
+def cell_weights(weights: jt.Var, places: GridPlaces, level: int) -> jt.Var:
     """[N, H, W] of one level: the largest weight that any prior of the cell has in [N, P]."""
     height, width = places.level_sizes[level]
     per_cell = weights[:, places.level_slices[level]].reshape(-1, height, width, places.num_per_cell)
@@ -30,7 +30,9 @@ def shared_levels(student: Interface, teacher: Interface) -> list[int]:
     return [level for level, stride in enumerate(student.strides) if stride in teacher.strides]
 
 
-def masked_squared_error(student_map: Any, teacher_map: Any, mask: Any, divisor: str = "values") -> Any:
+def masked_squared_error(
+    student_map: jt.Var, teacher_map: jt.Var, mask: jt.Var, divisor: str = "values"
+) -> jt.Var:
     """Half of the mean squared difference inside a mask: sum M (S - T)^2 / max(1, 2 C sum M).
 
     Args:
@@ -46,7 +48,7 @@ def masked_squared_error(student_map: Any, teacher_map: Any, mask: Any, divisor:
     return error / (2.0 * channels * mask.sum()).maximum(1.0)
 
 
-def channel_statistics(maps: Any) -> tuple[Any, Any]:
+def channel_statistics(maps: jt.Var) -> tuple[jt.Var, jt.Var]:
     """Mean and deviation (divisor n - 1) of every channel of [N, D, H, W] over n = N H W values, both [D].
 
     The deviation has a floor of 1e-6 with slope 0: a constant channel has no direction to learn, and the
@@ -59,7 +61,7 @@ def channel_statistics(maps: Any) -> tuple[Any, Any]:
     return mean, jt.sqrt(variance.maximum(SMALLEST_DEVIATION**2))
 
 
-def standardised(maps: Any) -> Any:
+def standardised(maps: jt.Var) -> jt.Var:
     """[N, D, H, W] with mean 0 and deviation 1 (divisor n - 1, plus 1e-6) in each channel of the batch.
 
     A channel without spread becomes 0, without gradient: divided by 1e-6 it would drown all others.
@@ -69,19 +71,19 @@ def standardised(maps: Any) -> Any:
     return (maps - mean.broadcast(maps, [0, 2, 3])) * factor.broadcast(maps, [0, 2, 3])
 
 
-def spatial_attention(features: Any, temperature: float) -> Any:
+def spatial_attention(features: jt.Var, temperature: float) -> jt.Var:
     """[N, H, W] H W softmax over the places of the mean magnitude over channels, of maps [N, D, H, W]."""
     n, _, h, w = features.shape
     energy = jt.abs(features).mean(1).reshape(n, h * w) / temperature
     return (jt.nn.softmax(energy, dim=1) * (h * w)).reshape(n, h, w)
 
 
-def channel_attention(features: Any, temperature: float) -> Any:
+def channel_attention(features: jt.Var, temperature: float) -> jt.Var:
     """[N, D] D softmax over the channels of the mean magnitude over places, of maps [N, D, H, W]."""
     energy = jt.abs(features).mean([2, 3]) / temperature
     return jt.nn.softmax(energy, dim=1) * features.shape[1]
 
 
-def mean_of(values: Sequence[Any]) -> Any:
+def mean_of(values: Sequence[jt.Var]) -> jt.Var:
     """Mean of scalar Vars, one per level."""
     return sum(values[1:], values[0]) / len(values)

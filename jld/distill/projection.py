@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jld.models.boxes import DistanceBoxes
+from jld.models.boxes import DistanceBoxes, DistributionBoxes
 from jld.models.interface import StageInterface
 
 
@@ -31,13 +31,22 @@ def projection(student: StageInterface, teacher: StageInterface) -> np.ndarray |
         student, teacher: stages whose boxes are `DistributionBoxes` of equally many numbers.
     Returns:
         float32 [S, B_teacher, B_student], rows adding up to 1; None where the bins agree already.
+    Raises:
+        ValueError: the boxes of a stage are no distributions.
     """
-    own, given = (stage.boxes.supports.astype(np.float64) for stage in (student, teacher))
-    if isinstance(student.boxes.of, DistanceBoxes):  # deltas are relative to anchors, not to points
+    boxes = _distributions(student)
+    own, given = (each.supports.astype(np.float64) for each in (boxes, _distributions(teacher)))
+    if isinstance(boxes.of, DistanceBoxes):  # deltas are relative to anchors, not to points
         given = given + reference_shift(student, teacher)[:, None]
     if own.shape == given.shape and np.allclose(own, given, atol=1e-6):
         return None
     return np.stack([_split(*rows) for rows in zip(own, given, strict=True)]).astype(np.float32)
+
+
+def _distributions(stage: StageInterface) -> DistributionBoxes:
+    if not isinstance(stage.boxes, DistributionBoxes):
+        raise ValueError(f"the boxes of {stage.head} are no distributions, there is nothing to project.")
+    return stage.boxes
 
 
 def _split(own: np.ndarray, given: np.ndarray) -> np.ndarray:

@@ -8,24 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from jld.boxes.places import Places
+from jld.distill.context import StepContext
 from jld.errors import ConfigError, suggestion
 from jld.losses.reduction import total
 from jld.toolchain import jittor as jt
 
 
-def _sum(values, mask, places):
+def _sum(values: jt.Var, mask: jt.Var, places: Places) -> jt.Var:
     return total(values)
 
 
-def _per_image(values, mask, places):
+def _per_image(values: jt.Var, mask: jt.Var, places: Places) -> jt.Var:
     return total(values) / values.shape[0]
 
 
-def _mean(values, mask, places):
+def _mean(values: jt.Var, mask: jt.Var, places: Places) -> jt.Var:
     return total(values) / mask.sum().maximum(1.0)
 
 
-def _per_level_mean(values, mask, places):
+def _per_level_mean(values: jt.Var, mask: jt.Var, places: Places) -> jt.Var:
     # One pass over [N, P] per level would build five graphs; a [P, L] membership product builds one.
     membership = level_membership(places)  # [P, L]
     sums = jt.matmul(values.sum(0, keepdims=True), membership)  # [1, L]
@@ -33,7 +35,7 @@ def _per_level_mean(values, mask, places):
     return (sums / counts.maximum(1.0)).sum()
 
 
-REDUCTIONS: dict[str, Callable] = {
+REDUCTIONS: dict[str, Callable[[jt.Var, jt.Var, Places], jt.Var]] = {
     "sum": _sum,
     "per_image": _per_image,
     "mean": _mean,
@@ -41,7 +43,7 @@ REDUCTIONS: dict[str, Callable] = {
 }
 
 
-def reduce_over_region(values, mask, places, reduction: str):
+def reduce_over_region(values: jt.Var, mask: jt.Var, places: Places, reduction: str) -> jt.Var:
     """Scalar of per-prior values.
 
     Args:
@@ -69,12 +71,12 @@ def check_reduction(reduction: str) -> str:
     return reduction
 
 
-def level_membership(places):
+def level_membership(places: Places) -> jt.Var:
     """[P, L] float32, 1 where place p, one that all images share, belongs to level l."""
     return (places.levels.reshape(-1, 1) == jt.arange(places.num_levels).unsqueeze(0)).float32()
 
 
-def levels_with_positives(context):
+def levels_with_positives(context: StepContext) -> jt.Var:
     """[1, P] 1 for the priors of every level that holds a positive of any image."""
     membership = level_membership(context.places)  # [P, L]
     counts = jt.matmul(context.assignment.positive_mask.sum(0, keepdims=True), membership)  # [1, L]

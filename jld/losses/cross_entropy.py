@@ -8,7 +8,7 @@ from jld.registry import LOSSES
 from jld.toolchain import jittor as jt
 
 
-def binary_cross_entropy_with_logits(logits, targets):
+def binary_cross_entropy_with_logits(logits: jt.Var, targets: jt.Var) -> jt.Var:
     """Cross entropy between sigmoid(logits) and soft targets, finite for every finite logit.
 
     Args:
@@ -22,7 +22,7 @@ def binary_cross_entropy_with_logits(logits, targets):
     return 0.5 * (logits + magnitude) - logits * targets + jt.log(1.0 + jt.exp(-magnitude))
 
 
-def cross_entropy(logits, labels):
+def cross_entropy(logits: jt.Var, labels: jt.Var) -> jt.Var:
     """Softmax cross entropy with hard labels.
 
     Args:
@@ -48,6 +48,6 @@ class CrossEntropyLoss(WeightedLoss):
         super().__init__(loss_weight, reduction)
         self.use_sigmoid = use_sigmoid
 
-    def element_loss(self, pred, target):
+    def element_loss(self, pred: jt.Var, target: jt.Var) -> jt.Var:
         """See the two functions above."""
         return (binary_cross_entropy_with_logits if self.use_sigmoid else cross_entropy)(pred, target)

@@ -10,7 +10,7 @@ from jld.registry import LOSSES
 from jld.toolchain import jittor as jt
 
 
-def distribution_focal(box_logits, targets):
+def distribution_focal(box_logits: jt.Var, targets: jt.Var) -> jt.Var:
     """Cross entropy that pulls probability to the two bins around a continuous target.
 
     Bin b gets the weight max(0, 1 - |b - target|): linear interpolation between the two neighbours, nothing
@@ -35,6 +35,6 @@ class DistributionFocalLoss(WeightedLoss):
     Source: arXiv:2006.04388.
     """
 
-    def element_loss(self, pred, target):
+    def element_loss(self, pred: jt.Var, target: jt.Var) -> jt.Var:
         """[...] from bin logits [..., B] and targets [...]."""
         return distribution_focal(pred, target)

@@ -16,7 +16,7 @@ from jld.toolchain import jittor as jt
 MIN_PROBABILITY = 1e-12
 
 
-def sigmoid_focal(cls_logits, labels, gamma: float = 2.0, alpha: float = 0.25):
+def sigmoid_focal(cls_logits: jt.Var, labels: jt.Var, gamma: float = 2.0, alpha: float = 0.25) -> jt.Var:
     """Focal loss with one sigmoid per class.
 
     Args:
@@ -35,7 +35,7 @@ def sigmoid_focal(cls_logits, labels, gamma: float = 2.0, alpha: float = 0.25):
     return binary_cross_entropy_with_logits(cls_logits, targets) * class_weight * _power(miss, gamma)
 
 
-def quality_focal(cls_logits, labels, scores, beta: float = 2.0):
+def quality_focal(cls_logits: jt.Var, labels: jt.Var, scores: jt.Var, beta: float = 2.0) -> jt.Var:
     """Focal loss with a soft target: the quality of the predicted box at the object's class.
 
     Args:
@@ -52,7 +52,7 @@ def quality_focal(cls_logits, labels, scores, beta: float = 2.0):
     return (loss * _power(jt.abs(targets - jt.sigmoid(cls_logits)), beta)).sum(-1)
 
 
-def quality_focal_probs(cls_probs, labels, scores, beta: float = 2.0):
+def quality_focal_probs(cls_probs: jt.Var, labels: jt.Var, scores: jt.Var, beta: float = 2.0) -> jt.Var:
     """`quality_focal` for heads that predict probabilities, as GFLv2 does.
 
     Args:
@@ -72,7 +72,7 @@ def quality_focal_probs(cls_probs, labels, scores, beta: float = 2.0):
     return (loss * _power(jt.abs(targets - cls_probs), beta)).sum(-1)
 
 
-def distillation_focal(student_logits, teacher_logits, beta: float = 1.0):
+def distillation_focal(student_logits: jt.Var, teacher_logits: jt.Var, beta: float = 1.0) -> jt.Var:
     """Quality focal loss towards a teacher's scores, one sigmoid per class.
 
     |sigmoid(z) - sigmoid(z_t)|^beta BCE(z, sigmoid(z_t)); the gradient flows through both factors.
@@ -91,11 +91,11 @@ def distillation_focal(student_logits, teacher_logits, beta: float = 1.0):
     return (weight * binary_cross_entropy_with_logits(student_logits, wanted)).sum(-1)
 
 
-def _one_hot(labels, cls_logits):
+def _one_hot(labels: jt.Var, cls_logits: jt.Var) -> jt.Var:
     return (labels.unsqueeze(-1) == jt.arange(cls_logits.shape[-1])).float32()  # [..., C]
 
 
-def _power(base, exponent: float):
+def _power(base: jt.Var, exponent: float) -> jt.Var:
     # The usual exponent 2 as a product: cheaper than pow, and its gradient at 0 needs no special case.
     return base * base if exponent == 2 else jt.pow(base, exponent)
 
@@ -131,7 +131,7 @@ class FocalLoss(WeightedLoss):
             )
         self.gamma, self.alpha = gamma, alpha
 
-    def element_loss(self, pred, target):
+    def element_loss(self, pred: jt.Var, target: jt.Var) -> jt.Var:
         """[..., C] from class logits [..., C] and labels [...]."""
         return sigmoid_focal(pred, target, self.gamma, self.alpha)
 
@@ -156,7 +156,7 @@ class QualityFocalLoss(WeightedLoss):
         self.beta, self.use_sigmoid = beta, use_sigmoid
         self._function = quality_focal if use_sigmoid else quality_focal_probs
 
-    def element_loss(self, pred, target):
+    def element_loss(self, pred: jt.Var, target: tuple[jt.Var, jt.Var]) -> jt.Var:
         """[...] from predictions [..., C] and a pair of labels [...] and scores [...]."""
         labels, scores = target
         return self._function(pred, labels, scores, self.beta)

@@ -22,7 +22,7 @@ from jld.toolchain import jittor as jt
 SIDE_RANGE = (1e-7, 1e7)
 
 
-def box_to_gaussian(boxes):
+def box_to_gaussian(boxes: jt.Var) -> tuple[jt.Var, jt.Var]:
     """Mean and covariance of the Gaussian that stands for a box.
 
     Args:
@@ -42,7 +42,7 @@ def box_to_gaussian(boxes):
     return jt.stack([x, y], dim=-1), jt.stack(rows, dim=-2)
 
 
-def split_rboxes(boxes):
+def split_rboxes(boxes: jt.Var) -> tuple[jt.Var, ...]:
     """Five Vars [...] of boxes [..., 5]: centre x, centre y, w, h (limited to SIDE_RANGE), angle.
 
     Raises:
@@ -92,7 +92,7 @@ class GaussianPair:
         )
 
 
-def pair_boxes(first, second) -> GaussianPair:
+def pair_boxes(first: jt.Var, second: jt.Var) -> GaussianPair:
     """Gaussian pairs of boxes [..., 5] and [..., 5], row by row.
 
     Raises:
@@ -117,29 +117,29 @@ def pair_boxes(first, second) -> GaussianPair:
     )
 
 
-def _turn_back(dx, dy, angle):
+def _turn_back(dx: jt.Var, dy: jt.Var, angle: jt.Var) -> tuple[jt.Var, jt.Var]:
     cos, sin = jt.cos(angle), jt.sin(angle)
     return cos * dx + sin * dy, cos * dy - sin * dx
 
 
-def _exchange(condition, one, other):
+def _exchange(condition: jt.Var, one: jt.Var, other: jt.Var) -> tuple[jt.Var, jt.Var]:
     return jt.ternary(condition, other, one), jt.ternary(condition, one, other)
 
 
-def mean_determinant_ratio(pair: GaussianPair):
+def mean_determinant_ratio(pair: GaussianPair) -> jt.Var:
     """det((S1 + S2) / 2) / sqrt(det S1 det S2): [...] >= 1, and 1 for equal covariances only."""
     (p1, p2), (t1, t2) = pair.first_std, pair.second_std
     return 1.0 + 0.25 * (_excess(p1, t1, p2, t2) + pair.sin2 * (p1 / p2 - p2 / p1) * (t1 / t2 - t2 / t1))
 
 
-def _excess(p1, t1, p2, t2):
+def _excess(p1: jt.Var, t1: jt.Var, p2: jt.Var, t2: jt.Var) -> jt.Var:
     # (x + 1/x)(y + 1/y) - 4 with x = p1 / t1 and y = p2 / t2, free of the cancellation around x = y = 1.
     first = (p1 - t1) / p1 * ((p1 - t1) / t1)  # x + 1/x - 2
     second = (p2 - t2) / p2 * ((p2 - t2) / t2)
     return 2.0 * (first + second) + first * second
 
 
-def drop_unweighted(pred, target, row_weights):
+def drop_unweighted(pred: jt.Var, target: jt.Var, row_weights: jt.Var) -> jt.Var:
     """Predictions whose rows of weight 0 are replaced by the target.
 
     A dense loss computes every row. A row that does not count may hold anything, and 0 times an infinite
@@ -156,6 +156,6 @@ def drop_unweighted(pred, target, row_weights):
     return jt.ternary(counts.broadcast(pred.shape), pred, target)
 
 
-def row_weights(weight, pred):
+def row_weights(weight: jt.Var, pred: jt.Var) -> jt.Var:
     """One weight per row [...] from weights [...] or, as box heads keep them, [..., B]: their mean."""
     return weight.mean(-1) if weight.ndim == pred.ndim else weight

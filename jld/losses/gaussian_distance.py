@@ -7,6 +7,8 @@ both: `GDLoss` and the older `GDLoss_v1`, which differ in divisor, direction of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from jld.errors import ConfigError, suggestion
 from jld.losses.gaussian import (
     GaussianPair,
@@ -25,7 +27,7 @@ NO_DISTANCE = 1e-12
 FIRST_FAMILY_FLOOR = 1e-6
 
 
-def squared_wasserstein(pair: GaussianPair, alpha: float = 1.0):
+def squared_wasserstein(pair: GaussianPair, alpha: float = 1.0) -> jt.Var:
     """Squared 2-Wasserstein distance of two Gaussians.
 
     |mu_1 - mu_2|^2 + alpha^2 tr(S_1 + S_2 - 2 (S_1^1/2 S_2 S_1^1/2)^1/2), with the last trace in closed form.
@@ -45,7 +47,7 @@ def squared_wasserstein(pair: GaussianPair, alpha: float = 1.0):
     return pair.squared_shift + (alpha * alpha) * shape
 
 
-def kl_second_to_first(pair: GaussianPair, alpha: float = 1.0):
+def kl_second_to_first(pair: GaussianPair, alpha: float = 1.0) -> jt.Var:
     """Kullback-Leibler divergence KL(second || first) of two Gaussians.
 
     Args:
@@ -65,7 +67,7 @@ def kl_second_to_first(pair: GaussianPair, alpha: float = 1.0):
     return 0.5 * (shift / (alpha * alpha) + size + turn)
 
 
-def bhattacharyya(pair: GaussianPair):
+def bhattacharyya(pair: GaussianPair) -> jt.Var:
     """Bhattacharyya distance of two Gaussians: [...] >= 0.
 
     Source: arXiv:2205.11796, section 3.3.
@@ -82,17 +84,17 @@ def bhattacharyya(pair: GaussianPair):
     return 0.5 * jt.log(ratio) + 0.125 * shift
 
 
-def _square(x):
+def _square(x: jt.Var) -> jt.Var:
     return x * x
 
 
-def _floored_root(x, floor: float):
+def _floored_root(x: jt.Var, floor: float) -> jt.Var:
     if floor > 0:
         return jt.sqrt(jt.maximum(x, floor))
     return jt.ternary(x > NO_DISTANCE, jt.sqrt(jt.maximum(x, NO_DISTANCE)), jt.zeros_like(x))
 
 
-def _normalizer(pair: GaussianPair, floor: float):
+def _normalizer(pair: GaussianPair, floor: float) -> jt.Var:
     """2 (det S_1 det S_2)^(1/8), in px: makes the Wasserstein distance free of the scale of the boxes."""
     (p1, p2), (t1, t2) = pair.first_std, pair.second_std
     product = p1 * p2 * t1 * t2
@@ -101,7 +103,9 @@ def _normalizer(pair: GaussianPair, floor: float):
     return 2.0 * jt.sqrt(jt.sqrt(product))
 
 
-def gwd_distance(pair: GaussianPair, alpha: float = 1.0, normalize: bool = True, floor: float = 1e-7):
+def gwd_distance(
+    pair: GaussianPair, alpha: float = 1.0, normalize: bool = True, floor: float = 1e-7
+) -> jt.Var:
     """Wasserstein distance, by default divided by the mean size of the boxes.
 
     Args:
@@ -116,25 +120,25 @@ def gwd_distance(pair: GaussianPair, alpha: float = 1.0, normalize: bool = True,
     return distance / _normalizer(pair, floor) if normalize else distance
 
 
-def _kld(pair, alpha):
+def _kld(pair: GaussianPair, alpha: float) -> jt.Var:
     return kl_second_to_first(pair, alpha)
 
 
-def _jd(pair, alpha):
+def _jd(pair: GaussianPair, alpha: float) -> jt.Var:
     return 0.5 * (kl_second_to_first(pair, alpha) + kl_second_to_first(pair.swapped(), alpha))
 
 
-def _kld_symmax(pair, alpha):
+def _kld_symmax(pair: GaussianPair, alpha: float) -> jt.Var:
     forward, backward, share = _both_directions(pair, alpha)
     return share * forward + (1.0 - share) * backward
 
 
-def _kld_symmin(pair, alpha):
+def _kld_symmin(pair: GaussianPair, alpha: float) -> jt.Var:
     forward, backward, share = _both_directions(pair, alpha)
     return (1.0 - share) * forward + share * backward
 
 
-def _both_directions(pair, alpha):
+def _both_directions(pair: GaussianPair, alpha: float) -> tuple[jt.Var, jt.Var, jt.Var]:
     """Both divergences, and 1 where the first is larger; 0.5 on a tie, then both get gradient."""
     forward, backward = kl_second_to_first(pair, alpha), kl_second_to_first(pair.swapped(), alpha)
     return forward, backward, 0.5 * ((forward > backward).float32() + (forward >= backward).float32())
@@ -144,7 +148,7 @@ DIVERGENCES = {"kld": _kld, "jd": _jd, "kld_symmax": _kld_symmax, "kld_symmin": 
 FUNCTIONS = ("log1p", "sqrt", "none")
 
 
-def distance_to_loss(distance, fun: str = "log1p", tau: float = 0.0, floor: float = 1e-7):
+def distance_to_loss(distance: jt.Var, fun: str = "log1p", tau: float = 0.0, floor: float = 1e-7) -> jt.Var:
     """Flattens large distances.
 
     Args:
@@ -163,7 +167,7 @@ def distance_to_loss(distance, fun: str = "log1p", tau: float = 0.0, floor: floa
     return 1.0 - 1.0 / (tau + distance) if tau >= 1 else distance
 
 
-def _check_choice(where: str, value: str, choices) -> str:
+def _check_choice(where: str, value: str, choices: Sequence[str]) -> str:
     if value not in choices:
         raise ConfigError(f"unknown {where} {value!r}: {suggestion(value, choices)}")
     return value
@@ -225,7 +229,7 @@ class GDLoss(WeightedLoss):
         self.tau, self.alpha, self.normalize, self.sqrt = tau, alpha, normalize, sqrt
         self.distance_floor = distance_floor
 
-    def distance(self, pred, target):
+    def distance(self, pred: jt.Var, target: jt.Var) -> jt.Var:
         """[...] distance of boxes [..., 5], before `fun` and `tau`."""
         pair = pair_boxes(pred, target)
         if self.loss_type == "gwd":
@@ -233,11 +237,17 @@ class GDLoss(WeightedLoss):
         divergence = DIVERGENCES[self.loss_type](pair, self.alpha)
         return _floored_root(divergence, self.distance_floor) if self.sqrt else divergence
 
-    def element_loss(self, pred, target):
+    def element_loss(self, pred: jt.Var, target: jt.Var) -> jt.Var:
         """[...] from boxes [..., 5]."""
         return distance_to_loss(self.distance(pred, target), self.fun, self.tau, self.distance_floor)
 
-    def __call__(self, pred, target, weight=None, avg_factor=None):
+    def __call__(
+        self,
+        pred: jt.Var,
+        target: jt.Var,
+        weight: jt.Var | None = None,
+        avg_factor: jt.Var | float | None = None,
+    ) -> jt.Var:
         """Scalar loss of boxes [..., 5]; see `reduce_loss` for `avg_factor`."""
         if weight is not None:
             weight = row_weights(weight, pred)
@@ -245,7 +255,7 @@ class GDLoss(WeightedLoss):
         return super().__call__(pred, target, weight, avg_factor)
 
 
-def first_family_loss(pair: GaussianPair, loss_type: str, fun: str = "sqrt", tau: float = 1.0):
+def first_family_loss(pair: GaussianPair, loss_type: str, fun: str = "sqrt", tau: float = 1.0) -> jt.Var:
     """Element loss of `GDLoss_v1`.
 
     1 - 1 / (tau + fun(distance)) of the squared Wasserstein distance (px^2), of twice
@@ -315,11 +325,17 @@ class GDLossV1(WeightedLoss):
         self.tau = tau
         self.average = _check_choice("GDLoss_v1 average", average, AVERAGES)
 
-    def element_loss(self, pred, target):
+    def element_loss(self, pred: jt.Var, target: jt.Var) -> jt.Var:
         """[...] from boxes [..., 5]."""
         return first_family_loss(pair_boxes(pred, target), self.loss_type, self.fun, self.tau)
 
-    def __call__(self, pred, target, weight=None, avg_factor=None):
+    def __call__(
+        self,
+        pred: jt.Var,
+        target: jt.Var,
+        weight: jt.Var | None = None,
+        avg_factor: jt.Var | float | None = None,
+    ) -> jt.Var:
         """Scalar loss of boxes [..., 5] and weights [...] or [..., 5]."""
         if weight is not None:
             weight = row_weights(weight, pred)

@@ -15,7 +15,7 @@ from jld.registry import LOSSES
 from jld.toolchain import jittor as jt
 
 
-def iou_loss(pred, target, linear: bool = False, eps: float = 1e-6):
+def iou_loss(pred: jt.Var, target: jt.Var, linear: bool = False, eps: float = 1e-6) -> jt.Var:
     """-log IoU, or 1 - IoU when `linear`.
 
     Args:
@@ -31,7 +31,7 @@ def iou_loss(pred, target, linear: bool = False, eps: float = 1e-6):
     return 1.0 - iou if linear else -jt.log(iou)
 
 
-def giou_loss(pred, target, eps: float = 1e-6):
+def giou_loss(pred: jt.Var, target: jt.Var, eps: float = 1e-6) -> jt.Var:
     """1 - GIoU, in [0, 2].
 
     Args:
@@ -45,7 +45,7 @@ def giou_loss(pred, target, eps: float = 1e-6):
     return 1.0 - box_overlaps(pred, target, "giou", eps)
 
 
-def diou_loss(pred, target, eps: float = 1e-6):
+def diou_loss(pred: jt.Var, target: jt.Var, eps: float = 1e-6) -> jt.Var:
     """1 - IoU + squared centre distance over squared diagonal of the enclosing box.
 
     Args:
@@ -60,7 +60,7 @@ def diou_loss(pred, target, eps: float = 1e-6):
     return 1.0 - iou + center_penalty
 
 
-def ciou_loss(pred, target, eps: float = 1e-6):
+def ciou_loss(pred: jt.Var, target: jt.Var, eps: float = 1e-6) -> jt.Var:
     """DIoU loss plus a penalty on the difference of aspect ratios.
 
     Args:
@@ -79,7 +79,7 @@ def ciou_loss(pred, target, eps: float = 1e-6):
     return 1.0 - iou + center_penalty + aspect * aspect / jt.maximum(1.0 - iou + aspect, eps)
 
 
-def bounded_iou_loss(pred, target, beta: float = 0.2, eps: float = 1e-3):
+def bounded_iou_loss(pred: jt.Var, target: jt.Var, beta: float = 0.2, eps: float = 1e-3) -> jt.Var:
     """Upper bounds of 1 - IoU that each coordinate alone would allow, smoothed near 0.
 
     Args:
@@ -102,21 +102,21 @@ def bounded_iou_loss(pred, target, beta: float = 0.2, eps: float = 1e-3):
     return smooth_l1(jt.stack(bounds, dim=-1), 0.0, beta)
 
 
-def _shift_bound(pred, target, size, eps):
+def _shift_bound(pred: jt.Var, target: jt.Var, size: jt.Var, eps: float) -> jt.Var:
     distance = 2.0 * jt.abs(target - pred)
     return 1.0 - jt.maximum((size - distance) / (size + distance + eps), 0.0)
 
 
-def _scale_bound(pred, target, eps):
+def _scale_bound(pred: jt.Var, target: jt.Var, eps: float) -> jt.Var:
     return 1.0 - jt.minimum(target / (pred + eps), pred / (target + eps))
 
 
-def _center_and_size(boxes):
+def _center_and_size(boxes: jt.Var) -> tuple[jt.Var, ...]:
     x1, y1, x2, y2 = split_corners(boxes)
     return (x1 + x2) * 0.5, (y1 + y2) * 0.5, x2 - x1, y2 - y1
 
 
-def _iou_and_center_penalty(pred, target, eps):
+def _iou_and_center_penalty(pred: jt.Var, target: jt.Var, eps: float) -> tuple[jt.Var, jt.Var]:
     """IoU [...] and squared centre distance over squared enclosing diagonal [...]."""
     px1, py1, px2, py2 = split_corners(pred)
     tx1, ty1, tx2, ty2 = split_corners(target)
@@ -132,7 +132,7 @@ def _iou_and_center_penalty(pred, target, eps):
     return inter / union, distance / (outer_w * outer_w + outer_h * outer_h + eps)
 
 
-def _aspect_angle(boxes, eps):
+def _aspect_angle(boxes: jt.Var, eps: float) -> jt.Var:
     x1, y1, x2, y2 = split_corners(boxes)
     return jt.arctan((x2 - x1) / (y2 - y1 + eps))
 
@@ -156,7 +156,7 @@ class IoULoss(WeightedLoss):
         super().__init__(loss_weight, reduction)
         self.linear, self.eps = linear, eps
 
-    def element_loss(self, pred, target):
+    def element_loss(self, pred: jt.Var, target: jt.Var) -> jt.Var:
         """[...] from boxes [..., 4]."""
         return iou_loss(pred, target, self.linear, self.eps)
 
@@ -179,7 +179,7 @@ class GIoULoss(_EpsLoss):
     Source: arXiv:1902.09630.
     """
 
-    def element_loss(self, pred, target):
+    def element_loss(self, pred: jt.Var, target: jt.Var) -> jt.Var:
         """[...] from boxes [..., 4]."""
         return giou_loss(pred, target, self.eps)
 
@@ -191,7 +191,7 @@ class DIoULoss(_EpsLoss):
     Source: arXiv:1911.08287.
     """
 
-    def element_loss(self, pred, target):
+    def element_loss(self, pred: jt.Var, target: jt.Var) -> jt.Var:
         """[...] from boxes [..., 4]."""
         return diou_loss(pred, target, self.eps)
 
@@ -203,7 +203,7 @@ class CIoULoss(_EpsLoss):
     Source: arXiv:1911.08287.
     """
 
-    def element_loss(self, pred, target):
+    def element_loss(self, pred: jt.Var, target: jt.Var) -> jt.Var:
         """[...] from boxes [..., 4]."""
         return ciou_loss(pred, target, self.eps)
 
@@ -227,6 +227,6 @@ class BoundedIoULoss(WeightedLoss):
         super().__init__(loss_weight, reduction)
         self.beta, self.eps = beta, eps
 
-    def element_loss(self, pred, target):
+    def element_loss(self, pred: jt.Var, target: jt.Var) -> jt.Var:
         """[..., 4] from boxes [..., 4]."""
         return bounded_iou_loss(pred, target, self.beta, self.eps)

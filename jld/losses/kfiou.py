@@ -18,7 +18,7 @@ from jld.toolchain import jittor as jt
 FUNCTIONS = ("none", "ln", "exp")
 
 
-def kfiou(pair: GaussianPair, eps: float = 1e-6):
+def kfiou(pair: GaussianPair, eps: float = 1e-6) -> jt.Var:
     """Overlap of two boxes moved to one centre, with the product of their Gaussians as intersection.
 
     The volume of a Gaussian is the area of its box, 4 sqrt(det S); the product of two has the covariance
@@ -36,7 +36,7 @@ def kfiou(pair: GaussianPair, eps: float = 1e-6):
     return product / (4.0 * (p1 * p2 + t1 * t2) - product + eps)
 
 
-def kfiou_loss(pred_boxes, target_boxes, fun: str = "none", eps: float = 1e-6):
+def kfiou_loss(pred_boxes: jt.Var, target_boxes: jt.Var, fun: str = "none", eps: float = 1e-6) -> jt.Var:
     """Loss that falls with the KFIoU; it does not see the centres.
 
     Args:
@@ -93,15 +93,22 @@ class KFLoss(WeightedLoss):
         super().__init__(loss_weight, reduction)
         self.fun, self.beta, self.eps = _check_function(fun), beta, eps
 
-    def element_loss(self, pred, target):
+    def element_loss(self, pred: tuple[jt.Var, jt.Var], target: tuple[jt.Var, jt.Var]) -> jt.Var:
         """[...] from pairs (deltas [..., 5], boxes [..., 5])."""
         (pred_deltas, pred_boxes), (target_deltas, target_boxes) = pred, target
         centers = smooth_l1(pred_deltas[..., :2], target_deltas[..., :2], self.beta).sum(-1)
         return centers + kfiou_loss(pred_boxes, target_boxes, self.fun, self.eps)
 
     def __call__(  # type: ignore[override]  # who calls it reads uses_deltas_and_boxes
-        self, pred, target, weight=None, avg_factor=None, *, pred_decode, targets_decode
-    ):
+        self,
+        pred: jt.Var,
+        target: jt.Var,
+        weight: jt.Var | None = None,
+        avg_factor: jt.Var | float | None = None,
+        *,
+        pred_decode: jt.Var,
+        targets_decode: jt.Var,
+    ) -> jt.Var:
         """Scalar loss.
 
         Args:

@@ -11,7 +11,9 @@ from jld.toolchain import jittor as jt
 SMALLEST = 1e-30
 
 
-def kl_divergence(student_logits, teacher_logits, temperature: float, projection=None):
+def kl_divergence(
+    student_logits: jt.Var, teacher_logits: jt.Var, temperature: float, projection: jt.Var | None = None
+) -> jt.Var:
     """KL divergence from the teacher's to the student's distribution, both softened by a temperature.
 
     Args:
@@ -44,7 +46,7 @@ def kl_divergence(student_logits, teacher_logits, temperature: float, projection
     return divergence * (temperature * temperature / student_logits.shape[-1])
 
 
-def binary_kl_divergence(student_logits, teacher_logits, temperature: float):
+def binary_kl_divergence(student_logits: jt.Var, teacher_logits: jt.Var, temperature: float) -> jt.Var:
     """KL divergence between the two-way distributions of every class of a sigmoid classifier.
 
     Args:

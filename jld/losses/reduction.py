@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol, TypeAlias
 
 from jld.errors import ConfigError, suggestion
 from jld.registry import LOSSES
+from jld.toolchain import jittor as jt
 
+# What a loss compares predictions with: an array, or several such as labels and their qualities.
+Target: TypeAlias = "jt.Var | tuple[jt.Var, ...]"
 REDUCTIONS = ("none", "mean", "sum")
 
 
-def reduce_loss(loss, weight=None, reduction: str = "mean", avg_factor=None):
+def reduce_loss(
+    loss: jt.Var,
+    weight: jt.Var | None = None,
+    reduction: str = "mean",
+    avg_factor: jt.Var | float | None = None,
+) -> jt.Var:
     """Weights element losses and reduces them.
 
     Args:
@@ -42,7 +50,7 @@ def reduce_loss(loss, weight=None, reduction: str = "mean", avg_factor=None):
     return total(loss) / loss.numel() if reduction == "mean" else total(loss)
 
 
-def total(values, axes: Sequence[int] | None = None):
+def total(values: jt.Var, axes: Sequence[int] | None = None) -> jt.Var:
     """Sum of [...] over all axes or the given ones, accumulated in double precision.
 
     A dense focal loss adds millions of tiny values to a large sum. On the CPU Jittor adds one after the
@@ -68,7 +76,14 @@ def check_reduction(reduction: str) -> str:
 class Loss(Protocol):
     """A scalar from predictions and targets, as heads call it."""
 
-    def __call__(self, pred, target, /, weight: Any = None, avg_factor: Any = None) -> Any:
+    def __call__(
+        self,
+        pred: jt.Var,
+        target: Target,
+        /,
+        weight: jt.Var | None = None,
+        avg_factor: jt.Var | float | None = None,
+    ) -> jt.Var:
         """Scalar loss; see `reduce_loss` for `weight` and `avg_factor`."""
 
 
@@ -86,11 +101,17 @@ class WeightedLoss:
         self.loss_weight = float(loss_weight)
         self.reduction = check_reduction(reduction)
 
-    def element_loss(self, pred, target):
+    def element_loss(self, pred: jt.Var, target: Target) -> jt.Var:
         """[...] unreduced, unweighted loss."""
         raise NotImplementedError
 
-    def __call__(self, pred, target, weight=None, avg_factor=None):
+    def __call__(
+        self,
+        pred: jt.Var,
+        target: Target,
+        weight: jt.Var | None = None,
+        avg_factor: jt.Var | float | None = None,
+    ) -> jt.Var:
         """Scalar loss; see `reduce_loss` for `weight` and `avg_factor`."""
         loss = reduce_loss(self.element_loss(pred, target), weight, self.reduction, avg_factor)
         return loss * self.loss_weight

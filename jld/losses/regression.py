@@ -8,18 +8,18 @@ from jld.registry import LOSSES
 from jld.toolchain import jittor as jt
 
 
-def l1(pred, target):
+def l1(pred: jt.Var, target: jt.Var) -> jt.Var:
     """[...] absolute difference."""
     return jt.abs(pred - target)
 
 
-def squared_error(pred, target):
+def squared_error(pred: jt.Var, target: jt.Var) -> jt.Var:
     """[...] squared difference."""
     difference = pred - target
     return difference * difference
 
 
-def smooth_l1(pred, target, beta: float = 1.0):
+def smooth_l1(pred: jt.Var, target: jt.Var, beta: float = 1.0) -> jt.Var:
     """Absolute difference, rounded to a parabola below `beta`.
 
     Args:
@@ -38,7 +38,7 @@ def smooth_l1(pred, target, beta: float = 1.0):
 class L1Loss(WeightedLoss):
     """Absolute difference."""
 
-    def element_loss(self, pred, target):
+    def element_loss(self, pred: jt.Var, target: jt.Var) -> jt.Var:
         """[...] from two arrays [...]."""
         return l1(pred, target)
 
@@ -47,7 +47,7 @@ class L1Loss(WeightedLoss):
 class MSELoss(WeightedLoss):
     """Squared difference."""
 
-    def element_loss(self, pred, target):
+    def element_loss(self, pred: jt.Var, target: jt.Var) -> jt.Var:
         """[...] from two arrays [...]."""
         return squared_error(pred, target)
 
@@ -72,6 +72,6 @@ class SmoothL1Loss(WeightedLoss):
             raise ConfigError(f"SmoothL1Loss needs beta > 0, not {beta}: use L1Loss for the limit beta -> 0.")
         self.beta = beta
 
-    def element_loss(self, pred, target):
+    def element_loss(self, pred: jt.Var, target: jt.Var) -> jt.Var:
         """[...] from two arrays [...]."""
         return smooth_l1(pred, target, self.beta)

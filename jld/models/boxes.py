@@ -11,9 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from jld.assign.assignment import Assignment
 from jld.boxes.distances import bbox2distance, distance2bbox
+from jld.boxes.interfaces import BoxCoder
 from jld.boxes.places import Places
 from jld.errors import ConfigError
+from jld.losses.reduction import Loss
 from jld.ops.expectation import expected_values
 from jld.toolchain import jittor as jt
 
@@ -39,7 +42,7 @@ class DeltaBoxes:
         coder: CODERS object; its `num_values` is the number S of deltas.
     """
 
-    coder: Any
+    coder: BoxCoder
     key = "box_deltas"
 
     @property
@@ -184,12 +187,15 @@ BoxRepresentation = DeltaBoxes | DistanceBoxes | DistributionBoxes
 
 def distances_or_bins(reg_max: int | None, activation: str = "exp") -> BoxRepresentation:
     """Distances in px, or with `reg_max` a distribution of each over 0 to reg_max strides."""
-    if reg_max is None:
-        return DistanceBoxes(activation=activation)
+    return DistanceBoxes(activation=activation) if reg_max is None else distance_bins(reg_max)
+
+
+def distance_bins(reg_max: int) -> DistributionBoxes:
+    """A distribution of each distance over 0 to reg_max strides."""
     return DistributionBoxes(DistanceBoxes(unit="strides"), reg_max + 1)
 
 
-def deltas_or_bins(box_coder: Any, reg_max: int | None, owner: str) -> BoxRepresentation:
+def deltas_or_bins(box_coder: BoxCoder | None, reg_max: int | None, owner: str) -> BoxRepresentation:
     """Deltas of a coder, or with `reg_max` distributions of distances; exactly one of the two is given.
 
     Raises:
@@ -217,14 +223,14 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def targets_or_places(places: Places, assignment: Any) -> jt.Var:
+def targets_or_places(places: Places, assignment: Assignment) -> jt.Var:
     """The box every place should predict: the assigned one, and the place itself where there is none.
 
     A stand-in keeps overlaps and logarithms finite there; an empty box would put 0 / 0 or log 0 under a
     weight of zero, which does not take it away.
 
     Args:
-        assignment: Assignment of these places.
+        assignment: of these places.
     Returns:
         [N, P, 4 or 5] in px, without gradient.
     """
@@ -233,7 +239,7 @@ def targets_or_places(places: Places, assignment: Any) -> jt.Var:
 
 
 def box_loss(
-    loss: Any,
+    loss: Loss,
     boxes: BoxRepresentation,
     prediction: jt.Var,
     places: Places,
@@ -241,7 +247,7 @@ def box_loss(
     *,
     frame: str | None,
     weight: jt.Var,
-    avg_factor: Any,
+    avg_factor: jt.Var | float,
 ) -> jt.Var:
     """Box loss of a stage, as boxes in a frame or (None) as the numbers that the representation predicts.
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from jld.models.boxes import BoxRepresentation
 from jld.models.normalisation import InputStatistics
@@ -33,7 +32,7 @@ class StageInterface:
     shapes: Mapping[str, tuple[int, ...]]
     boxes: BoxRepresentation
     class_keys: tuple[str, ...]
-    places: Mapping[str, Any]
+    places: Mapping[str, object]
     center_offset: float = 0.0
     tower: tuple[int, int] | None = None
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from jld.toolchain import jittor as jt
 
@@ -27,7 +30,7 @@ class InputStatistics:
         return f"{'RGB' if self.is_rgb else 'BGR'} mean {mean} std {std}"
 
     @classmethod
-    def from_config(cls, config: Any) -> InputStatistics | None:
+    def from_config(cls, config: Mapping[str, Any]) -> InputStatistics | None:
         """The Normalize step of the first pipeline in `dataset`, or None when there is none."""
         dataset = config.get("dataset") or {}
         for split in ("train", "val", "test"):
@@ -38,7 +41,12 @@ class InputStatistics:
         return None
 
 
-def renormalise(images, image_shapes, given: InputStatistics | None, wanted: InputStatistics | None):
+def renormalise(
+    images: jt.Var,
+    image_shapes: np.ndarray | None,
+    given: InputStatistics | None,
+    wanted: InputStatistics | None,
+) -> jt.Var:
     """[N, 3, H, W] images normalised with `given` as if `wanted` had been used; padding stays zero."""
     if given is None or wanted is None or given == wanted:
         return images

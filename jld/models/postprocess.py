@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from jld.boxes.detections import Detections
 from jld.boxes.formats import clip_boxes
 from jld.boxes.places import GridPlaces
+from jld.ops.suppression import Suppression
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,11 @@ class Postprocess:
         nms_pre: boxes per level and image that are looked at, those of highest class score; 0: all.
         nms: suppression as in `jld.ops.nms`.
         max_per_image: detections per image, best first.
-        form: of the boxes in `Detections`.
     """
-
-    form: ClassVar[str] = "boxes"
 
     score_threshold: float
     nms_pre: int
-    nms: Any
+    nms: Suppression
     max_per_image: int
 
     def __call__(
@@ -65,7 +63,7 @@ class Postprocess:
                 quality=None if quality is None else quality[image],
             )
             kept_boxes, kept_scores, labels = self.suppress(*found, batch["scale_factors"][image])
-            detections.append(Detections(img_id, kept_scores, labels, **{self.form: kept_boxes}))
+            detections.append(self.as_detections(img_id, kept_scores, labels, kept_boxes))
         return detections
 
     def select(
@@ -90,6 +88,12 @@ class Postprocess:
     def fit_into(self, boxes: np.ndarray, image_shape: np.ndarray) -> np.ndarray:
         """Boxes [K, 4] clipped to an image of (height, width) px."""
         return clip_boxes(boxes, image_shape)
+
+    def as_detections(
+        self, img_id: Any, scores: np.ndarray, labels: np.ndarray, boxes: np.ndarray
+    ) -> Detections:
+        """The boxes [K, 4] as `Detections` hold them."""
+        return Detections(img_id, scores, labels, boxes=boxes)
 
     def scale_back(self, boxes: np.ndarray, scale_factor: np.ndarray) -> np.ndarray:
         """Boxes [K, 4] in px of the original image, given the factors [4] of its resize."""
@@ -121,7 +125,6 @@ class RotatedPostprocess(Postprocess):
             reach beyond it as they are (JDet).
     """
 
-    form: ClassVar[str] = "rboxes"
     clamp_centers: bool = True
 
     def fit_into(self, boxes: np.ndarray, image_shape: np.ndarray) -> np.ndarray:
@@ -130,6 +133,12 @@ class RotatedPostprocess(Postprocess):
             return boxes
         last = np.asarray(image_shape, np.float32)[::-1] - 1.0  # x, y of the last pixel
         return np.concatenate([np.clip(boxes[:, :2], 0.0, last), boxes[:, 2:]], axis=1)
+
+    def as_detections(
+        self, img_id: Any, scores: np.ndarray, labels: np.ndarray, boxes: np.ndarray
+    ) -> Detections:
+        """The boxes [K, 5] as `Detections` hold them."""
+        return Detections(img_id, scores, labels, rboxes=boxes)
 
     def scale_back(self, boxes: np.ndarray, scale_factor: np.ndarray) -> np.ndarray:
         """Boxes [K, 5] in px of the original image; a resize does not turn boxes."""

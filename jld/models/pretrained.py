@@ -11,6 +11,7 @@ import numpy as np
 from jld.checkpoint import ConvertOptions, convert_state, read_checkpoint, require_complete
 from jld.checkpoint.class_layer import PARAMETER
 from jld.errors import CheckpointError
+from jld.models.boxes import DistributionBoxes
 from jld.toolchain import jittor as jt
 
 
@@ -115,7 +116,7 @@ def named_supports(model: jt.Module) -> dict[str, np.ndarray]:
     detect nonsense. Empty where the bins are 0, 1, 2, ..., which is checked without them.
     """
     boxes = getattr(getattr(model, "bbox_head", None), "boxes", None)
-    if getattr(boxes, "ranges", None) is None:
+    if not isinstance(boxes, DistributionBoxes) or boxes.ranges is None:
         return {}
     return {
         "bbox_head.integral.project": boxes.supports[0],
@@ -123,7 +124,14 @@ def named_supports(model: jt.Module) -> dict[str, np.ndarray]:
     }
 
 
-def _fill(own: dict, state: Mapping, origin: str | None, model: str, what: object, options=None) -> None:
+def _fill(
+    own: Mapping[str, jt.Var],
+    state: Mapping[str, np.ndarray],
+    origin: str | None,
+    model: str,
+    what: str | Path,
+    options: ConvertOptions | None = None,
+) -> None:
     shapes = {name: tuple(var.shape) for name, var in own.items()}
     converted, report = convert_state(state, shapes, origin, options)
     require_complete(report, model, what)

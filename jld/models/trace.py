@@ -5,11 +5,33 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Protocol
 
 from jld.assign.assignment import Assignment
 from jld.boxes.places import Places
+from jld.models.boxes import BoxRepresentation
 from jld.toolchain import jittor as jt
+
+# Maps of the classification tower and of the box tower on every level, [N, D, H_l, W_l] each, before a ReLU.
+Hidden = list[tuple[jt.Var, jt.Var]]
+
+
+class Head(Protocol):
+    """What a stage asks of the head that made it, see `DenseHead`."""
+
+    @property
+    def boxes(self) -> BoxRepresentation: ...
+
+    @property
+    def class_keys(self) -> Sequence[str]: ...
+
+    def probabilities(self, predictions: Mapping[str, jt.Var]) -> jt.Var: ...
+
+    def confidence(self, predictions: Mapping[str, jt.Var]) -> jt.Var: ...
+
+    def decode(self, predictions: Mapping[str, jt.Var], places: Places) -> jt.Var: ...
+
+    def resume(self, hidden: Hidden, after: int) -> dict[str, jt.Var]: ...
 
 
 @dataclass(frozen=True)
@@ -27,11 +49,22 @@ class Stage:
 
     predictions: Mapping[str, jt.Var]
     places: Places
-    head: Any
+    head: Head
     assignment: Assignment | None = None
-    hidden: Mapping[int, Any] = field(default_factory=dict)
+    hidden: Mapping[int, Hidden] = field(default_factory=dict)
     class_order: Sequence[int] | None = None
     _known: dict[str, jt.Var] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def assigned(self) -> Assignment:
+        """The assignment, for what cannot do without it.
+
+        Raises:
+            ValueError: the stage was made without targets.
+        """
+        if self.assignment is None:
+            raise ValueError("this stage has no assignment: predict with targets to compute losses of it.")
+        return self.assignment
 
     def probabilities(self) -> jt.Var:
         """[N, P, C] the score of every class in [0, 1], as the head defines it; computed once."""
@@ -45,7 +78,7 @@ class Stage:
         """[N, P, 4 or 5] the predicted boxes in px of the network input; computed once."""
         return self._once("boxes", lambda: self.head.decode(self.predictions, self.places))
 
-    def resume(self, hidden: Any, after: int) -> dict[str, jt.Var]:
+    def resume(self, hidden: Hidden, after: int) -> dict[str, jt.Var]:
         """The predictions this stage's head makes of tower maps that have passed `after` layers."""
         found = self.head.resume(hidden, after)
         return found if self.class_order is None else _permuted(found, self.head.class_keys, self.class_order)
@@ -66,7 +99,7 @@ class Stage:
             self,
             predictions={key: value.detach() for key, value in self.predictions.items()},
             hidden={
-                depth: [tuple(x.detach() for x in pair) for pair in maps]
+                depth: [(cls.detach(), reg.detach()) for cls, reg in maps]
                 for depth, maps in self.hidden.items()
             },
             _known={},

@@ -120,7 +120,15 @@ _CUDA_SOURCE = """
 _KERNEL = shared_headers(_SHARED, _CUDA_HEADER) | {"cpu_src": _CPU_SOURCE, "cuda_src": _CUDA_SOURCE}
 
 
-def atss_match(prior_boxes, boxes, index, mask, *, min_inset_px: float, unreachable: float):
+def atss_match(
+    prior_boxes: jt.Var,
+    boxes: jt.Var,
+    index: jt.Var,
+    mask: jt.Var,
+    *,
+    min_inset_px: float,
+    unreachable: float,
+) -> tuple[jt.Var, jt.Var, jt.Var]:
     """Accepts a candidate when its IoU with the box reaches the box's threshold and its centre lies inside.
 
     The threshold is mean plus standard deviation (divisor count - 1) of the candidates' IoU. A prior that

@@ -65,17 +65,17 @@ _KERNEL = shared_headers(_SHARED, _CUDA_HEADER) | {"cpu_src": _CPU_SOURCE, "cuda
 class _BoxOverlaps(jt.Function):
     """[R, 4] boxes and [R, 4] targets to [R], with the gradient to the boxes."""
 
-    def execute(self, boxes, targets, settings):
+    def execute(self, boxes: jt.Var, targets: jt.Var, settings: dict[str, float]) -> jt.Var:
         values, self.slope = jt.code(
             (boxes.shape[:1], boxes.shape), ("float32", "float32"), [boxes, targets], data=settings, **_KERNEL
         )
         return values
 
-    def grad(self, values_grad):
+    def grad(self, values_grad: jt.Var) -> tuple[jt.Var | None, ...]:
         return values_grad.unsqueeze(1) * self.slope, None, None
 
 
-def box_overlaps(boxes, targets, mode: str = "iou", eps: float = 1e-6):
+def box_overlaps(boxes: jt.Var, targets: jt.Var, mode: str = "iou", eps: float = 1e-6) -> jt.Var:
     """`jld.boxes.overlaps.aligned_overlaps` of predicted boxes, with its gradient to them.
 
     Args:

@@ -126,7 +126,7 @@ _SOURCES = {has_shortcut: _sources(has_shortcut) for has_shortcut in (False, Tru
 class _ChannelAffine(jt.Function):
     """The operator with gradients to all of its inputs."""
 
-    def execute(self, x, scale, shift, shortcut, relu):
+    def execute(self, x: jt.Var, scale: jt.Var, shift: jt.Var, shortcut: jt.Var | None, relu: bool) -> jt.Var:
         inputs = [x, scale, shift] if shortcut is None else [x, scale, shift, shortcut]
         forward, _ = _SOURCES[shortcut is not None]
         y = jt.code(x.shape, "float32", inputs, data={"relu": int(relu)}, **forward)
@@ -134,7 +134,7 @@ class _ChannelAffine(jt.Function):
         self.saved = x, y if relu else x, scale, relu, shortcut is not None
         return y
 
-    def grad(self, dy):
+    def grad(self, dy: jt.Var) -> tuple[jt.Var | None, ...]:
         x, y, scale, relu, has_shortcut = self.saved
         shapes = [x.shape, (*x.shape[:2], 2)] + [x.shape] * has_shortcut
         _, backward = _SOURCES[has_shortcut]
@@ -145,7 +145,9 @@ class _ChannelAffine(jt.Function):
         return dx, sums[:, 0], sums[:, 1], rest[0] if rest else None, None
 
 
-def channel_affine(x, scale, shift, shortcut=None, *, relu: bool = False):
+def channel_affine(
+    x: jt.Var, scale: jt.Var, shift: jt.Var, shortcut: jt.Var | None = None, *, relu: bool = False
+) -> jt.Var:
     """The result of x scale + shift (+ shortcut), then a ReLU where asked for.
 
     Args:

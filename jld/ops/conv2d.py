@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import TypedDict
 
 from jld.ops.onednn_conv import onednn_conv
 from jld.ops.pointwise_conv import pointwise_conv
@@ -14,6 +15,15 @@ from jld.toolchain import jittor as jt
 WINOGRAD_TILES, WINOGRAD_CHANNELS = 48, 32
 # Set to 0 it leaves 3x3 convolutions to oneDNN, whose rounding errors are smaller.
 SWITCH = "JLD_WINOGRAD"
+
+
+class Geometry(TypedDict):
+    """How filters move over a map; pairs are (vertical, horizontal) px."""
+
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
 
 
 class Conv2d(jt.nn.Conv):
@@ -55,7 +65,7 @@ def conv2d(
         [N, O, H', W']
     """
     precision = convolution_precision()
-    geometry = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    geometry: Geometry = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     if precision == FLOAT32:
         return _convolve(x, weight, **geometry)
     if jt.flags.use_cuda:
@@ -64,7 +74,15 @@ def conv2d(
     return rounded(_convolve(rounded(x, precision), rounded(weight, precision), **geometry), precision)
 
 
-def _convolve(x, weight, *, stride, padding, dilation, groups):
+def _convolve(
+    x: jt.Var,
+    weight: jt.Var,
+    *,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+) -> jt.Var:
     if not _is_on_onednn(x, weight):
         return jt.nn.conv2d(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
     if groups == 1 and stride == dilation == (1, 1):

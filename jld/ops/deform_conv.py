@@ -9,7 +9,7 @@ Source: arXiv:1703.06211; order of the offset channels as in mmcv (y before x, p
 
 from __future__ import annotations
 
-from jld.ops.conv2d import Conv2d, conv2d
+from jld.ops.conv2d import Conv2d, Geometry, conv2d
 from jld.toolchain import jittor as jt
 
 # One item = one entry of the columns [N, D, taps, positions] (forward and input gradient) or one tap at one
@@ -199,12 +199,12 @@ _OFFSET_GRAD = _source(
 class _Columns(jt.Function):
     """Bilinear samples as columns, with gradients to the map and to the offsets."""
 
-    def execute(self, x, offset, geometry):
+    def execute(self, x: jt.Var, offset: jt.Var, geometry: dict[str, float]) -> jt.Var:
         self.saved = x, offset, geometry
         shape = (x.shape[0], x.shape[1] * int(geometry["taps"]), *offset.shape[2:])
         return jt.code(shape, "float32", [x, offset], data=geometry, **_COLUMNS)
 
-    def grad(self, column_grad):
+    def grad(self, column_grad: jt.Var) -> tuple[jt.Var | None, ...]:
         x, offset, geometry = self.saved
         input_grad = jt.code(x.shape, "float32", [offset, column_grad], data=geometry, **_INPUT_GRAD)
         offset_grad = jt.code(
@@ -214,8 +214,16 @@ class _Columns(jt.Function):
 
 
 def deform_conv2d(
-    x, offset, weight, *, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, deform_groups=1
-):
+    x: jt.Var,
+    offset: jt.Var,
+    weight: jt.Var,
+    *,
+    stride: tuple[int, int] = (1, 1),
+    padding: tuple[int, int] = (0, 0),
+    dilation: tuple[int, int] = (1, 1),
+    groups: int = 1,
+    deform_groups: int = 1,
+) -> jt.Var:
     """Convolution whose taps read at their regular position plus an offset.
 
     Args:
@@ -261,6 +269,10 @@ def deform_conv2d(
     return conv2d(columns, weight.reshape((out_channels, -1, 1, 1)), groups=groups)
 
 
+class _DeformGeometry(Geometry):
+    deform_groups: int
+
+
 class DeformConv(jt.Module):
     """Deformable convolution with its own offset prediction; starts as the ordinary convolution.
 
@@ -283,7 +295,7 @@ class DeformConv(jt.Module):
         """Arguments as those of an ordinary convolution; the offset convolution is never grouped."""
         plain = Conv2d(in_channels, out_channels, kernel_size, groups=groups, bias=bias)
         self.weight, self.bias = plain.weight, plain.bias
-        self.geometry = {
+        self.geometry: _DeformGeometry = {
             "stride": (stride, stride),
             "padding": (padding, padding),
             "dilation": (dilation, dilation),
@@ -301,7 +313,7 @@ class DeformConv(jt.Module):
         self.conv_offset.weight = jt.zeros(self.conv_offset.weight.shape)
         self.conv_offset.bias = jt.zeros(self.conv_offset.bias.shape)
 
-    def execute(self, x):
+    def execute(self, x: jt.Var) -> jt.Var:
         """[N, D, H, W] to [N, D', H', W']."""
         y = deform_conv2d(x, self.conv_offset(x), self.weight, **self.geometry)
         return y if self.bias is None else y + self.bias.broadcast(y, [0, 2, 3])

@@ -57,13 +57,13 @@ _KERNEL = {
 class _Expectation(jt.Function):
     """Rows [Q, B] of logits and values [R, B] of their bins, used in turn, to [Q]."""
 
-    def execute(self, logits, values):
+    def execute(self, logits: jt.Var, values: jt.Var) -> jt.Var:
         means, self.slope = jt.code(
             (logits.shape[:1], logits.shape), ("float32", "float32"), [logits, values], **_KERNEL
         )
         return means
 
-    def grad(self, means_grad):
+    def grad(self, means_grad: jt.Var) -> tuple[jt.Var | None, ...]:
         return means_grad.unsqueeze(1) * self.slope, None
 
 

@@ -34,7 +34,7 @@ _CUDA = """
 """
 
 
-def has_not_finite(x):
+def has_not_finite(x: jt.Var) -> jt.Var:
     """Whether any value is infinite or NaN.
 
     Args:

@@ -175,7 +175,7 @@ _CPU_HEADER = "#include <cmath>\n"
 class _GroupNorm(jt.Function):
     """The operator with gradients to all three inputs."""
 
-    def execute(self, x, weight, bias, settings):
+    def execute(self, x: jt.Var, weight: jt.Var, bias: jt.Var, settings: dict[str, float]) -> jt.Var:
         shapes = x.shape, (x.shape[0], settings["groups"], 2)
         y, statistics = jt.code(
             shapes, ("float32", "float32"), [x, weight, bias], data=settings,
@@ -186,7 +186,7 @@ class _GroupNorm(jt.Function):
         self.saved = x, y if settings["relu"] else x, weight, statistics, settings
         return y
 
-    def grad(self, dy):
+    def grad(self, dy: jt.Var) -> tuple[jt.Var | None, ...]:
         x, y, weight, statistics, settings = self.saved
         shapes = x.shape, (*x.shape[:2], 2)
         dx, sums = jt.code(
@@ -198,7 +198,9 @@ class _GroupNorm(jt.Function):
         return dx, sums[:, 0], sums[:, 1], None
 
 
-def group_norm(x, weight, bias, num_groups: int, *, eps: float = 1e-5, relu: bool = False):
+def group_norm(
+    x: jt.Var, weight: jt.Var, bias: jt.Var, num_groups: int, *, eps: float = 1e-5, relu: bool = False
+) -> jt.Var:
     """Normalises every group of channels by its own mean and variance, then scales and shifts each channel.
 
     Args:

@@ -182,7 +182,15 @@ _CUDA_SOURCE = """
 """
 
 
-def max_iou_match(prior_boxes, boxes, slot_mask, usable, *, min_pos_iou: float, assign_all: bool):
+def max_iou_match(
+    prior_boxes: jt.Var,
+    boxes: jt.Var,
+    slot_mask: jt.Var,
+    usable: jt.Var,
+    *,
+    min_pos_iou: float,
+    assign_all: bool,
+) -> tuple[jt.Var, jt.Var, jt.Var]:
     """Best box of every prior, and the boxes that claim a prior because they have no better one.
 
     Args:

@@ -119,7 +119,16 @@ _KERNEL = shared_headers(_SHARED, _CUDA_HEADER) | {"cpu_src": _CPU_SOURCE, "cuda
 _ALL = 2**20
 
 
-def nearest_priors(centers, boxes, slot_mask, grid, *, topk: int, num_per_cell: int, late=None):
+def nearest_priors(
+    centers: jt.Var,
+    boxes: jt.Var,
+    slot_mask: jt.Var,
+    grid: jt.Var,
+    *,
+    topk: int,
+    num_per_cell: int,
+    late: jt.Var | None = None,
+) -> tuple[jt.Var, jt.Var]:
     """The priors of every level nearest to each box's centre, equally distant ones by their number.
 
     Args:

@@ -162,7 +162,9 @@ class ClasswiseNMS:
     def __init__(self, iou_threshold: float = 0.6):
         self.iou_threshold = iou_threshold
 
-    def __call__(self, boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, max_keep: int = 0):
+    def __call__(
+        self, boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, max_keep: int = 0
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The kept (boxes, scores, labels) of one image, best first.
 
         Args:
@@ -212,7 +214,9 @@ class SoftNMS:
         self.iou_threshold, self.sigma, self.min_score = iou_threshold, sigma, min_score
         self.decay = DECAYS[method]
 
-    def __call__(self, boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, max_keep: int = 0):
+    def __call__(
+        self, boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, max_keep: int = 0
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The kept (boxes, lowered scores, labels), best first; arguments as of `ClasswiseNMS`."""
         scores = scores.astype(np.float32, copy=True)
         waiting = np.arange(len(scores))
@@ -254,16 +258,19 @@ class VotingClusterNMS:
         self.iou_threshold, self.vote_threshold = iou_threshold, vote_threshold
         self.sigma, self.distance_power = sigma, distance_power
 
-    def __call__(self, boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, max_keep: int = 0):
+    def __call__(
+        self, boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, max_keep: int = 0
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The kept (moved boxes, scores, labels) of one image, best first; arguments as of `ClasswiseNMS`."""
         order = np.argsort(-scores, kind="stable")
-        moved, kept = boxes.astype(np.float32, copy=True), []
+        moved = boxes.astype(np.float32, copy=True)
+        per_class: list[np.ndarray] = []
         for label in np.unique(labels):
             members = order[labels[order] == label]
             winners, places = self._one_class(boxes[members], scores[members])
             moved[members[winners]] = places
-            kept.append(members[winners])
-        kept = np.concatenate(kept) if kept else np.zeros(0, np.int64)
+            per_class.append(members[winners])
+        kept = np.concatenate(per_class) if per_class else np.zeros(0, np.int64)
         kept = kept[np.argsort(-scores[kept], kind="stable")][: max_keep or None]
         return moved[kept], scores[kept], labels[kept]
 

@@ -12,17 +12,17 @@ from jld.toolchain import jittor as jt
 class _OneDnnConv(jt.Function):
     """The operator with gradients to both inputs."""
 
-    def execute(self, x, weight, geometry):
+    def execute(self, x: jt.Var, weight: jt.Var, geometry: tuple[int, ...]) -> jt.Var:
         self.saved = x, weight, geometry
         return jt.mkl_ops.mkl_conv(x, weight, *geometry)
 
-    def grad(self, dy):
+    def grad(self, dy: jt.Var) -> tuple[jt.Var | None, ...]:
         x, weight, geometry = self.saved
         dx = jt.mkl_ops.mkl_conv_backward_x(weight, dy, *x.shape[2:], *geometry)
         return dx, weight_gradient(x, dy, weight.shape[2:], geometry), None
 
 
-def weight_gradient(x, dy, filter_size: tuple[int, int], geometry: tuple[int, ...]):
+def weight_gradient(x: jt.Var, dy: jt.Var, filter_size: tuple[int, int], geometry: tuple[int, ...]) -> jt.Var:
     """Gradient of the weights [O, I / groups, h, w] from the map and the gradient of the results.
 
     Args:
@@ -34,7 +34,7 @@ def weight_gradient(x, dy, filter_size: tuple[int, int], geometry: tuple[int, ..
     return jt.mkl_ops.mkl_conv_backward_w(x, dy, *filter_size, *geometry)
 
 
-def onednn_conv(x, weight, geometry: tuple[int, ...]):
+def onednn_conv(x: jt.Var, weight: jt.Var, geometry: tuple[int, ...]) -> jt.Var:
     """Convolution of a map.
 
     Args:

@@ -23,19 +23,19 @@ _CONVOLVE = """
 class _PointwiseConv(jt.Function):
     """The operator with gradients to both inputs."""
 
-    def execute(self, x, weight):
+    def execute(self, x: jt.Var, weight: jt.Var) -> jt.Var:
         self.saved = x, weight
         shape = x.shape[0], weight.shape[0], *x.shape[2:]
         return product_operator(shape, [x, weight], _CONVOLVE, transposed=0)
 
-    def grad(self, dy):
+    def grad(self, dy: jt.Var) -> tuple[jt.Var | None, ...]:
         x, weight = self.saved
         dx = product_operator(x.shape, [dy, weight], _CONVOLVE, transposed=1)
         # Here oneDNN's own layout wins: its products sum along an axis as long as the map.
         return dx, weight_gradient(x, dy, (1, 1), (1, 1, 0, 0, 1, 1, 1))
 
 
-def pointwise_conv(x, weight):
+def pointwise_conv(x: jt.Var, weight: jt.Var) -> jt.Var:
     """1x1 convolution with stride 1, on the CPU.
 
     Args:

@@ -82,7 +82,7 @@ _ROUND = """
 """
 
 
-def _round(x, precision: str):
+def _round(x: jt.Var, precision: str) -> jt.Var:
     data = {"is_bfloat16": int(precision == BFLOAT16)}
     return jt.code(x.shape, "float32", [x], data=data, cpu_header=_HEADER, cpu_src=_ROUND)
 
@@ -90,15 +90,15 @@ def _round(x, precision: str):
 class _Rounded(jt.Function):
     """The operator; its gradient is rounded too, as a cast's is."""
 
-    def execute(self, x, precision):
+    def execute(self, x: jt.Var, precision: str) -> jt.Var:
         self.precision = precision
         return _round(x, precision)
 
-    def grad(self, dy):
+    def grad(self, dy: jt.Var) -> tuple[jt.Var | None, ...]:
         return _round(dy, self.precision), None
 
 
-def rounded(x, precision: str):
+def rounded(x: jt.Var, precision: str) -> jt.Var:
     """Values and their gradients rounded to half precision and kept as float32, on the CPU.
 
     To the nearest, ties to even, subnormals included; what is too large becomes infinite. Jittor's own casts

@@ -13,7 +13,9 @@ import numpy as np
 from jld.toolchain import jittor as jt
 
 
-def pyramid_levels(boxes, strides: Sequence[int], canonical_px: float = 224.0, canonical_stride: int = 16):
+def pyramid_levels(
+    boxes: jt.Var, strides: Sequence[int], canonical_px: float = 224.0, canonical_stride: int = 16
+) -> jt.Var:
     """[...] int32 index of the level whose stride suits boxes [..., 4] in px.
 
     A box of side `canonical_px` reads the level of stride `canonical_stride`, one of twice the side the next.
@@ -25,13 +27,19 @@ def pyramid_levels(boxes, strides: Sequence[int], canonical_px: float = 224.0, c
     width, height = boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1]
     side = jt.sqrt(jt.maximum(width * height, 0.0))
     # Counted instead of rounded: a logarithm in fast arithmetic may miss a power of two.
-    starts = canonical_px / canonical_stride * jt.array(np.float32(strides[1:]))
+    starts = canonical_px / canonical_stride * jt.array(np.array(strides[1:], np.float32))
     return (side.unsqueeze(-1) + 1e-6 >= starts).int32().sum(-1)
 
 
 def roi_align(
-    features: Sequence, boxes, levels, strides: Sequence[int], *, size: int = 7, sampling_ratio: int = 2
-):
+    features: Sequence[jt.Var],
+    boxes: jt.Var,
+    levels: jt.Var,
+    strides: Sequence[int],
+    *,
+    size: int = 7,
+    sampling_ratio: int = 2,
+) -> jt.Var:
     """Mean of bilinear samples of one pyramid level in every bin of a box.
 
     Args:
@@ -50,7 +58,7 @@ def roi_align(
     sizes = np.array([x.shape[2:] for x in features])  # [L, 2] height, width
     starts = np.concatenate([[0], np.cumsum(sizes.prod(1))[:-1]])
     cells = jt.concat([x.reshape(n, d, -1) for x in features], dim=2)  # [N, D, all cells]
-    stride = jt.array(np.float32(strides))[levels].unsqueeze(2)  # [N, K, 1]
+    stride = jt.array(np.array(strides, np.float32))[levels].unsqueeze(2)  # [N, K, 1]
     height, width = (jt.array(sizes[:, axis].astype(np.int32))[levels].unsqueeze(2) for axis in (0, 1))
     rows, row_weights = _taps(boxes[..., 1], boxes[..., 3], stride, height, size, sampling_ratio)
     columns, column_weights = _taps(boxes[..., 0], boxes[..., 2], stride, width, size, sampling_ratio)
@@ -66,7 +74,9 @@ def roi_align(
     return (values * row_weights * column_weights).sum([5, 6])
 
 
-def _taps(low, high, stride, length, size: int, ratio: int):
+def _taps(
+    low: jt.Var, high: jt.Var, stride: jt.Var, length: jt.Var, size: int, ratio: int
+) -> tuple[jt.Var, jt.Var]:
     """The cells and weights along one axis that make the samples of every bin.
 
     Args:

@@ -94,8 +94,8 @@ def aligned_rotated_iou(first: jt.Var, second: jt.Var, mode: str = "iou") -> jt.
         ConfigError: unknown mode.
     """
     shape = list(np.broadcast_shapes(tuple(first.shape), tuple(second.shape)))
-    rows = [boxes.broadcast(shape).reshape(-1, 5) for boxes in (first, second)]
-    return _overlaps([rows[0].shape[0]], *rows, mode, _ALIGNED).reshape(shape[:-1])
+    first, second = (boxes.broadcast(shape).reshape(-1, 5) for boxes in (first, second))
+    return _overlaps([first.shape[0]], first, second, mode, _ALIGNED).reshape(shape[:-1])
 
 
 def _overlaps(shape: list[int], first: jt.Var, second: jt.Var, mode: str, kernel: dict[str, str]) -> jt.Var:

@@ -229,12 +229,12 @@ class RotatedMatch:
 
 
 def rotated_match(
-    prior_boxes,
-    boxes,
-    slot_mask,
-    usable,
+    prior_boxes: jt.Var,
+    boxes: jt.Var,
+    slot_mask: jt.Var,
+    usable: jt.Var,
     *,
-    floors=None,
+    floors: jt.Var | None = None,
     min_pos_iou: float = NEVER,
     ties: str = "all",
     of_prior: bool = False,

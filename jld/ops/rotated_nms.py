@@ -148,7 +148,9 @@ class RotatedClasswiseNMS:
     def __init__(self, iou_threshold: float = 0.1):
         self.iou_threshold = iou_threshold
 
-    def __call__(self, boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, max_keep: int = 0):
+    def __call__(
+        self, boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, max_keep: int = 0
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The kept (boxes, scores, labels) of one image, best first.
 
         Args:

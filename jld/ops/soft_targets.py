@@ -100,7 +100,7 @@ _CUDA_SOURCE = """
 class _SoftTargets(jt.Function):
     """The operator on [R, B] rows with the gradient to the first input."""
 
-    def execute(self, logits, targets, settings):
+    def execute(self, logits: jt.Var, targets: jt.Var, settings: dict[str, float]) -> jt.Var:
         values, self.gradient = jt.code(
             (logits.shape[:1], logits.shape), ("float32", "float32"), [logits, targets], data=settings,
             cpu_header="#include <cmath>\n", cpu_src=_CPU_SOURCE,
@@ -108,11 +108,11 @@ class _SoftTargets(jt.Function):
         )  # fmt: skip
         return values
 
-    def grad(self, values_grad):
+    def grad(self, values_grad: jt.Var) -> tuple[jt.Var | None, ...]:
         return values_grad.unsqueeze(1) * self.gradient, None, None
 
 
-def soft_cross_entropy(logits, shares):
+def soft_cross_entropy(logits: jt.Var, shares: jt.Var) -> jt.Var:
     """Cross entropy of a softmax against shares of each entry.
 
     Args:
@@ -126,7 +126,7 @@ def soft_cross_entropy(logits, shares):
     return _rows(logits, shares, temperature=1.0, is_kl=0)
 
 
-def soft_kl_divergence(logits, target_logits, temperature: float):
+def soft_kl_divergence(logits: jt.Var, target_logits: jt.Var, temperature: float) -> jt.Var:
     """KL divergence from softmax(target_logits / T) to softmax(logits / T).
 
     Args:
@@ -141,7 +141,7 @@ def soft_kl_divergence(logits, target_logits, temperature: float):
     return _rows(logits, target_logits, temperature=float(temperature), is_kl=1)
 
 
-def _rows(logits, targets, **settings):
+def _rows(logits: jt.Var, targets: jt.Var, **settings: float) -> jt.Var:
     shape = logits.shape
     if tuple(targets.shape) != tuple(shape):
         raise ValueError(f"logits have shape {tuple(shape)} and their targets {tuple(targets.shape)}.")

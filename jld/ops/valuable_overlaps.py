@@ -79,7 +79,15 @@ _CUDA_SOURCE = """
 _KERNEL = shared_headers(_SHARED, _CUDA_HEADER) | {"cpu_src": _CPU_SOURCE, "cuda_src": _CUDA_SOURCE}
 
 
-def valuable_overlaps(prior_boxes, boxes, thresholds, valid_mask, *, gamma: float, of_prior: bool):
+def valuable_overlaps(
+    prior_boxes: jt.Var,
+    boxes: jt.Var,
+    thresholds: jt.Var,
+    valid_mask: jt.Var,
+    *,
+    gamma: float,
+    of_prior: bool,
+) -> jt.Var:
     """The highest IoU of every prior among the boxes whose band holds it.
 
     A band holds a prior when gamma * threshold <= gate < threshold. The gate is DIoU, with `of_prior` the

@@ -275,19 +275,19 @@ _WEIGHT_GRADIENT = """
 class _WinogradConv(jt.Function):
     """The operator with gradients to both inputs."""
 
-    def execute(self, x, weight):
+    def execute(self, x: jt.Var, weight: jt.Var) -> jt.Var:
         self.saved = x, weight
         shape = x.shape[0], weight.shape[0], *x.shape[2:]
         return product_operator(shape, [x, weight], _CONVOLVE, _HEADER, turned=0)
 
-    def grad(self, dy):
+    def grad(self, dy: jt.Var) -> tuple[jt.Var | None, ...]:
         # Two operators: Jittor runs neither that of a map nor that of weights which nobody reads.
         x, weight = self.saved
         dx = product_operator(x.shape, [dy, weight], _CONVOLVE, _HEADER, turned=1)
         return dx, product_operator(weight.shape, [x, dy], _WEIGHT_GRADIENT, _HEADER)
 
 
-def winograd_conv(x, weight):
+def winograd_conv(x: jt.Var, weight: jt.Var) -> jt.Var:
     """3x3 convolution with stride 1 and a border of one zero, on the CPU.
 
     Args:

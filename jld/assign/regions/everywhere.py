@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jld.assign.interfaces import RegionContext
 from jld.errors import ConfigError
 from jld.registry import REGIONS
 from jld.toolchain import jittor as jt
@@ -24,6 +25,6 @@ class All:
             raise ConfigError(f"All: padding is {padding!r}; use 'excluded' or 'included'.")
         self.padding = padding
 
-    def __call__(self, context):
+    def __call__(self, context: RegionContext) -> jt.Var:
         """[N, P] 1 for valid cells, or for all."""
         return context.valid_mask if self.padding == "excluded" else jt.ones_like(context.valid_mask)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from jld.assign.interfaces import RegionContext
 from jld.boxes.distances import inset_distance
 from jld.registry import REGIONS
+from jld.toolchain import jittor as jt
 
 
 @REGIONS.register(aliases=("fcos_vlr",))
@@ -18,7 +20,7 @@ class FCOSValuableRegion:
 
     num_sides = 4
 
-    def __call__(self, context):
+    def __call__(self, context: RegionContext) -> jt.Var:
         """[N, P] 1 inside the region."""
         boxes, mask = context.targets.boxes.unsqueeze(2), context.targets.mask.unsqueeze(2)
         inset = inset_distance(context.places.centers.unsqueeze(1), boxes)  # [N, G, P]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from jld.assign.interfaces import RegionContext
 from jld.boxes.overlaps import aligned_overlaps
 from jld.errors import ConfigError
 from jld.registry import REGIONS
+from jld.toolchain import jittor as jt
 
 
 @REGIONS.register(aliases=("fine_grained",))
@@ -27,11 +29,11 @@ class FineGrained:
             )
         self.threshold = threshold
 
-    def usable(self, context):
+    def usable(self, context: RegionContext) -> jt.Var:
         """[N, 1 or G, P] 1 where a prior may be compared with an object."""
         return context.valid_mask.unsqueeze(1)
 
-    def __call__(self, context):
+    def __call__(self, context: RegionContext) -> jt.Var:
         """[N, P] 1 where any box accepts the prior."""
         usable = self.usable(context)
         best = (_overlaps(context) * usable).max(2)  # [N, G]
@@ -40,7 +42,7 @@ class FineGrained:
         return (accepted.float32() * context.targets.mask.unsqueeze(2)).max(1)
 
 
-def _overlaps(context):
+def _overlaps(context: RegionContext) -> jt.Var:
     return aligned_overlaps(
         context.places.boxes.unsqueeze(1), context.targets.boxes.unsqueeze(2)
     )  # [N, G, P]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from jld.assign.interfaces import RegionContext
 from jld.assign.rounds import GONE, pick_in_rounds, picked_mask
+from jld.boxes.places import Places
 from jld.errors import ConfigError
 from jld.registry import REGIONS
 from jld.toolchain import jittor as jt
@@ -47,7 +49,7 @@ class GeneralInstance:
         self.topk, self.iou_threshold = topk, iou_threshold
         self.padding, self.thinning = padding, thinning
 
-    def __call__(self, context):
+    def __call__(self, context: RegionContext) -> jt.Var:
         """[N, P] 1 for the chosen locations; reads the class scores and the boxes of both models."""
         gain = context.teacher.probabilities() - context.student.probabilities()  # [N, P, C]
         up, down = gain.max(2), (-gain).max(2)
@@ -61,7 +63,7 @@ class GeneralInstance:
             boxes = boxes - centers * (1.0 - valid).unsqueeze(2)
         return self._pick(scores.detach(), boxes.detach(), context.places)
 
-    def _pick(self, scores, boxes, places):
+    def _pick(self, scores: jt.Var, boxes: jt.Var, places: Places) -> jt.Var:
         """[N, P] 1 for the chosen locations, from scores [N, P] and boxes [N, P, 4]."""
         n, p = scores.shape
         rows = 1 if self.thinning == "batch" else n

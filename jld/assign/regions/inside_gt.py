@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from jld.assign.interfaces import RegionContext
 from jld.boxes.distances import inset_distance
 from jld.registry import REGIONS
+from jld.toolchain import jittor as jt
 
 
 @REGIONS.register(aliases=("inside_gt",))
@@ -15,7 +17,7 @@ class InsideGT:
 
     num_sides = 4
 
-    def __call__(self, context):
+    def __call__(self, context: RegionContext) -> jt.Var:
         """[N, P] 1 inside."""
         return _inside(context)
 
@@ -29,12 +31,12 @@ class Background:
 
     num_sides = 4
 
-    def __call__(self, context):
+    def __call__(self, context: RegionContext) -> jt.Var:
         """[N, P] 1 outside all boxes."""
         return context.valid_mask * (1.0 - _inside(context))
 
 
-def _inside(context):
+def _inside(context: RegionContext) -> jt.Var:
     targets = context.targets
     inset = inset_distance(context.places.centers.unsqueeze(1), targets.boxes.unsqueeze(2))  # [N, G, P]
     hits = (inset > 0.0).float32() * targets.mask.unsqueeze(2)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from jld.assign.interfaces import RegionContext
 from jld.registry import REGIONS
+from jld.toolchain import jittor as jt
 
 
 @REGIONS.register(aliases=("main",))
@@ -12,6 +14,6 @@ class MainRegion:
     Source: arXiv:2102.12252, main distillation region.
     """
 
-    def __call__(self, context):
+    def __call__(self, context: RegionContext) -> jt.Var:
         """[N, P] 1 for positives."""
         return context.assignment.positive_mask

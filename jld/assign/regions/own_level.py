@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from jld.assign.interfaces import RegionContext
 from jld.assign.levels import cells_of_places, level_of_boxes
 from jld.assign.regions.fine_grained import FineGrained
 from jld.boxes.formats import split_corners
+from jld.boxes.places import on_grid
 from jld.registry import REGIONS
 from jld.toolchain import jittor as jt
 
@@ -25,7 +27,7 @@ class FineGrainedOwnLevel(FineGrained):
         super().__init__(threshold)
         self.base_px = base_px
 
-    def usable(self, context):
+    def usable(self, context: RegionContext) -> jt.Var:
         """[N, G, P] 1 where a prior may be compared with an object."""
         return context.valid_mask.unsqueeze(1) * on_own_level(context, self.base_px)
 
@@ -47,9 +49,9 @@ class InsideOwnLevel:
     def __init__(self, base_px: float = 56.0):
         self.base_px = base_px
 
-    def __call__(self, context):
+    def __call__(self, context: RegionContext) -> jt.Var:
         """[N, P] 1 for every prior of a covered cell."""
-        places, targets = context.places, context.targets
+        places, targets = on_grid(context.places), context.targets
         rows, columns = (cells.float32() for cells in cells_of_places(places))  # [P]
         corners = [
             jt.floor(c.unsqueeze(2) / places.strides.unsqueeze(1)) for c in split_corners(targets.boxes)
@@ -66,11 +68,11 @@ class InsideOwnLevel:
         return (marked * targets.mask.unsqueeze(2)).max(1) * context.valid_mask
 
 
-def on_own_level(context, base_px: float):
+def on_own_level(context: RegionContext, base_px: float) -> jt.Var:
     """[N, G, P] 1 where the prior lies on the object's own level."""
     levels = level_of_boxes(context.targets.boxes, context.places.num_levels, base_px)  # [N, G]
     return (context.places.levels.unsqueeze(1) == levels.unsqueeze(2)).float32()
 
 
-def _within(cells, first, last):
+def _within(cells: jt.Var, first: jt.Var, last: jt.Var) -> jt.Var:
     return (cells >= first).float32() * (cells < last).float32()

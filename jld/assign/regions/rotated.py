@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 from jld.assign.assignment import UNREACHABLE
 from jld.assign.atss import nearest_candidates
+from jld.assign.interfaces import RegionContext
 from jld.assign.overlaps import circumscribed
+from jld.boxes.places import on_grid
 from jld.errors import ConfigError, suggestion
 from jld.ops.rotated_iou import aligned_rotated_iou
 from jld.ops.rotated_match import rotated_match
@@ -14,7 +16,7 @@ from jld.registry import REGIONS
 from jld.toolchain import jittor as jt
 
 
-def _without_angle(rboxes):
+def _without_angle(rboxes: jt.Var) -> jt.Var:
     """Rotated boxes [..., 5] with the angle 0 in place of their own."""
     return jt.concat([rboxes[..., :4], jt.zeros_like(rboxes[..., 4:])], dim=-1)
 
@@ -32,7 +34,7 @@ def _geometry(name: str, owner: str) -> Callable:
     return GEOMETRIES[name]
 
 
-def _mean_plus_deviation(iou, mask):
+def _mean_plus_deviation(iou: jt.Var, mask: jt.Var) -> jt.Var:
     """t_g [N, G]: mean plus standard deviation (divisor count - 1) of the candidates' IoU [N, G, M]."""
     count = mask.sum(2)
     mean = (iou * mask).sum(2) / jt.maximum(count, 1.0)
@@ -74,14 +76,14 @@ class RotatedLDRegion:
             )
         self.gamma, self.topk = gamma, int(topk)
 
-    def thresholds(self, context):
+    def thresholds(self, context: RegionContext) -> jt.Var:
         """[N, G] t_g, out of reach in empty slots."""
         boxes = self.describe(context.targets.boxes)
-        index, mask = nearest_candidates(context.places, boxes, context.targets, self.topk)
+        index, mask = nearest_candidates(on_grid(context.places), boxes, context.targets, self.topk)
         iou = aligned_rotated_iou(context.places.boxes.reshape(-1, 5)[index], boxes.unsqueeze(2))  # [N, G, M]
         return _mean_plus_deviation(iou, mask).stop_grad()
 
-    def __call__(self, context):
+    def __call__(self, context: RegionContext) -> jt.Var:
         """[N, P] the highest IoU among the objects whose region holds the prior, else 0."""
         found = rotated_match(
             context.places.boxes, self.describe(context.targets.boxes), context.targets.mask,
@@ -124,7 +126,7 @@ class RotatedFineGrained:
         self.threshold = threshold
         self.describe = _geometry(geometry, type(self).__name__)
 
-    def __call__(self, context):
+    def __call__(self, context: RegionContext) -> jt.Var:
         """[N, P] 1 where any object accepts the prior."""
         boxes = self.describe(context.targets.boxes)
         arrays = context.places.boxes, boxes, context.targets.mask, context.valid_mask
@@ -149,11 +151,12 @@ class ReleasedRotatedFineGrained(RotatedFineGrained):
     def __init__(self, threshold: float = 0.5):
         super().__init__(threshold, "ignore_angle")
 
-    def __call__(self, context):
+    def __call__(self, context: RegionContext) -> jt.Var:
         """[N, P] 1 at the first prior of the selected cells."""
-        mask, per_cell = super().__call__(context), context.places.num_per_cell
+        mask, places = super().__call__(context), on_grid(context.places)
+        per_cell = places.num_per_cell
         levels = []
-        for rows in context.places.level_slices:
+        for rows in places.level_slices:
             cells = mask[:, rows].reshape((mask.shape[0], per_cell, -1)).max(1)  # [N, H * W]
             others = jt.zeros((*cells.shape, per_cell - 1))
             levels.append(jt.concat([cells.unsqueeze(-1), others], dim=-1).reshape((mask.shape[0], -1)))

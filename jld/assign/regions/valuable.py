@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from jld.assign.atss import atss_thresholds
+from jld.assign.interfaces import RegionContext
+from jld.boxes.places import on_grid
 from jld.errors import ConfigError, suggestion
 from jld.ops.valuable_overlaps import valuable_overlaps
 from jld.registry import REGIONS
+from jld.toolchain import jittor as jt
 
 GATES = ("iof", "diou")
 
@@ -39,11 +42,11 @@ class ValuableLocalizationRegion:
             )
         self.gate, self.gamma, self.exclude_main, self.topk = gate, gamma, exclude_main, topk
 
-    def __call__(self, context):
+    def __call__(self, context: RegionContext) -> jt.Var:
         """[N, P] the highest IoU among the boxes whose band holds the prior."""
         thresholds = context.assignment.gt_thresholds
         if thresholds is None:
-            thresholds = atss_thresholds(context.places, context.targets, self.topk)
+            thresholds = atss_thresholds(on_grid(context.places), context.targets, self.topk)
         weights = valuable_overlaps(
             context.places.boxes, context.targets.boxes, thresholds, context.valid_mask,
             gamma=self.gamma, of_prior=self.gate == "iof",

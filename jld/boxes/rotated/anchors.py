@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from jld.boxes.priors import AnchorGenerator
@@ -23,10 +25,10 @@ class RotatedAnchorGenerator(AnchorGenerator):
 
     def __init__(
         self,
-        strides=(8, 16, 32, 64, 128),
+        strides: Sequence[int] = (8, 16, 32, 64, 128),
         octave_base_scale: float = 4,
         scales_per_octave: int = 3,
-        ratios=(1.0, 0.5, 2.0),
+        ratios: Sequence[float] = (1.0, 0.5, 2.0),
         center_offset: float = 0.0,
         center_shift_px: float = 0.0,
     ):

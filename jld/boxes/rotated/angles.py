@@ -19,7 +19,7 @@ import math
 
 import numpy as np
 
-from jld.boxes.backend import array_module
+from jld.boxes.backend import Array, array_module
 from jld.errors import ConfigError, suggestion
 
 RANGE_START = {"le90": -math.pi / 2, "le135": -math.pi / 4}
@@ -39,7 +39,7 @@ def check_version(version: str) -> str:
     return version
 
 
-def wrap_angles(angles, version: str):
+def wrap_angles(angles: Array, version: str) -> Array:
     """Angles modulo pi in the range of a version; edges are not swapped, so `oc` returns its input.
 
     This is the wrap inside box coders. Angles already in the range are returned bit for bit.
@@ -54,13 +54,13 @@ def wrap_angles(angles, version: str):
     """
     if check_version(version) == "oc":
         return angles
-    angles = np.asarray(angles) if isinstance(angles, float | int | np.generic) else angles
-    xp, start = array_module(angles), RANGE_START[version]
-    shifted = angles - start
+    values = np.asarray(angles) if isinstance(angles, float | int | np.generic) else angles
+    xp, start = array_module(values), RANGE_START[version]
+    shifted = values - start
     wrapped = shifted - xp.floor(shifted / math.pi) * math.pi + start
     # Rounding can lift a value just below the range to its open upper end.
     wrapped = xp.where(wrapped < start + math.pi, wrapped, xp.zeros_like(wrapped) + start)
-    return xp.where((angles >= start) & (angles < start + math.pi), angles, wrapped)
+    return xp.where((values >= start) & (values < start + math.pi), values, wrapped)
 
 
 def regularize_rboxes(rboxes: np.ndarray, version: str) -> np.ndarray:

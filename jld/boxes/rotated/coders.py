@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from jld.boxes.backend import array_module
+from jld.boxes.backend import Array, array_module
 from jld.boxes.formats import xyxy_to_cxcywh
 from jld.boxes.rotated.angles import check_version, wrap_angles
 from jld.errors import ConfigError
@@ -18,7 +18,7 @@ from jld.registry import CODERS
 QUARTER_TURN = math.pi / 2
 
 
-def _columns(array):
+def _columns(array: Array) -> tuple[Array, ...]:
     return tuple(array[..., i] for i in range(array.shape[-1]))
 
 
@@ -49,11 +49,13 @@ class _RotatedDeltas:
         self.means, self.stds = tuple(means), tuple(stds)
         self.max_log_ratio = abs(math.log(size_ratio_clip))
 
-    def wrap(self, angles):
+    def wrap(self, angles: Array) -> Array:
         """Angles in the range of the version."""
         return wrap_angles(angles, self.angle_version)
 
-    def encode_sizes(self, anchor_w, anchor_h, width, height, turn):
+    def encode_sizes(
+        self, anchor_w: Array, anchor_h: Array, width: Array, height: Array, turn: Array
+    ) -> tuple[Array, Array, Array]:
         """Log size ratios and angle of a box, described by that of its edges which turns less.
 
         Args:
@@ -68,13 +70,21 @@ class _RotatedDeltas:
             angle = xp.where(keeps, angle, other)
         return xp.log(width / anchor_w), xp.log(height / anchor_h), angle / self.angle_unit
 
-    def decode_sizes(self, anchor_w, anchor_h, dw, dh):
+    def decode_sizes(self, anchor_w: Array, anchor_h: Array, dw: Array, dh: Array) -> tuple[Array, Array]:
         """Sizes in px of the log ratios, within the limits."""
         xp, limit = array_module(dw), self.max_log_ratio
         ratio_w, ratio_h = (xp.exp(xp.minimum(xp.maximum(d, -limit), limit)) for d in (dw, dh))
         return anchor_w * ratio_w, anchor_h * ratio_h
 
-    def finish(self, x, y, width, height, angle, image_shape=None):
+    def finish(
+        self,
+        x: Array,
+        y: Array,
+        width: Array,
+        height: Array,
+        angle: Array,
+        image_shape: tuple[float, float] | None = None,
+    ) -> Array:
         """Boxes [..., 5] of their columns, with the centre in the image and the width the longer edge."""
         xp = array_module(angle)
         if image_shape is not None:
@@ -87,12 +97,12 @@ class _RotatedDeltas:
             angle = self.wrap(xp.where(is_wide, angle, angle + QUARTER_TURN))
         return xp.stack([x, y, width, height, angle], -1)
 
-    def normalized(self, raw):
+    def normalized(self, raw: Sequence[Array]) -> Array:
         """[..., 5] deltas of raw columns."""
         values = [(v - m) / s for v, m, s in zip(raw, self.means, self.stds, strict=True)]
         return array_module(raw[0]).stack(values, -1)
 
-    def raw_columns(self, deltas):
+    def raw_columns(self, deltas: Array) -> tuple[Array, ...]:
         """The five raw columns [...] of deltas [..., 5]."""
         columns = zip(_columns(deltas), self.means, self.stds, strict=True)
         return tuple(v * s + m for v, m, s in columns)
@@ -116,7 +126,7 @@ class DeltaXYWHAOBBoxCoder(_RotatedDeltas):
         proj_xy; le135 with proj_xy and norm_factor 1 (JDet as well).
     """
 
-    def encode(self, anchors, boxes):
+    def encode(self, anchors: Array, boxes: Array) -> Array:
         """Deltas [..., 5] that turn anchors [..., 5] into boxes [..., 5]; px and radians, sizes positive."""
         anchor_x, anchor_y, anchor_w, anchor_h, anchor_angle = _columns(anchors)
         x, y, width, height, angle = _columns(boxes)
@@ -128,7 +138,7 @@ class DeltaXYWHAOBBoxCoder(_RotatedDeltas):
         sizes = self.encode_sizes(anchor_w, anchor_h, width, height, angle - anchor_angle)
         return self.normalized((right / anchor_w, down / anchor_h, *sizes))
 
-    def decode(self, anchors, deltas, image_shape: tuple[float, float] | None = None):
+    def decode(self, anchors: Array, deltas: Array, image_shape: tuple[float, float] | None = None) -> Array:
         """Rotated boxes [..., 5] from anchors [..., 5] and deltas [..., 5].
 
         Args:
@@ -175,14 +185,14 @@ class DeltaXYWHAHBBoxCoder(_RotatedDeltas):
             means=means, stds=stds, size_ratio_clip=size_ratio_clip,
         )  # fmt: skip
 
-    def encode(self, anchors, boxes):
+    def encode(self, anchors: Array, boxes: Array) -> Array:
         """Deltas [..., 5] that turn anchors [..., 4] (corners) into boxes [..., 5]; px and radians."""
         anchor_x, anchor_y, anchor_w, anchor_h = _columns(xyxy_to_cxcywh(anchors))
         x, y, width, height, angle = _columns(boxes)
         sizes = self.encode_sizes(anchor_w, anchor_h, width, height, angle)
         return self.normalized(((x - anchor_x) / anchor_w, (y - anchor_y) / anchor_h, *sizes))
 
-    def decode(self, anchors, deltas, image_shape: tuple[float, float] | None = None):
+    def decode(self, anchors: Array, deltas: Array, image_shape: tuple[float, float] | None = None) -> Array:
         """Rotated boxes [..., 5] from anchors [..., 4] and deltas [..., 5]; as `DeltaXYWHAOBBoxCoder`."""
         anchor_x, anchor_y, anchor_w, anchor_h = _columns(xyxy_to_cxcywh(anchors))
         dx, dy, dw, dh, turn = self.raw_columns(deltas)

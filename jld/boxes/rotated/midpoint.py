@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from types import ModuleType
 
-from jld.boxes.backend import array_module
+from jld.boxes.backend import Array, array_module
 from jld.boxes.formats import xyxy_to_cxcywh
 from jld.boxes.rotated.angles import check_version, wrap_angles
 from jld.registry import CODERS
@@ -51,7 +52,7 @@ class MidpointOffsetCoder:
         self.means, self.stds = tuple(means), tuple(stds)
         self.max_log_ratio = abs(math.log(size_ratio_clip))
 
-    def encode(self, anchors, boxes):
+    def encode(self, anchors: Array, boxes: Array) -> Array:
         """Deltas [..., 6] that turn anchors [..., 4] (corners) into boxes [..., 5]; px and radians."""
         xp = array_module(boxes)
         anchor = xyxy_to_cxcywh(anchors)
@@ -79,7 +80,7 @@ class MidpointOffsetCoder:
         )
         return xp.stack([(v - m) / s for v, m, s in zip(raw, self.means, self.stds, strict=True)], -1)
 
-    def decode(self, anchors, deltas):
+    def decode(self, anchors: Array, deltas: Array) -> Array:
         """Rotated boxes [..., 5] from anchors [..., 4] (corners) and deltas [..., 6]; px and radians."""
         xp, limit = array_module(deltas), self.max_log_ratio
         anchor = xyxy_to_cxcywh(anchors)
@@ -96,7 +97,7 @@ class MidpointOffsetCoder:
         second = (-top[0] - side[0], -top[1] - side[1])
         return self._box(x, y, first, second)
 
-    def _box(self, x, y, first, second):
+    def _box(self, x: Array, y: Array, first: tuple[Array, Array], second: tuple[Array, Array]) -> Array:
         """The box around a centre with these two neighbouring edges (pairs of arrays), by the version."""
         xp = array_module(x)
         lengths = [xp.sqrt(edge[0] * edge[0] + edge[1] * edge[1]) for edge in (first, second)]
@@ -115,7 +116,9 @@ class MidpointOffsetCoder:
         return xp.stack([x, y, width, height, angle], -1)
 
 
-def _same_length(xp, first, second):
+def _same_length(
+    xp: ModuleType, first: tuple[Array, Array], second: tuple[Array, Array]
+) -> tuple[tuple[Array, Array], ...]:
     """Two vectors (pairs of arrays), the shorter one stretched to the length of the other."""
     lengths = [xp.sqrt(v[0] * v[0] + v[1] * v[1]) for v in (first, second)]
     longest = xp.maximum(*lengths)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Annotated
 
+from jld.assign.interfaces import Region
 from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
 from jld.distill.maps import shared_levels
@@ -28,7 +29,11 @@ def _max_score(context: StepContext, region_weights: jt.Var) -> jt.Var:
     return (region_weights > 0).float32() * context.student_scores()
 
 
-WEIGHTINGS: dict[str, Callable] = {"uniform": _uniform, "iou": _iou, "max_score": _max_score}
+WEIGHTINGS: dict[str, Callable[[StepContext, jt.Var], jt.Var]] = {
+    "uniform": _uniform,
+    "iou": _iou,
+    "max_score": _max_score,
+}
 # A region of the registry, or one that the config defines itself.
 RegionName = Annotated[str, REGIONS]
 
@@ -107,19 +112,21 @@ CURES = {
 
 
 def shape_problems(
-    term: Term, key: str, student: Interface, teacher: Interface, axes: slice = slice(None)
+    term: Term | Region, key: str, student: Interface, teacher: Interface, axes: slice = slice(None)
 ) -> list[str]:
     """Why `predictions[key]` of two detectors cannot be compared; empty where they can.
 
     Args:
         axes: which of the trailing axes per place must agree.
     """
-    shapes, problems = {}, []
+    shapes: dict[str, tuple[int, ...]] = {}
+    problems: list[str] = []
     kind = type(term).__name__
     for role, interface in (("student", student), ("teacher", teacher)):
         stage = interface.stage(getattr(term, "stage", None))
-        shapes[role] = stage.shapes.get(key)
-        if shapes[role] is None:
+        if key in stage.shapes:
+            shapes[role] = stage.shapes[key]
+        else:
             cure = CURES.get(key, "use another term")
             problems.append(f"{kind} needs {key}; the {role}'s {stage.head} does not predict it: {cure}")
     if not problems and shapes["student"][axes] != shapes["teacher"][axes]:
@@ -143,7 +150,7 @@ class RegionTerm(Term):
             `max_score` the student's highest class score.
         reduction: see `reduce_over_region`.
         name: key in the loss dict, must contain "loss"; by default made of the kind and the region.
-        options: `stage` and `adapters` of `Term`.
+        stage, adapters: see `Term`.
     Raises:
         ConfigError: unknown weighting or reduction, temperature below 1, name without "loss".
     """
@@ -158,12 +165,14 @@ class RegionTerm(Term):
         weighting: str,
         reduction: str,
         name: str | None,
-        **options,
+        *,
+        stage: str | None = None,
+        adapters: ConvAdapters | None = None,
     ):
         if weighting not in WEIGHTINGS:
             raise ConfigError(f"unknown weighting {weighting!r}: {suggestion(weighting, WEIGHTINGS)}")
         own_name = f"loss_{self.kind}" + ("" if region == "main" else f"_{region}")
-        super().__init__(weight, name or own_name, **options)
+        super().__init__(weight, name or own_name, stage=stage, adapters=adapters)
         self.region = region
         self.regions = (region,)
         self.temperature = float(check_temperature(temperature))

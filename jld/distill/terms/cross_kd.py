@@ -15,13 +15,13 @@ from jld.losses.cross_entropy import binary_cross_entropy_with_logits
 from jld.losses.focal import distillation_focal
 from jld.losses.iou import giou_loss, iou_loss
 from jld.losses.reduction import total
-from jld.models.interface import Interface
+from jld.models.interface import Interface, StageInterface
 from jld.ops.soft_targets import soft_kl_divergence
 from jld.registry import TERMS
 from jld.toolchain import jittor as jt
 
 # Loss of decoded boxes, by the name of `box_loss`; `kl` and `l1` compare what the head predicts.
-DECODED: dict[str, Callable] = {"giou": giou_loss, "iou": iou_loss}
+DECODED: dict[str, Callable[[jt.Var, jt.Var], jt.Var]] = {"giou": giou_loss, "iou": iou_loss}
 BOX_LOSSES = ("kl", *DECODED, "l1")
 
 
@@ -61,6 +61,11 @@ def constant_parameters(module: jt.Module) -> Iterator[None]:
             setattr(part, name, value)
 
 
+def _tower(stage: StageInterface) -> tuple[int, int]:
+    """(layers, channels) of a stage's towers, (0, 0) without any."""
+    return stage.tower or (0, 0)
+
+
 @TERMS.register
 class CrossKD(Term):
     """Cross-head distillation: detection losses and the teacher meet in different parts of the student.
@@ -97,6 +102,7 @@ class CrossKD(Term):
     """
 
     requires = ("cls_logits",)
+    hidden_depth: int
 
     def __init__(
         self,
@@ -130,15 +136,15 @@ class CrossKD(Term):
         sides = {"student": student.stage(self.stage), "teacher": teacher.stage(self.stage)}
         problems = super().check(student, teacher)
         for role, side in sides.items():
-            if side.tower is None or side.tower[0] < self.hidden_depth:
-                layers = 0 if side.tower is None else side.tower[0]
+            layers, _ = _tower(side)
+            if layers < self.hidden_depth:
                 problems.append(
                     f"CrossKD leaves the towers after {self.hidden_depth} layers, the {role}'s {side.head} "
                     f"has {layers}: set depth"
                 )
         if not problems:
-            widths = [side.tower[1] for side in sides.values()]
-            problems += self.towers["cls"].problems("CrossKD, inside the heads", *widths)
+            own, given = (_tower(side)[1] for side in sides.values())
+            problems += self.towers["cls"].problems("CrossKD, inside the heads", own, given)
         if self.centerness_weight and "centerness_logits" not in sides["teacher"].shapes:
             problems.append(f"CrossKD: the teacher's {sides['teacher'].head} has no centerness: leave it out")
         if self._kind(teacher) in DECODED and sides["teacher"].boxes.num_sides != 4:
@@ -149,7 +155,7 @@ class CrossKD(Term):
 
     def bind(self, student: Interface, teacher: Interface) -> None:
         """See `Term`; chooses the box loss that suits the teacher's boxes."""
-        own, given = (side.stage(self.stage).tower[1] for side in (student, teacher))
+        own, given = (_tower(side.stage(self.stage))[1] for side in (student, teacher))
         for adapters in self.towers.values():
             adapters.make(range(len(student.strides)), own, given)
         self.box_loss = self._kind(teacher)
@@ -196,7 +202,12 @@ class CrossKD(Term):
         ]
 
     def _box_loss(
-        self, context: StepContext, reused: Mapping, given: Mapping, scores: jt.Var, avg: jt.Var
+        self,
+        context: StepContext,
+        reused: Mapping[str, jt.Var],
+        given: Mapping[str, jt.Var],
+        scores: jt.Var,
+        avg: jt.Var,
     ) -> jt.Var:
         stage = context.teacher
         if self.box_loss in DECODED:

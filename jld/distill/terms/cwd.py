@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from jld.boxes.places import on_grid
 from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
 from jld.distill.terms.base import Term
@@ -83,7 +84,7 @@ class CWD(Term):
                 shape = (*teacher.shape[:2], -1)
                 yield self.adapters(level, student).reshape(shape), teacher.reshape(shape)
             return
-        places = context.places
+        places = on_grid(context.places)
         for rows in places.level_slices:
             sides = (side.predictions["cls_logits"][:, rows] for side in (context.student, context.teacher))
             yield tuple(_per_channel(logits, places.num_per_cell) for logits in sides)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jld.boxes.places import on_grid
 from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
 from jld.distill.maps import (
@@ -54,11 +55,12 @@ class DeFeat(Term):
     def __call__(self, context: StepContext) -> jt.Var:
         """Scalar Var, `weight` not yet applied."""
         objects, everything = context.region(self.region), context.region(self.everything)
+        places = on_grid(context.places)
         errors = []
         for level, student, teacher in context.feature_levels():
             adapted = self.adapters(level, student)
-            inside = (cell_weights(objects, context.places, level) > 0).float32()
-            outside = (cell_weights(everything, context.places, level) > 0).float32() * (1.0 - inside)
+            inside = (cell_weights(objects, places, level) > 0).float32()
+            outside = (cell_weights(everything, places, level) > 0).float32() * (1.0 - inside)
             errors.append(
                 self.object_weight * masked_squared_error(adapted, teacher, inside)
                 + self.background_weight * masked_squared_error(adapted, teacher, outside)

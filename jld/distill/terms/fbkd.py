@@ -17,7 +17,7 @@ from jld.toolchain import jittor as jt
 nn = jt.nn
 
 
-def euclidean(difference, weights=1.0):
+def euclidean(difference: jt.Var, weights: jt.Var | float = 1.0) -> jt.Var:
     """Square root of the weighted sum of squares of a whole array, finite slope at 0."""
     return jt.sqrt(total(difference * difference * weights) + 1e-12)
 
@@ -121,7 +121,7 @@ class FBKD(Term):
             total, images = total + self.level_loss(level, student, teacher), student.shape[0]
         return total if self.images_per_norm is None else total * (self.images_per_norm / images) ** 0.5
 
-    def level_loss(self, level: int, student, teacher):
+    def level_loss(self, level: int, student: jt.Var, teacher: jt.Var) -> jt.Var:
         """Scalar Var of the maps [N, D, H, W] of one level."""
         adapters = self.blocks[level]
         means = teacher.mean([2, 3]) - adapters.channel(student.mean([2, 3]))
@@ -134,7 +134,7 @@ class FBKD(Term):
             + self.non_local_weight * euclidean(seen)
         )
 
-    def _attention(self, student, teacher):
+    def _attention(self, student: jt.Var, teacher: jt.Var) -> jt.Var:
         """[N, D or 1, H, W] M K, constant."""
         spatial = (
             spatial_attention(student, self.temperature) + spatial_attention(teacher, self.temperature)

@@ -6,6 +6,7 @@ the fine-grained mask or of general instances is the region's name.
 
 from __future__ import annotations
 
+from jld.boxes.places import on_grid
 from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
 from jld.distill.reduction import levels_with_positives
@@ -68,15 +69,15 @@ class FeatureImitation(RegionTerm):
             if stated not in (None, found)
         ]
 
-    def __call__(self, context: StepContext):
+    def __call__(self, context: StepContext) -> jt.Var:
         """Scalar Var, `weight` not yet applied."""
-        weights = once_per_cell(context.region(self.region), context.places.num_per_cell)
+        weights = once_per_cell(context.region(self.region), on_grid(context.places).num_per_cell)
         weights = weights * levels_compared(context)
         if self.needs_positives:
             weights = weights * levels_with_positives(context)
         return self.reduce(context, weights)
 
-    def divergence(self, context: StepContext):
+    def divergence(self, context: StepContext) -> jt.Var:
         """[N, P] squared difference, mean over channels; the priors of one cell share their cell's value.
 
         Zero on levels of a stride that the teacher lacks.
@@ -86,7 +87,7 @@ class FeatureImitation(RegionTerm):
             difference = squared_error(self.adapters(level, student), teacher)
             columns[level] = difference.mean(dim=1).reshape(columns[level].shape)  # [N, H * W]
         values = jt.concat(columns, dim=1)  # [N, cells]
-        per_cell = context.places.num_per_cell
+        per_cell = on_grid(context.places).num_per_cell
         return (
             values
             if per_cell == 1
@@ -94,7 +95,7 @@ class FeatureImitation(RegionTerm):
         )
 
 
-def once_per_cell(weights, num_per_cell: int):
+def once_per_cell(weights: jt.Var, num_per_cell: int) -> jt.Var:
     """[N, P] the largest weight of each cell at its first prior and 0 at the others."""
     if num_per_cell == 1:
         return weights
@@ -106,7 +107,7 @@ def once_per_cell(weights, num_per_cell: int):
 def levels_compared(context: StepContext) -> jt.Var | float:
     """[P] 1 for the priors of every stride that the teacher has too; the number 1 where it has all."""
     levels = {level for level, _, _ in context.feature_levels()}
-    sections = context.places.level_slices
+    sections = on_grid(context.places).level_slices
     if len(levels) == len(sections):
         return 1.0
     return jt.concat(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jld.boxes.places import on_grid
 from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
 from jld.distill.maps import (
@@ -60,7 +61,7 @@ class FGFI(Term):
         errors = []
         for level, student, teacher in context.feature_levels():
             adapted = self.adapters(level, student)
-            mask = (cell_weights(weights, context.places, level) > 0).float32()
+            mask = (cell_weights(weights, on_grid(context.places), level) > 0).float32()
             errors.append(
                 masked_squared_error(
                     jt.nn.relu(adapted) if self.relu else adapted, teacher, mask, self.divisor

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from jld.assign.rounds import GONE, pick_in_rounds
 from jld.boxes.formats import split_corners
@@ -21,20 +22,23 @@ from jld.registry import TERMS
 from jld.toolchain import jittor as jt
 
 
-def objectness_gain(student_logits, teacher_logits):
+def objectness_gain(student_logits: jt.Var, teacher_logits: jt.Var) -> tuple[jt.Var, jt.Var]:
     """(how far apart the highest class scores are, 1 where the teacher's is higher), both [N, P]."""
     student, teacher = (jt.sigmoid(logits.max(2)) for logits in (student_logits, teacher_logits))
     return jt.abs(teacher - student), teacher > student
 
 
-def class_gain(student_logits, teacher_logits):
+def class_gain(student_logits: jt.Var, teacher_logits: jt.Var) -> tuple[jt.Var, jt.Var]:
     """(largest difference of one class's scores, 1 where the teacher has the higher one), both [N, P]."""
     gain = jt.sigmoid(teacher_logits) - jt.sigmoid(student_logits)
     up, down = gain.max(2), (-gain).max(2)
     return jt.maximum(up, down), up > down
 
 
-SCORES: dict[str, Callable] = {"objectness": objectness_gain, "class": class_gain}
+SCORES: dict[str, Callable[[jt.Var, jt.Var], tuple[jt.Var, jt.Var]]] = {
+    "objectness": objectness_gain,
+    "class": class_gain,
+}
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,14 @@ class Instances:
 
 
 def general_instances(
-    scores, boxes, image_sizes, *, candidates: int, count: int, min_side_px: float, iou_threshold: float
+    scores: jt.Var,
+    boxes: jt.Var,
+    image_sizes: jt.Var,
+    *,
+    candidates: int,
+    count: int,
+    min_side_px: float,
+    iou_threshold: float,
 ) -> Instances:
     """The boxes of highest score, thinned by non-maximum suppression.
 
@@ -86,7 +97,7 @@ def general_instances(
     return Instances((chosen + (1.0 - mask).unsqueeze(2) * jt.array([0.0, 0.0, 1.0, 1.0])).detach(), mask)
 
 
-def feature_difference(student_crops, teacher_crops, mask):
+def feature_difference(student_crops: jt.Var, teacher_crops: jt.Var, mask: jt.Var) -> jt.Var:
     """Squared difference of crops, summed over channels, mean over their cells and over instances.
 
     Args:
@@ -99,7 +110,7 @@ def feature_difference(student_crops, teacher_crops, mask):
     return (per_instance * mask).sum() / mask.sum().maximum(1.0)
 
 
-def relation_difference(student_crops, teacher_crops, mask):
+def relation_difference(student_crops: jt.Var, teacher_crops: jt.Var, mask: jt.Var) -> jt.Var:
     """Smooth L1 between the instances' mutual distances in the two networks, each divided by its mean.
 
     Args:
@@ -119,7 +130,7 @@ def relation_difference(student_crops, teacher_crops, mask):
     return enough * (smooth_l1(student, teacher) * pairs).sum() / pairs.sum().maximum(1.0)
 
 
-def _relative_distances(rows, pairs):
+def _relative_distances(rows: jt.Var, pairs: jt.Var) -> jt.Var:
     """[K, K] Euclidean distances of rows [K, F], divided by the mean of the positive ones among `pairs`."""
     distances = jt.sqrt(squared_error(rows.unsqueeze(0), rows.unsqueeze(1)).sum(2).maximum(1e-12))
     positive = pairs * (distances > 2e-6).float32()  # beyond the floor of the root
@@ -127,7 +138,7 @@ def _relative_distances(rows, pairs):
     return distances / mean.maximum(1e-6)
 
 
-def response_difference(values, mask):
+def response_difference(values: jt.Var, mask: jt.Var) -> jt.Var:
     """Mean over masked priors [N, P] of values [N, P, *] summed over their last axis; 0 without any."""
     return (values.sum(2) * mask).sum() / mask.sum().maximum(1.0)
 
@@ -189,12 +200,13 @@ class GID(Term):
         self.cls_weight, self.box_weight = cls_weight, box_weight
         self.scores, self.crop_size, self.match_iou = scores, crop_size, match_iou
         self.region, self.regions = region, (region,)
-        self.selection = {
-            "candidates": candidates,
-            "count": count,
-            "min_side_px": min_side_px,
-            "iou_threshold": iou_threshold,
-        }
+        self.select = partial(
+            general_instances,
+            candidates=candidates,
+            count=count,
+            min_side_px=min_side_px,
+            iou_threshold=iou_threshold,
+        )
         self._compares_deltas = False
 
     def check(self, student: Interface, teacher: Interface) -> list[str]:
@@ -225,21 +237,17 @@ class GID(Term):
         boxes = jt.ternary(teacher_leads.unsqueeze(2), context.teacher.boxes(), context.student.boxes())
         scores = jt.ternary(context.region(self.region) > 0, gain, GONE)
         sizes = context.targets.img_shapes
-        return general_instances(
-            scores.detach(),
-            boxes.detach(),
-            jt.array(context.targets.pad_shapes if sizes is None else sizes),
-            **self.selection,
-        )
+        sizes = jt.array(context.targets.pad_shapes if sizes is None else sizes)
+        return self.select(scores.detach(), boxes.detach(), sizes)
 
-    def _crop_losses(self, context: StepContext, instances: Instances):
+    def _crop_losses(self, context: StepContext, instances: Instances) -> jt.Var:
         levels = list(context.feature_levels())
         strides = [context.step.trace.strides[level] for level, _, _ in levels]
         students, teachers = [x for _, x, _ in levels], [x for _, _, x in levels]
         chosen = pyramid_levels(instances.boxes, strides)
         mask = instances.mask.reshape(-1)
 
-        def crops(maps):
+        def crops(maps: Sequence[jt.Var]) -> jt.Var:
             found = roi_align(maps, instances.boxes, chosen, strides, size=self.crop_size)
             return found.reshape(-1, *found.shape[2:])
 

@@ -82,13 +82,13 @@ class LocalizationKD(RegionTerm):
     def _matrices(self, student: Interface, teacher: Interface) -> np.ndarray | None:
         return projection(student.stage(self.stage), teacher.stage(self.stage))
 
-    def divergence(self, context: StepContext):
+    def divergence(self, context: StepContext) -> jt.Var:
         per_side = context.cached(
             ("ld", self.temperature, self.sides == "joint", self.support), lambda: self._per_side(context)
         )
         return per_side.mean(dim=2) if self.sides == "mean" else per_side.sum(dim=2)  # [N, P]
 
-    def _per_side(self, context: StepContext):
+    def _per_side(self, context: StepContext) -> jt.Var:
         student = context.student.predictions["box_logits"]
         teacher = context.teacher.predictions["box_logits"]
         if self.sides == "joint":

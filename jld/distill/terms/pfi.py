@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from jld.boxes.places import on_grid
 from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
 from jld.distill.maps import cell_weights, mean_of
@@ -13,10 +14,10 @@ from jld.losses.regression import squared_error
 from jld.registry import TERMS
 from jld.toolchain import jittor as jt
 
-SCORES: dict[str, Callable] = {"logits": lambda logits: logits, "probabilities": jt.sigmoid}
+SCORES: dict[str, Callable[[jt.Var], jt.Var]] = {"logits": lambda logits: logits, "probabilities": jt.sigmoid}
 
 
-def guided_error(student_map, teacher_map, gap, mask):
+def guided_error(student_map: jt.Var, teacher_map: jt.Var, gap: jt.Var, mask: jt.Var) -> jt.Var:
     """Mean over the cells of a mask of the prediction gap times the mean squared feature difference.
 
     Args:
@@ -74,7 +75,7 @@ class PFI(Term):
 
     def __call__(self, context: StepContext) -> jt.Var:
         """Scalar Var, `weight` not yet applied."""
-        places, weights = context.places, context.region(self.region)
+        places, weights = on_grid(context.places), context.region(self.region)
         gaps = self._gaps(context)  # [N, P]
         errors = []
         for level, student, teacher in context.feature_levels():

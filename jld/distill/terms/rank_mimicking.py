@@ -8,7 +8,9 @@ from jld.registry import TERMS
 from jld.toolchain import jittor as jt
 
 
-def rank_divergence(student_scores, teacher_scores, owners, num_objects: int):
+def rank_divergence(
+    student_scores: jt.Var, teacher_scores: jt.Var, owners: jt.Var, num_objects: int
+) -> jt.Var:
     """KL divergence between two softmaxes over the candidates of each object.
 
     Args:
@@ -27,7 +29,7 @@ def rank_divergence(student_scores, teacher_scores, owners, num_objects: int):
     return _sum_of_groups(terms, owners, num_objects)
 
 
-def _log_softmax_of_groups(scores, owners, num_objects: int):
+def _log_softmax_of_groups(scores: jt.Var, owners: jt.Var, num_objects: int) -> jt.Var:
     """[N, P] logarithm of each candidate's share among those of its object; 0 for no candidate."""
     n, p = scores.shape
     shape, place = [n, num_objects], ["i0", "@e0(i0,i1)"]
@@ -41,7 +43,7 @@ def _log_softmax_of_groups(scores, owners, num_objects: int):
     return (shifted - jt.log(jt.maximum(totals, 1e-12))) * candidate
 
 
-def _sum_of_groups(values, owners, num_objects: int):
+def _sum_of_groups(values: jt.Var, owners: jt.Var, num_objects: int) -> jt.Var:
     """[N, G] sum of values [N, P], which are 0 where there is no owner."""
     place = ["i0", "@e0(i0,i1)"]
     return values.reindex_reduce("add", [values.shape[0], num_objects], place, extras=[jt.maximum(owners, 0)])
@@ -81,7 +83,7 @@ class RankMimicking(Term):
         return (values.sum(1) / objects.sum(1).maximum(1.0)).mean()
 
 
-def _scores_of_labels(cls_logits, labels):
+def _scores_of_labels(cls_logits: jt.Var, labels: jt.Var) -> jt.Var:
     """[N, P] the logit of each prior's own class; 0 for background."""
     n, p = labels.shape
     return cls_logits.reindex([n, p], ["i0", "i1", "@e0(i0,i1)"], extras=[labels])

@@ -33,7 +33,17 @@ class Bottle2neck(jt.Module):
     expansion = 4
 
     def __init__(
-        self, in_channels, channels, *, stride, downsample, fixed_statistics, dcn, width, scales, style
+        self,
+        in_channels: int,
+        channels: int,
+        *,
+        stride: int,
+        downsample: jt.Module | None,
+        fixed_statistics: bool,
+        dcn: Mapping[str, int] | None,
+        width: int,
+        scales: int,
+        style: str,
     ):
         # style exists only in a ResNet; here the stride is always on the 3x3 convolutions.
         self.is_first, self.width = downsample is not None, width
@@ -56,7 +66,7 @@ class Bottle2neck(jt.Module):
         """[N, D, H, W] to [N, D', H / stride, W / stride]."""
         shortcut = x if self.downsample is None else self.downsample(x)
         x = self.bn1(self.conv1(x), relu=True)
-        results = []
+        results: list[jt.Var] = []
         for index, (conv, norm) in enumerate(zip(self.convs, self.bns, strict=True)):
             part = self._part(x, index)
             if results and not self.is_first:
@@ -148,7 +158,9 @@ class Res2Net(ResNet):
         return {"scales": self.scales, "width": channels * base_width // 64}
 
     @staticmethod
-    def _shortcut(in_channels: int, out_channels: int, stride: int, fixed_statistics: bool) -> nn.Sequential:
+    def _shortcut(
+        in_channels: int, out_channels: int, stride: int, fixed_statistics: bool
+    ) -> jt.nn.Sequential:
         # Also with stride 1, where it averages nothing: the numbers in the parameter names count it.
         pool = nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False)
         return nn.Sequential(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from typing import Any
 
 from jld.errors import ConfigError, suggestion
 from jld.models.layers import BatchNorm, init_kaiming_normal
@@ -29,7 +30,17 @@ class BasicBlock(jt.Module):
     expansion = 1
 
     def __init__(
-        self, in_channels, channels, *, stride, downsample, fixed_statistics, dcn, width, style, groups
+        self,
+        in_channels: int,
+        channels: int,
+        *,
+        stride: int,
+        downsample: jt.Module | None,
+        fixed_statistics: bool,
+        dcn: Mapping[str, int] | None,
+        width: int,
+        style: str,
+        groups: int,
     ):
         # width, style and groups exist only in a bottleneck; both blocks are built by one function.
         self.conv1 = Conv2d(in_channels, channels, 3, stride=stride, padding=1, bias=False)
@@ -56,7 +67,17 @@ class Bottleneck(jt.Module):
     expansion = 4
 
     def __init__(
-        self, in_channels, channels, *, stride, downsample, fixed_statistics, dcn, width, style, groups
+        self,
+        in_channels: int,
+        channels: int,
+        *,
+        stride: int,
+        downsample: jt.Module | None,
+        fixed_statistics: bool,
+        dcn: Mapping[str, int] | None,
+        width: int,
+        style: str,
+        groups: int,
     ):
         first, second = (1, stride) if style == "pytorch" else (stride, 1)
         self.conv1 = Conv2d(in_channels, width, 1, stride=first, bias=False)
@@ -82,10 +103,12 @@ class Bottleneck(jt.Module):
 
 def conv3x3(channels: int, stride: int, groups: int, dcn: Mapping[str, int] | None) -> jt.Module:
     """3x3 convolution of a block without bias, deformable where `dcn` is given."""
-    options = {"stride": stride, "padding": 1, "groups": groups, "bias": False}
     if dcn is None:
-        return Conv2d(channels, channels, 3, **options)
-    return DeformConv(channels, channels, 3, deform_groups=dcn.get("deform_groups", 1), **options)
+        return Conv2d(channels, channels, 3, stride=stride, padding=1, groups=groups, bias=False)
+    deform_groups = dcn.get("deform_groups", 1)
+    return DeformConv(
+        channels, channels, 3, stride=stride, padding=1, groups=groups, deform_groups=deform_groups
+    )
 
 
 @BACKBONES.register(aliases=("ResNeXt",))
@@ -204,8 +227,8 @@ class ResNet(jt.Module):
         channels: int,
         num_blocks: int,
         stride: int,
-        options: dict,
-    ) -> nn.Sequential:
+        options: dict[str, Any],
+    ) -> jt.nn.Sequential:
         out_channels = channels * block.expansion
         downsample = None
         if stride != 1 or in_channels != out_channels:
@@ -217,7 +240,9 @@ class ResNet(jt.Module):
         return nn.Sequential(*blocks)
 
     @staticmethod
-    def _shortcut(in_channels: int, out_channels: int, stride: int, fixed_statistics: bool) -> nn.Sequential:
+    def _shortcut(
+        in_channels: int, out_channels: int, stride: int, fixed_statistics: bool
+    ) -> jt.nn.Sequential:
         """What fits the input of a stage to its output."""
         return nn.Sequential(
             Conv2d(in_channels, out_channels, 1, stride=stride, bias=False),

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jld.boxes.detections import Detections
+from jld.boxes.places import Places
 from jld.models.interface import Interface
 from jld.models.normalisation import InputStatistics
+from jld.models.parts import Backbone
 from jld.models.targets import Targets
 from jld.models.trace import Trace
 from jld.toolchain import jittor as jt
@@ -15,13 +18,15 @@ from jld.toolchain import jittor as jt
 class Detector(jt.Module):
     """Base of the detectors. A training step is `features`, `predict` with targets, `losses`.
 
-    Subclasses give `interface`, `features`, `predict`, `losses` and `detect`, and have a `backbone`.
+    Subclasses give `interface`, `features`, `predict`, `losses` and `detect`, and set `backbone`.
 
     Attributes:
+        backbone: images to stage maps.
         classes: names in the order of the labels, empty until somebody who knows them sets them.
         normalisation: how the input images are normalised; set by `build_detector`.
     """
 
+    backbone: Backbone
     classes: tuple[str, ...] = ()
     normalisation: InputStatistics | None = None
 
@@ -39,7 +44,7 @@ class Detector(jt.Module):
         raise NotImplementedError
 
     def predict(
-        self, features: Sequence[jt.Var], targets: Targets | None = None, *, rois: Any = None
+        self, features: Sequence[jt.Var], targets: Targets | None = None, *, rois: Places | None = None
     ) -> Trace:
         """What the heads make of pyramid maps, these or painted ones.
 
@@ -53,7 +58,7 @@ class Detector(jt.Module):
         """{name: scalar} task losses of a trace made with the targets; training minimises their sum."""
         raise NotImplementedError
 
-    def detect(self, trace: Trace, batch: Mapping[str, Any]) -> list:
+    def detect(self, trace: Trace, batch: Mapping[str, Any]) -> list[Detections]:
         """Detections per image in px of the original images, see `Postprocess`."""
         raise NotImplementedError
 

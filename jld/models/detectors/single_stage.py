@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jld.boxes.detections import Detections
+from jld.boxes.places import Places
 from jld.models.detectors.base import Detector
 from jld.models.heads.dense_head import DenseHead
 from jld.models.interface import Interface
@@ -49,7 +51,7 @@ class SingleStageDetector(Detector):
         return self.neck(self.backbone(images))
 
     def predict(
-        self, features: Sequence[jt.Var], targets: Targets | None = None, *, rois: Any = None
+        self, features: Sequence[jt.Var], targets: Targets | None = None, *, rois: Places | None = None
     ) -> Trace:
         """See `Detector`.
 
@@ -65,7 +67,7 @@ class SingleStageDetector(Detector):
         """See `Detector`."""
         return self.bbox_head.losses(trace.stages[DENSE])
 
-    def detect(self, trace: Trace, batch: Mapping[str, Any]) -> list:
+    def detect(self, trace: Trace, batch: Mapping[str, Any]) -> list[Detections]:
         """See `Detector`."""
         return self.bbox_head.detect(trace.stages[DENSE], batch)
 

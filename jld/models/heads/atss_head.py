@@ -103,7 +103,7 @@ class ATSSHead(DenseHead):
 
         N_pos, the sum over images of max(positives, 1), is averaged over ranks.
         """
-        num_pos = jt.maximum(mean_over_ranks(stage.assignment.num_total_pos.float32()), 1.0)
+        num_pos = jt.maximum(mean_over_ranks(stage.assigned.num_total_pos.float32()), 1.0)
         losses = {
             "loss_cls": self.loss_cls,
             "loss_bbox": self.loss_bbox,

@@ -5,10 +5,9 @@ Source: arXiv:1904.01355, section 3.2; arXiv:1912.02424.
 
 from __future__ import annotations
 
-from typing import Any
-
 from jld.boxes.centerness import centerness
 from jld.boxes.distances import bbox2distance
+from jld.losses.reduction import Loss
 from jld.models.boxes import BoxRepresentation, box_loss, targets_or_places
 from jld.models.trace import Stage
 from jld.toolchain import jittor as jt
@@ -22,9 +21,9 @@ def centerness_losses(
     *,
     min_weight_sum: float,
     frame: str,
-    loss_cls: Any,
-    loss_bbox: Any,
-    loss_centerness: Any,
+    loss_cls: Loss,
+    loss_bbox: Loss,
+    loss_centerness: Loss,
 ) -> dict[str, jt.Var]:
     """Task losses, dense over all places and zero-weighted where they do not apply.
 
@@ -45,7 +44,7 @@ def centerness_losses(
         {"loss_cls", "loss_bbox", "loss_centerness"}: scalars, summed over levels and images; the last two are
         zero without positives.
     """
-    assignment, predictions = stage.assignment, stage.predictions
+    assignment, predictions = stage.assigned, stage.predictions
     positive = assignment.positive_mask
     wanted = targets_or_places(stage.places, assignment)
     quality = (centerness(bbox2distance(stage.places.centers, wanted)) * positive).detach()  # [N, P]

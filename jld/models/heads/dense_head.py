@@ -6,19 +6,22 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jld.boxes.places import GridPlaces
+from jld.assign.assignment import Assignment
+from jld.assign.interfaces import Assigner
+from jld.boxes.detections import Detections
+from jld.boxes.interfaces import PriorGenerator
+from jld.boxes.places import GridPlaces, Places, on_grid
 from jld.models.boxes import BoxRepresentation
 from jld.models.interface import StageInterface
 from jld.models.layers import ConvModule, Scale, init_normal, prior_probability_bias
+from jld.models.postprocess import Postprocess
 from jld.models.targets import Targets
-from jld.models.trace import Stage
+from jld.models.trace import Hidden, Stage
 from jld.ops.conv2d import Conv2d
 from jld.registry import HEADS
 from jld.toolchain import jittor as jt
 
 nn = jt.nn
-# Maps of the classification tower and of the box tower on every level, [N, D, H_l, W_l] each, before a ReLU.
-Hidden = list[tuple[jt.Var, jt.Var]]
 
 
 @HEADS.interface
@@ -33,16 +36,26 @@ class DenseHead(jt.Module):
         hidden_depths: after how many layers a trace keeps the towers' maps (`Detector.keep_hidden`).
     """
 
+    num_classes: int
     boxes: BoxRepresentation
+    priors: PriorGenerator
+    assigner: Assigner
+    postprocess: Postprocess
     class_keys: tuple[str, ...] = ("cls_logits",)
     hidden_depths: frozenset[int] = frozenset()
 
     def make_towers(
-        self, in_channels: int, channels: int, depth: int, num_norm_groups: int | None, **conv: Any
-    ):
+        self,
+        in_channels: int,
+        channels: int,
+        depth: int,
+        num_norm_groups: int | None,
+        *,
+        bias: bool | None = None,
+    ) -> None:
         """Makes `cls_convs` and `reg_convs`, see `conv_tower`."""
-        self.cls_convs = conv_tower(in_channels, channels, depth, num_norm_groups, **conv)
-        self.reg_convs = conv_tower(in_channels, channels, depth, num_norm_groups, **conv)
+        self.cls_convs = conv_tower(in_channels, channels, depth, num_norm_groups, bias=bias)
+        self.reg_convs = conv_tower(in_channels, channels, depth, num_norm_groups, bias=bias)
         self.feat_channels = channels
 
     def last_conv(self, values_per_prior: int, kernel_size: int = 3, *, bias: float = 0.0) -> Conv2d:
@@ -56,7 +69,7 @@ class DenseHead(jt.Module):
         """The last layer of the classes, whose scores all start at 0.01."""
         return self.last_conv(num_classes, kernel_size, bias=prior_probability_bias(0.01))
 
-    def level_factors(self) -> nn.Sequential:
+    def level_factors(self) -> jt.nn.Sequential:
         """A learnable factor for every level."""
         return nn.Sequential(*(Scale() for _ in self.priors.strides))
 
@@ -128,8 +141,8 @@ class DenseHead(jt.Module):
         assignment = None if targets is None else self.assign(places, targets)
         return Stage(self.resume(hidden, depth), places, self, assignment, kept)
 
-    def assign(self, places: GridPlaces, targets: Targets) -> Any:
-        """The Assignment of the priors to the targets."""
+    def assign(self, places: GridPlaces, targets: Targets) -> Assignment:
+        """The assignment of the priors to the targets."""
         return self.assigner(places, targets, places.valid_mask(targets.pad_shapes), self.num_classes)
 
     def losses(self, stage: Stage) -> dict[str, jt.Var]:
@@ -145,27 +158,27 @@ class DenseHead(jt.Module):
         # The sigmoid is monotone: reduce first, then one sigmoid per prior instead of one per class.
         return jt.sigmoid(predictions["cls_logits"].max(dim=-1))
 
-    def decode(self, predictions: Mapping[str, jt.Var], places: GridPlaces) -> jt.Var:
+    def decode(self, predictions: Mapping[str, jt.Var], places: Places) -> jt.Var:
         """[N, P, 4 or 5] the predicted boxes in px of the network input."""
         return self.boxes.decode(predictions[self.boxes.key], places)
 
-    def detect(self, stage: Stage, batch: Mapping[str, Any]) -> list:
+    def detect(self, stage: Stage, batch: Mapping[str, Any]) -> list[Detections]:
         """Detections of every image in px of the original images, see `Postprocess`.
 
         A head that predicts `centerness_logits` has its boxes ranked by score times centerness.
         """
-        quality = {}
+        quality = None
         if "centerness_logits" in stage.predictions:
-            quality["quality"] = jt.sigmoid(stage.predictions["centerness_logits"]).numpy()
+            quality = jt.sigmoid(stage.predictions["centerness_logits"]).numpy()
         scores, boxes = stage.probabilities().numpy(), stage.boxes().numpy()
-        return self.postprocess(scores, boxes, stage.places, batch, **quality)
+        return self.postprocess(scores, boxes, on_grid(stage.places), batch, quality=quality)
 
 
 def _activated(hidden: Hidden, depth: int) -> Hidden:
     return [(nn.relu(cls), nn.relu(reg)) for cls, reg in hidden] if depth else hidden
 
 
-def _through(layers: Sequence[Any], x: jt.Var) -> jt.Var:
+def _through(layers: Sequence[jt.Module], x: jt.Var) -> jt.Var:
     for layer in layers:
         x = layer(x)
     return x
@@ -173,7 +186,7 @@ def _through(layers: Sequence[Any], x: jt.Var) -> jt.Var:
 
 def conv_tower(
     in_channels: int, channels: int, depth: int, num_norm_groups: int | None, *, bias: bool | None = None
-) -> nn.Sequential:
+) -> jt.nn.Sequential:
     """`depth` times 3x3 convolution, group normalisation and ReLU; weights from N(0, 0.01).
 
     Args:

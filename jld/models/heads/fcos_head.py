@@ -109,7 +109,7 @@ class FCOSHead(DenseHead):
 
         N_pos, the number of positives, is averaged over ranks.
         """
-        num_pos = jt.maximum(mean_over_ranks(stage.assignment.positive_mask.sum()), 1.0)
+        num_pos = jt.maximum(mean_over_ranks(stage.assigned.positive_mask.sum()), 1.0)
         losses = {
             "loss_cls": self.loss_cls,
             "loss_bbox": self.loss_bbox,

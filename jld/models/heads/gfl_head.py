@@ -8,7 +8,7 @@ from __future__ import annotations
 from jld.assign.interfaces import Assigner
 from jld.boxes.interfaces import PriorGenerator
 from jld.losses.reduction import Loss
-from jld.models.boxes import distances_or_bins
+from jld.models.boxes import DistributionBoxes, distance_bins
 from jld.models.heads.dense_head import DenseHead
 from jld.models.heads.gfl_losses import gfl_losses
 from jld.models.postprocess import Postprocess
@@ -46,6 +46,8 @@ class GFLHead(DenseHead):
         agree to 1e-6 / W.)
     """
 
+    boxes: DistributionBoxes
+
     def __init__(  # noqa: PLR0913 (the signature is the schema of a config section)
         self,
         num_classes: int,
@@ -65,7 +67,7 @@ class GFLHead(DenseHead):
         nms: Suppression,
         max_per_image: int = 100,
     ):
-        self.num_classes, self.boxes = num_classes, distances_or_bins(reg_max)
+        self.num_classes, self.boxes = num_classes, distance_bins(reg_max)
         self.priors, self.assigner = priors, assigner
         self.loss_cls, self.loss_dfl, self.loss_bbox = loss_cls, loss_dfl, loss_bbox
         self.postprocess = Postprocess(score_threshold, nms_pre, nms, max_per_image)

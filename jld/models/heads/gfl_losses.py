@@ -6,9 +6,8 @@ Source: arXiv:2006.04388, section 3.
 
 from __future__ import annotations
 
-from typing import Any
-
 from jld.boxes.distances import bbox2distance
+from jld.losses.reduction import Loss
 from jld.models.boxes import DistributionBoxes, in_frame, targets_or_places
 from jld.models.trace import Stage
 from jld.ops.box_overlaps import box_overlaps
@@ -24,9 +23,9 @@ def gfl_losses(
     boxes: DistributionBoxes,
     classification: jt.Var,
     *,
-    loss_cls: Any,
-    loss_bbox: Any,
-    loss_dfl: Any,
+    loss_cls: Loss,
+    loss_bbox: Loss,
+    loss_dfl: Loss,
 ) -> dict[str, jt.Var]:
     """Task losses, dense over all priors and zero-weighted where they do not apply.
 
@@ -44,7 +43,7 @@ def gfl_losses(
         {"loss_cls", "loss_bbox", "loss_dfl"}: scalars, summed over levels and images; the box losses are zero
         where nothing is positive.
     """
-    assignment, places, box_logits = stage.assignment, stage.places, stage.predictions[boxes.key]
+    assignment, places, box_logits = stage.assigned, stage.places, stage.predictions[boxes.key]
     positive = assignment.positive_mask
     num_pos = jt.maximum(mean_over_ranks(assignment.num_total_pos.float32()), 1.0)
     weights = (stage.confidence() * positive).detach()  # [N, P]

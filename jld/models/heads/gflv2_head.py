@@ -7,18 +7,17 @@ arXiv:2011.12885.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from jld.assign.interfaces import Assigner
 from jld.boxes.interfaces import PriorGenerator
 from jld.errors import ConfigError
 from jld.losses.reduction import Loss
-from jld.models.boxes import distances_or_bins
-from jld.models.heads.dense_head import DenseHead, Hidden
+from jld.models.boxes import DistributionBoxes, distance_bins
+from jld.models.heads.dense_head import DenseHead
 from jld.models.heads.gfl_losses import gfl_losses
 from jld.models.layers import init_normal
 from jld.models.postprocess import Postprocess
-from jld.models.trace import Stage
+from jld.models.trace import Hidden, Stage
 from jld.ops.conv2d import Conv2d
 from jld.ops.suppression import Suppression
 from jld.registry import HEADS
@@ -63,6 +62,7 @@ class GFLv2Head(DenseHead):
     Source: arXiv:2011.12885, section 3 (distribution-guided quality predictor); HikariTJU/LD's GFocalHead.
     """
 
+    boxes: DistributionBoxes
     class_keys = ("cls_logits", "scores")
 
     def __init__(  # noqa: PLR0913 (the signature is the schema of a config section)
@@ -89,7 +89,7 @@ class GFLv2Head(DenseHead):
         max_per_image: int = 100,
     ):
         _check_options(loss_cls, reg_topk, reg_max + 1)
-        self.num_classes, self.boxes = num_classes, distances_or_bins(reg_max)
+        self.num_classes, self.boxes = num_classes, distance_bins(reg_max)
         self.reg_topk, self.add_mean = reg_topk, add_mean
         self.num_channels = num_classes + int(background_channel)
         self.priors, self.assigner = priors, assigner
@@ -161,7 +161,7 @@ def side_statistics(box_logits: jt.Var, topk: int, *, with_mean: bool = True) ->
     return largest.reshape((*box_logits.shape[:2], -1))
 
 
-def _check_options(loss_cls: Any, reg_topk: int, num_bins: int) -> None:
+def _check_options(loss_cls: Loss, reg_topk: int, num_bins: int) -> None:
     if getattr(loss_cls, "use_sigmoid", False):
         raise ConfigError(
             "GFLv2Head predicts probabilities, but its loss_cls takes logits: set loss_cls.use_sigmoid=False."

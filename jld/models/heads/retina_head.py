@@ -94,7 +94,7 @@ class RetinaHead(DenseHead):
             {"loss_cls", "loss_bbox"}: scalars, summed over levels and images; zero box loss without
             positives.
         """
-        assignment, num_pos = stage.assignment, stage.assignment.num_total_pos.float32()
+        assignment, num_pos = stage.assigned, stage.assigned.num_total_pos.float32()
         loss_cls = self.loss_cls(
             stage.predictions["cls_logits"],
             assignment.labels,

@@ -8,10 +8,10 @@ Source: arXiv:1708.02002 with rotated boxes as in mmRotate (arXiv:2204.13317); d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from jld.assign.interfaces import Assigner
 from jld.boxes.interfaces import BoxCoder, PriorGenerator
+from jld.boxes.places import on_grid
 from jld.errors import ConfigError, suggestion
 from jld.losses.reduction import Loss
 from jld.models.boxes import DeltaBoxes, DistributionBoxes, box_loss, targets_or_places
@@ -115,7 +115,7 @@ class RotatedRetinaHead(DenseHead):
             {"loss_cls", "loss_bbox"}: scalars, summed over levels and images; zero box loss without
             positives.
         """
-        assignment, num_pos = stage.assignment, stage.assignment.num_total_pos.float32()
+        assignment, num_pos = stage.assigned, stage.assigned.num_total_pos.float32()
         loss_cls = self.loss_cls(
             stage.predictions["cls_logits"],
             assignment.labels,
@@ -124,7 +124,7 @@ class RotatedRetinaHead(DenseHead):
         )
         weight = assignment.positive_mask
         if self.box_normalizer == "positives_per_level":
-            weight, num_pos = _divided_per_level(weight, stage.places.level_slices), 1.0
+            weight, num_pos = _divided_per_level(weight, on_grid(stage.places).level_slices), 1.0
         loss_bbox = box_loss(
             self.loss_bbox,
             self.boxes,
@@ -138,7 +138,7 @@ class RotatedRetinaHead(DenseHead):
         return {"loss_cls": loss_cls, "loss_bbox": loss_bbox}
 
 
-def _check_options(kernel_size: int, box_normalizer: str, loss_bbox: Any) -> None:
+def _check_options(kernel_size: int, box_normalizer: str, loss_bbox: Loss) -> None:
     if kernel_size % 2 == 0:
         raise ConfigError(f"RotatedRetinaHead: kernel_size is {kernel_size}, it must be odd: 3 or 1.")
     if box_normalizer not in BOX_NORMALIZERS:

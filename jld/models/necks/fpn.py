@@ -66,7 +66,7 @@ class FPN(jt.Module):
     ):
         if add_extra_convs not in (*EXTRA_SOURCES, True, False):
             raise ConfigError(
-                f"FPN add_extra_convs {add_extra_convs!r}: {suggestion(add_extra_convs, EXTRA_SOURCES)}"
+                f"FPN add_extra_convs {add_extra_convs!r}: {suggestion(str(add_extra_convs), EXTRA_SOURCES)}"
             )
         used = list(in_channels)[start_level:]
         if num_outs < len(used) or not used:
