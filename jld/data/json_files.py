@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -17,6 +19,7 @@ from jld.data.text_files import read_text
 from jld.errors import DataError
 
 REQUIRED = object()
+DEEPEST = 5000
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,17 @@ BOX = Field(box, is_plain=_are_boxes)
 AREA = Field(values.json_number, 0.0, _are_finite)
 
 
+@contextmanager
+def recursion_limit() -> Iterator[None]:
+    """Inside the block calls nest no deeper than `DEEPEST`: Jittor lets them fill C's stack, which ends Python."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(min(before, DEEPEST))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
 def read_json(path: str | Path, what: str) -> Any:
     """The content of a json file.
 
@@ -99,7 +113,8 @@ def read_json(path: str | Path, what: str) -> Any:
     """
     text = read_text(path, what)
     try:
-        return json.loads(text)
+        with recursion_limit():
+            return json.loads(text)
     except json.JSONDecodeError as problem:
         raise DataError(
             f"{path}:{problem.lineno}: no valid json, {problem.msg} at column {problem.colno}."

@@ -47,7 +47,7 @@ TINY = Settings(
     head_channels=16, steps=2, warmup=1,
 )  # fmt: skip
 STAGES = [
-    "batch to device", "student forward", "teacher forward", "assignment", "task losses",
+    "batch to device", "student forward", "assignment", "teacher forward", "task losses",
     "distillation regions", "distillation terms", "backward", "optimizer",
 ]  # fmt: skip
 
