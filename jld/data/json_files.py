@@ -96,7 +96,7 @@ AREA = Field(values.json_number, 0.0, _are_finite)
 
 @contextmanager
 def recursion_limit() -> Iterator[None]:
-    """Inside the block calls nest no deeper than `DEEPEST`: Jittor lets them fill the stack of C, which kills."""
+    """Inside the block calls nest no deeper than `DEEPEST`: Jittor lets them fill all of the stack."""
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(min(before, DEEPEST))
     try:
