@@ -81,10 +81,9 @@ def draw_distillation(
     sections = config.dataset
     if sections.get(split) is None:
         raise ConfigError(f"the config has no dataset.{split}: {suggestion(split, sections)}")
-    step = _Step(
-        config, checkpoint, regions, InputStatistics.from_config({"dataset": {split: sections[split]}})
-    )
     dataset = build_datasets(sections, (split,))[0][split]
+    statistics = InputStatistics.from_config({"dataset": {split: sections[split]}})
+    step = _Step(config, checkpoint, regions, statistics, dataset.classes)
     for index in range(min(num_images, len(dataset))):
         sample = dataset.get(index, np.random.default_rng([config.seed, index]))
         yield step.draw(sample, dataset.classes, num_boxes, temperature)
@@ -94,12 +93,19 @@ class _Step:
     """Student, teacher and regions of a config, ready to look at images."""
 
     def __init__(
-        self, config: Any, checkpoint: Any, regions: Sequence[str], statistics: InputStatistics | None
+        self,
+        config: Any,
+        checkpoint: Any,
+        regions: Sequence[str],
+        statistics: InputStatistics | None,
+        classes: Sequence[str],
     ):
         self.student = build_detector(config, pretrained=False)
         self.student.normalisation = self.statistics = statistics
         if checkpoint is not None:
             load_weights(self.student, checkpoint)
+        # As in training: the teacher puts its classes in the order of the data.
+        self.student.classes = self.student.classes or tuple(classes)
         self.student.eval()
         distiller = build_distiller(config.distill, self.student)
         self.teacher = None if distiller is None else distiller.teacher

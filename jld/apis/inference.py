@@ -12,7 +12,7 @@ import numpy as np
 
 from jld.apis.registration import register_parts
 from jld.boxes.detections import Detections
-from jld.checkpoint import read_checkpoint
+from jld.checkpoint import Checkpoint
 from jld.config import Config, load_config
 from jld.data import Compose, collate
 from jld.data.classes import class_names_of
@@ -22,6 +22,7 @@ from jld.errors import ConfigError, DataError, suggestion
 from jld.models import build_detector
 from jld.models.pretrained import assign_state
 from jld.registry import build
+from jld.runner.state import evaluation_arrays
 from jld.toolchain import jittor as jt
 from jld.utils.distributed import world_size
 from jld.utils.logging import warn_once
@@ -38,7 +39,8 @@ def init_detector(
 
     Args:
         config: config file or dict; or a published checkpoint alone, which carries its config.
-        checkpoint: weights in any format `jld.checkpoint` reads; None keeps the initial ones (for tests),
+        checkpoint: weights in any format `jld.checkpoint` reads, of a training state with an average of the
+            weights that average; None keeps the initial ones (for tests),
             unless `config` is a checkpoint.
         device: "auto" (the GPU if there is one), "cpu" or "cuda"; it holds for the whole process.
     Returns:
@@ -55,16 +57,16 @@ def init_detector(
     register_parts()
     if isinstance(config, str | Path) and Path(config).suffix not in CONFIG_SUFFIXES:
         config, checkpoint = None, config if checkpoint is None else checkpoint
-    loaded = None if checkpoint is None else read_checkpoint(checkpoint)
+    arrays, meta, _ = ({}, {}, "") if checkpoint is None else evaluation_arrays(checkpoint)
     if config is None:
-        config = _config_inside(loaded.meta, checkpoint)
+        config = _config_inside(meta, checkpoint)
     config = load_config(config) if isinstance(config, str | Path) else Config(config)
-    detector = build_detector(config, pretrained=loaded is None)
-    if loaded is not None:
-        assign_state(detector, loaded.state, what=str(checkpoint))
+    detector = build_detector(config, pretrained=checkpoint is None)
+    if checkpoint is not None:
+        assign_state(detector, arrays, what=str(checkpoint))
     detector.eval()
     detector.config = config
-    detector.classes = (loaded.classes if loaded else None) or class_names_of(config)
+    detector.classes = Checkpoint({}, meta).classes or class_names_of(config)
     detector.pipeline, detector.image_reader = _test_pipeline(config), _test_reader(config)
     return detector
 

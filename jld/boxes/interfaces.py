@@ -43,5 +43,9 @@ class PriorGenerator(Protocol):
     def num_per_cell(self) -> int:
         """Priors at one cell."""
 
+    @property
+    def shapes(self) -> tuple[str, ...]:
+        """Width x height of the priors at one cell, in strides; equal texts, equal shapes."""
+
     def priors(self, feature_sizes: Sequence[tuple[int, int]], /) -> GridPlaces:
         """The places of all levels, given each level's (height, width) in cells."""

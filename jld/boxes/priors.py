@@ -57,6 +57,12 @@ class AnchorGenerator:
         """Anchors at one cell."""
         return len(self.scales) * len(self.ratios)
 
+    @property
+    def shapes(self) -> tuple[str, ...]:
+        """Width x height of the anchors at one cell, in strides; equal texts, equal shapes."""
+        x1, y1, x2, y2 = self.base_anchors(1).T
+        return tuple(f"{width:.4g} x {height:.4g}" for width, height in zip(x2 - x1, y2 - y1, strict=True))
+
     def base_anchors(self, stride: int) -> np.ndarray:
         """NumPy [A, 4]: the anchors of the cell at the origin, ratio-major, corners in px."""
         offset = self.center_offset * stride

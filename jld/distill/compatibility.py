@@ -22,7 +22,8 @@ def describe_interface(interface: Interface) -> dict[str, str]:
         "input": "-" if normalisation is None else normalisation.describe(),
     }
     for name, stage in interface.stages.items():
-        rows[f"{name} head"] = stage.head
+        rows |= {f"{name} head": stage.head, f"{name} boxes": stage.boxes.describe()}
+        rows[f"{name} centre of a cell"] = f"{stage.center_offset:g} strides"
         rows |= {f"{name} {key}": str(value) for key, value in stage.places.items() if key != "strides"}
         rows |= {f"{name} {key}": "x".join(map(str, shape)) or "1" for key, shape in stage.shapes.items()}
     return rows
@@ -86,7 +87,7 @@ def _problems(
             problems += _class_problems(student, teacher)
         for region, keys in readers:
             for key in keys:
-                problems += shape_problems(region, key, student, teacher)
+                problems += shape_problems(region, key, student, teacher, stage=term.stage)
     if any(term.reads_features for term in terms) and not set(student.strides) & set(teacher.strides):
         problems.append(
             f"no stride is shared: student {student.strides}, teacher {teacher.strides}; a term on features "
@@ -115,8 +116,10 @@ def _place_problems(student: Interface, teacher: Interface, term: Term) -> list[
 
 def _class_problems(student: Interface, teacher: Interface) -> list[str]:
     own, given = student.classes, teacher.classes
-    if not own or not given or sorted(own) == sorted(given):
+    if not own or not given or own == given:
         return []  # without names the shapes are all there is to compare
+    if sorted(own) == sorted(given) and len(set(own)) == len(own):
+        return []  # the teacher puts them in order
     return [
         f"classes differ: student {_classes_text(student)}, teacher {_classes_text(teacher)}; missing at the "
         f"teacher: {', '.join(name for name in own if name not in given) or 'none'}, unknown to the student: "

@@ -148,7 +148,7 @@ class Distiller:
         # Half precision is for the networks: terms compare what the rounding would blur.
         with convolutions_in(FLOAT32):
             raw = term(context)
-        self._last[f"raw/{term.name}"] = raw
+        self._last[f"raw/{term.name}"] = raw.detach()  # else the graph of the step would live until the next
         if not factor or not lesson.schedule.describe():
             return term.weight * raw
         self._last[f"factor/{term.name}"] = jt.array([factor])
@@ -171,6 +171,12 @@ class Distiller:
         columns = {"student": student.interface}
         columns |= {name: teacher.interface for name, teacher in self.teachers.items()}
         lessons = [lesson.describe(several=len(self.teachers) > 1) for lesson in self.lessons]
+        own = student.interface.classes
+        lessons += [
+            f"the classes of {name} are put in the student's order"
+            for name, teacher in self.teachers.items()
+            if set(teacher.interface.classes) == set(own) and teacher.interface.classes != own
+        ]
         return "\n".join([table_of(columns), *lessons])
 
     def _check_names(self) -> None:
@@ -180,6 +186,8 @@ class Distiller:
                 raise ConfigError(
                     f"two distillation terms are called {name!r}: give one of them another `name`."
                 )
+        if {DEFAULT_TEACHER, "tea"} <= set(self.teachers):
+            raise ConfigError("a teacher called 'tea' would have the loss names of 'teacher': rename it.")
         for lesson in self.lessons:
             for region in lesson.term.regions:
                 if region not in self.regions:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jld.boxes.places import Places
+from jld.boxes.places import Places, on_grid
 from jld.distill.context import StepContext
 from jld.errors import ConfigError, suggestion
 from jld.losses.reduction import total
@@ -73,6 +73,7 @@ def check_reduction(reduction: str) -> str:
 
 def level_membership(places: Places) -> jt.Var:
     """[P, L] float32, 1 where place p, one that all images share, belongs to level l."""
+    places = on_grid(places)
     return (places.levels.reshape(-1, 1) == jt.arange(places.num_levels).unsqueeze(0)).float32()
 
 

@@ -60,6 +60,11 @@ class DeltaBoxes:
         """Trailing shape of one place's prediction."""
         return (self.num_sides,)
 
+    def describe(self) -> str:
+        """In a few words, for the table printed before training."""
+        angles = f", angles {self.angle_version}" if self.angle_version else ""
+        return f"deltas of {type(self.coder).__name__}{angles}"
+
     def from_map(self, x: jt.Var, stride: int) -> jt.Var:
         """The predictions in what the last convolution of a level gives; here the same."""
         return x
@@ -92,6 +97,10 @@ class DistanceBoxes:
     num_sides = 4
     angle_version = None
     shape = (4,)
+
+    def describe(self) -> str:
+        """In a few words, for the table printed before training."""
+        return f"distances in {self.unit}"
 
     def from_map(self, x: jt.Var, stride: int) -> jt.Var:
         """[N, A * 4, H, W] distances in px from the last convolution's output."""
@@ -158,6 +167,12 @@ class DistributionBoxes:
     def shape(self) -> tuple[int, ...]:
         """Trailing shape of one place's prediction."""
         return (self.num_sides, self.num_bins)
+
+    def describe(self) -> str:
+        """In a few words, for the table printed before training."""
+        ends = dict.fromkeys((float(row[0]), float(row[-1])) for row in self.supports)
+        ranges = " and ".join(f"{first:g} to {last:g}" for first, last in ends)
+        return f"{self.num_bins} bins over {ranges}, {self.of.describe()}"
 
     @cached_property
     def supports(self) -> np.ndarray:
@@ -259,10 +274,16 @@ def box_loss(
         weight: [N, P].
     """
     factors = {"weight": weight, "avg_factor": avg_factor}
+    compares_both = getattr(loss, "uses_deltas_and_boxes", False)
+    if compares_both and (frame is not None or boxes.num_sides != 5):
+        raise ConfigError(
+            f"{type(loss).__name__} compares deltas and boxes of rotated anchors: use it in a rotated head "
+            "with reg_decoded_bbox=False, or choose another loss_bbox."
+        )
     if frame is not None:
         return loss(
             boxes.decode(prediction, places, frame), in_frame(wanted, places, frame).detach(), **factors
         )
-    if getattr(loss, "uses_deltas_and_boxes", False):
+    if compares_both:
         factors |= {"pred_decode": boxes.decode(prediction, places), "targets_decode": wanted}
     return loss(boxes.numbers(prediction), boxes.encode(wanted, places), **factors)

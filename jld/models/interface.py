@@ -22,7 +22,9 @@ class StageInterface:
         shapes: {key of the predictions: trailing shape per place}.
         boxes: what the box outputs stand for.
         class_keys: the keys whose last axis is the classes.
-        places: {setting: value} of what decides where the places lie; equal settings, equal places.
+        places: {setting: value} of which place is which: row k of two stages with equal settings is the same
+            cell, and where a cell has several priors, the same prior.
+        anchors: the shapes of the priors of a cell, see `PriorGenerator`; deltas are relative to them.
         center_offset: position of a grid place's centre inside its cell, in strides.
         tower: (number of convolutions, channels) of the towers before the last layers; None without any.
     """
@@ -33,6 +35,7 @@ class StageInterface:
     boxes: BoxRepresentation
     class_keys: tuple[str, ...]
     places: Mapping[str, object]
+    anchors: tuple[str, ...] = ()
     center_offset: float = 0.0
     tower: tuple[int, int] | None = None
 

@@ -36,7 +36,8 @@ class InputStatistics:
         for split in ("train", "val", "test"):
             for step in (dataset.get(split) or {}).get("transforms") or ():
                 if step.get("type") == "Normalize":
-                    is_rgb = bool(step.get("to_rgb", step.get("to_bgr", True)))
+                    to_bgr = step.get("to_bgr")  # overrules to_rgb, see `Normalize`
+                    is_rgb = bool(step.get("to_rgb", True)) if to_bgr is None else not to_bgr
                     return cls(tuple(map(float, step["mean"])), tuple(map(float, step["std"])), is_rgb)
         return None
 

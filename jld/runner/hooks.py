@@ -219,7 +219,8 @@ class EvaluationHook(Hook):
         scores = numbers_of(metrics)
         loop.metrics, loop.metrics_iteration = dict(metrics), loop.iteration
         value = chosen_number(scores, self.best_metric)
-        if not loop.best or value > loop.best["value"]:
+        # After a resume with another best_metric the old best is a number of another kind.
+        if loop.best.get("name") != self.best_metric or value > loop.best["value"]:
             loop.best = {"name": self.best_metric, "value": float(value), "iteration": loop.iteration}
         self.logger.log(
             {

@@ -46,7 +46,8 @@ class Runner:
     Args:
         config: checked and complete (`jld.config.prepare_config`).
         checkpoint: weights for val, test and vis_test; default: the run's last checkpoint.
-        resume: go on from `work_dir/checkpoints/last.pkl`; a `resume_path` in the config asks for the same.
+        resume: go on from the newest sound checkpoint of work_dir. Where it has none, and without `resume`,
+            training goes on from the config's `resume_path`, if it names one.
         save_dir: where vis_test draws; default: `work_dir/results/drawn`.
         dry_run: a few steps on a few images of the same config, in `work_dir/dry_run`.
     """
@@ -65,9 +66,13 @@ class Runner:
         self.resume = resume and not dry_run
         self.dry_run = dry_run
         self.work_dir = Path(self.config.work_dir)
+        own = self.work_dir / "checkpoints"
+        self.resume_path = self.config.resume_path
+        if self.resume and newest_sound(own) is not None:
+            self.resume_path = None  # the run itself got further than what it started from
         # Whether the run goes on in the folder where it was broken off, and not with a file of another one.
-        given, own = self.config.resume_path, self.work_dir / "checkpoints"
-        self.goes_on = self.resume if given is None else Path(given).resolve().parent == own.resolve()
+        start = self.resume_path
+        self.goes_on = self.resume if start is None else Path(start).resolve().parent == own.resolve()
         self.save_dir = Path(save_dir) if save_dir else self.work_dir / "results" / "drawn"
         self.log = get_logger("run")
 
@@ -131,7 +136,7 @@ class Runner:
             seed=self.config.seed,
             history=LossHistory(str(self.work_dir / "config.py")),
         )
-        if distiller is not None:
+        if distiller is not None and not self.dry_run:
             distiller.check_length(loop.total_steps)
         return self._train(loop, datasets, accounts)
 
@@ -228,7 +233,7 @@ class Runner:
         """(detector, dataset with the classes of its checkpoint, path of that)."""
         path = self._checkpoint()
         detector = build_detector(self.config, pretrained=False)
-        arrays, meta, kind = evaluation_arrays(path, use_average=self.config.ema is not None)
+        arrays, meta, kind = evaluation_arrays(path)
         names = Checkpoint({}, meta).classes or ()
         dataset, said = follow_classes(dataset, names, ours=f"dataset.{split}", theirs=str(path))
         if said:
@@ -242,7 +247,7 @@ class Runner:
 
     def _weights(self) -> tuple[str, Path] | None:
         """(the key that names it, the file) that training starts from, if it starts from one."""
-        resumed = self.config.resume_path
+        resumed = self.resume_path
         if resumed is None and self.resume:
             resumed = newest_sound(self.work_dir / "checkpoints")
         if resumed is not None:
@@ -263,8 +268,8 @@ class Runner:
 
     def _resume(self, loop: TrainingLoop) -> bool:
         said = None
-        if self.config.resume_path is not None:
-            said = resume_file(loop, Path(self.config.resume_path))
+        if self.resume_path is not None:
+            said = resume_file(loop, Path(self.resume_path))
         elif self.resume:
             said = resume_newest(loop, self.work_dir / "checkpoints")
             if said is None:

@@ -219,14 +219,16 @@ def _restore_modules(distiller: Any, state: Mapping[str, Any], path: Path) -> No
     write_arrays(own, saved)
 
 
-def evaluation_arrays(path: Path, use_average: bool) -> tuple[dict[str, np.ndarray], dict, str]:
-    """(weights, meta, what they are) of a checkpoint of any kind, the averaged weights if wanted and there.
+def evaluation_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict, str]:
+    """(weights, meta, what they are) of a checkpoint of any kind: what its training evaluated.
+
+    A training state that holds an average of the weights gives that, whatever the config asks for by now.
 
     Raises:
         CheckpointError: unreadable file.
     """
     checkpoint = read_checkpoint(path)
-    if use_average and checkpoint.file_format == "pickle":
+    if checkpoint.file_format == "pickle":
         average = averaged_weights(read_training_state(path))
         if average:
             return {**checkpoint.state, **average}, checkpoint.meta, "averaged weights"

@@ -82,7 +82,8 @@ def test_training_resumed_in_an_epoch_is_the_same_training(trained, tmp_path):
     config, whole = trained
     assert run(config, tmp_path, "--opts", "max_epoch=null", "max_iter=4", "scheduler.by_epoch=true") == 0
     assert read_training_state(tmp_path / "checkpoints" / "last.pkl")["data_position"]["batch_index"] == 1
-    assert run(config, tmp_path, "--resume") == 0
+    # The run's own checkpoint got further than what its config would start from.
+    assert run(config, tmp_path, "--resume", "--opts", f"resume_path={whole}/checkpoints/epoch_1.pkl") == 0
     first, second = losses(whole), losses(tmp_path)
     assert set(second) == {2, 4, 6}
     assert {**first[6]} == {**second[6]}
@@ -146,10 +147,13 @@ def test_distillation_from_a_trained_teacher(trained, tmp_path):
     distill = f"""
 distill = dict(
     teacher=dict(config={str(config)!r}, checkpoint={str(teacher_dir / "checkpoints" / "last.pkl")!r}),
-    terms=[dict(type="LocalizationKD", region="main", weight=0.25, temperature=10)],
+    terms=[dict(type="LocalizationKD", region="main", weight=0.25, temperature=10, schedule=dict(start=1))],
 )
 max_epoch = 1
 """
+    late = write_config(tmp_path, distill.replace("start=1", "start=400"))
+    assert run(late, tmp_path / "short", "--dry-run") == 0  # a dry run is shorter than the training
+    assert run(late, tmp_path / "short") == 1
     assert run(write_config(tmp_path, distill), tmp_path / "work") == 0
     names = set(losses(tmp_path / "work")[2])
     assert {

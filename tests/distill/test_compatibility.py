@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from jld.boxes.priors import AnchorGenerator
 from jld.boxes.rotated.coders import DeltaXYWHAOBBoxCoder
 from jld.distill import Distiller, Lesson
 from jld.distill.compatibility import check_compatible, table_of
@@ -45,6 +46,35 @@ def test_a_rotated_region_is_refused_for_upright_boxes():
     rotated = interface_of(Head(ROTATED))
     refused(FeatureImitation("rotated_ld"), None, rotated, rotated)
     refused(FeatureImitation("main"), None, rotated, rotated)
+
+
+def test_distributions_of_deltas_are_compared_with_their_coder_and_anchors():
+    student, angles = (
+        interface_of(Head(DistributionBoxes(DeltaBoxes(DeltaXYWHAOBBoxCoder(version)), 5)))
+        for version in ("oc", "le135")
+    )
+    refused(LocalizationKD(), "deltas stand for other boxes", student, angles)
+    refused(LocalizationKD(support="projected"), "deltas stand for other boxes", student, angles)
+    refused(LocalizationKD(), None, student, student)
+    stage = dataclasses.replace(student.stage(), anchors=("4 x 4",))
+    refused(LocalizationKD(), "deltas", student, dataclasses.replace(student, stages={"dense": stage}))
+
+
+def test_places_of_several_priors_are_compared_by_their_shapes():
+    def with_ratios(*ratios):
+        head = Head()
+        head.priors = AnchorGenerator(ratios=ratios)
+        return interface_of(head)
+
+    refused(ClassificationKD(), None, with_ratios(1.0, 2.0), with_ratios(1.0, 2.0))
+    refused(ClassificationKD(), "anchors differ: student", with_ratios(1.0, 2.0), with_ratios(1.0, 3.0))
+
+
+def test_classes_with_one_name_twice_cannot_be_put_in_order():
+    student, teacher = (
+        interface_of(Head(BINS), classes=names) for names in (("a", "b", "b"), ("b", "a", "b"))
+    )
+    refused(ClassificationKD(), "classes differ", student, teacher)
 
 
 def test_classes_are_compared_by_name_where_scores_are_compared():

@@ -326,6 +326,8 @@ def test_refusals():
     assert "the teacher's GFLHead has no centerness" in problem
     (problem,) = problems_of(CrossKD(depth=1), dict(num_classes=3))
     assert "CrossKD compares cls_logits" in problem
+    (problem,) = problems_of(CrossKD(depth=1, box_loss="l1"))
+    assert "box_loss='l1' is for deltas or distances" in problem
     rotated = CASES["rotated"][0]
     (problem,) = problems_of(CrossKD(depth=1, box_loss="giou"), path=rotated)
     assert "box_loss='giou' is for upright boxes" in problem

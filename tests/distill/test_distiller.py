@@ -9,6 +9,7 @@ from jld.apis import register_parts
 from jld.checkpoint import read_checkpoint, write_safetensors, write_training_state
 from jld.config import Config, load_config, to_plain
 from jld.data import DrawnDataset, collate
+from jld.data.transforms import Normalize
 from jld.distill import FrozenTeacher, Step, build_distiller
 from jld.errors import ConfigError
 from jld.models import InputStatistics, Targets, assign_state, build_detector
@@ -221,6 +222,16 @@ def test_own_input_statistics_of_the_teacher():
     assert (got * (1 - inside) == 0).all(), "padding stays zero"
     assert renormalise(given, shapes, None, wanted) is given
     assert renormalise(given, shapes, STATISTICS, STATISTICS) is given
+
+
+@pytest.mark.parametrize(
+    ("order", "is_rgb"),
+    [({}, True), ({"to_rgb": False}, False), ({"to_bgr": True}, False), ({"to_bgr": False}, True)],
+)
+def test_the_order_of_channels_is_read_as_the_transform_reads_it(order, is_rgb):
+    section = {"type": "Normalize", "mean": [1, 2, 3], "std": [1, 1, 1], **order}
+    found = InputStatistics.from_config({"dataset": {"train": {"transforms": [section]}}})
+    assert found.is_rgb is is_rgb is Normalize([1, 2, 3], [1, 1, 1], **order).to_rgb
 
 
 def test_teacher_sees_its_own_statistics_unless_told_otherwise(batches, teacher_file):

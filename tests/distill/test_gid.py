@@ -68,11 +68,12 @@ def test_instances_are_those_of_the_plain_algorithm():
 
 def test_gains():
     student, teacher = np.random.default_rng(1).normal(0, 2, (2, 2, 9, 3)).astype(np.float32)
-    gain, leads = objectness_gain(jt.array(student), jt.array(teacher))
+    scores = [jt.array(sigmoid(logits)) for logits in (student, teacher)]
+    gain, leads = objectness_gain(*scores)
     highest = sigmoid(teacher).max(2) - sigmoid(student).max(2)
     np.testing.assert_allclose(gain.numpy(), np.abs(highest), atol=1e-6)
     np.testing.assert_array_equal(leads.numpy(), highest > 0)
-    gain, leads = class_gain(jt.array(student), jt.array(teacher))
+    gain, leads = class_gain(*scores)
     difference = sigmoid(teacher) - sigmoid(student)
     np.testing.assert_allclose(gain.numpy(), np.abs(difference).max(2), atol=1e-6)
     largest = np.take_along_axis(difference, np.abs(difference).argmax(2)[..., None], 2)[..., 0]

@@ -10,7 +10,7 @@ from jld.boxes.priors import AnchorGenerator
 from jld.boxes.rotated.anchors import RotatedAnchorGenerator
 from jld.boxes.rotated.coders import DeltaXYWHAOBBoxCoder
 from jld.errors import ConfigError
-from jld.losses import L1Loss
+from jld.losses import KFLoss, L1Loss
 from jld.models.boxes import (
     FRAMES,
     DeltaBoxes,
@@ -227,3 +227,11 @@ def test_losses_that_take_both_are_given_both():
     expected = prediction, boxes.encode(jt.array(wanted), PLACES), boxes.decode(prediction, PLACES), wanted
     for got, value in zip(found, expected, strict=True):
         np.testing.assert_array_equal(got.numpy(), np.asarray(value if value is wanted else value.numpy()))
+
+
+@pytest.mark.parametrize(
+    ("boxes", "frame"), [(DeltaBoxes(ROTATED_CODER), "image"), (DeltaBoxes(CODER), None)]
+)
+def test_a_loss_of_deltas_and_boxes_is_refused_where_it_has_no_both(boxes, frame):
+    with pytest.raises(ConfigError, match="KFLoss compares deltas and boxes of rotated anchors"):
+        box_loss(KFLoss(), boxes, None, PLACES, None, frame=frame, weight=None, avg_factor=1.0)

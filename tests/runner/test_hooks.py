@@ -92,6 +92,11 @@ def test_the_number_that_decides_is_named():
     loop.hooks = [EvaluationHook(lambda: next(values), RunLogger([]), 1, "AP50")]
     loop.run()
     assert loop.best == {"name": "AP50", "value": 0.9, "iteration": 3}
+    resumed = make()
+    resumed.best = loop.best
+    resumed.hooks = [EvaluationHook(lambda: {"AP": 0.3, "AP50": 0.4}, RunLogger([]), 1, "AP")]
+    resumed.run()
+    assert resumed.best["name"] == "AP" and resumed.best["value"] == 0.3  # not compared with an AP50
     evaluate = lambda: {"AR": 0.5, "AP50": 0.9, "protocol": "toy"}  # noqa: E731
     loop = make()
     loop.hooks = [EvaluationHook(evaluate, RunLogger([]), 1)]
@@ -105,7 +110,7 @@ def test_averaged_weights_go_on_where_they_were_saved(tmp_path):
     begun = make(first, max_epoch=1)
     begun.run()
     path = saved(begun, tmp_path)
-    arrays, _, kind = states.evaluation_arrays(path, use_average=True)
+    arrays, _, kind = states.evaluation_arrays(path)
     np.testing.assert_array_equal(arrays["weight"], first.state_dict()["state"]["weight"])
     assert kind == "averaged weights"
     resumed = make(second)

@@ -108,7 +108,7 @@ def test_a_file_of_an_earlier_version_without_adapters_is_resumed(tmp_path):
     state["optimizer"]["adapters"] = []
     path = tmp_path / "last.pkl"
     states.save_state(state, [path])
-    arrays, _, kind = states.evaluation_arrays(path, use_average=True)
+    arrays, _, kind = states.evaluation_arrays(path)
     assert kind == "averaged weights"
     np.testing.assert_array_equal(arrays["weight"], state["ema"]["state"]["weight"])
     second = make(None, [EMAHook(0.5, 0)], max_epoch=2)

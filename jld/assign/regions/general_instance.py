@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jld.assign.interfaces import RegionContext
 from jld.assign.rounds import GONE, pick_in_rounds, picked_mask
-from jld.boxes.places import Places
+from jld.boxes.places import Places, on_grid
 from jld.errors import ConfigError
 from jld.registry import REGIONS
 from jld.toolchain import jittor as jt
@@ -67,7 +67,7 @@ class GeneralInstance:
         """[N, P] 1 for the chosen locations, from scores [N, P] and boxes [N, P, 4]."""
         n, p = scores.shape
         rows = 1 if self.thinning == "batch" else n
-        groups = places.levels.reshape(-1).repeat(n // rows)
+        groups = on_grid(places).levels.reshape(-1).repeat(n // rows)
         picks = pick_in_rounds(
             scores.reshape(rows, -1), boxes.reshape(rows, -1, 4), groups,
             num_groups=places.num_levels, rounds=self.topk, iou_threshold=self.iou_threshold,

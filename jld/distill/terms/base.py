@@ -85,7 +85,11 @@ class Term:
     def check(self, student: Interface, teacher: Interface) -> list[str]:
         """What keeps the term from being used between two detectors, one sentence each; changes nothing."""
         kind = type(self).__name__
-        problems = [text for key in self.requires for text in shape_problems(self, key, student, teacher)]
+        problems = [
+            text
+            for key in self.requires
+            for text in shape_problems(self, key, student, teacher, stage=self.stage)
+        ]
         if self._adapts:
             problems += self.adapters.problems(kind, student.channels, teacher.channels)
         return problems
@@ -112,23 +116,31 @@ CURES = {
 
 
 def shape_problems(
-    term: Term | Region, key: str, student: Interface, teacher: Interface, axes: slice = slice(None)
+    term: Term | Region,
+    key: str,
+    student: Interface,
+    teacher: Interface,
+    *,
+    stage: str | None = None,
+    axes: slice = slice(None),
 ) -> list[str]:
-    """Why `predictions[key]` of two detectors cannot be compared; empty where they can.
+    """Why `predictions[key]` of a stage of two detectors cannot be compared; empty where they can.
 
     Args:
+        term: for messages.
+        stage: its name; None is the first.
         axes: which of the trailing axes per place must agree.
     """
     shapes: dict[str, tuple[int, ...]] = {}
     problems: list[str] = []
     kind = type(term).__name__
     for role, interface in (("student", student), ("teacher", teacher)):
-        stage = interface.stage(getattr(term, "stage", None))
-        if key in stage.shapes:
-            shapes[role] = stage.shapes[key]
+        side = interface.stage(stage)
+        if key in side.shapes:
+            shapes[role] = side.shapes[key]
         else:
             cure = CURES.get(key, "use another term")
-            problems.append(f"{kind} needs {key}; the {role}'s {stage.head} does not predict it: {cure}")
+            problems.append(f"{kind} needs {key}; the {role}'s {side.head} does not predict it: {cure}")
     if not problems and shapes["student"][axes] != shapes["teacher"][axes]:
         problems.append(
             f"{kind} compares {key}, but its shape per prior is {shapes['student']} for the student and "

@@ -149,6 +149,8 @@ class CrossKD(Term):
             problems.append(f"CrossKD: the teacher's {sides['teacher'].head} has no centerness: leave it out")
         if self._kind(teacher) in DECODED and sides["teacher"].boxes.num_sides != 4:
             problems.append(f"CrossKD: box_loss={self.box_loss!r} is for upright boxes: use 'kl' or 'l1'")
+        if self._kind(teacher) == "l1" and sides["teacher"].boxes.key == "box_logits":
+            problems.append("CrossKD: box_loss='l1' is for deltas or distances, not distributions: use 'kl'")
         if self._kind(teacher) == "kl" and sides["teacher"].boxes.key != "box_logits":
             problems.append("CrossKD: box_loss='kl' needs a teacher that predicts distributions of its boxes")
         return problems

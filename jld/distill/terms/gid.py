@@ -22,15 +22,15 @@ from jld.registry import TERMS
 from jld.toolchain import jittor as jt
 
 
-def objectness_gain(student_logits: jt.Var, teacher_logits: jt.Var) -> tuple[jt.Var, jt.Var]:
-    """(how far apart the highest class scores are, 1 where the teacher's is higher), both [N, P]."""
-    student, teacher = (jt.sigmoid(logits.max(2)) for logits in (student_logits, teacher_logits))
+def objectness_gain(student_scores: jt.Var, teacher_scores: jt.Var) -> tuple[jt.Var, jt.Var]:
+    """(how far apart the highest of C scores are, 1 where the teacher's is higher), both [N, P]."""
+    student, teacher = (scores.max(2) for scores in (student_scores, teacher_scores))
     return jt.abs(teacher - student), teacher > student
 
 
-def class_gain(student_logits: jt.Var, teacher_logits: jt.Var) -> tuple[jt.Var, jt.Var]:
-    """(largest difference of one class's scores, 1 where the teacher has the higher one), both [N, P]."""
-    gain = jt.sigmoid(teacher_logits) - jt.sigmoid(student_logits)
+def class_gain(student_scores: jt.Var, teacher_scores: jt.Var) -> tuple[jt.Var, jt.Var]:
+    """(largest difference of one of C scores, 1 where the teacher has the higher one), both [N, P]."""
+    gain = teacher_scores - student_scores
     up, down = gain.max(2), (-gain).max(2)
     return jt.maximum(up, down), up > down
 
@@ -223,7 +223,10 @@ class GID(Term):
         """See `Term`; finds out whether both heads predict deltas that mean the same."""
         super().bind(student, teacher)
         own, given = student.stage().boxes, teacher.stage().boxes
-        self._compares_deltas = own.key == "box_deltas" and mean_the_same(own, given)
+        anchors = (side.stage().anchors for side in (student, teacher))
+        self._compares_deltas = (
+            own.key == "box_deltas" and mean_the_same(own, given) and len(set(anchors)) == 1
+        )
 
     def __call__(self, context: StepContext) -> jt.Var:
         """Scalar Var, `weight` not yet applied."""
@@ -232,8 +235,8 @@ class GID(Term):
 
     def instances(self, context: StepContext) -> Instances:
         """The general instances of the batch."""
-        logits = (side.predictions["cls_logits"] for side in (context.student, context.teacher))
-        gain, teacher_leads = SCORES[self.scores](*logits)
+        probabilities = (side.probabilities() for side in (context.student, context.teacher))
+        gain, teacher_leads = SCORES[self.scores](*probabilities)
         boxes = jt.ternary(teacher_leads.unsqueeze(2), context.teacher.boxes(), context.student.boxes())
         scores = jt.ternary(context.region(self.region) > 0, gain, GONE)
         sizes = context.targets.img_shapes

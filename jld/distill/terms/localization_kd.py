@@ -9,9 +9,17 @@ from jld.distill.projection import projection
 from jld.distill.terms.base import RegionName, RegionTerm, shape_problems
 from jld.errors import ConfigError
 from jld.losses.kl import kl_divergence
-from jld.models.interface import Interface
+from jld.models.boxes import DistanceBoxes, mean_the_same
+from jld.models.interface import Interface, StageInterface
 from jld.registry import TERMS
 from jld.toolchain import jittor as jt
+
+
+def equal_deltas(student: StageInterface, teacher: StageInterface) -> bool:
+    """Whether equal expectations of two stages' distributions stand for equal boxes; so do all distances."""
+    own, given = (side.boxes.of for side in (student, teacher))
+    is_distance = [isinstance(each, DistanceBoxes) for each in (own, given)]
+    return all(is_distance) or (mean_the_same(own, given) and student.anchors == teacher.anchors)
 
 
 @TERMS.register
@@ -66,8 +74,18 @@ class LocalizationKD(RegionTerm):
         """See `Term`."""
         is_projected = self.support == "projected"
         problems = shape_problems(
-            self, "box_logits", student, teacher, axes=slice(0, 1) if is_projected else slice(None)
+            self,
+            "box_logits",
+            student,
+            teacher,
+            stage=self.stage,
+            axes=slice(0, 1) if is_projected else slice(None),
         )
+        if not problems and not equal_deltas(*(side.stage(self.stage) for side in (student, teacher))):
+            return [
+                "LocalizationKD: deltas stand for other boxes at the teacher than at the student: give both "
+                "heads the same box coder and anchors"
+            ]
         if not problems and not is_projected and self._matrices(student, teacher) is not None:
             problems.append(
                 "LocalizationKD: the teacher's bins stand for other distances than the student's: "

@@ -85,13 +85,18 @@ class DenseHead(jt.Module):
     @property
     def interface(self) -> StageInterface:
         """What others may know of this head."""
+        places: dict[str, object] = {"strides": tuple(self.priors.strides)}
+        places["priors per cell"] = self.priors.num_per_cell
+        if self.priors.num_per_cell > 1:
+            places["anchors"] = self.priors.shapes
         return StageInterface(
             head=type(self).__name__,
             num_classes=self.num_classes,
             shapes=self.prediction_shapes(),
             boxes=self.boxes,
             class_keys=self.class_keys,
-            places={"strides": tuple(self.priors.strides), "priors per cell": self.priors.num_per_cell},
+            places=places,
+            anchors=self.priors.shapes,
             center_offset=self.priors.center_offset,
             tower=(len(self.cls_convs), self.feat_channels),
         )
