@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 
 from jld.apis.registration import register_parts
-from jld.config import fill_defaults, prepare_config
+from jld.boxes.places import on_grid
+from jld.config import Config, fill_defaults, prepare_config
 from jld.data import collate
+from jld.data.transforms import Sample
 from jld.distill import Step, StepContext, build_distiller
 from jld.distill.distiller import named_regions
 from jld.errors import ConfigError, suggestion
@@ -94,7 +96,11 @@ class _Step:
     """Student, teacher and regions of a config, ready to look at images."""
 
     def __init__(
-        self, config: Any, checkpoint: Any, regions: Sequence[str], statistics: InputStatistics | None
+        self,
+        config: Config,
+        checkpoint: str | Path | None,
+        regions: Sequence[str],
+        statistics: InputStatistics | None,
     ):
         self.student = build_detector(config, pretrained=False)
         self.student.normalisation = self.statistics = statistics
@@ -120,7 +126,7 @@ class _Step:
                 raise ConfigError(f"the region {name!r} compares two networks: add distill.teacher.")
 
     def draw(
-        self, sample: dict[str, Any], classes: Sequence[str], num_boxes: int, temperature: float
+        self, sample: Sample, classes: Sequence[str], num_boxes: int, temperature: float
     ) -> DistillationPicture:
         """Both pictures of one sample."""
         batch = collate([sample])
@@ -131,7 +137,7 @@ class _Step:
         counts = {name: int(np.count_nonzero(values)) for name, values in weights.items()}
         # Where regions meet the later one is drawn on top.
         weights = {name: weights[name] for name in sorted(weights, key=lambda name: -counts[name])}
-        places = context.places
+        places = on_grid(context.places)
         overlay = draw_regions(
             image,
             weights,
@@ -152,7 +158,15 @@ class _Step:
         step = Step(images, targets, self.student, features, self.student.predict(features, targets))
         return StepContext(step, None if self.teacher is None else self.teacher(step), self.regions)
 
-    def _draw_edges(self, context, image, sample, classes, num_boxes, temperature) -> np.ndarray | None:
+    def _draw_edges(
+        self,
+        context: StepContext,
+        image: np.ndarray,
+        sample: Sample,
+        classes: Sequence[str],
+        num_boxes: int,
+        temperature: float,
+    ) -> np.ndarray | None:
         stages = {"student": context.student}
         if self.teacher is not None:
             stages["teacher"] = context.teacher
