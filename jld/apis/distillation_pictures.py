@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 
 from jld.apis.registration import register_parts
-from jld.config import fill_defaults, prepare_config
+from jld.boxes.places import on_grid
+from jld.config import Config, fill_defaults, prepare_config
 from jld.data import collate
+from jld.data.transforms import Sample
 from jld.distill import Step, StepContext, build_distiller
 from jld.distill.distiller import named_regions
 from jld.errors import ConfigError, suggestion
@@ -94,8 +96,8 @@ class _Step:
 
     def __init__(
         self,
-        config: Any,
-        checkpoint: Any,
+        config: Config,
+        checkpoint: str | Path | None,
         regions: Sequence[str],
         statistics: InputStatistics | None,
         classes: Sequence[str],
@@ -126,7 +128,7 @@ class _Step:
                 raise ConfigError(f"the region {name!r} compares two networks: add distill.teacher.")
 
     def draw(
-        self, sample: dict[str, Any], classes: Sequence[str], num_boxes: int, temperature: float
+        self, sample: Sample, classes: Sequence[str], num_boxes: int, temperature: float
     ) -> DistillationPicture:
         """Both pictures of one sample."""
         batch = collate([sample])
@@ -137,7 +139,7 @@ class _Step:
         counts = {name: int(np.count_nonzero(values)) for name, values in weights.items()}
         # Where regions meet the later one is drawn on top.
         weights = {name: weights[name] for name in sorted(weights, key=lambda name: -counts[name])}
-        places = context.places
+        places = on_grid(context.places)
         overlay = draw_regions(
             image,
             weights,
@@ -158,7 +160,15 @@ class _Step:
         step = Step(images, targets, self.student, features, self.student.predict(features, targets))
         return StepContext(step, None if self.teacher is None else self.teacher(step), self.regions)
 
-    def _draw_edges(self, context, image, sample, classes, num_boxes, temperature) -> np.ndarray | None:
+    def _draw_edges(
+        self,
+        context: StepContext,
+        image: np.ndarray,
+        sample: Sample,
+        classes: Sequence[str],
+        num_boxes: int,
+        temperature: float,
+    ) -> np.ndarray | None:
         stages = {"student": context.student}
         if self.teacher is not None:
             stages["teacher"] = context.teacher

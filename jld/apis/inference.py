@@ -17,9 +17,10 @@ from jld.config import Config, load_config
 from jld.data import Compose, collate
 from jld.data.classes import class_names_of
 from jld.data.images import ImageReader
+from jld.data.json_files import recursion_limit
 from jld.data.transforms import finish_sample, new_sample
 from jld.errors import ConfigError, DataError, suggestion
-from jld.models import build_detector
+from jld.models import Detector, build_detector
 from jld.models.pretrained import assign_state
 from jld.registry import build
 from jld.runner.state import evaluation_arrays
@@ -34,7 +35,7 @@ Image = str | Path | np.ndarray
 
 def init_detector(
     config: str | Path | Mapping[str, Any], checkpoint: str | Path | None = None, *, device: str = "auto"
-) -> Any:
+) -> Detector:
     """A detector ready for `inference_detector`.
 
     Args:
@@ -55,24 +56,26 @@ def init_detector(
     """
     use_device(device)
     register_parts()
+    loaded: Checkpoint | None
     if isinstance(config, str | Path) and Path(config).suffix not in CONFIG_SUFFIXES:
-        config, checkpoint = None, config if checkpoint is None else checkpoint
-    arrays, meta, _ = ({}, {}, "") if checkpoint is None else evaluation_arrays(checkpoint)
-    if config is None:
-        config = _config_inside(meta, checkpoint)
-    config = load_config(config) if isinstance(config, str | Path) else Config(config)
-    detector = build_detector(config, pretrained=checkpoint is None)
-    if checkpoint is not None:
-        assign_state(detector, arrays, what=str(checkpoint))
+        checkpoint = config if checkpoint is None else checkpoint
+        loaded = _evaluated(checkpoint)
+        found = _config_inside(loaded.meta, checkpoint)
+    else:
+        loaded = None if checkpoint is None else _evaluated(checkpoint)
+        found = load_config(config) if isinstance(config, str | Path) else Config(config)
+    detector = build_detector(found, pretrained=loaded is None)
+    if loaded is not None:
+        assign_state(detector, loaded.state, what=str(checkpoint))
     detector.eval()
-    detector.config = config
-    detector.classes = Checkpoint({}, meta).classes or class_names_of(config)
-    detector.pipeline, detector.image_reader = _test_pipeline(config), _test_reader(config)
+    detector.config = found
+    detector.classes = (loaded.classes if loaded else None) or class_names_of(found)
+    detector.pipeline, detector.image_reader = _test_pipeline(found), _test_reader(found)
     return detector
 
 
 def inference_detector(
-    detector: Any, images: Image | Sequence[Image], *, batch_size: int = 1
+    detector: Detector, images: Image | Sequence[Image], *, batch_size: int = 1
 ) -> Detections | list[Detections]:
     """Detections on one image or on several.
 
@@ -86,16 +89,20 @@ def inference_detector(
     Raises:
         DataError: an image cannot be read or has another shape.
     """
-    is_single = isinstance(images, str | Path | np.ndarray)
-    wanted = [images] if is_single else list(images)
+    if isinstance(images, str | Path | np.ndarray):
+        return _detections(detector, [images], 1)[0]
+    return _detections(detector, list(images), batch_size)
+
+
+def _detections(detector: Detector, images: Sequence[Image], batch_size: int) -> list[Detections]:
     found: list[Detections] = []
-    for start in range(0, len(wanted), batch_size):
-        group = wanted[start : start + batch_size]
+    for start in range(0, len(images), batch_size):
+        group = images[start : start + batch_size]
         prepare = partial(_sample, detector.pipeline, detector.image_reader)
         batch = collate([prepare(image, start + k) for k, image in enumerate(group)])
         with jt.no_grad():
             found += detector.detect(detector(jt.array(batch["images"])), batch)
-    return found[0] if is_single else found
+    return found
 
 
 def use_device(device: str) -> None:
@@ -118,9 +125,15 @@ def use_device(device: str) -> None:
     jt.flags.use_cuda = int(bool(jt.has_cuda) and device != "cpu" and not is_rank)
 
 
-def _config_inside(meta: Mapping[str, Any], checkpoint: Any) -> Config:
+def _evaluated(path: str | Path) -> Checkpoint:
+    arrays, meta, _ = evaluation_arrays(path)
+    return Checkpoint(arrays, meta)
+
+
+def _config_inside(meta: Mapping[str, Any], checkpoint: str | Path) -> Config:
     try:
-        content = json.loads(meta["config"])
+        with recursion_limit():
+            content = json.loads(meta["config"])
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ConfigError(f"{checkpoint} does not carry its config: give the config file, too.") from error
     return Config(content)
@@ -144,10 +157,11 @@ def _test_reader(config: Mapping[str, Any]) -> ImageReader:
 
 
 def _sample(pipeline: Compose, reader: ImageReader, image: Image, number: int) -> dict[str, Any]:
+    name: int | str = number
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise DataError(f"image {number} is {image.dtype} {image.shape}; uint8 [H, W, 3] BGR is needed.")
-        pixels, name = image, number
+        pixels = image
     else:
         pixels, name = reader.read(image), str(image)
     sample = new_sample(pixels, img_id=name, img_file=str(name))

@@ -57,8 +57,17 @@ class Dataset:
     def __len__(self) -> int:
         raise NotImplementedError
 
+    @property
+    def image_ids(self) -> Sequence[Any]:
+        """Identifiers of the images, each once."""
+        raise NotImplementedError
+
     def image_file(self, index: int) -> str:
         """Path of the image behind an index."""
+        raise NotImplementedError
+
+    def get(self, index: int, rng: np.random.Generator) -> Sample:
+        """The sample behind an index; what is random in its transforms comes from `rng`."""
         raise NotImplementedError
 
     def ground_truth(self) -> list[dict[str, Any]]:

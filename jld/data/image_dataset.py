@@ -57,7 +57,7 @@ class ImageDataset(DotaResults, ImageFolder):
     ):
         names = classes_of(dataset_type) if classes is None else classes
         super().__init__(images_dir, images_file, transforms, names, image_reader=image_reader)
-        self.image_ids = [path.stem for path in self.image_files]
+        self._ids = [path.stem for path in self.image_files]
         if len(set(self.image_ids)) != len(self.image_ids):
             twice = next(name for name in self.image_ids if self.image_ids.count(name) > 1)
             raise DataError(f"two images are called {twice}: results could not be told apart.")

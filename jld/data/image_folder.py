@@ -51,7 +51,7 @@ class ImageFolder(Dataset):
         folder = Path(images_dir or "")
         self.problems: list = []
         self.image_files = self.listed(folder, Path(images_file)) if images_file else _found(folder)
-        self.image_ids = [_identifier(path, folder if images_dir else None) for path in self.image_files]
+        self._ids = [_identifier(path, folder if images_dir else None) for path in self.image_files]
         self.transforms = transforms if isinstance(transforms, Compose) else Compose(transforms)
         self.classes = class_names(classes) or ()
         self.image_reader = ImageReader.of(image_reader)
@@ -81,11 +81,16 @@ class ImageFolder(Dataset):
     def first(self, count: int) -> Self:
         """See `Dataset`."""
         part = copy(self)
-        part.image_files, part.image_ids = self.image_files[:count], self.image_ids[:count]
+        part.image_files, part._ids = self.image_files[:count], self._ids[:count]
         return part
 
     def __len__(self) -> int:
         return len(self.image_files)
+
+    @property
+    def image_ids(self) -> list[str]:
+        """See `Dataset`."""
+        return self._ids
 
     def image_file(self, index: int) -> str:
         """Path of the image behind an index."""

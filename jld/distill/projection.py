@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jld.models.boxes import DistanceBoxes, DistributionBoxes
+from jld.models.boxes import DistanceBoxes, DistributionBoxes, mean_the_same
 from jld.models.interface import StageInterface
 
 
@@ -41,6 +41,18 @@ def projection(student: StageInterface, teacher: StageInterface) -> np.ndarray |
     if own.shape == given.shape and np.allclose(own, given, atol=1e-6):
         return None
     return np.stack([_split(*rows) for rows in zip(own, given, strict=True)]).astype(np.float32)
+
+
+def equal_deltas(student: StageInterface, teacher: StageInterface) -> bool:
+    """Whether equal expectations of two stages' distributions stand for equal boxes; so do all distances.
+
+    Raises:
+        ValueError: the boxes of a stage are no distributions.
+    """
+    own, given = (_distributions(stage).of for stage in (student, teacher))
+    if isinstance(own, DistanceBoxes) and isinstance(given, DistanceBoxes):
+        return True
+    return mean_the_same(own, given) and student.anchors == teacher.anchors
 
 
 def _distributions(stage: StageInterface) -> DistributionBoxes:

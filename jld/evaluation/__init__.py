@@ -8,12 +8,15 @@ attribute `supported_sides` says how many numbers the boxes of a dataset may hav
 from jld.evaluation.coco import CocoEvaluator
 from jld.evaluation.dota import DotaEvaluator
 from jld.evaluation.published import PublishedRow, published_row, published_rows
+from jld.evaluation.records import Evaluator, Metrics
 from jld.evaluation.tables import format_metrics, format_runs, metrics_to_json, write_metrics
 from jld.evaluation.voc import VocEvaluator
 
 __all__ = [
     "CocoEvaluator",
     "DotaEvaluator",
+    "Evaluator",
+    "Metrics",
     "PublishedRow",
     "VocEvaluator",
     "format_metrics",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -11,6 +11,15 @@ from jld.boxes.detections import Detections
 from jld.errors import DataError
 
 Metrics = dict[str, Any]
+
+
+class Evaluator(Protocol):
+    """Scores detections; it may say its `best_metric`, and in `supported_sides` which boxes it takes."""
+
+    def __call__(
+        self, detections: Sequence[Detections], ground_truth: Sequence[dict], classes: Sequence[str], /
+    ) -> Metrics:
+        """The scores of all images."""
 
 
 def pair_by_image(

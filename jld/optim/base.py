@@ -8,9 +8,10 @@ the bias correction. The formulas here are those of PyTorch 2, the framework of 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Any
 
 import numpy as np
 
@@ -212,7 +213,7 @@ def _matches(patterns: str | Sequence[str], name: str) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _clipper(grad_clip: Mapping | None):
+def _clipper(grad_clip: Mapping[str, Any] | None) -> Callable[[list[jt.Var]], list[jt.Var]]:
     if grad_clip is None:
         return lambda grads: grads
     keys = set(grad_clip)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -30,7 +29,6 @@ class LossScale:
         scale: [1], the current factor.
         good_steps: [1], steps since it was changed.
         skipped: [1], steps skipped so far.
-        is_finite: [1] bool, whether the gradients seen last are finite; None before.
     Source: arXiv:1710.03740, section 3.2; constants and rules of torch.amp.GradScaler.
     """
 
@@ -38,7 +36,7 @@ class LossScale:
         self, initial: float = 65536.0, growth: float = 2.0, backoff: float = 0.5, interval: int = 2000
     ):
         self.growth, self.backoff, self.interval = growth, backoff, interval
-        self.is_finite: Any = None
+        self._is_finite: jt.Var | None = None
         self._set(initial, 0, 0)
 
     def _set(self, scale: float, good_steps: float, skipped: float) -> None:
@@ -46,15 +44,26 @@ class LossScale:
             jt.array([float(value)]).stop_grad() for value in (scale, good_steps, skipped)
         )
 
+    @property
+    def is_finite(self) -> jt.Var:
+        """[1] bool, whether the gradients seen last are finite.
+
+        Raises:
+            ValueError: none was seen yet.
+        """
+        if self._is_finite is None:
+            raise ValueError("a loss scale knows nothing of gradients before `unscaled`.")
+        return self._is_finite
+
     def unscaled(self, grads: Sequence[jt.Var]) -> list[jt.Var]:
         """The gradients of the loss itself; whether all of them are finite decides on the next step's factor.
 
         Args:
             grads: of the loss times `scale`, of any shapes, the same on all ranks.
         """
-        self.is_finite = jt.concat([has_not_finite(grad) for grad in grads]).sum() == 0
+        self._is_finite = jt.concat([has_not_finite(grad) for grad in grads]).sum() == 0
         factor = 1 / self.scale
-        self._follow(self.is_finite)
+        self._follow(self._is_finite)
         return [grad * factor.broadcast(grad.shape) for grad in grads]
 
     def _follow(self, finite: jt.Var) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from jld.errors import ConfigError
 from jld.optim.base import Optimizer, Slot
@@ -59,7 +58,7 @@ class SGD(Optimizer):
             change = change + velocity * self.momentum if self.nesterov else velocity
         self.write(slot.param, slot.param - change * (self.lr * slot.lr_mult))
 
-    def _share(self, taken: Any) -> Any:
+    def _share(self, taken: int | jt.Var) -> float | jt.Var:
         """What of a change enters the velocity: everything in the first update."""
         if isinstance(taken, int):
             return 1.0 if taken == 1 else 1 - self.dampening

@@ -9,6 +9,7 @@ from jld.data import Dataset
 from jld.data.labels import difference
 from jld.errors import ConfigError
 from jld.evaluation import published_row
+from jld.models import Detector
 from jld.runner.parts import build_evaluator
 
 
@@ -25,7 +26,7 @@ def check_promises(config: Mapping[str, Any]) -> None:
 def check_run(
     config: Mapping[str, Any],
     datasets: Mapping[str, Dataset],
-    detector: Any,
+    detector: Detector,
     *,
     writes_results: bool = False,
 ) -> None:
@@ -55,7 +56,7 @@ def check_run(
 
 
 def _split_problems(
-    config: Mapping[str, Any], split: str, datasets: Mapping[str, Dataset], detector: Any
+    config: Mapping[str, Any], split: str, datasets: Mapping[str, Dataset], detector: Detector
 ) -> Iterator[str]:
     dataset = datasets[split]
     yield from _detector_problems(detector, dataset)
@@ -68,7 +69,7 @@ def _split_problems(
 _KINDS = {4: "upright", 5: "rotated"}
 
 
-def _detector_problems(detector: Any, dataset: Dataset) -> Iterator[str]:
+def _detector_problems(detector: Detector, dataset: Dataset) -> Iterator[str]:
     told, classes = detector.interface, dataset.classes
     if classes and told.num_classes != len(classes):
         yield (
@@ -86,7 +87,7 @@ def _detector_problems(detector: Any, dataset: Dataset) -> Iterator[str]:
         )
 
 
-def _learning_problems(config: Mapping[str, Any], detector: Any, dataset: Dataset) -> Iterator[str]:
+def _learning_problems(config: Mapping[str, Any], detector: Detector, dataset: Dataset) -> Iterator[str]:
     angle_version = detector.interface.stage().boxes.angle_version
     if not dataset.is_labelled:
         yield f"{type(dataset).__name__} has no labels to learn from."

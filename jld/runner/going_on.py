@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from jld.checkpoint import read_training_state
 from jld.errors import CheckpointError
 from jld.runner.state import LAST, resume
 from jld.utils.logging import get_logger
 
+if TYPE_CHECKING:
+    from jld.runner.loop import TrainingLoop
 
-def resume_newest(loop: Any, folder: Path) -> str | None:
+
+def resume_newest(loop: TrainingLoop, folder: Path) -> str | None:
     """Puts a loop where the newest sound checkpoint of a run left off; damaged ones are named in warnings.
 
     Args:
@@ -44,7 +47,7 @@ def resume_newest(loop: Any, folder: Path) -> str | None:
     return None
 
 
-def resume_file(loop: Any, path: Path) -> str:
+def resume_file(loop: TrainingLoop, path: Path) -> str:
     """`resume` of a file the user chose; a damaged one is refused with the newest sound one beside it."""
     try:
         return resume(loop, path)

@@ -14,15 +14,16 @@ import numpy as np
 
 from jld.errors import TrainingError
 from jld.runner.ranks import sum_over_ranks
+from jld.toolchain import jittor as jt
 from jld.utils.distributed import world_size
 
 
-def sum_up(losses: Mapping[str, Any]) -> dict[str, Any]:
+def sum_up(losses: Mapping[str, jt.Var | Sequence[jt.Var]]) -> dict[str, jt.Var]:
     """Each loss as one scalar Var: lists (one entry per level) are summed."""
     return {name: sum(value) if isinstance(value, list | tuple) else value for name, value in losses.items()}
 
 
-def total_loss(losses: Mapping[str, Any]) -> Any:
+def total_loss(losses: Mapping[str, jt.Var]) -> jt.Var:
     """The sum of all losses.
 
     Raises:
@@ -45,7 +46,7 @@ class StepRecord:
     """
 
     iteration: int
-    values: dict[str, Any]
+    values: dict[str, jt.Var | float]
     files: list[str] = field(default_factory=list)
 
     @property
@@ -65,7 +66,7 @@ class LossHistory:
         self.where = where
         self.records: list[StepRecord] = []
 
-    def add(self, iteration: int, values: Mapping[str, Any], files: Sequence[str]) -> None:
+    def add(self, iteration: int, values: Mapping[str, jt.Var], files: Sequence[str]) -> None:
         """Remembers one step; `values` are scalar Vars without gradient."""
         self.records.append(StepRecord(iteration, dict(values), list(files)))
 
@@ -94,7 +95,7 @@ class LossHistory:
         self.records = []
         return {name: float(np.mean(column)) for name, column in columns.items()}
 
-    def state_dict(self) -> list[dict]:
+    def state_dict(self) -> list[dict[str, Any]]:
         """Plain data.
 
         Raises:
@@ -103,7 +104,7 @@ class LossHistory:
         self.fetch()
         return [vars(record).copy() for record in self.records]
 
-    def load_state_dict(self, state: Sequence[Mapping]) -> None:
+    def load_state_dict(self, state: Sequence[Mapping[str, Any]]) -> None:
         """Continues an interval that a checkpoint cut in two."""
         self.records = [StepRecord(**record) for record in state]
 
@@ -125,5 +126,5 @@ def _average(records: Sequence[StepRecord]) -> None:
         record.values = {name: next(means) for name in record.values}
 
 
-def _to_float(value: Any) -> float:
+def _to_float(value: jt.Var | float) -> float:
     return value if isinstance(value, float) else float(value.numpy().reshape(-1)[0])

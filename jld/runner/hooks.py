@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jld.errors import ConfigError
 from jld.optim import WeightAverage
@@ -22,6 +22,9 @@ from jld.runner.state import LAST, save_state
 from jld.runner.work_folder import OwnCheckpoints
 from jld.utils import stopping
 from jld.utils.distributed import is_main, world_size
+
+if TYPE_CHECKING:
+    from jld.runner.loop import TrainingLoop
 
 
 class Hook:
@@ -39,25 +42,25 @@ class Hook:
         """See the class."""
         return type(self).__name__
 
-    def before_training(self, loop: Any) -> None:
+    def before_training(self, loop: TrainingLoop) -> None:
         """Before the first step, after a resume."""
 
-    def before_epoch(self, loop: Any) -> None:
+    def before_epoch(self, loop: TrainingLoop) -> None:
         """Before the first batch of an epoch is read; not where a run is resumed in the middle of one."""
 
-    def before_step(self, loop: Any) -> None:
+    def before_step(self, loop: TrainingLoop) -> None:
         """Before each optimizer step, whose index is `loop.iteration`."""
 
-    def after_step(self, loop: Any) -> None:
+    def after_step(self, loop: TrainingLoop) -> None:
         """After each optimizer step."""
 
-    def after_epoch(self, loop: Any) -> None:
+    def after_epoch(self, loop: TrainingLoop) -> None:
         """After each whole epoch."""
 
-    def after_training(self, loop: Any) -> None:
+    def after_training(self, loop: TrainingLoop) -> None:
         """After the last step."""
 
-    def evaluating(self, loop: Any) -> AbstractContextManager:
+    def evaluating(self, loop: TrainingLoop) -> AbstractContextManager:
         """What surrounds each evaluation, such as other weights in `loop.detector`."""
         return nullcontext()
 
@@ -89,7 +92,7 @@ class EMAHook(Hook):
         self.average: WeightAverage | None = None
         self._saved: Mapping[str, Any] = {}
 
-    def before_training(self, loop: Any) -> None:
+    def before_training(self, loop: TrainingLoop) -> None:
         """See `Hook`; starts at the detector's weights where no average was saved."""
         if self.average is not None:
             return
@@ -97,13 +100,18 @@ class EMAHook(Hook):
         if self._saved:
             self.average.load_state_dict(self._saved)
 
-    def after_step(self, loop: Any) -> None:
+    def after_step(self, loop: TrainingLoop) -> None:
         """See `Hook`."""
-        self.average.update()
+        self._begun().update()
 
-    def evaluating(self, loop: Any) -> AbstractContextManager:
+    def evaluating(self, loop: TrainingLoop) -> AbstractContextManager:
         """See `Hook`; the detector has the averaged weights."""
-        return self.average.applied()
+        return self._begun().applied()
+
+    def _begun(self) -> WeightAverage:
+        if self.average is None:
+            raise ValueError("EMAHook keeps no average before `before_training`.")
+        return self.average
 
     def state_dict(self) -> dict[str, Any]:
         """See `WeightAverage`."""
@@ -128,12 +136,12 @@ class LogHook(Hook):
         self._started = 0.0
         self._images_before = 0
 
-    def before_training(self, loop: Any) -> None:
+    def before_training(self, loop: TrainingLoop) -> None:
         """See `Hook`."""
         self.logger.start_bar(loop.total_steps, loop.iteration)
         self._restart(loop)
 
-    def after_step(self, loop: Any) -> None:
+    def after_step(self, loop: TrainingLoop) -> None:
         """See `Hook`."""
         self.logger.advance()
         if loop.iteration % (self.interval or 50):
@@ -145,15 +153,15 @@ class LogHook(Hook):
             loop.history.means()
         self._restart(loop)
 
-    def after_training(self, loop: Any) -> None:
+    def after_training(self, loop: TrainingLoop) -> None:
         """See `Hook`."""
         loop.history.fetch()
 
-    def _restart(self, loop: Any) -> None:
+    def _restart(self, loop: TrainingLoop) -> None:
         self._started = time.perf_counter() - loop.paused_seconds
         self._images_before, self._first_step = loop.images_seen, loop.iteration
 
-    def _record(self, loop: Any) -> dict[str, Any]:
+    def _record(self, loop: TrainingLoop) -> dict[str, Any]:
         seconds = max(time.perf_counter() - loop.paused_seconds - self._started, 1e-9)
         images = (loop.images_seen - self._images_before) * world_size()
         steps = max(loop.iteration - self._first_step, 1)
@@ -201,17 +209,17 @@ class EvaluationHook(Hook):
         self.interval = interval or 0
         self.best_metric = best_metric
 
-    def after_epoch(self, loop: Any) -> None:
+    def after_epoch(self, loop: TrainingLoop) -> None:
         """See `Hook`."""
         if self.interval and loop.epoch % self.interval == 0:
             self._run(loop)
 
-    def after_training(self, loop: Any) -> None:
+    def after_training(self, loop: TrainingLoop) -> None:
         """See `Hook`."""
         if loop.metrics_iteration != loop.iteration:
             self._run(loop)
 
-    def _run(self, loop: Any) -> None:
+    def _run(self, loop: TrainingLoop) -> None:
         loop.history.fetch()
         with loop.paused(), loop.evaluating():
             metrics = self.evaluate()
@@ -264,7 +272,7 @@ class CheckpointHook(Hook):
     def __init__(
         self,
         folder: Path,
-        collect: Callable[[Any], dict],
+        collect: Callable[[TrainingLoop], dict[str, Any]],
         interval: int | None = 1,
         *,
         every_iters: int | None = None,
@@ -278,12 +286,12 @@ class CheckpointHook(Hook):
         self._own = OwnCheckpoints(folder, keep, resumed)
         self._saved_at: tuple[int, int] | None = None
 
-    def after_step(self, loop: Any) -> None:
+    def after_step(self, loop: TrainingLoop) -> None:
         """See `Hook`."""
         if self.every_iters and loop.iteration % self.every_iters == 0:
             self._save(loop)
 
-    def after_epoch(self, loop: Any) -> None:
+    def after_epoch(self, loop: TrainingLoop) -> None:
         """See `Hook`."""
         if self.interval and loop.epoch % self.interval == 0:
             self._save(loop, f"epoch_{loop.epoch}.pkl")
@@ -291,13 +299,13 @@ class CheckpointHook(Hook):
                 self._own.add(f"epoch_{loop.epoch}.pkl")
         self._save_best(loop)
 
-    def after_training(self, loop: Any) -> None:
+    def after_training(self, loop: TrainingLoop) -> None:
         """See `Hook`."""
         if self._saved_at != (loop.iteration, loop.epoch):
             self._save(loop)
         self._save_best(loop)
 
-    def save_when_stopped(self, loop: Any, stop: stopping.Stopped) -> str:
+    def save_when_stopped(self, loop: TrainingLoop, stop: stopping.Stopped) -> str:
         """Saves last.pkl if the loop stands between two steps; returns what to say about it."""
         last = self.folder / LAST
         if not loop.is_in_step and (stop.in_order or world_size() == 1):
@@ -307,11 +315,11 @@ class CheckpointHook(Hook):
             return "Nothing was saved yet."
         return f"The running step was broken off: go on from the last checkpoint in {last} with --resume."
 
-    def _save_best(self, loop: Any) -> None:
+    def _save_best(self, loop: TrainingLoop) -> None:
         if loop.best.get("iteration") == loop.iteration:
             self._save(loop, "best.pkl", and_last=False)
 
-    def _save(self, loop: Any, copy: str | None = None, *, and_last: bool = True) -> None:
+    def _save(self, loop: TrainingLoop, copy: str | None = None, *, and_last: bool = True) -> None:
         # Weights after a step that was not finite must not replace good ones.
         loop.history.fetch()
         self._saved_at = (loop.iteration, loop.epoch) if and_last else self._saved_at

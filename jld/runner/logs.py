@@ -73,7 +73,7 @@ class TensorBoard:
         """Closes the event file."""
         self._writer.close()
 
-    def _guarded(self, write: Callable) -> Callable:
+    def _guarded(self, write: Callable[..., None]) -> Callable[..., None]:
         def guarded(*arguments: Any) -> None:
             try:
                 write(*arguments)
@@ -85,7 +85,10 @@ class TensorBoard:
         return guarded
 
 
-SINKS = {"TextLogger": JsonLines, "TensorboardLogger": TensorBoard}
+SINKS: dict[str, type[JsonLines] | type[TensorBoard]] = {
+    "TextLogger": JsonLines,
+    "TensorboardLogger": TensorBoard,
+}
 
 
 @HOOKS.register
@@ -103,7 +106,7 @@ class RunLogger:
             if name not in SINKS:
                 raise ConfigError(f"logger.loggers holds {name!r}: {suggestion(name, SINKS)}")
         self.loggers = tuple(loggers)
-        self._sinks: list[Any] = []
+        self._sinks: list[JsonLines | TensorBoard] = []
         self._bar: Any = None
         self._redirection = ExitStack()
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from jld.distill.step import Step
+from jld.data import DataLoader, Dataset
+from jld.distill import Distiller, Step
 from jld.errors import ConfigError
-from jld.models.targets import Targets
+from jld.models import Detector, Targets
 from jld.ops.precision import FLOAT32, convolutions_in
 from jld.optim import Optimizer, Optimizers, Progress, Schedule
 from jld.runner.history import LossHistory, sum_up, total_loss
@@ -56,18 +57,18 @@ class TrainingLoop:
 
     def __init__(
         self,
-        detector: Any,
-        loader: Any,
+        detector: Detector,
+        loader: DataLoader,
         optimizer: Optimizer | Optimizers,
         schedule: Schedule | Mapping[str, Schedule] | None = None,
         *,
-        distiller: Any = None,
+        distiller: Distiller | None = None,
         max_epoch: int | None = None,
         max_iter: int | None = None,
         accumulate_steps: int = 1,
         precision: str = FLOAT32,
         seed: int = 0,
-        hooks: Sequence[Any] = (),
+        hooks: Sequence[Hook] = (),
         history: LossHistory | None = None,
     ):
         if (max_epoch is None) == (max_iter is None):
@@ -97,14 +98,16 @@ class TrainingLoop:
     @property
     def total_steps(self) -> int:
         """Steps of the whole training."""
-        return self.max_iter if self.max_iter is not None else self.max_epoch * self.steps_per_epoch
+        if self.max_iter is not None:
+            return self.max_iter
+        return (self.max_epoch or 0) * self.steps_per_epoch
 
     @property
     def is_finished(self) -> bool:
         """Whether the end is reached."""
         if self.max_iter is not None:
             return self.iteration >= self.max_iter
-        return self.epoch >= self.max_epoch
+        return self.epoch >= (self.max_epoch or 0)
 
     @property
     def progress(self) -> Progress:
@@ -112,7 +115,7 @@ class TrainingLoop:
         return Progress(self.iteration, self.epoch, by_epoch=self.max_iter is None)
 
     @property
-    def dataset(self) -> Any:
+    def dataset(self) -> Dataset:
         """What the loader reads from, for hooks that look through the training images."""
         return self.loader.dataset
 
@@ -151,7 +154,7 @@ class TrainingLoop:
             self.epoch, self.batch_index = self.epoch - 1, len(self.loader)
             raise
 
-    def _step(self, batches: list[dict]) -> None:
+    def _step(self, batches: Sequence[Mapping[str, Any]]) -> None:
         self.is_in_step = True
         seed_step(self.seed, self.iteration)
         self.optimizer.follow(self.schedule, self.progress)
@@ -177,7 +180,7 @@ class TrainingLoop:
         self.batch_index += len(batches)
         self.is_in_step = False
 
-    def losses_of(self, batch: dict) -> dict[str, Any]:
+    def losses_of(self, batch: Mapping[str, Any]) -> dict[str, jt.Var]:
         """{name: scalar Var} of one batch: the detector's losses, then the distiller's."""
         images, targets = jt.array(batch["images"]), Targets.from_batch(batch)
         features = self.detector.features(images)

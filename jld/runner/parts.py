@@ -9,11 +9,14 @@ from typing import Any
 
 from jld.checkpoint import read_checkpoint
 from jld.config import LOADER_KEYS, MATCH_KEYS, named_sections
-from jld.data import DataLoader, require_sound
+from jld.data import DataLoader, Dataset, require_sound
 from jld.data.labels import follow_classes
+from jld.distill import Distiller
 from jld.errors import ConfigError, DataError, JldError, suggestion
+from jld.evaluation import Evaluator
+from jld.models import Detector
 from jld.ops.precision import FLOAT16
-from jld.optim import LossScale, Optimizers, Schedule, divided, scaled_lr
+from jld.optim import LossScale, Optimizer, Optimizers, Schedule, divided, scaled_lr
 from jld.registry import EVALUATORS, build
 from jld.runner.hooks import chosen_number, numbers_of
 from jld.toolchain import jittor as jt
@@ -24,13 +27,15 @@ _LOADER_NAMES = tuple(key.name for key in LOADER_KEYS)
 _MATCH_NAMES = tuple(key.name for key in MATCH_KEYS)
 
 
-def build_datasets(dataset: Mapping[str, Any], splits: tuple[str, ...]) -> tuple[dict[str, Any], list[str]]:
+def build_datasets(
+    dataset: Mapping[str, Any], splits: tuple[str, ...]
+) -> tuple[dict[str, Dataset], list[str]]:
     """({split: dataset}, warnings) of the splits that a config has, each looked through before anything runs.
 
     Raises:
         ConfigError, DataError: all problems of all splits together.
     """
-    built: dict[str, Any] = {}
+    built: dict[str, Dataset] = {}
     problems: list[JldError] = []
     warnings: list[str] = []
     for split in splits:
@@ -53,8 +58,8 @@ def build_datasets(dataset: Mapping[str, Any], splits: tuple[str, ...]) -> tuple
 
 
 def agree_on_classes(
-    datasets: Mapping[str, Any], weights: tuple[str, Path] | None, log: Logger
-) -> dict[str, Any]:
+    datasets: Mapping[str, Dataset], weights: tuple[str, Path] | None, log: Logger
+) -> dict[str, Dataset]:
     """Datasets whose labels mean the same: train's follow the weights it starts from, others follow train's.
 
     Weights of other classes but as many are a start for them, unless they are to be resumed.
@@ -67,8 +72,8 @@ def agree_on_classes(
         ConfigError: other classes; shows both lists.
     """
     agreed = dict(datasets)
-    names = (weights and read_checkpoint(weights[1]).classes) or ()
-    if names:
+    names = (read_checkpoint(weights[1]).classes if weights else None) or ()
+    if weights and names:
         key, theirs = weights[0], f"{weights[0]} {weights[1]}"
         own = agreed["train"].classes
         try:
@@ -89,7 +94,7 @@ def agree_on_classes(
     return agreed
 
 
-def account_of(split: str, dataset: Any) -> dict[str, Any]:
+def account_of(split: str, dataset: Dataset) -> dict[str, Any]:
     """Logs where the objects of a dataset went, and returns it as plain data.
 
     Raises:
@@ -107,7 +112,7 @@ def loader_settings(section: Mapping[str, Any]) -> dict[str, Any]:
     return {key: section[key] for key in _LOADER_NAMES if key in section and key != "evaluator"}
 
 
-def build_loader(section: Mapping[str, Any], dataset: Any, seed: int, *, is_training: bool) -> DataLoader:
+def build_loader(section: Mapping[str, Any], dataset: Dataset, seed: int, *, is_training: bool) -> DataLoader:
     """The loader of a dataset; each rank takes its part of every batch in training, whole batches else."""
     loader = DataLoader(dataset, seed=seed, **loader_settings(section))
     if world_size() == 1:
@@ -118,7 +123,7 @@ def build_loader(section: Mapping[str, Any], dataset: Any, seed: int, *, is_trai
         raise ConfigError(f"dataset.train: {error}") from error
 
 
-def build_evaluator(section: Mapping[str, Any], dataset: Any) -> Any:
+def build_evaluator(section: Mapping[str, Any], dataset: Dataset) -> Evaluator:
     """The evaluator a dataset section names, else the dataset's own.
 
     Raises:
@@ -133,7 +138,7 @@ def build_evaluator(section: Mapping[str, Any], dataset: Any) -> Any:
     return build({"type": wanted} if isinstance(wanted, str) else wanted)
 
 
-def best_metric(config: Mapping[str, Any], evaluator: Any, classes: Sequence[str]) -> str:
+def best_metric(config: Mapping[str, Any], evaluator: Evaluator, classes: Sequence[str]) -> str:
     """Name of the number that decides which weights are best: the config's choice, else the evaluator's.
 
     Raises:
@@ -150,7 +155,7 @@ def best_metric(config: Mapping[str, Any], evaluator: Any, classes: Sequence[str
     return evaluator.best_metric
 
 
-def trainable_parameters(detector: Any, distiller: Any) -> dict[str, Any]:
+def trainable_parameters(detector: Detector, distiller: Distiller | None) -> dict[str, jt.Var]:
     """{name: Var} of the student, and {distill.<term or teacher>.<module>.<name>: Var} of distillation."""
     modules = {} if distiller is None else distiller.modules()
     return dict(detector.named_parameters()) | {
@@ -160,7 +165,7 @@ def trainable_parameters(detector: Any, distiller: Any) -> dict[str, Any]:
     }
 
 
-def build_optimizer(config: Mapping[str, Any], params: Mapping[str, Any]) -> tuple[Optimizers, str]:
+def build_optimizer(config: Mapping[str, Any], params: Mapping[str, jt.Var]) -> tuple[Optimizers, str]:
     """(optimizers, what was done to their learning rates) of a config.
 
     With `auto_scale_lr=dict(base_batch_size=16)` the configured rates are taken to be meant for that many
@@ -172,10 +177,11 @@ def build_optimizer(config: Mapping[str, Any], params: Mapping[str, Any]) -> tup
             `jld.optim.divided`; a learning rate to be scaled is not given.
     """
     sections = named_sections("optimizer", config["optimizer"])
-    shares = {"optimizer": params}
+    shares: Mapping[str, Mapping[str, jt.Var]] = {"optimizer": params}
     if list(sections) != list(shares):
         shares = divided(params, {_name(path): section for path, section in sections.items()})
-    members, said = {}, []
+    members: dict[str, Optimizer] = {}
+    said: list[str] = []
     for path, section in sections.items():
         settings = {key: value for key, value in section.items() if key not in _MATCH_NAMES}
         if config["auto_scale_lr"] is not None:

@@ -94,7 +94,7 @@ def gather_detections(detections: list[Detections], image_ids: Sequence[Any]) ->
     return [found[index] for index in sorted(found)]
 
 
-def _held(array: np.ndarray) -> Any:
+def _held(array: np.ndarray) -> jt.Var:
     """A Var whose memory is there, as the functions that work in it need it."""
     var = jt.array(array)
     jt.sync([var])

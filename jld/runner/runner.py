@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -12,17 +12,18 @@ from typing import Any
 from jld.boxes.detections import Detections
 from jld.checkpoint import Checkpoint
 from jld.config import Config, config_file, dump_config
-from jld.data import Dataset
+from jld.data import DataLoader, Dataset
+from jld.data.dota import Views
 from jld.data.labels import follow_classes
 from jld.distill import build_distiller, init_from_teacher
 from jld.errors import ConfigError, suggestion
-from jld.models import assign_state, build_detector, load_weights
+from jld.models import Detector, assign_state, build_detector, load_weights
 from jld.ops.precision import FLOAT32
 from jld.registry import build
 from jld.runner import checks, parts, tasks
 from jld.runner.going_on import newest_sound, resume_file, resume_newest
 from jld.runner.history import LossHistory
-from jld.runner.hooks import CheckpointHook, EvaluationHook, LogHook
+from jld.runner.hooks import CheckpointHook, EvaluationHook, Hook, LogHook
 from jld.runner.logs import RunLogger
 from jld.runner.loop import TrainingLoop
 from jld.runner.ranks import require_agreement
@@ -141,10 +142,12 @@ class Runner:
         return self._train(loop, datasets, accounts)
 
     def _train(
-        self, loop: TrainingLoop, datasets: Mapping[str, Any], accounts: Mapping[str, Any]
+        self, loop: TrainingLoop, datasets: Mapping[str, Dataset], accounts: Mapping[str, Any]
     ) -> dict[str, Any]:
         logger = build(self.config.logger) or RunLogger()
-        loop.hooks = self._hooks(loop, datasets, logger)
+        hooks = self._hooks(loop, datasets, logger)
+        checkpoints = self._checkpoint_hook(datasets["train"].classes)
+        loop.hooks = [*hooks, checkpoints]
         resumed = self._resume(loop)
         require_agreement(fingerprint(loop), "position and weights")
         if loop.is_finished:
@@ -156,7 +159,7 @@ class Runner:
         logger.open(self.work_dir, keep_old=resumed and self.goes_on)
         self.log.info("training for %d iterations, results in %s", loop.total_steps, self.work_dir)
         try:
-            with stopping.saved_when_stopped(partial(loop.hooks[-1].save_when_stopped, loop)):
+            with stopping.saved_when_stopped(partial(checkpoints.save_when_stopped, loop)):
                 loop.run()
         finally:
             logger.close()
@@ -183,9 +186,9 @@ class Runner:
         dataset, detections = self._predict("test", writes_results=True)
         if not is_main():
             return None
-        detections = dataset.to_whole(detections, self._views(dataset))
-        written = tasks.write_results(self.work_dir / "results" / "test", dataset, detections, None, {})
-        self.log.info("results of %d images in %s", len(detections), written)
+        whole = dataset.to_whole(detections, self._views(dataset))
+        written = tasks.write_results(self.work_dir / "results" / "test", dataset, whole, None, {})
+        self.log.info("results of %d images in %s", len(whole), written)
         return written
 
     def vis_test(self) -> list[Path]:
@@ -213,7 +216,7 @@ class Runner:
             datasets = {split: each.first(counts[split]) for split, each in datasets.items()}
         return datasets
 
-    def _new_detector(self, datasets: Mapping[str, Dataset]) -> Any:
+    def _new_detector(self, datasets: Mapping[str, Dataset]) -> Detector:
         weights = self.config.pretrained_weights
         detector = build_detector(self.config, pretrained=weights is None)
         checks.check_run(self.config, datasets, detector)
@@ -229,7 +232,7 @@ class Runner:
 
     def _trained_detector(
         self, split: str, dataset: Dataset, *, writes_results: bool = False
-    ) -> tuple[Any, Dataset, Path]:
+    ) -> tuple[Detector, Dataset, Path]:
         """(detector, dataset with the classes of its checkpoint, path of that)."""
         path = self._checkpoint()
         detector = build_detector(self.config, pretrained=False)
@@ -278,35 +281,37 @@ class Runner:
             self.log.info("%s", said)
         return said is not None
 
-    def _hooks(self, loop: TrainingLoop, datasets: Mapping[str, Any], logger: RunLogger) -> list[Any]:
+    def _hooks(self, loop: TrainingLoop, datasets: Mapping[str, Dataset], logger: RunLogger) -> list[Hook]:
         config = self.config
-        hooks: list[Any] = (
+        hooks: list[Hook] = (
             [] if config.ema is None else [build({"type": "EMAHook", **config.ema}, path="ema")]
         )
         hooks.append(LogHook(logger, config.log_interval))
         if "val" in datasets:
             evaluator = parts.build_evaluator(config.dataset.val, datasets["val"])
             best_metric = parts.best_metric(config, evaluator, datasets["val"].classes)
-            evaluate: Callable[[], dict] = lambda: self._evaluate(loop.detector, datasets["val"], "val")[0]  # noqa: E731
+
+            def evaluate() -> dict[str, Any]:
+                return self._evaluate(loop.detector, datasets["val"], "val")[0]
+
             hooks.append(EvaluationHook(evaluate, logger, config.eval_interval, best_metric))
         hooks += build(config.hooks or [], path="hooks")
-        collect = partial(collect_state, config=config, classes=datasets["train"].classes)
-        hooks.append(
-            CheckpointHook(
-                self.work_dir / "checkpoints",
-                collect,
-                config.checkpoint_interval,
-                every_iters=config.checkpoint_iters,
-                keep=config.keep_checkpoints,
-                resumed=self.goes_on,
-            )
-        )
         return hooks
 
-    def _loader(self, split: str, dataset: Any) -> Any:
+    def _checkpoint_hook(self, classes: Sequence[str]) -> CheckpointHook:
+        return CheckpointHook(
+            self.work_dir / "checkpoints",
+            partial(collect_state, config=self.config, classes=classes),
+            self.config.checkpoint_interval,
+            every_iters=self.config.checkpoint_iters,
+            keep=self.config.keep_checkpoints,
+            resumed=self.goes_on,
+        )
+
+    def _loader(self, split: str, dataset: Dataset) -> DataLoader:
         return parts.build_loader(self.config.dataset[split], dataset, self.config.seed, is_training=False)
 
-    def _views(self, dataset: Dataset, *, with_flips: bool = True) -> Any:
+    def _views(self, dataset: Dataset, *, with_flips: bool = True) -> Views | None:
         flips = self.config.flip_test if with_flips else None
         return dataset.views(flips or (), self.config.merge_iou_threshold)
 
@@ -320,7 +325,7 @@ class Runner:
             loader.close()
 
     def _evaluate(
-        self, detector: Any, dataset: Dataset, split: str, *, with_flips: bool = False
+        self, detector: Detector, dataset: Dataset, split: str, *, with_flips: bool = False
     ) -> tuple[dict[str, Any], Sequence[Detections]]:
         # During training one view has to do: each flip takes as long as the images themselves.
         views = self._views(dataset, with_flips=with_flips)

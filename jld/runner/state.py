@@ -13,8 +13,9 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from jld.checkpoint import (
     write_training_state,
 )
 from jld.config import to_plain
+from jld.distill import Distiller
 from jld.errors import CheckpointError
 from jld.models.pretrained import assign_state
 from jld.optim import Schedule, write_arrays
@@ -35,10 +37,14 @@ from jld.toolchain import jittor as jt
 from jld.utils.distributed import world_size
 from jld.utils.seeds import random_state, restore_random_state
 
+if TYPE_CHECKING:
+    from jld.runner.hooks import Hook
+    from jld.runner.loop import TrainingLoop
+
 LAST = "last.pkl"
 
 
-def model_arrays(model: Any) -> dict[str, np.ndarray]:
+def model_arrays(model: jt.Module) -> dict[str, np.ndarray]:
     """{name: array} of all parameters and statistics of a model."""
     return {name: var.numpy() for name, var in model.state_dict().items()}
 
@@ -50,7 +56,7 @@ def config_text(config: Mapping[str, Any]) -> str:
     )
 
 
-def distill_vars(distiller: Any) -> dict[str, Any]:
+def distill_vars(distiller: Distiller | None) -> dict[str, jt.Var]:
     """{<term or teacher>.<module>.<name>: Var} of all parameters and statistics that distillation owns."""
     modules = {} if distiller is None else distiller.modules()
     return {
@@ -60,7 +66,7 @@ def distill_vars(distiller: Any) -> dict[str, Any]:
     }
 
 
-def collect_state(loop: Any, config: Mapping[str, Any], classes: Sequence[str]) -> dict:
+def collect_state(loop: TrainingLoop, config: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
     """The state of a `TrainingLoop` between two steps.
 
     Args:
@@ -105,7 +111,7 @@ def _schedule_settings(schedule: Schedule | Mapping[str, Schedule] | None) -> di
     return {} if schedule is None else schedule.state_dict()
 
 
-def fingerprint(loop: Any) -> str:
+def fingerprint(loop: TrainingLoop) -> str:
     """Position and a digest of the weights of a `TrainingLoop`, the same where two runs would do the same."""
     if world_size() == 1:
         return ""  # nobody to compare with
@@ -133,10 +139,10 @@ def save_state(state: Mapping[str, Any], paths: Sequence[Path]) -> None:
             temporary.replace(path)
         except OSError:
             with first.open("rb") as source:
-                atomic_write(path, lambda file, source=source: shutil.copyfileobj(source, file))
+                atomic_write(path, partial(shutil.copyfileobj, source))
 
 
-def resume(loop: Any, path: Path) -> str:
+def resume(loop: TrainingLoop, path: Path) -> str:
     """Puts a loop where a training state left off; the config's lengths, rates and intervals stay in force.
 
     Args:
@@ -164,7 +170,7 @@ def resume(loop: Any, path: Path) -> str:
     return "; ".join([said, *notes]) + "."
 
 
-def _restore_position(loop: Any, state: Mapping[str, Any]) -> list[str]:
+def _restore_position(loop: TrainingLoop, state: Mapping[str, Any]) -> list[str]:
     position, meta = state["data_position"], state["meta"]
     loop.epoch, loop.iteration = int(position["epoch"]), int(meta["iter"])
     loop.images_seen = int(position["images_seen"])
@@ -182,7 +188,7 @@ def _restore_position(loop: Any, state: Mapping[str, Any]) -> list[str]:
     return notes
 
 
-def _restore_hooks(hooks: Mapping[str, Any], state: Mapping[str, Any]) -> list[str]:
+def _restore_hooks(hooks: Mapping[str, Hook], state: Mapping[str, Any]) -> list[str]:
     saved = hook_states(state)
     notes = [
         f"it has no state of the hook {name!r}, which starts anew" for name in hooks if name not in saved
@@ -195,7 +201,7 @@ def _restore_hooks(hooks: Mapping[str, Any], state: Mapping[str, Any]) -> list[s
     return notes
 
 
-def _restore_modules(distiller: Any, state: Mapping[str, Any], path: Path) -> None:
+def _restore_modules(distiller: Distiller | None, state: Mapping[str, Any], path: Path) -> None:
     if state["optimizer"].get("adapters"):
         raise CheckpointError(
             f"{path} is of an earlier version of jld, which numbered the adapters of distillation terms "
@@ -219,7 +225,7 @@ def _restore_modules(distiller: Any, state: Mapping[str, Any], path: Path) -> No
     write_arrays(own, saved)
 
 
-def evaluation_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict, str]:
+def evaluation_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any], str]:
     """(weights, meta, what they are) of a checkpoint of any kind: what its training evaluated.
 
     A training state that holds an average of the weights gives that, whatever the config asks for by now.

@@ -10,8 +10,10 @@ from typing import Any
 
 from jld.boxes.detections import Detections
 from jld.checkpoint import atomic_write
-from jld.data import Dataset
-from jld.evaluation import format_metrics, metrics_to_json, published_row
+from jld.data import DataLoader, Dataset
+from jld.data.dota import Views
+from jld.evaluation import Evaluator, format_metrics, metrics_to_json, published_row
+from jld.models import Detector
 from jld.runner.ranks import from_main, gather_detections
 from jld.toolchain import jittor as jt
 from jld.utils import stopping
@@ -20,7 +22,9 @@ from jld.visualization.boxes import draw_boxes
 from jld.visualization.canvas import write_image
 
 
-def predict(detector: Any, loader: Any, title: str = "detecting", *, views: Any = None) -> list[Detections]:
+def predict(
+    detector: Detector, loader: DataLoader, title: str = "detecting", *, views: Views | None = None
+) -> list[Detections]:
     """Detections of every image a loader serves; the detector is left in evaluation mode.
 
     Args:
@@ -33,7 +37,8 @@ def predict(detector: Any, loader: Any, title: str = "detecting", *, views: Any 
     from tqdm import tqdm
 
     detector.eval()
-    flips = views.flips if views else ()
+    views = views or Views()
+    flips = views.flips
     seen: list[list[Detections]] = [[] for _ in range(1 + len(flips))]
     batches = loader.epoch(0)
     shown = tqdm(
@@ -51,7 +56,7 @@ def predict(detector: Any, loader: Any, title: str = "detecting", *, views: Any 
 
 
 def evaluate(
-    detector: Any, loader: Any, evaluator: Any, *, views: Any = None
+    detector: Detector, loader: DataLoader, evaluator: Evaluator, *, views: Views | None = None
 ) -> tuple[dict[str, Any], Sequence[Detections]]:
     """(metrics, detections) of a detector on the dataset behind a loader, see `Dataset.score`.
 
@@ -73,14 +78,18 @@ def metrics_table(metrics: Mapping[str, Any], published: Mapping[str, Any] | Non
 
     A row of other data (`published=dict(row=...)` came with a base config) is not shown; a line says why.
     """
-    row = published_row(published["row"]) if (published or {}).get("row") else None
+    row = published_row(published["row"]) if published and published.get("row") else None
     why = row.mismatch(dataset.benchmark, len(dataset.image_ids)) if row else ""
-    table = format_metrics(metrics, published=None if why else row)
-    return f"{table}\npublished row {row.id} is not shown: {why}" if why else table
+    table = format_metrics(dict(metrics), published=None if why else row)
+    return f"{table}\npublished row {row.id} is not shown: {why}" if row and why else table
 
 
 def write_results(
-    folder: Path, dataset: Dataset, detections: Sequence[Detections], metrics: Mapping | None, about: dict
+    folder: Path,
+    dataset: Dataset,
+    detections: Sequence[Detections],
+    metrics: Mapping[str, Any] | None,
+    about: Mapping[str, Any],
 ) -> Path:
     """Writes detections, and metrics where there are any, for other programs.
 
@@ -92,7 +101,7 @@ def write_results(
         path of the detections.
     """
     if metrics is not None:
-        content = json.loads(metrics_to_json(dict(metrics))) | {"run": about}
+        content = json.loads(metrics_to_json(dict(metrics))) | {"run": dict(about)}
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         atomic_write(folder / "metrics.json", lambda file: file.write(text.encode()))
     return dataset.write_results(detections, folder)

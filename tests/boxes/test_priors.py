@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from jld.boxes.places import Places, on_grid
 from jld.boxes.priors import AnchorGenerator
 from jld.errors import ConfigError
+from jld.toolchain import jittor as jt
 from tests.golden_cases import case, fill
 
 
@@ -82,3 +84,18 @@ def test_errors_name_the_cure():
         AnchorGenerator(())
     with pytest.raises(ConfigError, match="2 feature levels but 1 strides"):
         AnchorGenerator((8,)).priors([(1, 1), (1, 1)])
+
+
+def test_rois_are_no_grid():
+    grid = AnchorGenerator([8]).priors([(2, 3)])
+    assert on_grid(grid) is grid
+    rois = Places(
+        boxes=jt.zeros((2, 3, 4)),
+        centers=jt.zeros((2, 3, 2)),
+        strides=jt.ones((2, 3)),
+        levels=jt.zeros((2, 3), "int32"),
+        level_strides=(8,),
+        mask=jt.ones((2, 3)),
+    )
+    with pytest.raises(ConfigError, match="RoIs lie in no cell"):
+        on_grid(rois)

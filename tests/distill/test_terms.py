@@ -48,6 +48,15 @@ def context(student, teacher, region):
     return StepContext(step, trace_of(teacher), {"main": region})
 
 
+def test_what_a_step_does_not_have_is_named():
+    step = step_of(trace_of(stage(0)), SimpleNamespace(pad_shapes=PAD))
+    alone = StepContext(step, None, {"gi": lambda context: context.teacher.confidence()})
+    with pytest.raises(ValueError, match="no teacher"):
+        alone.region("gi")
+    with pytest.raises(ValueError, match="no assignment"):
+        alone.assignment  # noqa: B018 (asked for what it raises)
+
+
 @pytest.fixture(scope="module")
 def weights():
     rng = np.random.default_rng(0)

@@ -20,6 +20,11 @@ def stage_with_maps(make_head):
     return head.stage(maps_of(), make_targets(BOXES, PADS, [[0, 1, 2], [1], []]))
 
 
+def test_a_stage_without_targets_says_that_it_has_no_assignment():
+    with pytest.raises(ValueError, match="predict with targets"):
+        gfl_head().stage(maps_of()).assigned  # noqa: B018 (asked for what it raises)
+
+
 @pytest.mark.parametrize("name", HEADS)
 def test_classes_change_their_order_everywhere(name):
     stage = stage_with_maps(HEADS[name])

@@ -91,6 +91,8 @@ def test_constants_are_those_of_torch():
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
 def test_one_entry_of_one_gradient_is_enough(bad):
     scale, grads = LossScale(4.0), [np.ones((2, 3), np.float32), np.full(5, 8.0, np.float32)]
+    with pytest.raises(ValueError, match="before `unscaled`"):
+        scale.kept(jt.ones(1), jt.zeros(1))
     assert [grad.numpy().max() for grad in scale.unscaled(list(map(jt.array, grads)))] == [0.25, 2.0]
     assert scale.is_finite.item()
     grads[0][1, 2] = bad

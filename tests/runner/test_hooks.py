@@ -123,6 +123,11 @@ def test_averaged_weights_go_on_where_they_were_saved(tmp_path):
     np.testing.assert_array_equal(second.state_dict()["state"]["weight"], expected)
 
 
+def test_there_is_no_average_before_the_training():
+    with pytest.raises(ValueError, match="no average before"):
+        EMAHook().evaluating(make())
+
+
 def test_steps_are_counted_from_0():
     distiller = ToyDistiller()
     loop = make(max_epoch=1)

@@ -5,21 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from jld.distill.context import StepContext
-from jld.distill.projection import projection
+from jld.distill.projection import equal_deltas, projection
 from jld.distill.terms.base import RegionName, RegionTerm, shape_problems
 from jld.errors import ConfigError
 from jld.losses.kl import kl_divergence
-from jld.models.boxes import DistanceBoxes, mean_the_same
-from jld.models.interface import Interface, StageInterface
+from jld.models.interface import Interface
 from jld.registry import TERMS
 from jld.toolchain import jittor as jt
-
-
-def equal_deltas(student: StageInterface, teacher: StageInterface) -> bool:
-    """Whether equal expectations of two stages' distributions stand for equal boxes; so do all distances."""
-    own, given = (side.boxes.of for side in (student, teacher))
-    is_distance = [isinstance(each, DistanceBoxes) for each in (own, given)]
-    return all(is_distance) or (mean_the_same(own, given) and student.anchors == teacher.anchors)
 
 
 @TERMS.register
