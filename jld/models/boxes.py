@@ -275,10 +275,10 @@ def box_loss(
     """
     factors = {"weight": weight, "avg_factor": avg_factor}
     compares_both = getattr(loss, "uses_deltas_and_boxes", False)
-    if compares_both and (frame is not None or boxes.num_sides != 5):
+    if compares_both and frame is not None:
         raise ConfigError(
-            f"{type(loss).__name__} compares deltas and boxes of rotated anchors: use it in a rotated head "
-            "with reg_decoded_bbox=False, or choose another loss_bbox."
+            f"{type(loss).__name__} compares deltas and boxes, but this head compares boxes alone: set "
+            "reg_decoded_bbox=False, or choose another loss_bbox."
         )
     if frame is not None:
         return loss(

@@ -153,7 +153,7 @@ max_epoch = 1
 """
     late = write_config(tmp_path, distill.replace("start=1", "start=400"))
     assert run(late, tmp_path / "short", "--dry-run") == 0  # a dry run is shorter than the training
-    assert run(late, tmp_path / "short") == 1
+    assert run(late, tmp_path / "short") == 2
     assert run(write_config(tmp_path, distill), tmp_path / "work") == 0
     names = set(losses(tmp_path / "work")[2])
     assert {

@@ -63,7 +63,7 @@ def test_distributions_of_deltas_are_compared_with_their_coder_and_anchors():
 def test_places_of_several_priors_are_compared_by_their_shapes():
     def with_ratios(*ratios):
         head = Head()
-        head.priors = AnchorGenerator(ratios=ratios)
+        head.priors = AnchorGenerator((8, 16), ratios=ratios)
         return interface_of(head)
 
     refused(ClassificationKD(), None, with_ratios(1.0, 2.0), with_ratios(1.0, 2.0))
