@@ -29,7 +29,7 @@ from jld.data.dota_tables import read_label_folder, read_labels_pkl
 from jld.data.images import ImageReader
 from jld.data.oriented import OrientedDataset, OrientedTable, annotation_findings
 from jld.data.problems import Problem, error, listing, raise_errors, warning
-from jld.data.tables import drop_images
+from jld.data.tables import count_lost, drop_images
 from jld.data.transforms import Transform
 from jld.errors import ConfigError, DataError
 from jld.registry import DATASETS
@@ -122,7 +122,10 @@ class DOTADataset(DotaResults, OrientedDataset):
             table, str(source), min_size=min_size, filter_empty_gt=filter_empty_gt, lost=read.lost
         )
         if balance_category:
-            table = table.take(_balanced(table, names))
+            chosen = _balanced(table, names)
+            is_left_out = ~np.isin(np.arange(len(table)), chosen)
+            count_lost(table, is_left_out, "without an object to balance", read.lost)
+            table = table.take(chosen)
         super().__init__(
             table,
             names,
