@@ -1,4 +1,4 @@
-"""Tiny COCO and VOC datasets, written where a test wants them: plain grey images with bright boxes."""
+"""Tiny COCO, VOC and DOTA datasets, written where a test wants them: plain grey images with bright boxes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
+from jld.data import DrawnOrientedDataset
+from jld.data.dota import PolyAnnotation, write_label_file
 
 Box = tuple[float, float, float, float]
 
@@ -87,3 +90,15 @@ def voc_xml(size: tuple[int, int], objects: Sequence[tuple]) -> str:
             "</object>",
         ]
     return "\n".join([*lines, "</annotation>"])
+
+
+def write_dota(folder: Path, drawn: DrawnOrientedDataset) -> Path:
+    """A drawn dataset as `<folder>/images/*.png` and `<folder>/labelTxt/*.txt`; returns the folder."""
+    for name in ("images", "labelTxt"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for index, truth in enumerate(drawn.ground_truth()):
+        stem = Path(truth["img_file"]).stem
+        cv2.imwrite(str(folder / "images" / f"{stem}.png"), drawn.read_image(index))
+        names = [drawn.classes[label] for label in truth["labels"]]
+        write_label_file(folder / "labelTxt" / f"{stem}.txt", PolyAnnotation.of(truth["polys"], names))
+    return folder

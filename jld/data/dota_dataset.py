@@ -21,7 +21,7 @@ from jld.data.classes import class_names
 from jld.data.dota.classes import BENCHMARKS, classes_of_version
 from jld.data.dota.ground_truth import truth_record
 from jld.data.dota.labels import read_label_file
-from jld.data.dota.layout import AUTO, Layout, label_folders_of
+from jld.data.dota.layout import AUTO, Layout, check_finished, label_folders_of
 from jld.data.dota.results import DotaResults
 from jld.data.dota.split import MANIFEST
 from jld.data.dota.views import Views
@@ -29,7 +29,7 @@ from jld.data.dota_tables import read_label_folder, read_labels_pkl
 from jld.data.images import ImageReader
 from jld.data.oriented import OrientedDataset, OrientedTable, annotation_findings
 from jld.data.problems import Problem, error, listing, raise_errors, warning
-from jld.data.tables import drop_images
+from jld.data.tables import count_lost, drop_images
 from jld.data.transforms import Transform
 from jld.errors import ConfigError, DataError
 from jld.registry import DATASETS
@@ -122,7 +122,10 @@ class DOTADataset(DotaResults, OrientedDataset):
             table, str(source), min_size=min_size, filter_empty_gt=filter_empty_gt, lost=read.lost
         )
         if balance_category:
-            table = table.take(_balanced(table, names))
+            chosen = _balanced(table, names)
+            is_left_out = ~np.isin(np.arange(len(table)), chosen)
+            count_lost(table, is_left_out, "without an object to balance", read.lost)
+            table = table.take(chosen)
         super().__init__(
             table,
             names,
@@ -155,7 +158,7 @@ class DOTADataset(DotaResults, OrientedDataset):
         metrics, whole = super().score(detections, evaluator, views)
         if self.has_whole_labels:
             patches = {f"patch_{name}": metrics[name] for name in PATCH_METRICS if name in metrics}
-            truth = self.whole_ground_truth([found.img_id for found in whole])
+            truth = self.whole_ground_truth(self._whole_ids(self.image_ids))
             metrics = {**evaluator(whole, truth, self.classes), **patches}
         elif self.layout.is_patches:
             metrics = {**metrics, "protocol": metrics["protocol"] + ", patches scored one by one"}
@@ -176,15 +179,18 @@ class DOTADataset(DotaResults, OrientedDataset):
                 raise DataError(f"image {image_id} has no label file in {_joined(self.label_folders)}.")
             annotation, found = read_label_file(file)
             problems += found
-            records.append(truth_record(image_id, annotation, self.classes))
+            records.append(truth_record(image_id, annotation, self.layout.label_names))
         if problems:
             logger.warning("%d label lines are left out of evaluation:\n%s", len(problems), listing(problems))
         return records
 
+    def _whole_ids(self, image_ids: Sequence[str]) -> list[str]:
+        return list(dict.fromkeys(map(self.layout.whole_id, image_ids)))
+
     def _missing_whole_labels(self, table: OrientedTable) -> list[Problem]:
         if not self.has_whole_labels:
             return []
-        wanted = dict.fromkeys(map(self.layout.whole_id, table.image_ids))
+        wanted = self._whole_ids(table.image_ids)
         missing = [image_id for image_id in wanted if _find(self.label_folders, image_id) is None]
         where = _joined(self.label_folders)
         return [error(f"has no label file of the whole image {image_id}.", where) for image_id in missing]
@@ -210,6 +216,7 @@ def _locate(
             raise DataError(f"dataset_dir {folder} holds none of {', '.join(ANNOTATIONS)}.")
     if not images.is_dir():
         raise DataError(f"{images} is no folder, but images are expected there.")
+    check_finished(images.parent)
     return images, source
 
 

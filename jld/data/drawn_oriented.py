@@ -8,14 +8,11 @@ ends; the ground truth is the box of the whole object with sharp edges.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
-import cv2
 import numpy as np
 
 from jld.boxes.rotated import pairwise_rbox_iou, rboxes_to_polys, regularize_rboxes
 from jld.data.aerial_shapes import KINDS, LENGTHS, WIDTHS, AerialObject
-from jld.data.dota.labels import PolyAnnotation, write_label_file
 from jld.data.oriented import OrientedDataset, OrientedTable, oriented_table
 from jld.data.painting import REFERENCE_SIDE, DrawnPictures, finish_picture, paint, paint_bar
 from jld.data.shapes import cloud, rational_rotation
@@ -94,23 +91,6 @@ class DrawnOrientedDataset(DrawnPictures, OrientedDataset):
         for _ in range(int(rng.integers(0, 3))):
             paint_bar(canvas, rng)
         return finish_picture(canvas, rng)
-
-    def to_dota(self, folder: str | Path) -> Path:
-        """Writes the dataset in the layout of DOTA: `<folder>/images/*.png`, `<folder>/labelTxt/*.txt`.
-
-        Returns:
-            the folder, which `DOTADataset(dataset_dir=..., classes=...)` reads and `tools/preprocess.py`
-            takes as `<source>/<split>`.
-        """
-        folder = Path(folder)
-        for name in ("images", "labelTxt"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        for index, truth in enumerate(self.ground_truth()):
-            stem = Path(truth["img_file"]).stem
-            cv2.imwrite(str(folder / "images" / f"{stem}.png"), self.read_image(index))
-            names = [KINDS[label] for label in truth["labels"]]
-            write_label_file(folder / "labelTxt" / f"{stem}.txt", PolyAnnotation.of(truth["polys"], names))
-        return folder
 
     def _scene(self, index: int) -> tuple[str, list[AerialObject]]:
         rng = self.rng(index, 0)

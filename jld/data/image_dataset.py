@@ -12,7 +12,7 @@ import numpy as np
 from jld.boxes.rotated import check_version
 from jld.data.dota.classes import classes_of
 from jld.data.dota.jdet_labels import read_file_names
-from jld.data.dota.layout import AUTO, Layout
+from jld.data.dota.layout import AUTO, Layout, check_finished
 from jld.data.dota.results import DotaResults
 from jld.data.dota.split import MANIFEST
 from jld.data.image_folder import ImageFolder
@@ -64,6 +64,7 @@ class ImageDataset(DotaResults, ImageFolder):
         self.angle_version = check_version(angle_version)
         self.layout = Layout.of(self.image_ids, self.classes, patch_style)
         folder = self.image_files[0].parent
+        check_finished(folder.parent)
         self.problems += [warning(text, folder) for text in self.result_problems()]
         if patch_style == AUTO and self.layout.is_patches and not (folder.parent / MANIFEST).is_file():
             self.problems += self._guess_findings(folder)

@@ -94,6 +94,15 @@ def _overlaps(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return (far > near).all(axis=1)
 
 
+def count_lost(table: AnnotationTable, mask: np.ndarray, reason: str, lost: Losses) -> None:
+    """Counts the images where `mask` [M] is True, and the objects on them, as lost."""
+    rows = np.flatnonzero(mask)
+    if len(rows):
+        first = table.image_ids[rows[0]]
+        lost.images.add(reason, first, len(rows))
+        lost.objects.add(f"in images {reason}", f"image {first}", np.diff(table.offsets)[rows].sum())
+
+
 def drop_images(
     table: AnnotationTable, name: str, *, min_size: int, filter_empty_gt: bool, lost: Losses
 ) -> AnnotationTable:
@@ -105,17 +114,11 @@ def drop_images(
         DataError: no image is left.
     """
     if filter_empty_gt:
-        counts = np.diff(table.offsets)
-        has_boxes = counts > 0
+        has_boxes = np.diff(table.offsets) > 0
         keep = has_boxes & (table.sizes.min(axis=1, initial=1 << 30) >= min_size)
         small = f"with a side below {min_size} px"
         for mask, reason in ((~has_boxes, "without an object"), (has_boxes & ~keep, small)):
-            rows = np.flatnonzero(mask)
-            if len(rows):
-                lost.images.add(reason, table.image_ids[rows[0]], len(rows))
-                lost.objects.add(
-                    f"in images {reason}", f"image {table.image_ids[rows[0]]}", counts[rows].sum()
-                )
+            count_lost(table, mask, reason, lost)
         if len(table) and not keep.any():
             raise DataError(
                 f"{name}: none of its {len(table)} images has an object of the wanted classes and sides of "

@@ -171,7 +171,7 @@ class Runner:
     def val(self) -> dict[str, Any]:
         """Scores the checkpoint on dataset.val, prints the table, writes results/; returns the metrics."""
         dataset = self._datasets("val", needed=("val",))["val"]
-        detector, dataset, checkpoint = self._trained_detector("val", dataset, writes_results=True)
+        detector, dataset, checkpoint = self._trained_detector("val", dataset)
         metrics, detections = self._evaluate(detector, dataset, "val", with_flips=True)
         if not is_main():
             return metrics

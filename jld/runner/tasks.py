@@ -12,12 +12,14 @@ from jld.boxes.detections import Detections
 from jld.checkpoint import atomic_write
 from jld.data import DataLoader, Dataset
 from jld.data.dota import Views
+from jld.data.results import write_plain_results
 from jld.evaluation import Evaluator, format_metrics, metrics_to_json, published_row
 from jld.models import Detector
 from jld.runner.ranks import from_main, gather_detections
 from jld.toolchain import jittor as jt
 from jld.utils import stopping
 from jld.utils.distributed import is_main, world_size
+from jld.utils.logging import get_logger
 from jld.visualization.boxes import draw_boxes
 from jld.visualization.canvas import write_image
 
@@ -95,7 +97,7 @@ def write_results(
 
     Args:
         folder: gets `metrics.json` (the metrics, with `about` under "run") and the detections file.
-        dataset: knows the format of the detections.
+        dataset: knows the format of the detections; plain json where that cannot hold their names.
         about: where the numbers come from: config, checkpoint.
     Returns:
         path of the detections.
@@ -104,6 +106,10 @@ def write_results(
         content = json.loads(metrics_to_json(dict(metrics))) | {"run": dict(about)}
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         atomic_write(folder / "metrics.json", lambda file: file.write(text.encode()))
+    if problems := dataset.result_problems():
+        text = "detections are written as plain json, the benchmark's files cannot hold them: %s"
+        get_logger("run").warning(text, " ".join(problems))
+        return write_plain_results(detections, dataset.classes, folder / "detections.json")
     return dataset.write_results(detections, folder)
 
 

@@ -11,6 +11,7 @@ from jld.data.aerial_shapes import KINDS
 from jld.data.dota import SplitSettings, check_submission, find_images, read_submission, split_dataset
 from jld.evaluation import DotaEvaluator
 from tests.cli.tiny_config import ROOT
+from tests.tiny_data import write_dota
 
 TEXT = """
 _base_ = {base!r}
@@ -51,7 +52,7 @@ def trained(tmp_path_factory):
     """(config file, work dir) after two steps."""
     folder = tmp_path_factory.mktemp("oriented")
     drawn = DrawnOrientedDataset("val", 2, (64, 100), seed=1)
-    source, patches = drawn.to_dota(folder / "source" / "val"), folder / "patches"
+    source, patches = write_dota(folder / "source" / "val", drawn), folder / "patches"
     settings = SplitSettings(64, 28, keep_empty=True)
     split_dataset(find_images([source]), patches, settings, classes=KINDS)
     text = TEXT.format(

@@ -77,6 +77,18 @@ def test_rotated_boxes_are_counted_once_however_often_an_image_is_visited(tmp_pa
     )
 
 
+def test_images_that_balancing_leaves_out_are_counted(tmp_path):
+    annotations = {
+        "a": PolyAnnotation.of([SQUARE], ["ship"]),
+        "b": PolyAnnotation.of([SQUARE, SQUARE], ["ship", "plane"], [1, 2]),
+    }
+    folder = str(write_txt(tmp_path, annotations))
+    account = DOTADataset(folder, balance_category=True, filter_empty_gt=False).account()
+    assert (account.images, account.images_used, account.objects, account.trained) == (2, 1, 3, 1)
+    assert account.images_left_out.examples == {"without an object to balance": "b"}
+    assert account.dropped.counts == {"in images without an object to balance": 2}
+
+
 def test_lenient_reading_counts_what_cannot_be_used(tmp_path):
     folder = write_txt(tmp_path, {"a": PolyAnnotation.of([SQUARE], ["ship"])})
     label = folder / "labelTxt/a.txt"

@@ -28,6 +28,7 @@ from jld.data.dota.jdet_labels import jdet_entry
 from jld.data.dota.layout import Layout, detect_style
 from jld.errors import ConfigError, DataError
 from tests.real_data import real_dataset
+from tests.tiny_data import write_dota
 
 RNG = np.random.default_rng(0)
 SQUARE = [10, 10, 50, 30, 40, 50, 0, 30]  # the quadrilateral of a published example, 25 px aside
@@ -231,7 +232,7 @@ def test_patch_styles_are_told_apart():
 @pytest.mark.parametrize("style", ["jdet", "mmrotate"])
 def test_patches_find_the_labels_of_their_images(tmp_path, style):
     drawn = DrawnOrientedDataset("val", 3, (140, 180), seed=5)
-    source = drawn.to_dota(tmp_path / "source" / "val")
+    source = write_dota(tmp_path / "source" / "val", drawn)
     settings = SplitSettings(96, 32, style=style, keep_empty=True)
     target = tmp_path / "patches"
     split_dataset(find_images([source]), target, settings, classes=KINDS)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from jld.boxes.rotated import rboxes_to_polys, reorder_corners
 from jld.config import load_config
+from jld.data import DOTADataset, ImageDataset
 from jld.data.dota import (
     DOTA1_CLASSES,
     SplitSettings,
@@ -147,6 +148,31 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_files(source, tmp_path):
     split(source, tmp_path / "out", on_progress=lambda done, total: seen.append((done, total)))
     assert seen == [(2, 3), (3, 3)] and first_patch.stat().st_mtime_ns == written
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_unfinished_patches_are_not_used(source, tmp_path):
+    def stop(done, _total):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        split(source, tmp_path / "out", on_progress=stop)
+    images = str(tmp_path / "out" / "images")
+    for read in (
+        lambda: DOTADataset(str(tmp_path / "out")),
+        lambda: DOTADataset(images_dir=images, annotations_file=str(tmp_path / "out" / "labelTxt")),
+        lambda: ImageDataset(images),
+    ):
+        with pytest.raises(DataError, match=r"out: preprocessing did not finish; run tools/preprocess\.py"):
+            read()
+
+
+def test_marks_that_no_parser_can_hold_are_cut_again(source, tmp_path):
+    split(source, tmp_path / "out")
+    (mark, *_) = (tmp_path / "out" / ".progress").iterdir()
+    mark.write_text("[" * 200_000)
+    split(source, tmp_path / "out")
+    assert json.loads(mark.read_text())["patches"]
 
 
 def test_changed_and_removed_images_lose_their_old_patches(source, tmp_path):

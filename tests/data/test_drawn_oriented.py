@@ -16,6 +16,7 @@ from jld.data.aerial_shapes import KINDS, LENGTHS, OUTLINES, WIDTHS, AerialObjec
 from jld.data.drawn_oriented import MAX_COVERED
 from jld.data.shapes import rational_rotation
 from jld.errors import ConfigError
+from tests.tiny_data import write_dota
 
 
 def digest(array):
@@ -116,7 +117,7 @@ def test_samples_hold_boxes_of_the_version(version):
 
 def test_written_as_dota_it_reads_back_the_same(tmp_path):
     drawn = DrawnOrientedDataset("val", num_images=5, image_size=(128, 160), seed=2)
-    read = DOTADataset(str(drawn.to_dota(tmp_path)), classes=list(KINDS), filter_empty_gt=False)
+    read = DOTADataset(str(write_dota(tmp_path, drawn)), classes=list(KINDS), filter_empty_gt=False)
     assert read.image_ids == [f"val_{index:06d}" for index in range(5)] and not read.problems
     for index, (truth, made) in enumerate(zip(read.ground_truth(), drawn.ground_truth(), strict=True)):
         np.testing.assert_allclose(truth["polys"], made["polys"], atol=1e-9)

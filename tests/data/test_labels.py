@@ -1,11 +1,16 @@
 """Datasets that follow the class names of someone else."""
 
+import zipfile
+
 import numpy as np
 import pytest
 
+from jld.boxes.detections import Detections
 from jld.data import COCODataset, DOTADataset, ImageDataset, ImageFolder, VOCDataset
+from jld.data.dota import PolyAnnotation
 from jld.data.labels import follow_classes
 from jld.errors import ConfigError
+from tests.data.test_dota_dataset import write_txt
 from tests.tiny_data import TINY_CLASSES
 
 RNG = np.random.default_rng(0)
@@ -101,3 +106,20 @@ def test_layouts_of_patches_follow(tmp_path):
         assert other.layout.classes == other.classes == ("ship", "plane")
         assert each.layout.classes == ("plane", "ship")
     assert follow_classes(dataset, ["ship", "plane"], **NAMES)[0].get(0, RNG)["labels"].tolist() == [0]
+
+
+def test_files_keep_their_spelling(tmp_path):
+    square = "10 10 50 10 50 40 10 40"
+    folder = write_txt(tmp_path, {"a": PolyAnnotation.of([], [])}, size=(60, 60))
+    (folder / "labelTxt/a.txt").write_text(f"{square} Small_Car 0\n{square} ship 0\n{square} Small_Car 1\n")
+    dataset = DOTADataset(
+        str(folder), classes=["Small_Car", "ship"], whole_labels=str(folder / "labelTxt"), strict=False
+    )
+    other, _ = follow_classes(dataset, ["ship", "Small Car"], **NAMES)
+    assert other.whole_ground_truth(["a"])[0]["labels"].tolist() == [1, 0, 1]
+    path = other.write_results([Detections("a", [0.5], [1], polys=[[0, 0, 9, 0, 9, 9, 0, 9]])], tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == ["Task1_ship.txt", "Task1_Small_Car.txt"]
+        assert archive.read("Task1_Small_Car.txt").startswith(b"a 0.5 ")
+    back, _ = follow_classes(other, ["Small-Car", "ship"], **NAMES)
+    assert back.whole_ground_truth(["a"])[0]["labels"].tolist() == [0, 1, 0]

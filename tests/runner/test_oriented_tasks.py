@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -112,6 +113,12 @@ def test_without_labels_of_whole_images_the_protocol_says_so(patches, tmp_path):
     assert [record["img_id"] for record in detections] == ["P1", "P2", "P3"]
 
 
+def test_images_without_a_readable_patch_count_as_missed(patches):
+    dataset = loader_of(patches).dataset
+    metrics, found = dataset.score([Detections(dataset.image_ids[0], [], [], polys=[])], DotaEvaluator())
+    assert [each.img_id for each in found] == ["P1"] and metrics["per_class"]["ship"]["num_gts"] == 4
+
+
 def test_whole_images_are_scored_as_they_are(source):
     metrics, detections = tasks.evaluate(BrightBoxes(), loader_of(source), DotaEvaluator())
     assert "patch_AP50" not in metrics and "patches" not in metrics["protocol"]
@@ -163,6 +170,18 @@ def test_submission_is_written_and_checked(patches, tmp_path):
     assert overlaps.max() > 0.85
     with pytest.raises(Exception, match="a patch: merge first"):
         tasks.write_results(tmp_path, dataset, detections, None, {})
+
+
+def test_names_no_submission_can_hold_are_written_plainly(tmp_path, caplog):
+    cv2.imwrite(str(tmp_path / "pier 7.png"), np.zeros((60, 60, 3), np.uint8))
+    dataset = ImageDataset(str(tmp_path), dataset_type="SSDD")
+    found = [Detections("pier 7", [0.5], [0], polys=[[0, 0, 9, 0, 9, 9, 0, 9]])]
+    path = tasks.write_results(tmp_path / "out", dataset, found, {"AP": 0.5}, {"split": "val"})
+    assert json.loads(path.read_text())["images"][0]["img_id"] == "pier 7"
+    assert (
+        path.name == "detections.json" and json.loads((path.parent / "metrics.json").read_text())["AP"] == 0.5
+    )
+    assert "the name holds a space: 'pier 7'" in caplog.text
 
 
 def test_pictures_show_the_direction_of_the_angle(source, tmp_path):

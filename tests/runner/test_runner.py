@@ -34,6 +34,7 @@ def trained(monkeypatch, tmp_path, built, names):
         "ema": None,
         "flip_test": None,
         "resume_path": None,
+        "published": None,
     }
     return runner.Runner(Config({**config, "merge_iou_threshold": None}), checkpoint="some.pkl")
 
@@ -55,3 +56,15 @@ def test_a_detector_keeps_its_names_where_nobody_has_others(dataset, tmp_path, m
     assert built.classes == ("a",)
     with pytest.raises(ConfigError, match=r"num_classes is 7, but the dataset has 2 classes \(cat, dog\)"):
         trained(monkeypatch, tmp_path, detector(7), ())._trained_detector("val", dataset)
+
+
+def test_val_takes_names_that_no_submission_holds(dataset, tmp_path, monkeypatch):
+    dataset.result_problems = lambda: ["1 image cannot be named"]
+    scores = {"AP": 0.5, "per_class": {}, "protocol": "COCO"}
+    run = trained(monkeypatch, tmp_path, detector(2), ["cat", "dog"])
+    monkeypatch.setattr(run, "_datasets", lambda split, **_: {split: dataset})
+    monkeypatch.setattr(run, "_evaluate", lambda *_, **__: (scores, []))
+    run.val()
+    assert (tmp_path / "results/detections.json").is_file() and (tmp_path / "results/metrics.json").is_file()
+    with pytest.raises(ConfigError, match=r"dataset\.test: 1 image cannot be named"):
+        run.test()

@@ -13,7 +13,7 @@ from jld.data.dota.classes import (
     HRSC_CLASSES,
     classes_of,
 )
-from jld.data.dota.ground_truth import read_ground_truth, truth_record
+from jld.data.dota.ground_truth import truth_record
 from jld.data.dota.jdet_labels import jdet_entry, read_jdet_labels, write_jdet_labels
 from jld.data.dota.labels import PolyAnnotation, format_objects, read_label_file, write_label_file
 from jld.data.dota.merge import merge_patches, merge_views, unflip_detections
@@ -54,7 +54,6 @@ __all__ = [
     "patch_name",
     "read_dior_xml",
     "read_fair_xml",
-    "read_ground_truth",
     "read_jdet_labels",
     "read_hrsc_xml",
     "read_label_file",

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from jld.boxes.rotated import poly_areas, polys_to_xyxy
-from jld.data.dota.labels import PolyAnnotation, read_label_file
-from jld.data.problems import raise_errors
+from jld.data.dota.labels import PolyAnnotation
 
 
 def truth_record(
@@ -41,28 +39,3 @@ def truth_record(
         "difficult": known.difficult,
         "areas": poly_areas(known.polys),
     }
-
-
-def read_ground_truth(
-    label_folder: str | Path, classes: Sequence[str], image_ids: Iterable[str] | None = None
-) -> list[dict[str, Any]]:
-    """The ground truth of whole images (or patches), straight from their label files.
-
-    Args:
-        label_folder: with one `<image>.txt` per image.
-        classes: names, in the order of the labels.
-        image_ids: which images, in this order; by default all, sorted.
-    Returns:
-        one record per image, see `truth_record`.
-    Raises:
-        DataError: a file is missing, or lines cannot be used (all of them are shown).
-    """
-    folder = Path(label_folder)
-    ids = sorted(file.stem for file in folder.glob("*.txt")) if image_ids is None else list(image_ids)
-    records, problems = [], []
-    for image_id in ids:
-        annotation, found = read_label_file(folder / f"{image_id}.txt", classes)
-        problems += found
-        records.append(truth_record(image_id, annotation, classes))
-    raise_errors(problems, str(folder))
-    return records

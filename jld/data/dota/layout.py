@@ -4,10 +4,9 @@ where.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,8 @@ import numpy as np
 from jld.boxes.detections import Detections
 from jld.data.dota.merge import MergeIou, merge_patches
 from jld.data.dota.names import LARGEST_RATE, PATTERN, check_style, parse_patch_name
-from jld.data.dota.split import MANIFEST
+from jld.data.dota.split import MANIFEST, read_object
+from jld.data.dota.submission import UNWRITABLE_CLASS
 from jld.data.problems import Problem, error, warning
 from jld.errors import DataError
 
@@ -30,10 +30,12 @@ class Layout:
     Attributes:
         style: "jdet" or "mmrotate" for patches named in that style, "whole" for whole images.
         classes: names, in the order of the labels.
+        label_names: the same classes as label files and result files spell them.
     """
 
     style: str
     classes: tuple[str, ...]
+    label_names: tuple[str, ...]
 
     @classmethod
     def of(cls, image_ids: Sequence[str], classes: Sequence[str], style: str = AUTO) -> Layout:
@@ -49,7 +51,13 @@ class Layout:
         """
         if style == AUTO:
             style = detect_style(image_ids)
-        return cls(style if style == WHOLE else check_style(style), tuple(classes))
+        return cls(style if style == WHOLE else check_style(style), tuple(classes), tuple(classes))
+
+    def with_classes(self, names: Sequence[str], sources: Sequence[int]) -> Layout:
+        """The same with other names, see `Dataset.with_classes`; the files keep theirs."""
+        in_files = self.label_names or tuple(names)
+        label_names = tuple(in_files[source] for source in sources)
+        return replace(self, classes=tuple(names), label_names=label_names)
 
     @property
     def is_patches(self) -> bool:
@@ -69,8 +77,8 @@ class Layout:
             texts.append(f"{count} cannot be named in a result file, the name holds a space: {images[0]!r}.")
         texts += [
             f"class {name!r} cannot name a result file."
-            for name in self.classes
-            if re.search(r"[/\\\0]", name)
+            for name in self.label_names
+            if UNWRITABLE_CLASS.search(name)
         ]
         return texts
 
@@ -157,8 +165,17 @@ def label_folders_of(dataset_dir: Path) -> tuple[Path, ...]:
     `split_dataset` notes them in the manifest; patches made by other programs have none.
     """
     try:
-        manifest = json.loads((dataset_dir / MANIFEST).read_text("utf-8"))
-        noted = [Path(folder) for folder in manifest.get("label_folders", ())]
-    except (OSError, ValueError, AttributeError, TypeError):
+        noted = [Path(folder) for folder in read_object(dataset_dir / MANIFEST).get("label_folders", ())]
+    except TypeError:
         return ()
     return tuple(noted) if all(folder.is_dir() for folder in noted) else ()
+
+
+def check_finished(dataset_dir: Path) -> None:
+    """Stops on a folder that `split_dataset` was killed in, or still works in.
+
+    Raises:
+        DataError: the manifest says that not all patches are there.
+    """
+    if read_object(dataset_dir / MANIFEST).get("is_complete", True) is not True:
+        raise DataError(f"{dataset_dir}: preprocessing did not finish; run tools/preprocess.py again.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -23,7 +22,7 @@ class DotaResults(OrientedViews):
     def with_classes(self, names: Sequence[str], sources: Sequence[int]) -> Self:
         """See `Dataset`."""
         other = super().with_classes(names, sources)  # type: ignore[misc]  # of the dataset it is mixed into
-        other.layout = replace(self.layout, classes=other.classes)
+        other.layout = self.layout.with_classes(names, sources)
         return other
 
     def to_whole(self, detections: Sequence[Detections], views: Views | None = None) -> list[Detections]:
@@ -41,9 +40,10 @@ class DotaResults(OrientedViews):
             DataError: the server would refuse them, as it does detections of patches.
         """
         image_ids = {self.layout.whole_id(image_id) for image_id in self.image_ids}
+        names = self.layout.label_names
         for task in (2, 1):
-            path = write_submission(folder / f"Task{task}.zip", detections, self.classes, task=task)
-            report = check_submission(path, image_ids, self.classes, task=task)
+            path = write_submission(folder / f"Task{task}.zip", detections, names, task=task)
+            report = check_submission(path, image_ids, names, task=task)
             report.raise_errors(str(path))
         get_logger("run").info(
             "%s: %d detections in %d of %d images%s",

@@ -33,6 +33,7 @@ from jld.data.dota.patches import (
     write_text,
 )
 from jld.data.images import ImageReader, is_image_file
+from jld.data.json_files import read_json
 from jld.data.problems import Problem, error, listing
 from jld.errors import ConfigError, DataError
 from jld.utils.map_shards import map_shards
@@ -224,7 +225,7 @@ def _start_manifest(
     manifest = {"format": 1, "settings": described, "hash": settings_hash(described), "is_complete": False}
     file = target / MANIFEST
     if file.is_file():
-        former = _read_json(file) or {}
+        former = read_object(file)
         if former.get("hash") != manifest["hash"]:
             changes = _describe_changes(former.get("settings") or {}, described)
             raise ConfigError(
@@ -262,7 +263,7 @@ def _valid_marks(
     by_id = {source.image_id: source for source in sources}
     marks, num_damaged = {}, 0
     for file in sorted((target / PROGRESS).glob("*.json")):
-        mark, source = _read_json(file) or {}, by_id.get(file.stem)
+        mark, source = read_object(file), by_id.get(file.stem)
         # A mark of an older version has no checksums: nothing says that its patches are whole.
         is_current = (
             source is not None and MARK_KEYS <= set(mark) and mark["fingerprint"] == source.fingerprint()
@@ -292,12 +293,13 @@ def _are_whole(target: Path, settings: SplitSettings, mark: dict[str, Any], has_
     return True
 
 
-def _read_json(file: Path) -> dict | None:
+def read_object(file: Path) -> dict[str, Any]:
+    """The object in a manifest or mark; {} where there is none, or a damaged one."""
     try:
-        content = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
+        content = read_json(file, "manifest")
+    except DataError:
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _write_jdet_labels(

@@ -27,6 +27,7 @@ from jld.errors import ConfigError, DataError, suggestion
 
 COORDINATES = {1: 8, 2: 4}
 MAX_BROKEN_LINES = 1000
+UNWRITABLE_CLASS = re.compile(r"^\.|[/\\\x00-\x1f]")
 DECIMALS = {"mmrotate": 2, "jdet": 4}
 
 
@@ -59,7 +60,7 @@ def member_name(class_name: str, task: int = 1, style: str = "mmrotate") -> str:
     Raises:
         ConfigError: unknown task or style, or a class that cannot be part of a file name.
     """
-    if re.search(r"[/\\\x00-\x1f]", class_name) or class_name.startswith("."):
+    if UNWRITABLE_CLASS.search(class_name):
         raise ConfigError(f"class {class_name!r} cannot name a result file: rename it.")
     if task not in COORDINATES:
         raise ConfigError(f"DOTA has the tasks 1 (oriented) and 2 (upright boxes), not {task!r}.")
