@@ -91,7 +91,7 @@ def _load_merged(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _with_merge_iou(own: dict[str, Any], path: Path) -> dict[str, Any]:
-    """JDet's name for the threshold is translated file by file: merged, the two could not win over each other."""
+    """Translates JDet's name for the threshold in each file: side by side, the later one could not win."""
     translated = translate_merge_type(own)
     if own.get(MERGE_IOU) not in (None, translated.get(MERGE_IOU)):
         get_logger("config").warning(

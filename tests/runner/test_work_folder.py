@@ -184,7 +184,7 @@ def test_a_lock_that_its_owner_removes_just_then_is_refused_all_the_same(tmp_pat
         raise BlockingIOError
 
     monkeypatch.setattr("jld.runner.work_folder._lock", held_and_removed)
-    with pytest.raises(ConfigError, match="another run is alive in work_dir .*: another process"):
+    with pytest.raises(ConfigError, match=r"another run is alive in work_dir .*: another process"):
         held(tmp_path, config())
 
 

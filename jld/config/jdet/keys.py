@@ -53,8 +53,8 @@ def translate_keys(config: Mapping[str, Any]) -> Config:
 def translate_merge_type(config: Mapping[str, Any]) -> dict[str, Any]:
     """The values with `merge_iou_threshold` in place of `merge_nms_threshold_type`, which wins over it.
 
-    0 is the default, which is written out so that it also replaces the threshold of a base; 1 and 2 are JDet's
-    table. Anything else is no type and stays.
+    0 is the default, which is written out so that it also replaces the threshold of a base; 1 and 2 are
+    JDet's table. Anything else is no type and stays.
     """
     kind, translated = config.get(MERGE_TYPE), dict(config)
     if type(kind) is int and kind in (0, 1, 2):  # True and 1.0 are no types
