@@ -86,8 +86,9 @@ def compare(
         )
         results[entry.name] = _train_and_score(configs[entry.name])
     table = format_runs(results, names=[name for name in metrics if name in next(iter(results.values()))])
-    for name, text in (("table.txt", table + "\n"), ("results.json", json.dumps(results, indent=1))):
-        atomic_write(work_dir / name, lambda file, text=text: file.write(text.encode()))
+    text = json.dumps(results, indent=1)
+    atomic_write(work_dir / "table.txt", lambda file: file.write(f"{table}\n".encode()))
+    atomic_write(work_dir / "results.json", lambda file: file.write(text.encode()))
     picture = canvas.write_image(work_dir / "comparison.png", draw_comparison(configs))
     log.info("%s\n%s\npicture: %s", clock.total(), table, picture)
     return results
