@@ -16,6 +16,7 @@ import numpy as np
 
 from jld.apis.inference import init_detector
 from jld.boxes.detections import Detections
+from jld.checkpoint import atomic_write
 from jld.config import Config, prepare_config
 from jld.evaluation.tables import format_runs, write_metrics
 from jld.runner import Runner, parts, tasks
@@ -85,8 +86,9 @@ def compare(
         )
         results[entry.name] = _train_and_score(configs[entry.name])
     table = format_runs(results, names=[name for name in metrics if name in next(iter(results.values()))])
-    (work_dir / "table.txt").write_text(table + "\n", encoding="utf-8")
-    (work_dir / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+    text = json.dumps(results, indent=1)
+    atomic_write(work_dir / "table.txt", lambda file: file.write(f"{table}\n".encode()))
+    atomic_write(work_dir / "results.json", lambda file: file.write(text.encode()))
     picture = canvas.write_image(work_dir / "comparison.png", draw_comparison(configs))
     log.info("%s\n%s\npicture: %s", clock.total(), table, picture)
     return results

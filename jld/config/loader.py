@@ -19,8 +19,10 @@ import yaml
 from jld.config.config import Config
 from jld.config.imports import is_path
 from jld.config.jdet import is_jdet, translate_jdet, translate_keys
+from jld.config.jdet.keys import MERGE_IOU, MERGE_TYPE, translate_merge_type
 from jld.config.yaml_text import parse_yaml
 from jld.errors import ConfigError, nearest
+from jld.utils.logging import get_logger
 
 MAX_BASES = 50
 BASE, COVER = "_base_", "_cover_"
@@ -85,7 +87,21 @@ def _load_merged(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for base in bases:
         merged = merge(merged, _load_merged(path.parent / base, tuple(chain)))
-    return merge(merged, own)
+    return merge(merged, _with_merge_iou(own, path))
+
+
+def _with_merge_iou(own: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Translates JDet's name for the threshold in each file: side by side, the later one could not win."""
+    translated = translate_merge_type(own)
+    if own.get(MERGE_IOU) not in (None, translated.get(MERGE_IOU)):
+        get_logger("config").warning(
+            "%s: %s=%r wins over %s in the same file; remove one of them.",
+            path,
+            MERGE_TYPE,
+            own[MERGE_TYPE],
+            MERGE_IOU,
+        )
+    return translated
 
 
 def _locate_import(entry: Any, folder: Path) -> Any:

@@ -34,7 +34,7 @@ _ABOUT = (
 )
 # Counts stand among the scores; what is larger than any of them is no number to compare.
 LARGEST_SCORE = 1e15
-_RUN = ("run", "run_protocol", "run_file", "run_iteration")
+_RUN = ("run", "run_protocol", "run_file", "run_iteration", "run_note")
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,8 @@ class RunScores:
         protocol: of the scores, "" where the file does not say.
         file: where they were read, relative to the folder.
         iteration: of the training, where the scores come from its log.
+        benchmark: whose classes were scored, None for data of no benchmark.
+        num_images: scored ones; None where no file says it, as of runs of earlier versions.
     """
 
     name: str
@@ -56,14 +58,17 @@ class RunScores:
     protocol: str
     file: str
     iteration: int | None = None
+    benchmark: str | None = None
+    num_images: int | None = None
 
 
 @dataclass(frozen=True)
 class BaselineLine:
-    """A published row, a run, or a run beside its row."""
+    """A published row, a run, or a run beside its row; `note` says why a run is without the row it claims."""
 
     row: PublishedRow | None
     run: RunScores | None
+    note: str = ""
 
     @property
     def differences(self) -> dict[str, float]:
@@ -117,6 +122,7 @@ def read_run(work_dir: str | Path) -> RunScores:
         if name not in ("iter", "epoch", "time") and _is_score(value)
     }
     iteration = record.get("iter")
+    benchmark, num_images = _scored_data(work_dir, record)
     return RunScores(
         work_dir.resolve().name,
         _claimed_row(work_dir),
@@ -124,6 +130,8 @@ def read_run(work_dir: str | Path) -> RunScores:
         str(record.get("protocol", "")),
         file,
         iteration if isinstance(iteration, int) else None,
+        benchmark,
+        num_images,
     )
 
 
@@ -134,6 +142,8 @@ def _is_score(value: object) -> bool:
 def baseline_lines(runs: Iterable[RunScores], pattern: str = "*") -> list[BaselineLine]:
     """All published rows whose id fits the pattern, each with the runs that claim it, then the other runs.
 
+    A run on other data than its row's, whose config inherited the claim, is one of the others.
+
     Args:
         pattern: with `*` and `?`, such as `ld-coco-*`; runs of other rows are left out.
     Raises:
@@ -142,11 +152,26 @@ def baseline_lines(runs: Iterable[RunScores], pattern: str = "*") -> list[Baseli
     rows = {row_id: row for row_id, row in published_rows().items() if fnmatch.fnmatch(row_id, pattern)}
     if not rows:
         raise ConfigError(f"no published row fits {pattern!r}: {suggestion(pattern, published_rows())}")
-    of_row: dict[str | None, list[RunScores | None]] = {}
+    of_row: dict[str, list[RunScores | None]] = {}
+    others = []
     for run in runs:
-        of_row.setdefault(run.row, []).append(run)
+        row = rows.get(run.row) if run.row else None
+        note = _mismatch(row, run) if row else ""
+        if run.row is None or note:
+            others.append(BaselineLine(None, run, note))
+        elif row:
+            of_row.setdefault(row.id, []).append(run)
     lines = [BaselineLine(row, run) for row_id, row in rows.items() for run in of_row.get(row_id) or [None]]
-    return lines + [BaselineLine(None, run) for run in of_row.get(None, [])]
+    return lines + others
+
+
+def _mismatch(row: PublishedRow, run: RunScores) -> str:
+    why = (
+        "its files do not say what was scored; --task=val scores it again."
+        if run.num_images is None
+        else row.mismatch(run.benchmark, run.num_images)
+    )
+    return f"published row {row.id} is not shown: {why}" if why else ""
 
 
 def baselines_csv(lines: Sequence[BaselineLine]) -> str:
@@ -171,7 +196,7 @@ def _fields(line: BaselineLine, names: Sequence[str]) -> dict[str, object]:
         found = {key: getattr(row, key) for key in _ABOUT if key != "row"} | {"row": row.id}
     if run is not None:
         found |= {"run": run.name, "run_protocol": run.protocol, "run_file": run.file}
-        found["run_iteration"] = run.iteration
+        found |= {"run_iteration": run.iteration, "run_note": line.note}
     kinds = (
         ("published", row.metrics if row else {}),
         ("measured", run.metrics if run else {}),
@@ -208,7 +233,7 @@ def baselines_markdown(lines: Sequence[BaselineLine]) -> str:
     sections: dict[str, _Section] = {}
     for line in lines:
         row, run = line.row, line.run
-        title = f"{row.dataset}, {row.split}, {row.protocol}" if row else "Runs that claim no published row"
+        title = f"{row.dataset}, {row.split}, {row.protocol}" if row else "Runs without a published row"
         section = sections.setdefault(title, _Section())
         section.lines.append(line)
         section.names |= dict.fromkeys(row.metrics if row else run.metrics if run else ())
@@ -231,6 +256,7 @@ def _cells(line: BaselineLine, names: Iterable[str]) -> list[str]:
     about = [row.id, row.method, row.student, row.teacher or "", row.schedule] if row else []
     scores = [_score(line, name) for name in names]
     where = f"{run.name} ({run.protocol or run.file})" if run else ""
+    where += f"; {line.note}" if line.note else ""
     return [*about, *scores, where, *([row.source] if row else [])]
 
 
@@ -274,6 +300,22 @@ def _last_evaluation(path: Path) -> dict:
         if scores:
             return scores | {"iter": record.get("iter")}
     return {}
+
+
+def _scored_data(work_dir: Path, record: Mapping) -> tuple[str | None, int | None]:
+    """(benchmark, number of images) that scores were made on: `--task=val` writes them beside the scores, a
+    training into env.json; (None, None) where neither did.
+    """
+    about, images = record.get("run"), "images"
+    environment = work_dir / "env.json"
+    if about is None and environment.is_file():
+        try:
+            about, images = json.loads(_text(environment))["datasets"]["val"], "images_used"
+        except (ValueError, RecursionError, KeyError, TypeError):
+            about = None
+    if not isinstance(about, dict) or "benchmark" not in about or type(about.get(images)) is not int:
+        return None, None
+    return None if about["benchmark"] is None else str(about["benchmark"]), about[images]
 
 
 def _text(path: Path) -> str:

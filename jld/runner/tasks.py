@@ -96,14 +96,16 @@ def write_results(
     """Writes detections, and metrics where there are any, for other programs.
 
     Args:
-        folder: gets `metrics.json` (the metrics, with `about` under "run") and the detections file.
+        folder: gets `metrics.json` (the metrics, with `about` and whose images were scored under "run") and
+            the detections file.
         dataset: knows the format of the detections; plain json where that cannot hold their names.
         about: where the numbers come from: config, checkpoint.
     Returns:
         path of the detections.
     """
     if metrics is not None:
-        content = json.loads(metrics_to_json(dict(metrics))) | {"run": dict(about)}
+        scored = {"benchmark": dataset.benchmark, "images": len(dataset.image_ids)}
+        content = json.loads(metrics_to_json(dict(metrics))) | {"run": dict(about) | scored}
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         atomic_write(folder / "metrics.json", lambda file: file.write(text.encode()))
     if problems := dataset.result_problems():

@@ -7,6 +7,8 @@ removed by hand. Whether the folder holds another run is decided by the config.p
 - a resumed run may differ in everything but `model`, `distill`, the kind and classes of the training data and
   the kind of the optimizer.
 
+Files may move, but not become others: those of `distill` and `dataset.train` are compared by their names.
+
 Another run stops before anything is written. A folder without checkpoints holds no run yet.
 """
 
@@ -20,11 +22,12 @@ import os
 import re
 import socket
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import IO, Any
 
 from jld.checkpoint import atomic_write
 from jld.config import differing_keys, fill_defaults, is_dumped, read_written
+from jld.config.jdet import translate_keys
 from jld.errors import ConfigError
 from jld.utils.distributed import is_main
 from jld.utils.logging import get_logger
@@ -35,6 +38,10 @@ FILES = (LOCK, CONFIG, LOG, "log.jsonl", "env.json", "checkpoints/last.pkl", "ch
 TEMPORARY = re.compile(r"\.[\w.-]+\.(py|json|pkl)\.([0-9a-f]{8}\.tmp|\d+)")
 # Where files lie and how many processes read them.
 PLACES = re.compile(r"(.*\.)?(root|checkpoint|config|pretrained|num_workers|\w+_(dir|file|path))")
+# Those whose name says which teacher and which data a run learns from.
+NAMED_PLACES = re.compile(r"(distill|dataset\.train)\.(.*\.)?(checkpoint|config|\w+_(dir|file|path))")
+# What every run of jld writes under the same name: the folder of the run tells them apart.
+OF_EVERY_RUN = re.compile(r"config\.py|(last|best|epoch_\d+)\.pkl")
 LENGTHS = (
     "work_dir|name|max_epoch|max_iter|eval_interval|checkpoint_interval|checkpoint_iters|keep_checkpoints|"
     "log_interval|logger|published|imports|flip_test|merge_iou_threshold|best_metric"
@@ -84,10 +91,11 @@ def require_same_run(path: Path, config: Mapping[str, Any], *, resumed: bool) ->
         )
     if not any((path / CHECKPOINTS).glob("*.pkl")):
         return
+    there = fill_defaults(translate_keys(read_written(written)))
     differences = [
         (key, ours, theirs)
-        for key, ours, theirs in differing_keys(fill_defaults(config), fill_defaults(read_written(written)))
-        if not PLACES.fullmatch(key) and not FREE_AT_START.fullmatch(key)
+        for key, ours, theirs in differing_keys(fill_defaults(config), there)
+        if not _is_moved(key, ours, theirs) and not FREE_AT_START.fullmatch(key)
     ]
     other = [each for each in differences if not resumed or FIXED_IN_RESUME.fullmatch(each[0])]
     if other:
@@ -97,6 +105,21 @@ def require_same_run(path: Path, config: Mapping[str, Any], *, resumed: bool) ->
         raise ConfigError(f"{path} holds another run; its config.py differs in {_listed(other)}: {cure}.")
     if differences:
         get_logger("run").warning("going on with another config: %s.", _listed(differences))
+
+
+def _is_moved(key: str, ours: Any, theirs: Any) -> bool:
+    """Whether the values of a key are places at which the same thing may lie."""
+    if not NAMED_PLACES.fullmatch(key):
+        return bool(PLACES.fullmatch(key))
+    return _name_of(ours) == _name_of(theirs)
+
+
+def _name_of(place: Any) -> Any:
+    """What is kept when a file or folder moves: its name, after that of its run where every run has one."""
+    if not isinstance(place, str | PurePath):
+        return place
+    parts = [part for part in PurePath(place).parts if part != CHECKPOINTS]
+    return parts[-2:] if parts and OF_EVERY_RUN.fullmatch(parts[-1]) else parts[-1:]
 
 
 class OwnCheckpoints:
@@ -156,7 +179,10 @@ def _locked(path: Path) -> Iterator[None]:
     try:
         file = _lock(lock)
     except BlockingIOError:
-        owner = lock.read_text(encoding="utf-8", errors="replace")[:200].strip() or "another process"
+        owner = ""
+        with contextlib.suppress(OSError):  # removed by its owner just now
+            owner = lock.read_text(encoding="utf-8", errors="replace")[:200].strip()
+        owner = owner or "another process"
         raise ConfigError(
             f"another run is alive in work_dir {path}: {owner}; wait for it, end it, or choose another."
         ) from None

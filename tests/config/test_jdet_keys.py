@@ -23,8 +23,25 @@ def test_the_type_of_merging_becomes_a_table(write, kind):
 
 
 def test_the_type_of_merging_wins_over_what_was_there():
-    assert translate_keys({"merge_iou_threshold": 0.3, "merge_nms_threshold_type": 0}) == {}
+    both = {"merge_iou_threshold": 0.3, "merge_nms_threshold_type": 0}
+    assert translate_keys(both) == {"merge_iou_threshold": None}
     assert translate_keys({"merge_iou_threshold": 0.3}) == {"merge_iou_threshold": 0.3}
+
+
+@pytest.mark.parametrize("ours", ["merge_nms_threshold_type = 0", "merge_iou_threshold = 0.3"])
+@pytest.mark.parametrize("theirs", ["merge_nms_threshold_type = 1", "merge_iou_threshold = 0.5"])
+def test_the_later_file_wins_under_either_name(write, caplog, ours, theirs):
+    write("base.py", theirs)
+    config = load_config(write("a.py", f"_base_ = 'base.py'\n{ours}"))
+    assert config.merge_iou_threshold == (0.3 if "0.3" in ours else None) and not caplog.records
+    assert "merge_nms_threshold_type" not in config
+
+
+@pytest.mark.parametrize(("kind", "threshold"), [(0, 0.3), (1, 0.3), (2, {"ship": 0.3})])
+def test_two_thresholds_in_one_file_are_not_passed_over_in_silence(write, caplog, kind, threshold):
+    text = f"merge_iou_threshold = {threshold}\nmerge_nms_threshold_type = {kind}"
+    assert load_config(write("a.py", text)).merge_iou_threshold == (CLASS_IOU if kind else None)
+    assert f"a.py: merge_nms_threshold_type={kind} wins over merge_iou_threshold" in caplog.text
 
 
 @pytest.mark.parametrize("value", [3, True, 1.0, "1", None])

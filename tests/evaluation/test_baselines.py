@@ -34,8 +34,12 @@ def work_dir(folder: Path, row: str | None = ROW, metrics: dict | None = None) -
     return folder
 
 
-def scored(folder: Path, row: str | None = ROW, **fractions: float) -> Path:
-    metrics = {**fractions, "per_class": {"cat": {"AP": 0.1}}, "protocol": "COCO", "run": {"split": "val"}}
+COCO = {"benchmark": "COCO", "images": 5000}
+
+
+def scored(folder: Path, row: str | None = ROW, on: dict = COCO, **fractions: float) -> Path:
+    about = {"split": "val", **on}
+    metrics = {**fractions, "per_class": {"cat": {"AP": 0.1}}, "protocol": "COCO", "run": about}
     return work_dir(folder, row, metrics)
 
 
@@ -91,6 +95,45 @@ def test_markdown_has_a_table_per_protocol(tmp_path):
     assert text.rstrip().endswith("| 20.0 | other (COCO) |")
     for block in text.split("## ")[1:]:
         assert len({line.count("|") for line in block.splitlines() if line.startswith("|")}) == 1
+
+
+@pytest.mark.parametrize(
+    ("on", "why"),
+    [
+        ({"benchmark": None, "images": 60}, "this dataset has classes of its own and 60 images"),
+        ({"benchmark": "COCO", "images": 100}, "this dataset has the classes of COCO and 100 images"),
+        ({}, "its files do not say what was scored"),
+        ({"benchmark": "COCO", "images": True}, "its files do not say what was scored"),
+    ],
+)
+def test_a_row_that_a_config_inherited_is_not_compared_with_other_data(tmp_path, on, why):
+    run = read_run(scored(tmp_path / "bccd", on=on, AP=0.9))
+    lines = baseline_lines([run], "ld-coco-r18*")
+    (line,) = [line for line in lines if line.run]
+    assert line.row is None and line.differences == {} and line.note.startswith(f"published row {ROW} is not")
+    text = baselines_markdown(lines)
+    assert " / " not in text.split("\n\n", 1)[1] and "Runs without a published row" in text and why in text
+    (cells,) = [cells for cells in table(baselines_csv(lines)) if cells["run"]]
+    assert why in cells["run_note"] and not cells["row"] and not cells["difference_AP"]
+    assert not [line for line in baseline_lines([run], "ld-voc-*") if line.run]
+
+
+@pytest.mark.parametrize(
+    ("environment", "is_shown"),
+    [
+        ({"datasets": {"val": {"benchmark": "COCO", "images_used": 5000}}}, True),
+        ({"datasets": {"val": {"benchmark": "COCO", "images_used": 12}}}, False),
+        ({"datasets": {"train": {"benchmark": "COCO", "images_used": 5000}}}, False),
+        ({"datasets": {"val": {"images_used": 5000}}}, False),
+        ([], False),
+    ],
+)
+def test_the_environment_of_a_training_says_what_its_log_was_scored_on(tmp_path, environment, is_shown):
+    folder = work_dir(tmp_path / "a")
+    (folder / "log.jsonl").write_text(json.dumps({"iter": 4, "eval/AP": 0.25}))
+    (folder / "env.json").write_text(json.dumps(environment))
+    (line,) = [line for line in baseline_lines([read_run(folder)]) if line.run]
+    assert (line.row is not None) == is_shown and bool(line.note) != is_shown
 
 
 def test_folders_of_runs_are_looked_through(tmp_path):

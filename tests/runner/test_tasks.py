@@ -45,7 +45,7 @@ def test_metrics_stand_beside_what_the_dataset_writes(tmp_path):
     assert path == tmp_path / "a" / "detections.json"
     assert json.loads(path.read_text())["images"][0]["labels"] == [0, 3]
     metrics = json.loads((tmp_path / "a" / "metrics.json").read_text())
-    assert metrics["AP"] == 0.25 and metrics["run"] == {"split": "val"}
+    assert metrics["AP"] == 0.25 and metrics["run"] == {"split": "val", "benchmark": None, "images": 2}
     own = OwnFormat(num_images=2, image_size=32)
     path = tasks.write_results(tmp_path / "b", own, found, None, {})
     assert path.read_text() == "1 2\n" and not (tmp_path / "b" / "metrics.json").exists()

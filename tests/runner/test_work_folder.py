@@ -93,6 +93,46 @@ def test_another_run_stops_before_anything_is_written(folder, changes, resumed):
     assert sorted(folder.rglob("*")) == before
 
 
+TEACHER = {"config": "work_dirs/r101/config.py", "checkpoint": "work_dirs/r101/checkpoints/last.pkl"}
+DATA = {"type": "DOTADataset", "dataset_dir": "data/train_600", "annotations_file": "data/a/train.json"}
+OTHER_FILES = {
+    "distill.teacher.config": ("/else/r101/config.py", "work_dirs/r50/config.py"),
+    "distill.teacher.checkpoint": ("/else/r101/checkpoints/last.pkl", "work_dirs/r50/checkpoints/last.pkl"),
+    "dataset.train.dataset_dir": ("/else/train_600/", "data/train_1024"),
+    "dataset.train.annotations_file": ("train.json", "data/a/other.json"),
+}
+
+
+@pytest.mark.parametrize("key", OTHER_FILES)
+def test_files_may_move_and_other_files_are_another_run(folder, key, caplog):
+    def wanted(**changed):
+        teacher, data = ({k: changed.get(k, v) for k, v in part.items()} for part in (TEACHER, DATA))
+        return config(distill={"teacher": teacher, "terms": []}, dataset__train=data)
+
+    (folder / "config.py").unlink()
+    dump_config(wanted(), folder / "config.py")
+    moved, other = ({key.split(".")[-1]: place} for place in OTHER_FILES[key])
+    for resumed in (False, True):
+        held(folder, wanted(**moved), resumed)
+    assert "another config" not in caplog.text
+    with pytest.raises(ConfigError, match=rf"holds another run; its config\.py differs in {re.escape(key)}"):
+        held(folder, wanted(**other))
+    if key.startswith("distill"):
+        with pytest.raises(ConfigError, match="holds another run"):
+            held(folder, wanted(**other), resumed=True)
+    else:
+        held(folder, wanted(**other), resumed=True)
+        assert f"going on with another config: {key}" in caplog.text
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_keys_that_an_earlier_version_wrote_are_no_other_run(folder, resumed, caplog):
+    with (folder / "config.py").open("a") as file:
+        file.write("amp = False\nparameter_groups_generator = None\nmerge_nms_threshold_type = 0\n")
+    held(folder, config(), resumed)
+    assert "another config" not in caplog.text
+
+
 def test_a_folder_without_checkpoints_holds_no_run(folder):
     (folder / "checkpoints" / "last.pkl").unlink()
     held(folder, config(seed=9))
@@ -137,6 +177,15 @@ def test_a_second_run_is_refused_until_the_first_is_gone_however_it_went(tmp_pat
     first.wait()
     held(tmp_path, config())
     assert not (tmp_path / "run.lock").exists()
+
+
+def test_a_lock_that_its_owner_removes_just_then_is_refused_all_the_same(tmp_path, monkeypatch):
+    def held_and_removed(path):
+        raise BlockingIOError
+
+    monkeypatch.setattr("jld.runner.work_folder._lock", held_and_removed)
+    with pytest.raises(ConfigError, match=r"another run is alive in work_dir .*: another process"):
+        held(tmp_path, config())
 
 
 def test_temporaries_of_killed_runs_go_and_other_files_stay(tmp_path):

@@ -24,7 +24,7 @@ CLASS_BALANCE = {
     "swimming-pool": (2, 104), "soccer-ball-field": (1, 962), "roundabout": (1, 711),
     "tennis-court": (1, 655), "basketball-court": (4, 0), "helicopter": (8, 0), "container-crane": (50, 0),
 }  # fmt: skip
-MERGE_TYPE = "merge_nms_threshold_type"
+MERGE_TYPE, MERGE_IOU = "merge_nms_threshold_type", "merge_iou_threshold"
 # {key: (values that ask for nothing, what to write for any other)}; fp16 is mmDetection's.
 UNSERVED: dict[str, tuple[tuple[Any, ...], str]] = {
     "amp": ((False, None), "write precision='bfloat16' or precision='float16'."),
@@ -40,18 +40,24 @@ UNSERVED: dict[str, tuple[tuple[Any, ...], str]] = {
 def translate_keys(config: Mapping[str, Any]) -> Config:
     """The config without JDet's top-level keys, as far as jld has what they ask for.
 
-    `merge_nms_threshold_type` becomes `merge_iou_threshold` and wins over it: 0 is the default, 1 and 2 are
-    JDet's table. Values that ask for nothing are dropped. What jld does not serve stays in, for
-    `validate_config` to refuse with the sentence in `UNSERVED`.
+    Values that ask for nothing are dropped. What jld does not serve stays in, for `validate_config` to refuse
+    with the sentence in `UNSERVED`.
     """
-    translated = Config(config, file=config_file(config))
+    translated = Config(translate_merge_type(config), file=config_file(config))
     for key, (idle, _) in UNSERVED.items():
         if key in translated and any(translated[key] is value for value in idle):
             del translated[key]
-    # Not `in (0, 1, 2)`: True and 1.0 are no types.
-    if type(translated.get(MERGE_TYPE)) is int and translated[MERGE_TYPE] in (0, 1, 2):
-        if translated.pop(MERGE_TYPE):
-            translated["merge_iou_threshold"] = CLASS_IOU
-        else:
-            translated.pop("merge_iou_threshold", None)
+    return translated
+
+
+def translate_merge_type(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with `merge_iou_threshold` in place of `merge_nms_threshold_type`, which wins over it.
+
+    0 is the default, which is written out so that it also replaces the threshold of a base; 1 and 2 are
+    JDet's table. Anything else is no type and stays.
+    """
+    kind, translated = config.get(MERGE_TYPE), dict(config)
+    if type(kind) is int and kind in (0, 1, 2):  # True and 1.0 are no types
+        del translated[MERGE_TYPE]
+        translated[MERGE_IOU] = CLASS_IOU if kind else None
     return translated
