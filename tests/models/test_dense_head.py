@@ -67,7 +67,7 @@ def test_predictions_go_on_from_every_depth(name):
             np.testing.assert_array_equal(var.numpy(), whole[key], err_msg=f"{key} after {depth}")
     np.testing.assert_array_equal(seen[0], features[0].numpy())
     assert all(np.abs(a - b).max() > 0 for a, b in itertools.pairwise(seen))
-    np.testing.assert_array_equal(head.tower(features)[1][1].numpy(), hidden[1][1].numpy())
+    np.testing.assert_array_equal(head.tower(features, DEPTH)[1][1].numpy(), hidden[1][1].numpy())
 
 
 def test_towers_of_classes_and_boxes_are_told_apart():

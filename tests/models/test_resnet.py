@@ -52,6 +52,7 @@ def test_sizes_of_an_odd_image():
     sizes = [[26, 42], [13, 21], [7, 11], [4, 6], [2, 3]]
     assert [x.shape[2:] for x in trace.features] == sizes
     count = sum(int(np.prod(size)) for size in sizes)
-    assert len(trace.priors) == count
-    assert trace.predictions["cls_logits"].shape == [2, count, 80]
-    assert trace.predictions["box_logits"].shape == [2, count, 4, 17]
+    stage = trace.stage()
+    assert len(stage.places) == count
+    assert stage.predictions["cls_logits"].shape == [2, count, 80]
+    assert stage.predictions["box_logits"].shape == [2, count, 4, 17]
