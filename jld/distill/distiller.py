@@ -148,7 +148,7 @@ class Distiller:
         # Half precision is for the networks: terms compare what the rounding would blur.
         with convolutions_in(FLOAT32):
             raw = term(context)
-        self._last[f"raw/{term.name}"] = raw.detach()  # else the graph of the step would live until the next
+        self._last[f"raw/{term.name}"] = raw
         if not factor or not lesson.schedule.describe():
             return term.weight * raw
         self._last[f"factor/{term.name}"] = jt.array([factor])
