@@ -26,11 +26,6 @@ def cxcywh_to_xyxy(boxes: Array) -> Array:
     )
 
 
-def box_centers(boxes: Array) -> Array:
-    """Centres x, y [..., 2] of corner boxes [..., 4]."""
-    return (boxes[..., :2] + boxes[..., 2:]) * 0.5
-
-
 def box_areas(boxes: Array) -> Array:
     """Areas [...] of corner boxes [..., 4]; not clamped, so an inverted box gives a negative number."""
     x1, y1, x2, y2 = split_corners(boxes)

@@ -5,7 +5,7 @@ import pytest
 
 from jld.boxes.coders import DeltaBoxCoder
 from jld.boxes.distances import bbox2distance, distance2bbox
-from jld.boxes.formats import box_areas, box_centers, clip_boxes, cxcywh_to_xyxy, xyxy_to_cxcywh
+from jld.boxes.formats import box_areas, clip_boxes, cxcywh_to_xyxy, xyxy_to_cxcywh
 from jld.boxes.overlaps import aligned_overlaps, pairwise_overlaps
 from jld.toolchain import jittor as jt
 from tests.golden_cases import case, fill
@@ -111,6 +111,5 @@ def test_formats(convert):
     boxes = np.float32([[2, 4, 8, 14], [-3, 1, 5, 90]])
     assert_boxes_close(xyxy_to_cxcywh(convert(boxes)), [[5, 9, 6, 10], [1, 45.5, 8, 89]])
     assert_boxes_close(cxcywh_to_xyxy(xyxy_to_cxcywh(convert(boxes))), boxes)
-    assert_boxes_close(box_centers(convert(boxes)), [[5, 9], [1, 45.5]])
     assert_boxes_close(box_areas(convert(boxes)), [60, 712])
     assert_boxes_close(clip_boxes(convert(boxes), (50, 7)), [[2, 4, 7, 14], [0, 1, 5, 50]])
