@@ -13,10 +13,8 @@ BUILD = "from setuptools.build_meta import build_editable; print(build_editable(
 IMPORT = "import site, sys; site.addsitedir(sys.argv[1]); import jld; print(jld.__version__, jld.__file__)"
 
 
-def python(code, *arguments, cwd):
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=cwd, capture_output=True, text=True, check=False
-    )
+def python(*arguments, cwd):
+    done = subprocess.run([sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 
@@ -32,8 +30,9 @@ def test_the_installed_package_wins_over_a_clone_named_jld(tmp_path):
     for folder in (package, package.parent):
         (folder / "__init__.py").write_text('__version__ = "7.8.9"\n')
     (clone / "wheel").mkdir()
-    wheel = python(BUILD, cwd=clone)[-1]
+    wheel = python("-c", BUILD, cwd=clone)[-1]
     with zipfile.ZipFile(clone / "wheel" / wheel) as archive:
         archive.extractall(tmp_path / "site")
-    version, file = python(IMPORT, str(tmp_path / "site"), cwd=tmp_path)
+    # -S: the jld under test, which may be installed in the same way, stays out of the path.
+    version, file = python("-S", "-c", IMPORT, str(tmp_path / "site"), cwd=tmp_path)
     assert version == "7.8.9" and Path(file) == package.parent / "__init__.py"
