@@ -41,6 +41,21 @@ class Places:
         """L."""
         return len(self.level_strides)
 
+    def at(self, index: jt.Var) -> Places:
+        """The places with these numbers; their mask is left to whoever chose them.
+
+        Args:
+            index: [N, S] int32; past the end: zeros.
+        """
+        image = "0" if self.boxes.shape[0] == 1 else "i0"
+
+        def taken(x: jt.Var) -> jt.Var:
+            rest = [f"i{axis}" for axis in range(2, x.ndim)]
+            return x.reindex([*index.shape, *x.shape[2:]], [image, "@e0(i0,i1)", *rest], extras=[index])
+
+        fields = {name: taken(getattr(self, name)) for name in ("boxes", "centers", "strides", "levels")}
+        return Places(level_strides=self.level_strides, **fields)
+
     def valid_mask(self, pad_shapes: np.ndarray) -> jt.Var:
         """[N, P] 1 for real places inside the image's own padded area, else 0.
 

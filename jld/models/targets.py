@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,8 @@ class Targets:
         ignore_mask: [N, Gi] float32, 1 for real ones.
         pad_shapes: NumPy [N, 2] height, width in px of every image, padded on its own.
         img_shapes: NumPy [N, 2] the same before padding; None where nobody needs it.
+        seeds: [N] int32, different for every image and step: what is drawn for an image follows from its own.
+            None: nothing can be drawn.
     """
 
     boxes: jt.Var
@@ -33,10 +36,15 @@ class Targets:
     ignore_mask: jt.Var
     pad_shapes: np.ndarray
     img_shapes: np.ndarray | None = None
+    seeds: jt.Var | None = None
 
     @classmethod
-    def from_batch(cls, batch: Mapping[str, Any]) -> Targets:
-        """The targets of a collated batch dict (NumPy)."""
+    def from_batch(cls, batch: Mapping[str, Any], *drawn_from: int) -> Targets:
+        """The targets of a collated batch dict (NumPy).
+
+        Args:
+            drawn_from: numbers that `seeds` follow from, with the image's id: the run's seed and the step.
+        """
         floats = {
             name: jt.array(np.ascontiguousarray(batch[key], np.float32)).stop_grad()
             for name, key in (
@@ -48,4 +56,7 @@ class Targets:
         }
         labels = jt.array(np.ascontiguousarray(batch["labels"], np.int32)).stop_grad()
         shapes = {key: np.asarray(batch[key], np.float32) for key in ("pad_shapes", "img_shapes")}
-        return cls(labels=labels, **shapes, **floats)
+        ids = batch.get("img_ids", range(len(labels)))
+        texts = [" ".join(map(str, (*drawn_from, img_id))) for img_id in ids]
+        seeds = np.array([zlib.crc32(text.encode()) >> 1 for text in texts], np.int32)
+        return cls(labels=labels, seeds=jt.array(seeds).stop_grad(), **shapes, **floats)
