@@ -51,7 +51,7 @@ def limits(section: dict) -> ProposalLimits:
 
 def rpn_config(section: dict, train_cfg: dict, test_cfg: dict) -> dict:
     rest = {key: value for key, value in section.items() if key not in ("train_cfg", "test_cfg")}
-    anchors = rest.pop("anchor_generator")
+    anchors = dict(rest.pop("anchor_generator"))
     (scale,) = anchors.pop("scales")
     training = take(train_cfg, pos_weight=-1, debug=False)
     own, box_coder = limits(test_cfg), coder(rest.pop("bbox_coder"))

@@ -16,7 +16,7 @@ from jld.assign.interfaces import Assigner
 from jld.assign.sampling import Sampler
 from jld.boxes.formats import split_corners
 from jld.boxes.interfaces import BoxCoder, PriorGenerator
-from jld.boxes.places import GridPlaces, on_grid
+from jld.boxes.places import GridPlaces, on_grid, rows_at
 from jld.errors import ConfigError, suggestion
 from jld.losses.reduction import Loss
 from jld.models.boxes import DeltaBoxes, box_loss, targets_or_places
@@ -198,11 +198,11 @@ class RPNHead(DenseHead):
         places = on_grid(stage.places)
         logits = stage.predictions["cls_logits"].detach()[:, :, 0]
         index = _best_of_levels(logits, places.level_slices, limits.nms_pre)
-        logits = _at(logits, index)
+        logits = rows_at(logits, index)
         order, logits = jt.argsort(logits, dim=1, descending=True)
-        index = _at(index, order.int32())
+        index = rows_at(index, order.int32())
         chosen = places.at(index)
-        deltas = _at(stage.predictions[self.boxes.key].detach(), index)
+        deltas = rows_at(stage.predictions[self.boxes.key].detach(), index)
         boxes = self.boxes.decode(deltas, chosen)
         limit = jt.array(sizes_of(image_shapes, places)[:, [1, 0, 1, 0]][:, None])  # [N or 1, 1, 4]
         boxes = jt.minimum(jt.maximum(boxes, 0.0), limit)
@@ -211,7 +211,9 @@ class RPNHead(DenseHead):
         groups = jt.ternary(is_large, chosen.levels, -1)
         picks = nms_picks(boxes, groups, limits.nms_threshold, limits.max_count)
         mask = (picks < index.shape[1]).float32()
-        return Proposals(_at(boxes, picks).detach(), _at(jt.sigmoid(logits), picks).detach(), mask.detach())
+        return Proposals(
+            rows_at(boxes, picks).detach(), rows_at(jt.sigmoid(logits), picks).detach(), mask.detach()
+        )
 
 
 def _best_of_levels(scores: jt.Var, level_slices: Sequence[slice], count: int) -> jt.Var:
@@ -221,12 +223,6 @@ def _best_of_levels(scores: jt.Var, level_slices: Sequence[slice], count: int) -
         order, _ = jt.argsort(scores[:, level], dim=1, descending=True)
         found.append((order[:, :count] if count > 0 else order).int32() + level.start)
     return jt.concat(found, dim=1)
-
-
-def _at(values: jt.Var, index: jt.Var) -> jt.Var:
-    """[N, K, ...] the entries of values [N, P, ...] at index [N, K] int32; zeros past the end."""
-    rest = [f"i{axis}" for axis in range(2, values.ndim)]
-    return values.reindex([*index.shape, *values.shape[2:]], ["i0", "@e0(i0,i1)", *rest], extras=[index])
 
 
 def sizes_of(image_shapes: np.ndarray | None, places: GridPlaces) -> np.ndarray:
