@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from jld.registry import EVALUATORS
 
 # Order of the twelve numbers that COCOeval.summarize leaves behind.
 STATISTICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR", "ARs", "ARm", "ARl")
+THRESHOLDS = np.arange(50, 100, 5)
+"""IoU in percent."""
 
 
 @EVALUATORS.register
@@ -76,68 +78,111 @@ class CocoEvaluator:
     def _scores(
         self, records: list[dict], classes: Sequence[str], kind: str
     ) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-        """(statistics, per class) of boxes ("bbox") or masks ("segm")."""
+        """(statistics, per class) of boxes ("bbox") or masks ("segm").
+
+        Class by class, and of each the images that hold some: pycocotools keeps a record of every image,
+        class and range of sizes, which takes gigabytes for a hundred detections in each image of val2017.
+        """
+        truth, found = (_rows_of_classes(records, key, len(classes)) for key in ("gt_labels", "labels"))
+        curves = [self._curves(records, *rows, kind) for rows in zip(truth, found, strict=True)]
+        if not curves:
+            curves = [self._curves(records, _NO_ROWS, _NO_ROWS, kind)]
+        precision, recall = (np.concatenate(each, axis=-3) for each in zip(*curves, strict=True))
+        return _summary(precision, recall), _per_class(precision, classes)
+
+    def _curves(
+        self, records: list[dict], truth: np.ndarray, found: np.ndarray, kind: str
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Precision [T, R, 1, A, M] and recall [T, 1, A, M] of one class, -1 without ground truth.
+
+        T thresholds, R recalls, A ranges of sizes, M limits of detections.
+
+        Args:
+            truth, found: [n, 2] (record, row in it) of the objects and the detections of the class.
+        """
+        found = found if len(truth) else _NO_ROWS
+        images = np.union1d(truth[:, 0], found[:, 0])
         with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports its progress with print
-            truth, found = (make(records, len(classes), kind) for make in (_truth, _found))
-            evaluation = COCOeval(truth, found, kind)
+            evaluation = COCOeval(
+                _database(_true_annotations(records, truth, kind), images, records),
+                _database(_found_annotations(records, found, kind), images, records),
+                kind,
+            )
             evaluation.params.maxDets = [1, 10, self.max_detections]
+            evaluation.params.catIds = [0]
             evaluation.evaluate()
             evaluation.accumulate()
-        return _summary(evaluation), _per_class(evaluation, classes)
+        return evaluation.eval["precision"], evaluation.eval["recall"]
+
+
+_NO_ROWS = np.zeros((0, 2), np.int64)
+
+
+def _rows_of_classes(records: list[dict], key: str, num_classes: int) -> list[np.ndarray]:
+    """For every class [n, 2] (record, row in it) of the labels under `key`."""
+    counts = [len(record[key]) for record in records]
+    rows = np.concatenate([np.zeros(0, np.int64), *map(np.arange, counts)])
+    pairs = np.stack([np.repeat(np.arange(len(records)), counts), rows], axis=1)
+    labels = np.concatenate([np.zeros(0, np.int64), *(record[key] for record in records)])
+    return [pairs[labels == label] for label in range(num_classes)]
 
 
 def _prefixed(scores: dict[str, float]) -> dict[str, float]:
     return {f"{MASK_PREFIX}{name}": value for name, value in scores.items()}
 
 
-def _database(annotations: list[dict], records: list[dict], num_classes: int) -> COCO:
+def _database(annotations: list[dict], images: Iterable[int], records: list[dict]) -> COCO:
+    # Identifiers start at 1: the matcher of pycocotools takes identifier 0 for "no match".
+    for identifier, annotation in enumerate(annotations, 1):
+        annotation["id"] = identifier
+    sizes = {int(image): records[image].get("size", (0, 0)) for image in images}
     database = COCO()
-    sizes = [record.get("size", (0, 0)) for record in records]
     database.dataset = {
-        "images": [{"id": index, "height": size[0], "width": size[1]} for index, size in enumerate(sizes, 1)],
-        "categories": [{"id": label} for label in range(num_classes)],
+        "images": [{"id": image, "height": size[0], "width": size[1]} for image, size in sizes.items()],
+        "categories": [{"id": 0}],
         "annotations": annotations,
     }
     database.createIndex()
     return database
 
 
-def _annotation(image_index: int, label: int, box: np.ndarray, **values: Any) -> dict:
+def _annotation(image: int, box: np.ndarray, **values: Any) -> dict[str, Any]:
     x1, y1, x2, y2 = box.tolist()
-    return {"image_id": image_index, "category_id": int(label), "bbox": [x1, y1, x2 - x1, y2 - y1], **values}
+    return {"image_id": image, "category_id": 0, "bbox": [x1, y1, x2 - x1, y2 - y1], **values}
 
 
-def _truth(records: list[dict], num_classes: int, kind: str) -> COCO:
-    # Identifiers start at 1: the matcher of pycocotools takes identifier 0 for "no match".
-    columns = ("gt_labels", "gt_boxes", "gt_areas", "gt_is_ignored")
+def _true_annotations(records: list[dict], rows: np.ndarray, kind: str) -> list[dict]:
     annotations = [
-        _annotation(index, label, box, area=float(area), iscrowd=int(is_ignored))
-        for index, record in enumerate(records, 1)
-        for label, box, area, is_ignored in zip(*(record[name] for name in columns), strict=True)
+        _annotation(
+            image,
+            records[image]["gt_boxes"][row],
+            area=float(records[image]["gt_areas"][row]),
+            iscrowd=int(records[image]["gt_is_ignored"][row]),
+        )
+        for image, row in rows.tolist()
     ]
     if kind == "segm":
-        masks = [mask for record in records for mask in record["gt_masks"]]
+        masks = [records[image]["gt_masks"][row] for image, row in rows.tolist()]
         for annotation, mask, area in zip(annotations, masks, mask_areas(masks), strict=True):
             annotation["segmentation"] = mask
             annotation["iscrowd"] |= int(area == 0)
-    for identifier, annotation in enumerate(annotations, 1):
-        annotation["id"] = identifier
-    return _database(annotations, records, num_classes)
+    return annotations
 
 
-def _found(records: list[dict], num_classes: int, kind: str) -> COCO:
-    annotations: list[dict[str, Any]] = []
-    for index, record in enumerate(records, 1):
-        for label, box, score in zip(record["labels"], record["boxes"], record["scores"], strict=True):
-            annotation = _annotation(index, label, box, score=float(score), iscrowd=0)
-            annotation["area"] = annotation["bbox"][2] * annotation["bbox"][3]
-            annotation["id"] = len(annotations) + 1
-            annotations.append(annotation)
+def _found_annotations(records: list[dict], rows: np.ndarray, kind: str) -> list[dict]:
+    annotations = [
+        _annotation(
+            image, records[image]["boxes"][row], score=float(records[image]["scores"][row]), iscrowd=0
+        )
+        for image, row in rows.tolist()
+    ]
+    for annotation in annotations:
+        annotation["area"] = annotation["bbox"][2] * annotation["bbox"][3]
     if kind == "segm":
-        masks = [mask for record in records for mask in record["masks"]]
+        masks = [records[image]["masks"][row] for image, row in rows.tolist()]
         for annotation, mask, area in zip(annotations, masks, mask_areas(masks), strict=True):
             annotation |= {"segmentation": mask, "area": float(area)}
-    return _database(annotations, records, num_classes)
+    return annotations
 
 
 def _mean(values: np.ndarray) -> float:
@@ -146,26 +191,23 @@ def _mean(values: np.ndarray) -> float:
     return float(values.mean()) if values.size else -1.0
 
 
-def _summary(evaluation: COCOeval) -> dict[str, float]:
-    """The twelve statistics; unlike COCOeval.summarize it does not insist on a limit of 100 detections."""
-    precision, recall = (
-        evaluation.eval["precision"],
-        evaluation.eval["recall"],
-    )  # [T, R, C, A, M], [T, C, A, M]
-    thresholds = evaluation.params.iouThrs
+def _summary(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
+    """The twelve statistics; unlike COCOeval.summarize it does not insist on a limit of 100 detections.
+
+    Args:
+        precision: [T, R, C, A, M]; recall: [T, C, A, M], see `CocoEvaluator._curves`.
+    """
     values = [_mean(precision[..., 0, -1])]
-    values += [_mean(precision[np.isclose(thresholds, iou)][..., 0, -1]) for iou in (0.5, 0.75)]
+    values += [_mean(precision[THRESHOLDS == iou][..., 0, -1]) for iou in (50, 75)]
     values += [_mean(precision[..., area, -1]) for area in (1, 2, 3)]
     values += [_mean(recall[..., 0, limit]) for limit in (0, 1, 2)]
     values += [_mean(recall[..., area, -1]) for area in (1, 2, 3)]
     return dict(zip(STATISTICS, values, strict=True))
 
 
-def _per_class(evaluation: COCOeval, classes: Sequence[str]) -> dict[str, dict[str, float]]:
-    precision = evaluation.eval["precision"][..., 0, -1]  # [T, R, C]
-    thresholds = evaluation.params.iouThrs
-    rows = {"AP": precision}
-    rows |= {f"AP{round(100 * iou)}": precision[np.isclose(thresholds, iou)] for iou in (0.5, 0.75)}
+def _per_class(precision: np.ndarray, classes: Sequence[str]) -> dict[str, dict[str, float]]:
+    precision = precision[..., 0, -1]  # [T, R, C]
+    rows = {"AP": precision} | {f"AP{iou}": precision[THRESHOLDS == iou] for iou in (50, 75)}
     return {
         name: {key: _mean(values[..., label]) for key, values in rows.items()}
         for label, name in enumerate(classes)
