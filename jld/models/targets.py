@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jld.ops.mask_targets import BitmapTargets, MaskTargets, PolygonTargets
 from jld.toolchain import jittor as jt
 
 
@@ -24,6 +25,7 @@ class Targets:
         ignore_mask: [N, Gi] float32, 1 for real ones.
         pad_shapes: NumPy [N, 2] height, width in px of every image, padded on its own.
         img_shapes: NumPy [N, 2] the same before padding; None where nobody needs it.
+        masks: of the G objects, see `jld.ops.mask_targets`; None where the dataset has no masks.
     """
 
     boxes: jt.Var
@@ -33,12 +35,13 @@ class Targets:
     ignore_mask: jt.Var
     pad_shapes: np.ndarray
     img_shapes: np.ndarray | None = None
+    masks: MaskTargets | None = None
 
     @classmethod
     def from_batch(cls, batch: Mapping[str, Any]) -> Targets:
         """The targets of a collated batch dict (NumPy)."""
         floats = {
-            name: jt.array(np.ascontiguousarray(batch[key], np.float32)).stop_grad()
+            name: _constant(batch[key], np.float32)
             for name, key in (
                 ("boxes", "boxes"),
                 ("mask", "box_mask"),
@@ -46,6 +49,19 @@ class Targets:
                 ("ignore_mask", "ignore_mask"),
             )
         }
-        labels = jt.array(np.ascontiguousarray(batch["labels"], np.int32)).stop_grad()
+        labels = _constant(batch["labels"], np.int32)
         shapes = {key: np.asarray(batch[key], np.float32) for key in ("pad_shapes", "img_shapes")}
-        return cls(labels=labels, **shapes, **floats)
+        return cls(labels=labels, masks=_masks_from(batch), **shapes, **floats)
+
+
+def _masks_from(batch: Mapping[str, Any]) -> MaskTargets | None:
+    if "mask_bitmaps" in batch:
+        return BitmapTargets(_constant(batch["mask_bitmaps"], np.uint8))
+    if "mask_vertices" not in batch:
+        return None
+    starts = (_constant(batch[key], np.int32) for key in ("mask_part_starts", "mask_object_starts"))
+    return PolygonTargets(_constant(batch["mask_vertices"], np.float32), *starts)
+
+
+def _constant(values: Any, dtype: type) -> jt.Var:
+    return jt.array(np.ascontiguousarray(values, dtype)).stop_grad()

@@ -5,6 +5,7 @@ a build without a device has something to compile.
 """
 
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from jld.ops.conv2d import conv2d
 from jld.ops.deform_conv import deform_conv2d
 from jld.ops.expectation import expected_values
 from jld.ops.group_norm import group_norm
+from jld.ops.mask_targets import BitmapTargets, PolygonTargets, mask_targets
 from jld.ops.max_iou_match import max_iou_match
 from jld.ops.nearest_priors import nearest_priors
 from jld.ops.nms import nms_mask
@@ -145,6 +147,17 @@ def bands(rng, sets=1):
     return [valuable_overlaps(*inputs, gamma=0.25, of_prior=of_prior) for of_prior in (False, True)]
 
 
+def targets_of_masks(rng, form):
+    starts = [np.int32([[0, 5, 12], [0, 12, 12]]), np.int32([[0, 1, 2], [0, 1, 1]])]
+    polygons = PolygonTargets(
+        jt.array(rng.uniform(0, 60, (2, 12, 2)).astype(np.float32)), *map(jt.array, starts)
+    )
+    bitmaps = BitmapTargets(jt.array(rng.integers(0, 2, (2, 2, 60, 60)).astype(np.uint8)))
+    masks = {"polygons": polygons, "bitmaps": bitmaps}[form]
+    index = jt.array(rng.integers(-1, 2, (2, 9)).astype(np.int32))
+    return [mask_targets(SimpleNamespace(masks=masks), boxes(rng, 2, 9), index, 28)]
+
+
 def aligned_regions(rng):
     objects, levels = boxes(rng, 2, 3), jt.array(rng.integers(0, 2, (2, 3)).astype(np.int32))
     return with_gradients(
@@ -186,6 +199,8 @@ KERNELS = {
     "max_iou_match_sets": lambda rng: matches(rng, assign_all=True, sets=2),
     "rotated_match_sets": lambda rng: rotated_matches(rng, "nearest", sets=2),
     "roi_align": aligned_regions,
+    "mask_targets_polygons": lambda rng: targets_of_masks(rng, "polygons"),
+    "mask_targets_bitmaps": lambda rng: targets_of_masks(rng, "bitmaps"),
     "pairwise_rotated_iou": lambda rng: [pairwise_rotated_iou(rotated_boxes(rng, 9), rotated_boxes(rng, 7))],
     "aligned_rotated_iou": lambda rng: [aligned_rotated_iou(rotated_boxes(rng, 9), rotated_boxes(rng, 9))],
     "rotated_nms_mask": lambda rng: [
