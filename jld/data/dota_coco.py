@@ -16,7 +16,7 @@ from jld.data import values
 from jld.data.account import Losses, Tally
 from jld.data.coco_table import ANNOTATION_FIELDS, IMAGE_FIELDS, read_categories, read_coco_json
 from jld.data.file_names import portable, repeated
-from jld.data.oriented import oriented_table
+from jld.data.oriented import OrientedTable, oriented_table
 from jld.data.problems import Problem, error, warning
 from jld.data.tables import ReadTable
 
@@ -56,14 +56,13 @@ def read_oriented_json(
     entries = content["annotations"]
     columns, kept, found = json.read_columns(entries, fields, "annotations", path)
     problems += found
-    per_image: list[tuple[list, list, list]] = [([], [], []) for _ in rows]
-    made, passed_over = Tally(), Tally()
+    objects: list[list[tuple[Any, int, bool]]] = [[] for _ in rows]
+    made = Tally()
     for row, index in enumerate(kept):
         each = {key: column[row] for key, column in columns.items()}
         name = f"annotation {values.shown(entries[index].get('id'))}"
-        label = categories.label_of.get(each["category_id"])
+        image, label = position.get(each["image_id"]), categories.label_of.get(each["category_id"])
         try:
-            image = position.get(each["image_id"])
             if image is None or label is None:
                 key = "category_id" if label is None else "image_id"
                 raise ValueError(f"has the {key} {each[key]}, which the file does not list")
@@ -72,25 +71,26 @@ def read_oriented_json(
             problems.append(error(f"{name} {problem}.", path))
             continue
         if label < 0:
-            reason = f"of the category {categories.name_of[each['category_id']]}, which is not wanted"
-            passed_over.add(reason, name)
-            continue
-        for column, value in zip(
-            per_image[image], (poly, label, int(each["iscrowd"] or each["ignore"])), strict=True
-        ):
-            column.append(value)
+            category = categories.name_of[each["category_id"]]
+            lost.objects.add(f"of the category {category}, which is not wanted", name)
+        else:
+            objects[image].append((poly, label, each["iscrowd"] or each["ignore"]))
     problems += [warning(f"holds {made}.", path)] if made.total else []
-    usable = sum(len(polys) for polys, _, _ in per_image)
-    lost.objects.update(passed_over)
-    lost.objects.add("that cannot be used", "see the errors", len(entries) - usable - passed_over.total)
-    table = oriented_table(
+    unusable = len(entries) - sum(map(len, objects)) - lost.objects.total
+    lost.objects.add("that cannot be used", "see the errors", unusable)
+    return ReadTable(_table(rows, objects, options), problems, lost), categories.names
+
+
+def _table(
+    rows: list, objects: list[list[tuple[Any, int, bool]]], options: Mapping[str, Any]
+) -> OrientedTable:
+    return oriented_table(
         rows,
-        [np.array(polys, np.float64).reshape(-1, 8) for polys, _, _ in per_image],
-        [np.array(labels, np.int64) for _, labels, _ in per_image],
-        [np.array(flags, np.int64) for _, _, flags in per_image],
+        [np.array([poly for poly, _, _ in each], np.float64).reshape(-1, 8) for each in objects],
+        [np.array([label for _, label, _ in each], np.int64) for each in objects],
+        [np.array([flag for _, _, flag in each], np.int64) for each in objects],
         **options,
     )
-    return ReadTable(table, problems, lost), categories.names
 
 
 def _images(

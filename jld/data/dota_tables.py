@@ -84,18 +84,14 @@ def read_label_folder(
     Raises:
         DataError: there is no image.
     """
-    files = _image_files(images)
     label_files = {file.stem: file for file in sorted(folder.glob(f"*{layout.suffix}"))}
     rows, columns, problems = [], {"polys": [], "labels": [], "flags": []}, []
     lost, passed_over, without, seen = Losses(), Tally(), Tally(), {}
-    for file in files:
+    for file in _image_files(images):
         label_file = label_files.pop(file.stem, None)
-        first = seen.setdefault(file.stem, file)
         try:
-            if first is not file:
-                raise DataError(
-                    f"{file}: has the same name as {first.name}: results could not be told apart."
-                )
+            if (first := seen.setdefault(file.stem, file)) is not file:
+                raise DataError(f"{file}: has the same name as {first.name}, results could not tell them.")
             if label_file is None and not layout.may_be_missing:
                 raise DataError(f"{file}: {WITHOUT_LABELS}")
             header = reader.header(file)
