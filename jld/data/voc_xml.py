@@ -55,7 +55,8 @@ class XmlObject:
         Raises:
             ValueError: the angle is no number.
         """
-        for attribute in self.element.findall("attributes/attribute"):
+        attributes = self.element.find("attributes")  # far faster than a path, and most objects have none
+        for attribute in () if attributes is None else attributes:
             if (attribute.findtext("name") or "").strip() == "rotation":
                 try:
                     return values.number(attribute.findtext("value"))

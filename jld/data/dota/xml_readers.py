@@ -40,9 +40,9 @@ def read_hrsc_xml(path: str | Path, *, classwise: bool = False) -> tuple[PolyAnn
         name = HRSC_CLASS_IDS.get(class_id.removeprefix(HRSC_PREFIX))
         if name is None:
             raise ValueError(f"has the unknown Class_ID {class_id}.")
-        return list(rboxes_to_polys(rbox)), name, _flag(element)
+        return rbox, name, _flag(element)
 
-    return _read_objects(XmlFile(path), "HRSC_Objects/HRSC_Object", read)
+    return _read_objects(XmlFile(path), "HRSC_Objects/HRSC_Object", read, of_rboxes=True)
 
 
 def read_ssdd_xml(path: str | Path, *, rotated: bool = True) -> tuple[PolyAnnotation, list[Problem]]:
@@ -57,7 +57,8 @@ def read_ssdd_xml(path: str | Path, *, rotated: bool = True) -> tuple[PolyAnnota
             tags = [f"rotated_bndbox/{axis}{corner}" for corner in range(1, 5) for axis in "xy"]
             poly = [_number(element, tag) for tag in tags]
         else:
-            poly = _corners(element)
+            x1, y1, x2, y2 = _sides(element)
+            poly = [x1, y1, x1, y2, x2, y2, x2, y1]
         return poly, _text(element, "name"), _flag(element)
 
     return _read_objects(XmlFile(path), "object", read)
@@ -120,16 +121,18 @@ def read_rolabelimg_xml(path: str | Path, size: tuple[int, int]) -> tuple[PolyAn
 
     def read(element: ElementTree.Element) -> tuple[list[float], str, int]:
         if element.find("robndbox") is None:
-            return _corners(element), _text(element, "name"), _flag(element)
+            x1, y1, x2, y2 = _sides(element)
+            upright = [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, 0.0]
+            return upright, _text(element, "name"), _flag(element)
         rbox = [_number(element, f"robndbox/{part}") for part in ("cx", "cy", "w", "h", "angle")]
         if abs(rbox[4]) > 2 * math.pi:
             raise ValueError(f"has the angle {rbox[4]:g}, more than a full turn in radians.")
         if min(rbox[2:4]) < 0:
             raise ValueError("has a negative side.")
-        return list(rboxes_to_polys(rbox)), _text(element, "name"), _flag(element)
+        return rbox, _text(element, "name"), _flag(element)
 
     file = XmlFile(path)
-    annotation, problems = _read_objects(file, "object", read)
+    annotation, problems = _read_objects(file, "object", read, of_rboxes=True)
     stated = tuple((file.root.findtext(f"size/{side}") or "0").strip() for side in ("height", "width"))
     if "0" not in stated and stated != tuple(map(str, size)):
         said = f"says {' x '.join(stated)} px (height x width), but its image has {size[0]} x {size[1]}"
@@ -137,12 +140,14 @@ def read_rolabelimg_xml(path: str | Path, size: tuple[int, int]) -> tuple[PolyAn
     return annotation, problems
 
 
-def _corners(element: ElementTree.Element) -> list[float]:
-    x1, y1, x2, y2 = (_number(element, f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax"))
-    return [x1, y1, x1, y2, x2, y2, x2, y1]
+def _sides(element: ElementTree.Element) -> list[float]:
+    return [_number(element, f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")]
 
 
-def _read_objects(file: XmlFile, place: str, read: Callable) -> tuple[PolyAnnotation, list[Problem]]:
+def _read_objects(
+    file: XmlFile, place: str, read: Callable, *, of_rboxes: bool = False
+) -> tuple[PolyAnnotation, list[Problem]]:
+    """The objects at a place; `read` gives (corners, or with `of_rboxes` a box; name; flag) of each."""
     rows, problems, path = [], [], file.path
     for element in file.root.findall(place):
         try:
@@ -152,7 +157,11 @@ def _read_objects(file: XmlFile, place: str, read: Callable) -> tuple[PolyAnnota
     tag = place.rpartition("/")[2]
     if not rows and not problems and file.root.find(f".//{tag}") is not None:
         problems.append(error(f"has no {place} below <{file.root.tag}>, but <{tag}> elsewhere.", path))
-    return PolyAnnotation.of(*zip(*rows, strict=True)) if rows else PolyAnnotation.of([], []), problems
+    if not rows:
+        return PolyAnnotation.of([], []), problems
+    shapes, names, flags = zip(*rows, strict=True)
+    # All boxes of a file at once: one by one they take longer than the reading.
+    return PolyAnnotation.of(rboxes_to_polys(shapes) if of_rboxes else shapes, names, flags), problems
 
 
 def _text(element: ElementTree.Element, tag: str) -> str:
