@@ -21,7 +21,7 @@ from jld.data.instance_masks import InstanceMasks, mask_form
 from jld.data.mask_table import FAULTS
 from jld.data.problems import Problem
 from jld.data.results import write_plain_results
-from jld.data.tables import AnnotationTable, touches_image
+from jld.data.tables import AnnotationTable, fingerprint_of, touches_image
 from jld.data.transforms import Compose, Sample, Transform, finish_sample, new_sample
 from jld.errors import ConfigError, DataError
 
@@ -116,6 +116,10 @@ class Dataset:
     def account(self) -> Account:
         """Where every image and object of the files went, see `jld.data.account`; here the images alone."""
         return account_of_images(len(self))
+
+    def fingerprint(self) -> str | None:
+        """A hash of the data, equal where they only lie elsewhere; None without a table of annotations."""
+        return None if self.table is None else fingerprint_of(self.table, self.classes)
 
     def with_classes(self, names: Sequence[str], sources: Sequence[int]) -> Self:
         """The same dataset with its classes in another order or spelling, see `jld.data.labels`.

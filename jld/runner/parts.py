@@ -104,7 +104,7 @@ def account_of(split: str, dataset: Dataset) -> dict[str, Any]:
     get_logger("run").info("dataset.%s: %s", split, account.describe())
     if split == "train" and not account.trained:
         raise DataError(f"dataset.train has no object to learn from:\n{account.describe()}")
-    return {"benchmark": dataset.benchmark, **account.as_dict()}
+    return {"benchmark": dataset.benchmark, "fingerprint": dataset.fingerprint(), **account.as_dict()}
 
 
 def loader_settings(section: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from jld.runner.hooks import CheckpointHook, EvaluationHook, Hook, LogHook
 from jld.runner.logs import RunLogger
 from jld.runner.loop import TrainingLoop
 from jld.runner.ranks import require_agreement
+from jld.runner.same_run import require_same_data, teacher_contents
 from jld.runner.state import LAST, collect_state, evaluation_arrays, fingerprint
 from jld.runner.work_folder import work_folder
 from jld.toolchain import jittor as jt
@@ -87,6 +88,7 @@ class Runner:
         if task not in TASKS:
             raise ConfigError(f"unknown task {task!r}: {suggestion(task, TASKS)}")
         checks.check_promises(self.config)
+        set_up_logging()  # what is said before the folder is ours goes into its log afterwards
         with stopping.handled(), self._folder(task):
             set_up_logging(self.work_dir / "log.txt")
             set_seed(self.config.seed)
@@ -110,6 +112,9 @@ class Runner:
             self._datasets("train", "val", needed=("train",)), self._weights(), self.log
         )
         accounts = {split: parts.account_of(split, each) for split, each in datasets.items()}
+        if is_main() and not self.dry_run:
+            data = accounts["train"]["fingerprint"]
+            require_same_data(self.work_dir, self.config, data, resumed=self.goes_on)
         detector = self._new_detector(datasets)
         distiller = build_distiller(self.config.distill, detector)
         if distiller is not None:
@@ -155,7 +160,8 @@ class Runner:
             return {}
         if is_main():
             dump_config(self.config, self.work_dir / "config.py")
-            write_environment(self.work_dir / "env.json", datasets=accounts)
+            teachers = teacher_contents(self.config)
+            write_environment(self.work_dir / "env.json", datasets=accounts, teachers=teachers)
         logger.open(self.work_dir, keep_old=resumed and self.goes_on)
         self.log.info("training for %d iterations, results in %s", loop.total_steps, self.work_dir)
         try:

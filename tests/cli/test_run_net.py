@@ -84,6 +84,8 @@ def test_training_resumed_in_an_epoch_is_the_same_training(trained, tmp_path):
     assert read_training_state(tmp_path / "checkpoints" / "last.pkl")["data_position"]["batch_index"] == 1
     # The run's own checkpoint got further than what its config would start from.
     assert run(config, tmp_path, "--resume", "--opts", f"resume_path={whole}/checkpoints/epoch_1.pkl") == 0
+    log = (tmp_path / "log.txt").read_text()
+    assert "going on with another config: scheduler.by_epoch" in log
     first, second = losses(whole), losses(tmp_path)
     assert set(second) == {2, 4, 6}
     assert {**first[6]} == {**second[6]}
