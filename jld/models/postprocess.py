@@ -108,12 +108,45 @@ class Postprocess:
     def suppress(
         self, scores: np.ndarray, boxes: np.ndarray, quality: np.ndarray | None, scale_factor: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Final (boxes, scores, labels) of one image from what `select` gives."""
+        """Final (boxes, scores, labels) of one image from what `select` gives; boxes may be one per class."""
         rows, labels = np.nonzero(scores > self.score_threshold)
-        original = self.scale_back(boxes[rows], scale_factor).astype(np.float32)
+        pairs = boxes[rows] if boxes.ndim == 2 else boxes[rows, labels]
+        original = self.scale_back(pairs, scale_factor).astype(np.float32)
         pair_scores = scores[rows, labels] if quality is None else scores[rows, labels] * quality[rows]
         kept = self.nms(original, pair_scores, labels, self.max_per_image)
         return kept[0].astype(np.float32), kept[1].astype(np.float32), kept[2].astype(np.int64)
+
+
+@dataclass(frozen=True)
+class RoIPostprocess(Postprocess):
+    """`Postprocess` for RoIs, which may have a box for every class; `nms_pre` plays no part.
+
+    Source: arXiv:1504.08083; mmDetection's BBoxHead, detectron2's fast_rcnn_inference.
+    """
+
+    def of_rois(
+        self, scores: np.ndarray, boxes: np.ndarray, mask: np.ndarray | None, batch: Mapping[str, Any]
+    ) -> list[Detections]:
+        """Detections of every image.
+
+        Args:
+            scores: [N, R, C] in [0, 1].
+            boxes: [N, R, C, 4] corners in px of the network input, or [N, R, 1, 4] for all classes.
+            mask: [N, R] 1 for real RoIs; None: all are.
+            batch: see `Postprocess`.
+        Returns:
+            per image its boxes in px of the original image, scores falling.
+        """
+        boxes = np.broadcast_to(boxes, (*scores.shape, 4))
+        detections = []
+        for image, img_id in enumerate(batch["img_ids"]):
+            real = slice(None) if mask is None else mask[image] > 0
+            fitted = self.fit_into(boxes[image][real], batch["img_shapes"][image])
+            kept, kept_scores, labels = self.suppress(
+                scores[image][real], fitted, None, batch["scale_factors"][image]
+            )
+            detections.append(self.as_detections(img_id, kept_scores, labels, kept))
+        return detections
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,8 @@ class Targets:
         pad_shapes: NumPy [N, 2] height, width in px of every image, padded on its own.
         img_shapes: NumPy [N, 2] the same before padding; None where nobody needs it.
         masks: of the G objects, see `jld.ops.mask_targets`; None where the dataset has no masks.
+        seeds: [N] int32, different for every image and step: what is drawn for an image follows from its own.
+            None: nothing can be drawn.
     """
 
     boxes: jt.Var
@@ -36,10 +39,15 @@ class Targets:
     pad_shapes: np.ndarray
     img_shapes: np.ndarray | None = None
     masks: MaskTargets | None = None
+    seeds: jt.Var | None = None
 
     @classmethod
-    def from_batch(cls, batch: Mapping[str, Any]) -> Targets:
-        """The targets of a collated batch dict (NumPy)."""
+    def from_batch(cls, batch: Mapping[str, Any], *drawn_from: int) -> Targets:
+        """The targets of a collated batch dict (NumPy).
+
+        Args:
+            drawn_from: numbers that `seeds` follow from, with the image's id: the run's seed and the step.
+        """
         floats = {
             name: _constant(batch[key], np.float32)
             for name, key in (
@@ -51,7 +59,10 @@ class Targets:
         }
         labels = _constant(batch["labels"], np.int32)
         shapes = {key: np.asarray(batch[key], np.float32) for key in ("pad_shapes", "img_shapes")}
-        return cls(labels=labels, masks=_masks_from(batch), **shapes, **floats)
+        ids = batch.get("img_ids", range(len(labels)))
+        texts = [" ".join(map(str, (*drawn_from, img_id))) for img_id in ids]
+        seeds = _constant([zlib.crc32(text.encode()) >> 1 for text in texts], np.int32)
+        return cls(labels=labels, masks=_masks_from(batch), seeds=seeds, **shapes, **floats)
 
 
 def _masks_from(batch: Mapping[str, Any]) -> MaskTargets | None:

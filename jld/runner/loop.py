@@ -182,7 +182,7 @@ class TrainingLoop:
 
     def losses_of(self, batch: Mapping[str, Any]) -> dict[str, jt.Var]:
         """{name: scalar Var} of one batch: the detector's losses, then the distiller's."""
-        images, targets = jt.array(batch["images"]), Targets.from_batch(batch)
+        images, targets = jt.array(batch["images"]), Targets.from_batch(batch, self.seed, self.iteration)
         features = self.detector.features(images)
         trace = self.detector.predict(features, targets)
         losses = dict(self.detector.losses(trace, targets))

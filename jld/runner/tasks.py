@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jld.boxes.detections import Detections
 from jld.checkpoint import atomic_write
 from jld.data import DataLoader, Dataset
@@ -50,12 +52,16 @@ def predict(
     with jt.no_grad():
         for batch in shown:
             stopping.poll_alone()
-            seen[0] += detector.detect(detector(jt.array(batch["images"])), batch)
+            seen[0] += _detect(detector, batch["images"], batch)
             for found, flip in zip(seen[1:], flips, strict=True):
-                mirrored = detector.detect(detector(jt.array(views.mirror(batch, flip))), batch)
+                mirrored = _detect(detector, views.mirror(batch, flip), batch)
                 found += views.unmirror(mirrored, batch, flip)
     detections = views.join(seen, loader.dataset.classes) if flips else seen[0]
     return gather_detections(detections, loader.dataset.image_ids) if world_size() > 1 else detections
+
+
+def _detect(detector: Detector, images: np.ndarray, batch: Mapping[str, Any]) -> list[Detections]:
+    return detector.detect(detector(jt.array(images), batch["img_shapes"]), batch)
 
 
 def evaluate(

@@ -19,12 +19,13 @@ from jld.ops.group_norm import group_norm
 from jld.ops.mask_targets import BitmapTargets, PolygonTargets, mask_targets
 from jld.ops.max_iou_match import max_iou_match
 from jld.ops.nearest_priors import nearest_priors
-from jld.ops.nms import nms_mask
+from jld.ops.nms import nms_mask, nms_picks
 from jld.ops.precision import convolutions_in
 from jld.ops.roi_align import roi_align
 from jld.ops.rotated_iou import aligned_rotated_iou, pairwise_rotated_iou
 from jld.ops.rotated_match import TIES, rotated_match
 from jld.ops.rotated_nms import rotated_nms_mask
+from jld.ops.sample_places import sample_places
 from jld.ops.soft_targets import soft_cross_entropy, soft_kl_divergence
 from jld.ops.valuable_overlaps import valuable_overlaps
 from jld.optim import LossScale
@@ -158,13 +159,20 @@ def targets_of_masks(rng, form):
     return [mask_targets(SimpleNamespace(masks=masks), boxes(rng, 2, 9), index, 28)]
 
 
-def aligned_regions(rng):
-    objects, levels = boxes(rng, 2, 3), jt.array(rng.integers(0, 2, (2, 3)).astype(np.int32))
+def aligned_regions(rng, **settings):
+    objects, levels = boxes(rng, 2, 3), jt.array(rng.integers(-1, 2, (2, 3)).astype(np.int32))
     return with_gradients(
-        lambda fine, coarse: roi_align([fine, coarse], objects, levels, [4, 8], size=2),
+        lambda fine, coarse: roi_align([fine, coarse], objects, levels, [4, 8], **settings),
         normal(rng, 2, 4, 16, 16),
         normal(rng, 2, 4, 8, 8),
     )
+
+
+def sample(rng, is_even):
+    index = jt.array(rng.integers(-3, 2, (3, 5000)).astype(np.int32))
+    usable = jt.array((rng.uniform(size=(3, 5000)) < 0.9).astype(np.float32))
+    seeds = jt.array(rng.integers(0, 2**31, 3).astype(np.int32))
+    return list(sample_places(index, usable, seeds, num=256, most_positives=64, is_even=is_even))
 
 
 KERNELS = {
@@ -188,6 +196,7 @@ KERNELS = {
     "group_norm": lambda rng: normalised(rng, relu=False),
     "group_norm_relu": lambda rng: normalised(rng, relu=True),
     "nms_mask": lambda rng: [nms_mask(boxes(rng, 2, 40), groups(rng), 0.3, max_keep=9)],
+    "nms_picks": lambda rng: [nms_picks(boxes(rng, 2, 40), groups(rng), 0.3, 9)],
     "max_iou_match_all": lambda rng: matches(rng, assign_all=True),
     "max_iou_match_first": lambda rng: matches(rng, assign_all=False),
     "nearest_priors": lambda rng: nearest(rng, late=False),
@@ -198,7 +207,10 @@ KERNELS = {
     "valuable_overlaps_sets": lambda rng: bands(rng, sets=2),
     "max_iou_match_sets": lambda rng: matches(rng, assign_all=True, sets=2),
     "rotated_match_sets": lambda rng: rotated_matches(rng, "nearest", sets=2),
-    "roi_align": aligned_regions,
+    "roi_align": lambda rng: aligned_regions(rng, size=2),
+    "roi_align_adaptive": lambda rng: aligned_regions(rng, size=(3, 2), sampling_ratio=0, aligned=False),
+    "sample_places": lambda rng: sample(rng, is_even=False),
+    "sample_places_evenly": lambda rng: sample(rng, is_even=True),
     "mask_targets_polygons": lambda rng: targets_of_masks(rng, "polygons"),
     "mask_targets_bitmaps": lambda rng: targets_of_masks(rng, "bitmaps"),
     "pairwise_rotated_iou": lambda rng: [pairwise_rotated_iou(rotated_boxes(rng, 9), rotated_boxes(rng, 7))],

@@ -51,7 +51,7 @@ class ToyDetector(jt.Module):
         self.weight = jt.array(rng.normal(size=(3,)).astype(np.float32))
         self.frozen = jt.array(np.ones(3, np.float32)).stop_grad()
 
-    def execute(self, images):
+    def execute(self, images, image_shapes=None):
         return self.predict(self.features(images))
 
     def features(self, images):
