@@ -52,6 +52,7 @@ COVERS = {
         "checkpoint/names/mmdet.py",
         "checkpoint/names/mmrotate.py",
         "checkpoint/names/rules.py",
+        "checkpoint/names/swin.py",
         "checkpoint/names/timm.py",
         "checkpoint/names/torchvision.py",
     ),
