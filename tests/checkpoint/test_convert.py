@@ -14,6 +14,7 @@ from jld.checkpoint import (
     map_name,
     read_checkpoint,
     require_complete,
+    to_mmdet,
     write_torch,
 )
 from jld.errors import CheckpointError
@@ -331,3 +332,19 @@ def test_files_are_converted_without_and_with_a_model(tmp_path):
     assert not (tmp_path / "b.safetensors").exists()
     convert_file(source, tmp_path / "b.safetensors", shapes, strict=False)
     assert set(read_checkpoint(tmp_path / "b.safetensors").state) == set(shapes)
+
+
+def test_the_memory_of_a_training_may_be_missing_or_left_over():
+    """RetinaNet's moving average is saved with the weights; nobody has to have it."""
+    weight, memory = (
+        {"bbox_head.retina_cls.weight": np.ones((2, 3))},
+        {"bbox_head.loss_normalizer": np.ones(1)},
+    )
+    shapes = {name: values.shape for name, values in (weight | memory).items()}
+    converted, report = convert_state(weight | memory, shapes, "jld")
+    assert report.is_complete and set(converted) == set(shapes)
+    converted, report = convert_state(weight, shapes, "jld")
+    assert report.is_complete and set(converted) == set(weight)
+    converted, report = convert_state(weight | memory, {"bbox_head.retina_cls.weight": (2, 3)}, "jld")
+    assert report.is_complete and "moving average" in report.dropped["bbox_head.loss_normalizer"]
+    assert set(to_mmdet(weight | memory)) == set(weight)
