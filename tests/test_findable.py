@@ -7,6 +7,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 # {file of tests: the sources it covers beside or instead of the one of its name}
 COVERS = {
+    "ops/test_window_attention.py": ("ops/layer_norm.py",),
+    "models/test_swin.py": ("models/backbones/swin_layouts.py",),
     "assign/test_atss.py": ("assign/assignment.py",),
     "assign/test_own_level.py": ("assign/levels.py",),
     "assign/test_regions.py": (
@@ -52,6 +54,7 @@ COVERS = {
         "checkpoint/names/mmdet.py",
         "checkpoint/names/mmrotate.py",
         "checkpoint/names/rules.py",
+        "checkpoint/names/swin.py",
         "checkpoint/names/timm.py",
         "checkpoint/names/torchvision.py",
     ),

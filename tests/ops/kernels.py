@@ -16,6 +16,7 @@ from jld.ops.conv2d import conv2d
 from jld.ops.deform_conv import deform_conv2d
 from jld.ops.expectation import expected_values
 from jld.ops.group_norm import group_norm
+from jld.ops.layer_norm import layer_norm
 from jld.ops.mask_targets import BitmapTargets, PolygonTargets, mask_targets
 from jld.ops.max_iou_match import max_iou_match
 from jld.ops.nearest_priors import nearest_priors
@@ -28,6 +29,7 @@ from jld.ops.rotated_nms import rotated_nms_mask
 from jld.ops.sample_places import sample_places
 from jld.ops.soft_targets import soft_cross_entropy, soft_kl_divergence
 from jld.ops.valuable_overlaps import valuable_overlaps
+from jld.ops.window_attention import window_attention
 from jld.optim import LossScale
 from jld.toolchain import jittor as jt
 
@@ -78,6 +80,19 @@ def deform_conv(rng):
     settings = {"stride": (2, 1), "padding": (1, 1), "deform_groups": 2}
     inputs = normal(rng, 2, 4, 9, 9), normal(rng, 2, 36, 5, 9), normal(rng, 6, 4, 3, 3)
     return with_gradients(lambda x, offset, weight: deform_conv2d(x, offset, weight, **settings), *inputs)
+
+
+def modulated_deform_conv(rng):
+    settings = {"stride": (2, 1), "padding": (1, 1), "deform_groups": 2}
+    inputs = normal(rng, 2, 4, 9, 9), normal(rng, 2, 36, 5, 9), normal(rng, 6, 4, 3, 3)
+    mask = jt.array(rng.uniform(0, 1, (2, 18, 5, 9)).astype(np.float32))
+    return with_gradients(lambda *given: deform_conv2d(*given, **settings), *inputs, mask)
+
+
+def attended(rng):
+    regions = jt.array(rng.integers(0, 2, (3, 5)).astype(np.int32))
+    inputs = normal(rng, 6, 5, 36), normal(rng, 2, 5, 5)
+    return with_gradients(lambda qkv, bias: window_attention(qkv, bias, regions, 2), *inputs)
 
 
 def normalised(rng, relu):
@@ -185,6 +200,11 @@ KERNELS = {
     "sort": lambda rng: list(jt.argsort(normal(rng, 4, 9), dim=1)),
     "product": lambda rng: [normal(rng, 4, 5) @ normal(rng, 5, 6)],
     "deform_conv": deform_conv,
+    "modulated_deform_conv": modulated_deform_conv,
+    "layer_norm": lambda rng: with_gradients(
+        layer_norm, normal(rng, 70, 40), normal(rng, 40), normal(rng, 40)
+    ),
+    "window_attention": attended,
     "channel_affine": lambda rng: scaled(rng, has_shortcut=False),
     "channel_affine_shortcut": lambda rng: scaled(rng, has_shortcut=True),
     "soft_kl_divergence": lambda rng: soft_targets(rng, partial(soft_kl_divergence, temperature=3.0), 13),
