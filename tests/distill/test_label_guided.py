@@ -1,18 +1,21 @@
 """The label-guided teacher: what its maps depend on, whom its losses teach, and how a training goes on."""
 
 import dataclasses
+import re
 from functools import partial
 
 import numpy as np
 import pytest
 
-from jld.checkpoint import read_training_state
+from jld.checkpoint import read_training_state, write_safetensors
+from jld.checkpoint.names import lgd
 from jld.config import Config
 from jld.distill import LabelGuidedTeacher, build_distiller
 from jld.distill.label_guided.encoder import largest
 from jld.distill.label_guided.instances import descriptor_size, instances_of
 from jld.distill.label_guided.painter import LabelPainter
-from jld.errors import ConfigError
+from jld.distill.label_guided.teacher import load_painter
+from jld.errors import CheckpointError, ConfigError
 from jld.models.targets import Targets
 from jld.optim import SGD, Optimizers, StepLR, divided
 from jld.runner import TrainingLoop
@@ -147,6 +150,37 @@ def test_what_cannot_be_is_said():
         LabelGuidedTeacher(num_heads=7).bind(tiny.build_detector(tiny.tiny_config()))
     with pytest.raises(ValueError, match=r"call bind\(student\) first"):
         LabelGuidedTeacher().losses(None, None)
+
+
+def released_state(made):
+    """The painter's weights under the names and in the shapes of the released code."""
+    renamed = {}
+    for name, var in made.named_parameters():
+        for pattern, ours in reversed(lgd.PAINTER_RENAMES):
+            if name.startswith(ours):
+                released = re.sub(r"[\^\\]", "", pattern)
+                name = released + name.removeprefix(ours)
+                break
+        values = var.numpy()
+        is_pointwise = "label_encoder_." in name and ".fc" not in name and values.ndim == 2
+        renamed[f"teacher.{name}"] = values[:, :, None] if is_pointwise else values
+    return renamed
+
+
+def test_a_teacher_starts_from_a_released_file(tmp_path):
+    made, path = painter(), tmp_path / "lgd.safetensors"
+    beside = {"student.head.cls_score.bias": np.zeros(3, np.float32)}
+    write_safetensors(path, released_state(made) | beside, {})
+    assert "teacher.label_encoder_.stn_desc.conv1.weight" in released_state(made)
+    other = painter(seed=4, context_box=False)
+    load_painter(other, str(path))
+    for name, var in other.named_parameters():
+        np.testing.assert_array_equal(var.numpy(), dict(made.named_parameters())[name].numpy(), err_msg=name)
+    with pytest.raises(CheckpointError, match=r"encoder\.stn_desc\..*classes, masks or channels are others"):
+        load_painter(painter(num_sides=5), str(path))
+    write_safetensors(path, beside, {})
+    with pytest.raises(CheckpointError, match="has no label-guided teacher's"):
+        load_painter(painter(), str(path))
 
 
 PHASES = dict(start=2, stop=5)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from jld.checkpoint import read_checkpoint
+from jld.checkpoint.names.lgd import painter_part
 from jld.distill.label_guided.instances import descriptor_size, instances_of
 from jld.distill.label_guided.painter import INTERACTIONS, LabelPainter
 from jld.distill.step import Step
-from jld.errors import ConfigError, suggestion
+from jld.errors import CheckpointError, ConfigError, suggestion
 from jld.models import Detector
 from jld.models.interface import Interface
 from jld.models.targets import Targets
@@ -35,8 +39,10 @@ class LabelGuidedTeacher:
         detach_appearance: the losses of the painted maps reach the painter and the head, not the student's
             backbone and neck.
         num_heads: of the attention; a divisor of the maps' channels.
+        checkpoint: a file of the released code whose teacher is the start; None draws initial weights.
     Raises:
         ConfigError: unknown interaction; on binding: `num_heads` does not divide the channels.
+        CheckpointError: on binding: the file's teacher does not fit the student's classes and channels.
     Source: arXiv:2109.11496 (AAAI 2022); megvii-research/LGD, dynamic_teacher.py, with `stuGuided`,
         `labelGuided` and `teacher_fill` for student_guided, label_guided and label_fill. As there the painted
         maps have mean 0 and deviation 1, whatever the student's have.
@@ -49,6 +55,7 @@ class LabelGuidedTeacher:
         interaction: str = "student_guided",
         detach_appearance: bool = False,
         num_heads: int = 8,
+        checkpoint: str | None = None,
     ):
         if interaction not in INTERACTIONS:
             raise ConfigError(
@@ -57,6 +64,7 @@ class LabelGuidedTeacher:
             )
         self.context_box, self.num_heads = context_box, num_heads
         self.interaction, self.detach_appearance = interaction, detach_appearance
+        self.checkpoint = checkpoint
         # Inside a tuple Jittor's module traversal does not find the student, whoever holds the teacher.
         self._bound: tuple[Detector, ...] = ()
         self._modules: dict[str, LabelPainter] = {}
@@ -87,7 +95,7 @@ class LabelGuidedTeacher:
             )
         size = descriptor_size(interface.num_classes, interface.stage().boxes.num_sides)
         self._bound = (student,)
-        self._modules["painter"] = LabelPainter(
+        painter = LabelPainter(
             size,
             interface.channels,
             context_box=self.context_box,
@@ -95,6 +103,9 @@ class LabelGuidedTeacher:
             detach_appearance=self.detach_appearance,
             num_heads=self.num_heads,
         )
+        if self.checkpoint is not None:
+            load_painter(painter, self.checkpoint)
+        self._modules["painter"] = painter
 
     def paint(
         self, features: Sequence[jt.Var], targets: Targets, image_size: tuple[int, int]
@@ -126,3 +137,25 @@ class LabelGuidedTeacher:
     def modules(self) -> Mapping[str, jt.Module]:
         """See `Teacher`: the painter."""
         return self._modules
+
+
+def load_painter(painter: LabelPainter, path: str) -> None:
+    """Gives a painter the weights of the teacher in a file of the released code.
+
+    What the painter does not have, such as the layer of a context that it does not paint, is left out.
+
+    Raises:
+        CheckpointError: the file has no such teacher, or it is of other classes, channels or options.
+    """
+    given = painter_part(read_checkpoint(path).state)
+    own = painter.state_dict()
+    for name, shape in ((name, tuple(var.shape)) for name, var in own.items()):
+        if name not in given:
+            raise CheckpointError(f"distill.teacher.checkpoint {path} has no label-guided teacher's {name}.")
+        if given[name].shape != shape:
+            raise CheckpointError(
+                f"distill.teacher.checkpoint {path}: {name} has the shape {given[name].shape}, this teacher "
+                f"needs {shape}: classes, masks or channels are others."
+            )
+    for name, var in own.items():
+        var.assign(jt.array(given[name].astype(np.float32)))
