@@ -190,7 +190,6 @@ class LogHook(Hook):
             "eta": str(datetime.timedelta(seconds=eta)),
         }
 
-
     def _weigh(self, shares: Mapping[str, str]) -> None:
         """Says once of each term, when it has first acted, what it weighs."""
         for term, line in shares.items():

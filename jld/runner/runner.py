@@ -117,6 +117,8 @@ class Runner:
         config = in_steps(self.config, parts.num_steps(self.config, len(loader)))
         distiller = build_distiller(config.distill, detector)
         if distiller is not None:
+            # Where the config names no terms they were chosen for the two: the saved config says which.
+            self.config.distill.terms = self.config.distill.terms or config.distill.terms
             self.log.info("distillation:\n%s", distiller.describe(detector))
             modules = config.distill.init_from_teacher
             if modules and (self._weights() or ("",))[0] != "resume_path":
