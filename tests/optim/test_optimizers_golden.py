@@ -41,7 +41,8 @@ def test_steps_of_two_optimizers_equal_golden(name):
     meta, arrays = case(name)
     solver = meta["solver"]
     assert solver["clip"]["ENABLED"] and solver["clip"]["CLIP_VALUE"] == 1.0
-    params = {key: jt.array(values) for key, values in fill.state_dict(meta, "model").items()}
+    # Flat, which is the same to an optimizer: fewer kernels.
+    params = {key: jt.array(values.ravel()) for key, values in fill.state_dict(meta, "model").items()}
     trained = {key for role in ("student", "teacher") for key, _ in meta[f"groups/{role}"]}
     for key, var in params.items():
         if key not in trained:
@@ -57,10 +58,11 @@ def test_steps_of_two_optimizers_equal_golden(name):
     for iteration in range(NUM_ITERATIONS):
         optimizers.follow(schedules, Progress(iteration, 0, by_epoch=False))
         np.testing.assert_allclose(list(optimizers.rates.values()), meta["lr"][iteration], rtol=1e-12)
-        given = {key: jt.array(fill.generate(meta["generated"][f"g/it{iteration}/{key}"])) for key in trained}
-        optimizers.step(sum((given[key] * params[key]).sum() for key in trained))
+        given = {key: fill.generate(meta["generated"][f"g/it{iteration}/{key}"]) for key in trained}
+        for member in optimizers.members.values():
+            member.step({key: jt.array(values.ravel()) for key, values in given.items()})
         for key, var in params.items():
-            expected = arrays[f"param/it{iteration}/{key}"]
+            expected = arrays[f"param/it{iteration}/{key}"].ravel()
             np.testing.assert_allclose(
                 var.numpy(), expected, rtol=1e-6, atol=1e-7, err_msg=f"{key}, iteration {iteration}"
             )
