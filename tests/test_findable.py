@@ -133,6 +133,15 @@ COVERS = {
         "distill/terms/pfi.py",
         "distill/terms/rank_mimicking.py",
     ),
+    "distill/test_label_guided.py": (
+        "distill/label_guided/encoder.py",
+        "distill/label_guided/instances.py",
+        "distill/label_guided/teacher.py",
+    ),
+    "distill/test_label_guided_golden.py": (
+        "distill/label_guided/painter.py",
+        "distill/terms/instructive_mse.py",
+    ),
     "distill/test_ld_golden.py": ("distill/context.py",),
     "distill/test_terms.py": (
         "distill/reduction.py",

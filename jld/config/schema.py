@@ -93,6 +93,7 @@ TOP_LEVEL: tuple[Key, ...] = (
     Key("logger", Section, None, "where losses and metrics go; None is RunLogger's default", reg.HOOKS),
     Key("max_epoch", Count, None, "length of training in epochs; set either this or max_iter", minimum=1),
     Key("max_iter", Count, None, "length of training in steps", minimum=1),
+    Key("schedule_factor", float, 1.0, "multiplies lengths: epochs, steps, milestones, starts and stops"),
     Key("eval_interval", Count, 1, "epochs between evaluations; None or 0: only at the end", minimum=0),
     Key("best_metric", str | None, None, "the number that decides on best.pkl; None is the evaluator's own"),
     Key("checkpoint_interval", Count, 1, "epochs between checkpoints; None or 0: only at the end", minimum=0),
