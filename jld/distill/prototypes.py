@@ -1,7 +1,7 @@
 """Prototypes: the instances of a class whose features span it for teacher and student at once. NumPy only.
 
-Instances in dense parts of both feature spaces are candidates; joint matching pursuit then picks, one after the
-other, the candidate that explains most of what is left of all instances in both spaces. Source:
+Instances in dense parts of both feature spaces are candidates; joint matching pursuit then picks, one after
+the other, the candidate that explains most of what is left of all instances in both spaces. Source:
 arXiv:2210.09022; hikvision-research/DAVAR-Lab-ML (`prototype_generation_module.py`).
 """
 
@@ -98,8 +98,8 @@ def joint_pursuit(
     """Candidates whose rows explain most of all rows, in both spaces together.
 
     With residuals R, at first the rows themselves, and u = a_k . R_n in each space, the coefficients
-    w = (u + tie (u_student + u_teacher)) / (1 + 2 tie) minimise what candidate k leaves of R plus tie times the
-    squared difference of the two coefficients. What it removes is sum_n w u of both spaces: the largest
+    w = (u + tie (u_student + u_teacher)) / (1 + 2 tie) minimise what candidate k leaves of R plus tie times
+    the squared difference of the two coefficients. What it removes is sum_n w u of both spaces: the largest
     wins, and w a_k is taken from R. Of R only the products u are needed, and one step changes them by
     (a_j . a_k) w_n.
 
