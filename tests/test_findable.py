@@ -60,6 +60,7 @@ COVERS = {
     ),
     "optim/test_optimizers.py": ("optim/adam.py", "optim/base.py", "optim/gradients.py", "optim/sgd.py"),
     "runner/test_loop.py": ("runner/history.py",),
+    "runner/test_prototypes.py": ("runner/candidates.py",),
     "test_toolchain.py": (
         "toolchain/build.py",
         "toolchain/cache.py",

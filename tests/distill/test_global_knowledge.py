@@ -1,5 +1,7 @@
 """Terms of global knowledge on given maps, instances and prototypes, against the released code."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -102,7 +104,7 @@ class Scene:
         spaces = [np.zeros((5, self.num_classes, most, 16), np.float32) for _ in range(2)]
         for level in range(5):
             for side, found in zip(("student", "teacher"), spaces, strict=True):
-                for label, (first, end) in enumerate(zip(starts, starts[1:], strict=False)):
+                for label, (first, end) in enumerate(itertools.pairwise(starts)):
                     rows = self.given[f"proto_{side}/{level}"][first:end]
                     found[level, label, : len(rows)] = rows
                     mask[level, label, : len(rows)] = 1
