@@ -24,6 +24,7 @@ def retinanet(meta, role):
         "priors": head.pop("anchor_generator"),
         "assigner": meta["train_cfg"]["assigner"],
         "box_coder": {"type": "DeltaBoxCoder"},
+        "nms": {"type": "ClasswiseNMS", "iou_threshold": 0.5},
     }
     detector = build(
         {
