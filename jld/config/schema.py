@@ -139,9 +139,16 @@ LOADER_KEYS: tuple[Key, ...] = (
 )
 
 DISTILL_KEYS: tuple[Key, ...] = (
-    Key("teacher", Section, None, "dict(config, checkpoint)", reg.TEACHERS, default_type="FrozenTeacher"),
+    Key(
+        "teacher",
+        dict | str | None,
+        None,
+        "dict(config, checkpoint), or the file or run that has both",
+        reg.TEACHERS,
+        default_type="FrozenTeacher",
+    ),
     Key("teachers", Section, None, "several teachers, {name: dict(config, checkpoint)}"),
-    Key("terms", list | None, None, "the losses that compare student and teacher", reg.TERMS),
+    Key("terms", list | None, None, "the losses that compare the two; None: chosen for them", reg.TERMS),
     Key("regions", Section, None, "regions redefined for this run, {name: dict(type=...)}", reg.REGIONS),
     Key("init_from_teacher", list[str] | None, None, "modules whose weights are the teacher's at the start"),
 )

@@ -68,7 +68,7 @@ def bound(term, own=OWN, given=GIVEN, heads=None):
 
 
 def with_prototypes(term):
-    """The term with two prototypes of every class and level, but of the first class on the first level one."""
+    """The term with two prototypes of every class and level, except for one of the first class and level."""
     rng = np.random.default_rng(8)
     mask = np.ones((len(STRIDES), C, 2), np.float32)
     mask[0, 0, 1] = 0
