@@ -10,7 +10,7 @@ from jld.assign.rounds import GONE, pick_in_rounds
 from jld.boxes.formats import split_corners
 from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
-from jld.distill.relations import relative_distances
+from jld.distill.relations import distinct_pairs, relative_distances
 from jld.distill.terms.base import RegionName, Term
 from jld.errors import ConfigError, suggestion
 from jld.losses.cross_entropy import binary_cross_entropy_with_logits
@@ -122,8 +122,7 @@ def relation_difference(student_crops: jt.Var, teacher_crops: jt.Var, mask: jt.V
     Source: arXiv:2103.02340, section 3.3.
     """
     k = mask.shape[0]
-    apart = 1.0 - (jt.arange(k).unsqueeze(0) == jt.arange(k).unsqueeze(1)).float32()
-    pairs = mask.unsqueeze(0) * mask.unsqueeze(1) * apart  # [K, K]
+    pairs = distinct_pairs(mask)  # [K, K]
     student, teacher = (
         relative_distances(crops.reshape(k, -1), pairs) for crops in (student_crops, teacher_crops.detach())
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jld.distill.context import StepContext
-from jld.distill.relations import angles, relative_distances
+from jld.distill.relations import angles, distinct_pairs, relative_distances
 from jld.distill.terms.instances import InstanceTerm
 from jld.losses.reduction import total
 from jld.losses.regression import smooth_l1
@@ -49,12 +49,13 @@ class InstanceRelations(InstanceTerm):
         mask = self.reader.instances(context).mask.reshape(-1)
         size = mask.shape[0]
         pairs = mask.unsqueeze(0) * mask.unsqueeze(1)  # [M, M]
+        others = distinct_pairs(mask)
         triples = pairs.unsqueeze(0) * mask.unsqueeze(1).unsqueeze(2)  # [M, M, M]
         losses = []
         for sides in self.reader.features(context).values():
-            student, teacher = (each.reshape(size, -1) for each in sides)
-            distance = smooth_l1(relative_distances(student, pairs), relative_distances(teacher, pairs))
-            angle = smooth_l1(angles(student), angles(teacher))
+            rows = [each.reshape(size, -1) for each in sides]
+            distance = smooth_l1(*(relative_distances(each, others, coinciding=True) for each in rows))
+            angle = smooth_l1(*map(angles, rows))
             losses.append(
                 self.distance_weight * (distance * pairs).sum() / pairs.sum().maximum(1.0)
                 + self.angle_weight * total(angle * triples) / triples.sum().maximum(1.0)
