@@ -41,7 +41,7 @@ class Head:
 
 
 def padded(items, shape, dtype=np.float32):
-    """[N, R, ...] of a list of [r, ...], and their mask; R is the largest r, at least 2: 1 has other kernels."""
+    """[N, R, ...] of a list of [r, ...], and their mask; R is the largest r, at least 2 for equal kernels."""
     slots = max(2, *map(len, items))
     values, mask = np.zeros((len(items), slots, *shape), dtype), np.zeros((len(items), slots), np.float32)
     for row, item in enumerate(items):

@@ -14,7 +14,7 @@ from jld.distill.terms import GlobalKnowledge, RobustFeatures, RobustLabels
 from jld.errors import CheckpointError, ConfigError, DataError
 from jld.models.interface import Interface, StageInterface
 from jld.models.trace import Trace
-from jld.runner import PrototypeHook
+from jld.runner import PrototypeHook, candidates
 from jld.toolchain import jittor as jt
 
 STRIDES = (8, 16)
@@ -112,7 +112,7 @@ def test_the_teacher_looks_once_and_the_student_in_every_epoch(loop):
     assert (teacher.calls, loop.detector.calls) == (batches, 2 * batches)
     np.testing.assert_allclose(hook.prototypes.student, 2 * first.student, rtol=1e-4)
     np.testing.assert_array_equal(hook.prototypes.teacher, first.teacher)
-    rare = PrototypeHook(**SETTINGS, interval=2)  # another run in the same folder
+    rare = PrototypeHook(**SETTINGS, interval=2, num_workers=1)  # another run in the same folder
     rare.before_training(loop)
     assert teacher.calls == batches
     loop.iteration = 10
@@ -135,6 +135,35 @@ def test_kept_features_of_other_objects_are_refused(loop):
     np.savez(kept, **changed)
     with pytest.raises(DataError, match="made of other images than those that can be read now"):
         PrototypeHook(**SETTINGS).before_training(loop)
+
+
+def test_ranks_look_at_their_images_and_share_what_they_saw(loop, monkeypatch):
+    """Both ranks one after the other: the first ends where it would wait for the second."""
+    hook = PrototypeHook(**SETTINGS)
+    teacher = loop.distiller.teacher
+    alone = hook._make_reader(loop).read(loop.detector, teacher, "alone")
+
+    class WaitingError(Exception):
+        pass
+
+    def wait():
+        raise WaitingError
+
+    monkeypatch.setattr(candidates, "world_size", lambda: 2)
+    for number, waiting in ((1, wait), (0, lambda: None)):
+        monkeypatch.setattr(candidates, "rank", lambda number=number: number)
+        monkeypatch.setattr(candidates, "_wait_for_all", waiting)
+        if number:
+            with pytest.raises(WaitingError):
+                hook._make_reader(loop).read(loop.detector, teacher, "rank 1")
+    shared = hook._make_reader(loop).read(loop.detector, teacher, "rank 0")
+    assert len(alone.labels) == len(shared.labels) > 5
+    for each in ("labels", "boxes", "student", "teacher"):
+        order = [np.lexsort((*found.boxes.T, found.images)) for found in (alone, shared)]
+        np.testing.assert_array_equal(getattr(alone, each)[order[0]], getattr(shared, each)[order[1]])
+    loop.work_dir = None
+    with pytest.raises(ConfigError, match="several processes share candidates in the work_dir"):
+        hook._make_reader(loop).read(loop.detector, teacher, "nowhere")
 
 
 def test_what_is_random_in_training_is_drawn_once_for_an_image(loop):
