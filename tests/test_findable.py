@@ -123,6 +123,12 @@ COVERS = {
         "models/targets.py",
     ),
     "distill/test_gid.py": ("ops/roi_align.py",),
+    "distill/test_global_knowledge.py": (
+        "distill/instances.py",
+        "distill/relations.py",
+        "distill/terms/instance_relations.py",
+        "distill/terms/instances.py",
+    ),
     "distill/test_imitation_terms.py": (
         "distill/adapters.py",
         "distill/maps.py",
@@ -177,6 +183,10 @@ COVERS = {
     "models/test_rotated_head.py": ("models/heads/rotated_retina_head.py",),
     "ops/test_atss_match.py": ("ops/valuable_overlaps.py",),
     "ops/test_box_overlaps.py": ("ops/expectation.py",),
+    "ops/test_cell_boxes.py": (
+        "ops/crop_means.py",
+        "ops/paint_boxes.py",
+    ),
     "ops/test_conv2d.py": (
         "ops/headers.py",
         "ops/onednn_conv.py",
@@ -198,6 +208,7 @@ COVERS = {
         "ops/finite.py",
         "runner/history.py",
     ),
+    "runner/test_prototypes.py": ("runner/candidates.py",),
     "runner/test_oriented_tasks.py": ("data/dota/views.py",),
     "test_configs.py": ("apis/registration.py",),
     "test_registry.py": ("errors.py",),

@@ -23,6 +23,7 @@ from jld.distill import Step, StepContext, build_distiller
 from jld.distill.distiller import named_regions
 from jld.errors import ConfigError, suggestion
 from jld.models import InputStatistics, Targets, build_detector, load_weights
+from jld.models.normalisation import pixels_of
 from jld.registry import REGIONS
 from jld.runner.parts import build_datasets
 from jld.runner.state import restore_modules
@@ -222,12 +223,3 @@ def surest_positives(owners: np.ndarray, labels: np.ndarray, scores: np.ndarray,
     # The first position of each object among the sorted priors is its best one.
     firsts = np.unique(owners[order], return_index=True)[1]
     return order[np.sort(firsts)[:count]]
-
-
-def pixels_of(image: np.ndarray, statistics: InputStatistics | None) -> np.ndarray:
-    """uint8 [H, W, 3] BGR picture of a normalised image float [3, H, W]."""
-    if statistics is not None:
-        mean, std = (np.reshape(values, (3, 1, 1)) for values in (statistics.mean, statistics.std))
-        image = image * std + mean
-        image = image[::-1] if statistics.is_rgb else image
-    return np.clip(np.round(image), 0, 255).astype(np.uint8).transpose(1, 2, 0).copy()

@@ -99,6 +99,18 @@ class Distiller:
                 for side in (student, self.teachers[lesson.teacher]):
                     side.keep_hidden(lesson.term.stage, lesson.term.hidden_depth)
 
+    def begin(self, total_steps: int, steps_per_epoch: int) -> None:
+        """Called when a training of this length is about to begin: tells the schedules.
+
+        Raises:
+            ConfigError: a term lacks what somebody else, such as a hook, should have given it by now.
+        """
+        for lesson in self.lessons:
+            lesson.schedule.follow(total_steps, steps_per_epoch)
+        problems = [text for term in self.terms if (text := term.missing())]
+        if problems:
+            raise ConfigError("\n".join(problems))
+
     def check_length(self, total_steps: int) -> None:
         """Stops when a term's schedule leaves it nothing to do in a training of this many steps.
 

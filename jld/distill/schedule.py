@@ -64,6 +64,9 @@ class TermSchedule:
         """The schedule of a term's `schedule` section; None acts always and fully."""
         return cls() if section is None else build({"type": cls.__name__, **section}, path="schedule")
 
+    def follow(self, total_steps: int, steps_per_epoch: int) -> None:
+        """Learns how long the training is; called before its first step."""
+
     def factor(self, step: int) -> float:
         """Factor of the term's weight in the step (from 0); 0 where the term does not act.
 
@@ -87,3 +90,42 @@ class TermSchedule:
         usual = TermSchedule()
         changed = {key: value for key, value in vars(self).items() if value != getattr(usual, key)}
         return ", ".join(f"{key}={value}" for key, value in changed.items())
+
+
+@TERM_SCHEDULES.register
+class EpochDecay(TermSchedule):
+    """1 - epoch / epochs, equal within an epoch: 1 in the first and 1 / epochs in the last.
+
+    Args:
+        epochs: None: those of the training, so that a shorter one has the same mean.
+    Raises:
+        ConfigError: no epoch.
+    Source: the attenuation of arXiv:2210.09022, as in hikvision-research/DAVAR-Lab-ML.
+    """
+
+    def __init__(self, epochs: int | None = None):
+        super().__init__()
+        if epochs is not None and epochs < 1:
+            raise ConfigError(f"EpochDecay has epochs={epochs}: it must be 1 or more.")
+        self.epochs = epochs
+        self._steps_per_epoch: int | None = None
+        self._length = epochs
+
+    def follow(self, total_steps: int, steps_per_epoch: int) -> None:
+        """See `TermSchedule`."""
+        self._steps_per_epoch = steps_per_epoch
+        self._length = self.epochs or -(-total_steps // steps_per_epoch)
+
+    def factor(self, step: int) -> float:
+        """See `TermSchedule`.
+
+        Raises:
+            ValueError: nobody has said how long an epoch is.
+        """
+        if self._steps_per_epoch is None or self._length is None:
+            raise ValueError("EpochDecay must be told how long the training is: call `follow` before.")
+        return max(0.0, 1.0 - step // self._steps_per_epoch / self._length)
+
+    def describe(self) -> str:
+        """See `TermSchedule`."""
+        return "epoch decay" if self.epochs is None else f"epoch decay, epochs={self.epochs}"

@@ -146,6 +146,7 @@ class Runner:
             seed=self.config.seed,
             history=LossHistory(str(self.work_dir / "config.py")),
         )
+        loop.work_dir = self.work_dir
         if distiller is not None and not self.dry_run:
             distiller.check_length(loop.total_steps)
         return self._train(loop, datasets, accounts)

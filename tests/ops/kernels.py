@@ -13,6 +13,7 @@ from jld.ops.atss_match import atss_match
 from jld.ops.box_overlaps import box_overlaps
 from jld.ops.channel_affine import channel_affine
 from jld.ops.conv2d import conv2d
+from jld.ops.crop_means import crop_means
 from jld.ops.deform_conv import deform_conv2d
 from jld.ops.expectation import expected_values
 from jld.ops.group_norm import group_norm
@@ -21,6 +22,7 @@ from jld.ops.mask_targets import BitmapTargets, PolygonTargets, mask_targets
 from jld.ops.max_iou_match import max_iou_match
 from jld.ops.nearest_priors import nearest_priors
 from jld.ops.nms import nms_mask, nms_picks
+from jld.ops.paint_boxes import paint_boxes
 from jld.ops.precision import convolutions_in
 from jld.ops.roi_align import roi_align
 from jld.ops.rotated_iou import aligned_rotated_iou, pairwise_rotated_iou
@@ -190,6 +192,11 @@ def sample(rng, is_even):
     return list(sample_places(index, usable, seeds, num=256, most_positives=64, is_even=is_even))
 
 
+def rectangles(rng, *shape):
+    corner = rng.integers(0, 5, (*shape, 2))
+    return jt.array(np.concatenate([corner, corner + rng.integers(0, 3, (*shape, 2))], -1).astype(np.int32))
+
+
 KERNELS = {
     "convolution": convolution,
     "half_convolution": lambda rng: half_convolution(rng, "float16", groups=1),
@@ -233,6 +240,10 @@ KERNELS = {
     "sample_places_evenly": lambda rng: sample(rng, is_even=True),
     "mask_targets_polygons": lambda rng: targets_of_masks(rng, "polygons"),
     "mask_targets_bitmaps": lambda rng: targets_of_masks(rng, "bitmaps"),
+    "crop_means": lambda rng: with_gradients(
+        lambda maps: crop_means(maps, rectangles(rng, 2, 5)), normal(rng, 2, 3, 7, 7)
+    ),
+    "paint_boxes": lambda rng: [paint_boxes(rectangles(rng, 2, 5), normal(rng, 2, 5), 7, 7)],
     "pairwise_rotated_iou": lambda rng: [pairwise_rotated_iou(rotated_boxes(rng, 9), rotated_boxes(rng, 7))],
     "aligned_rotated_iou": lambda rng: [aligned_rotated_iou(rotated_boxes(rng, 9), rotated_boxes(rng, 9))],
     "rotated_nms_mask": lambda rng: [
