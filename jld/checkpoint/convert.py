@@ -115,10 +115,10 @@ def _place(
         report.unexpected.append(name)
         return
     if options.class_layer == "by_name" and PARAMETER.fullmatch(name):
-        classes = options.file_classes, options.model_classes
-        fitted = classes_by_name(values, options.initial[name], *classes)
-        shared = len(require_names(*classes))
-        note = f"{shared} of {len(classes[1])} classes taken by their names"
+        classes = {"file_classes": options.file_classes, "model_classes": options.model_classes}
+        fitted = classes_by_name(name, values, options.initial[name], **classes)
+        shared = len(require_names(**classes))
+        note = f"{shared} of {len(options.model_classes)} classes taken by their names"
     else:
         fitted, note = fit(name, values, targets[name])
     if fitted is None:

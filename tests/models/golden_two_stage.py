@@ -113,6 +113,24 @@ def proposals_of(arrays: dict, prefix: str = "in/proposals") -> Proposals:
     return Proposals(jt.array(padded[..., :4]), jt.array(padded[..., 4]), jt.array(mask))
 
 
+def whole_batch(meta: dict, arrays: dict) -> dict:
+    """The batch of a case, with bitmaps where it has masks."""
+    batch = batch_of(arrays, NUM_IMAGES)
+    if "in/gt_masks/0" in arrays:
+        height, width = batch["pad_shapes"].max(0).astype(int)
+        batch["mask_bitmaps"] = np.zeros((*batch["box_mask"].shape, height, width), np.uint8)
+        for image in range(NUM_IMAGES):
+            bits = unpacked(meta, arrays, f"in/gt_masks/{image}")
+            batch["mask_bitmaps"][image, : len(bits), : bits.shape[1], : bits.shape[2]] = bits
+    return batch
+
+
+def unpacked(meta: dict, arrays: dict, key: str) -> np.ndarray:
+    """[n, h, w] zeros and ones of a packed array."""
+    count, height, width = meta["packed"][key]
+    return np.unpackbits(arrays[key], axis=1)[:, : height * width].reshape(count, height, width)
+
+
 def targets_of(arrays: dict) -> Targets:
     return Targets.from_batch(batch_of(arrays, NUM_IMAGES))
 
@@ -142,23 +160,35 @@ def assert_parameters(meta: dict, arrays: dict, module, loss, prefix: str = "", 
             assert_sampled(meta, arrays, f"grad/{name}", gradient.numpy(), 2e-3)
 
 
-def build_faster(meta: dict, detector_type: str = "FasterRCNN"):
-    """The detector of a whole case, filled with its weights, in training mode."""
+def pooling_of(section: dict, size: int) -> dict:
+    """What the extractor of RoI features says, with crops of this size."""
+    rest = take(section, type="SingleRoIExtractor", out_channels=256)
+    layer = take(rest.pop("roi_layer"), type="RoIAlign", output_size=size)
+    return {"strides": rest.pop("featmap_strides"), **layer, **rest}
+
+
+def mask_head_config(section: dict) -> dict:
+    rest = take(section, type="FCNMaskHead")
+    loss = take(rest.pop("loss_mask"), use_mask=True)
+    return {"type": "MaskHead", "loss_mask": {**loss, "use_sigmoid": True}, **rest}
+
+
+def build_whole(meta: dict):
+    """The Faster or Mask R-CNN of a whole case, filled with its weights, in training mode."""
     model = dict(meta["model"])
     train, test = model.pop("train_cfg"), model.pop("test_cfg")
     assert take(train, rpn_proposal=test["rpn"]).keys() == {"rpn", "rcnn"}
-    roi = dict(model.pop("roi_head"))
-    pooling = take(roi.pop("bbox_roi_extractor"), type="SingleRoIExtractor", out_channels=256)
-    layer = take(pooling.pop("roi_layer"), type="RoIAlign", output_size=7)
-    assert take(roi, type="StandardRoIHead").keys() == {"bbox_head"}
-    head = roi_head_config(
-        roi["bbox_head"], train["rcnn"], test["rcnn"] | meta["det_cfg"],
-        strides=pooling.pop("featmap_strides"), **layer,
-    )  # fmt: skip
-    assert not pooling and take(model, type=detector_type).keys() == {"backbone", "neck", "rpn_head"}
+    roi = take(model.pop("roi_head"), type="StandardRoIHead")
+    more = pooling_of(roi.pop("bbox_roi_extractor"), 7)
+    if "mask_head" in roi:
+        assert pooling_of(roi.pop("mask_roi_extractor"), 14) == more
+        more["mask_head"] = mask_head_config(roi.pop("mask_head"))
+    found = take(test["rcnn"] | meta["det_cfg"], mask_thr_binary=0.5)
+    head = roi_head_config(roi.pop("bbox_head"), train["rcnn"], found, **more)
+    assert not roi and model.keys() == {"type", "backbone", "neck", "rpn_head"}
     detector = build(
         {
-            "type": detector_type,
+            "type": model["type"],
             "backbone": backbone_config(model["backbone"]),
             "neck": model["neck"],
             "rpn_head": rpn_config(model["rpn_head"], train["rpn"], test["rpn"]),

@@ -35,6 +35,10 @@ RENAMES = (
 )
 
 
+# Below four ReLUs: where a cell lies on the kink of one, rounding decides whether its gradient passes.
+KINK = 3e-2
+
+
 def our_name(name):
     for pattern, replacement in RENAMES:
         name = re.sub(pattern, replacement, name)
@@ -170,8 +174,13 @@ class Scene:
         for name, gradient in zip(chosen, gradients, strict=True):
             np.testing.assert_allclose(np.linalg.norm(gradient), norms[name], rtol=2e-3, err_msg=name)
             if f"grad/{part}/{name}/sample" in self.arrays:
-                # Where a cell lies on the kink of a ReLU, one of the two may pass it and the other not.
-                assert_sampled(self.meta, self.arrays, f"grad/{part}/{name}", gradient, 1e-2)
+                assert_sampled(
+                    self.meta,
+                    self.arrays,
+                    f"grad/{part}/{name}",
+                    gradient,
+                    KINK if "mask_fcn1" in name else 2e-3,
+                )
 
 
 @pytest.fixture(scope="module", params=["l_faster_default", "l_faster_empty_first"])

@@ -10,8 +10,8 @@ from jld.models.trace import Stage
 from jld.registry import build
 from jld.toolchain import jittor as jt
 from tests.golden_cases import case, fill, param_cases
-from tests.models.golden_models import assert_sampled, generated, take
-from tests.models.golden_two_stage import assert_parameters, known_keys
+from tests.models.golden_models import assert_sampled, generated
+from tests.models.golden_two_stage import assert_parameters, known_keys, mask_head_config, unpacked
 
 # Targets and pasting have tests of their own; here the stored targets are read.
 KEYS = (
@@ -30,9 +30,7 @@ KEYS = (
 
 
 def make_head(meta):
-    section = take(meta["head"], type="FCNMaskHead")
-    loss = take(section.pop("loss_mask"), use_mask=True)
-    head = build({"type": "MaskHead", "loss_mask": {**loss, "use_sigmoid": True}, **section})
+    head = build(mask_head_config(meta["head"]))
     if "params" in meta:
         assign_state(head, fill.state_dict(meta, "model"), what="golden weights")
     return head
@@ -47,9 +45,7 @@ def stage_of_rois(head, mask_logits, labels):
 
 def targets_of_kind(meta, arrays, kind):
     """[1, R, S, S] the stored targets, `bitmap` or `polygon`."""
-    packed, shape = arrays[f"out/tgt/{kind}"], meta["packed"][f"out/tgt/{kind}"]
-    bits = np.unpackbits(packed, axis=1)[:, : shape[1] * shape[2]]
-    return jt.array(bits.reshape(1, *shape).astype(np.float32))
+    return jt.array(unpacked(meta, arrays, f"out/tgt/{kind}")[None].astype(np.float32))
 
 
 @pytest.mark.golden

@@ -1,45 +1,50 @@
-"""Faster R-CNN from image to detections, and along three SGD steps, against the numbers of mmDetection."""
+"""Faster and Mask R-CNN from image to detections, and along three SGD steps, against mmDetection."""
 
 import numpy as np
 import pytest
 
-from jld.models import TwoStageDetector
+from jld.boxes.masks import to_bitmap
+from jld.boxes.overlaps import pairwise_overlaps
+from jld.models import Targets
+from jld.models.heads import RPNHead
 from jld.optim import SGD
 from jld.runner.loop import TrainingLoop
 from jld.toolchain import jittor as jt
 from tests.golden_cases import case, param_cases
 from tests.models.golden_detections import assert_detections_match
-from tests.models.golden_models import assert_sampled, batch_of, generated
+from tests.models.golden_models import assert_sampled, generated
 from tests.models.golden_two_stage import (
     NUM_IMAGES,
     assert_parameters,
-    build_faster,
+    build_whole,
     known_keys,
     proposals_of,
-    targets_of,
+    unpacked,
+    whole_batch,
 )
 from tests.models.test_rpn_golden import as_maps
 from tests.runner.test_golden_sgd import RTOL, WEIGHT_RTOL, Batches
 
 KEYS = (
     r"in/(gt_bboxes|gt_labels|img_shape|ori_shape|pad_shape|scale_factor|proposals|test/proposals)/\d",
+    r"in/gt_(masks|polygons)/.+",
     r"in/(sgd/\d/)?(rpn_)?sample/(pos_inds|neg_inds|pos_assigned_gt_inds)/\d",
     r"in/sgd/\d/proposals/\d",
     r"chk/.+",
-    r"loss/(loss_rpn_cls|loss_rpn_bbox|loss_cls|loss_bbox|acc|total)",
+    r"loss/(loss_rpn_cls|loss_rpn_bbox|loss_cls|loss_bbox|loss_mask|acc|total)",
     r"grad_norms",
     r"grad/[\w.]+/(norm|sample)",
     r"out/(backbone|fpn|rpn_cls|rpn_reg)/\d/(norm|sample)",
     r"out/num_pos",
     r"out/test/(bbox_feats|cls_score|bbox_pred)/(norm|sample)",
-    r"out/det(_rescale)?/(boxes|labels)/\d",
+    r"out/det(_rescale)?/(boxes|labels|masks)/\d",
     r"sgd/(acc|grad_norm|total|loss_\w+)",
     r"sgd/param/[\w.]+/(norm|sample)",
 )
 
 
 # The case of R-50 has the same heads, and a backbone that other cases cover.
-@pytest.fixture(scope="module", params=param_cases("t_faster18_full*"))
+@pytest.fixture(scope="module", params=[*param_cases("t_faster18_full*"), *param_cases("t_mask_full*")])
 def golden(request):
     meta, arrays = case(request.param)
     known_keys(arrays, *KEYS)
@@ -48,21 +53,22 @@ def golden(request):
 
 @pytest.fixture(scope="module")
 def model(golden):
-    return build_faster(golden[0])
+    return build_whole(golden[0])
 
 
 @pytest.fixture(scope="module")
 def targets(golden):
-    return targets_of(golden[1])
+    return Targets.from_batch(whole_batch(*golden))
 
 
 @pytest.fixture(scope="module")
 def trace(golden, model, targets):
-    """The trace of the stored proposals and samples."""
+    """The trace of the stored proposals, whose samples are spread as the stored ones are."""
     meta, arrays = golden
     features = model.features(generated(meta, "img"))
-    rois, _ = model.roi_head.sampled(proposals_of(arrays), targets)
-    return model.predict(features, targets, rois=rois)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RPNHead, "proposals", lambda *_: proposals_of(arrays))
+        return model.predict(features, targets)
 
 
 def test_maps_equal_golden(golden, model, trace):
@@ -94,7 +100,7 @@ def test_losses_and_gradients_equal_golden(golden, model, trace, targets):
 
 def test_detections_equal_golden(golden, model, trace):
     meta, arrays = golden
-    batch = batch_of(arrays, NUM_IMAGES)
+    batch = whole_batch(*golden)
     with jt.no_grad():
         own = model.predict(trace.features, image_shapes=batch["img_shapes"])
         given = proposals_of(arrays, "in/test/proposals")
@@ -118,39 +124,38 @@ def test_detections_equal_golden(golden, model, trace):
     original = {
         **batch,
         "scale_factors": np.stack([arrays[f"in/scale_factor/{i}"] for i in range(NUM_IMAGES)]),
+        "ori_shapes": np.stack([arrays[f"in/ori_shape/{i}"][:2] for i in range(NUM_IMAGES)]),
     }
+    batch["ori_shapes"] = batch["img_shapes"]
     for key, shapes in (("det", batch), ("det_rescale", original)):
         for image, detections in enumerate(model.detect(found, shapes)):
             assert_detections_match(
                 detections, arrays[f"out/{key}/boxes/{image}"], arrays[f"out/{key}/labels/{image}"]
             )
+            if f"out/{key}/masks/{image}" in arrays:
+                expected = unpacked(meta, arrays, f"out/{key}/masks/{image}")
+                assert_masks_match(detections, arrays[f"out/{key}/boxes/{image}"], expected)
 
 
-class GivenProposals(TwoStageDetector):
-    """Reads the stored proposals of every step instead of its own."""
-
-    arrays: dict
-    step = 0
-
-    def predict(self, features, targets=None, **kwargs):
-        proposals = proposals_of(self.arrays, f"in/sgd/{self.step}/proposals")
-        rois, _ = self.roi_head.sampled(proposals, targets)
-        self.step += 1
-        return super().predict(features, targets, rois=rois)
+def assert_masks_match(found, boxes, expected):
+    """The masks of 98 % of the expected boxes have nearly all pixels; the others may be at the threshold."""
+    partners = pairwise_overlaps(boxes[:, :4], found["boxes"]).argmax(1)
+    masks = np.stack([to_bitmap(found.masks[partner]) for partner in partners])
+    assert masks.shape == expected.shape
+    shared, either = (masks & expected).sum((1, 2)), (masks | expected).sum((1, 2))
+    assert (shared >= 0.98 * either).mean() >= 0.98
 
 
-def test_three_steps_equal_golden(golden):
+def test_three_steps_equal_golden(golden, monkeypatch):
     meta, arrays = golden
     settings = dict(meta["sgd"])
     steps, max_norm = settings.pop("steps"), settings.pop("grad_clip")
-    built = build_faster(meta)
-    detector = GivenProposals(built.backbone, built.neck, built.rpn_head, built.roi_head)
-    detector.arrays = arrays
-    detector.train()
-    images = generated(meta, "img").numpy()
-    batch = {**batch_of(arrays, NUM_IMAGES), "images": images, "img_files": ["golden"] * NUM_IMAGES}
+    detector, images = build_whole(meta), generated(meta, "img").numpy()
+    batch = {**whole_batch(meta, arrays), "images": images, "img_files": ["golden"] * NUM_IMAGES}
     optimizer = SGD(dict(detector.named_parameters()), grad_clip={"max_norm": max_norm}, **settings)
     loop = TrainingLoop(detector, Batches(batch), optimizer, max_iter=steps)
+    stored = [proposals_of(arrays, f"in/sgd/{step}/proposals") for step in range(steps)]
+    monkeypatch.setattr(RPNHead, "proposals", lambda *_: stored[loop.iteration])
     loop.run()
     loop.history.fetch()
     for step, record in enumerate(loop.history.records):
