@@ -3,8 +3,8 @@
     python tests/reader_speed.py
     git worktree add /tmp/before <commit> && python tests/reader_speed.py --against /tmp/before
 
-The files are written once and read in turn by processes of both checkouts; of several rounds the one with the
-least processor time counts.
+The files are written once and read in turn by processes of both checkouts; the table has the
+least processor time of several rounds, and the median of the ratios of the rounds.
 The exit code is 1 where a reader takes more than 1.1 times as long as the other checkout's.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -114,7 +115,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Prints a row per reader; see the module."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--against", type=Path, help="another checkout")
     options = parser.parse_args(arguments)
     checkouts = [HERE, *([options.against.resolve()] if options.against else [])]
@@ -125,13 +126,14 @@ def main(arguments: list[str] | None = None) -> int:
         for reader in READERS:
             times: dict[Path, list] = {checkout: [] for checkout in checkouts}
             for number in range(options.rounds):
-                for checkout in checkouts[
-                    :: 1 - 2 * (number % 2)
-                ]:  # each of them is first in every other round
+                # Each of them is first in every other round.
+                for checkout in reversed(checkouts) if number % 2 else checkouts:
                     times[checkout].append(seconds(checkout, reader, Path(name), options.images))
             best = [None if None in each else min(each) for each in times.values()]
             before = best[1] if len(best) > 1 else None
-            ratio = best[0] / before if before else None
+            # Neighbours in time: a busy machine slows both, and one disturbed pair does not decide.
+            pairs = [here / there for here, there in zip(*times.values(), strict=True)] if before else []
+            ratio = statistics.median(pairs) if pairs else None
             slow += [reader] if ratio and ratio > SLOWER else []
             cells = ["-" if value is None else f"{value:.2f}" for value in (best[0], before, ratio)]
             print(f"| {reader} | {' | '.join(cells)} |", flush=True)
