@@ -7,7 +7,7 @@ Source: arXiv:2210.09022, the robust distilling module; hikvision-research/DAVAR
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,11 +39,6 @@ class Instances:
     labels: jt.Var
     mask: jt.Var
     rows: jt.Var
-
-    def own_level(self, per_level: Mapping[int, jt.Var], num_levels: int) -> jt.Var:
-        """[N, K] of values {level: [N, K]}, those of each instance's own level, see `level_of_boxes`."""
-        levels = level_of_boxes(self.boxes, num_levels)
-        return sum((levels == level).float32() * values for level, values in per_level.items())
 
 
 def positives_of(stage: Stage, slots: int) -> Instances:
@@ -204,9 +199,14 @@ class InstanceReader:
         return found
 
     def agreement(self, context: StepContext, prototypes: Prototypes) -> jt.Var:
-        """[N, K] the agreement on each instance's own level."""
-        per_level = {level: each.agreement for level, each in self.similarities(context, prototypes).items()}
-        return self.instances(context).own_level(per_level, len(context.step.trace.strides))
+        """[N, K] the agreement on each instance's own level; 1 where the teacher does not have that level."""
+        boxes, num_levels = self.instances(context).boxes, len(context.step.trace.strides)
+        levels = level_of_boxes(boxes, num_levels)
+        doubts = [
+            (levels == level).float32() * (1.0 - each.agreement)
+            for level, each in self.similarities(context, prototypes).items()
+        ]
+        return 1.0 - sum(doubts)
 
 
 def agreement(student: jt.Var, teacher: jt.Var, mask: jt.Var, labels: jt.Var) -> jt.Var:

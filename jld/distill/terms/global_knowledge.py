@@ -97,13 +97,13 @@ class RobustFeatures(InstanceTerm):
     def objects(self, context: StepContext, level: int) -> jt.Var:
         """[N, H, W] M of a level: the agreement on the object that covers the cell, 0 without one."""
         instances, trace = self.reader.instances(context), context.step.trace
-        per_image = (
+        agreed = (
             self.reader.agreement(context, self.prototypes)
             if self.weighted
             else jt.ones(instances.mask.shape)
         )
         here = level_of_boxes(instances.boxes, len(trace.strides)) == level
-        values = jt.ternary(here.logical_and(instances.mask > 0), per_image, -1.0)
+        values = jt.ternary(here.logical_and(instances.mask > 0), agreed, -1.0)
         size = tuple(trace.features[level].shape[2:])
         cells = cells_of(instances.boxes, trace.strides[level], size, inclusive=False)
         return paint_boxes(cells, values, *size)
