@@ -7,6 +7,19 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 # {file of tests: the sources it covers beside or instead of the one of its name}
 COVERS = {
+    "models/test_two_stage.py": (
+        "models/heads/roi_head.py",
+        "models/rois.py",
+    ),
+    "models/test_rpn_golden.py": ("models/heads/rpn_head.py",),
+    "models/test_mask_head_golden.py": ("models/heads/mask_head.py",),
+    "models/test_box_head_golden.py": ("models/heads/box_head.py",),
+    "data/test_yolo.py": (
+        "data/yolo_files.py",
+        "data/dota/formats.py",
+        "data/dota_coco.py",
+    ),
+    "data/test_instance_masks.py": ("data/mask_table.py",),
     "ops/test_window_attention.py": ("ops/layer_norm.py",),
     "models/test_swin.py": ("models/backbones/swin_layouts.py",),
     "assign/test_atss.py": ("assign/assignment.py",),
