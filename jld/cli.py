@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from jld.errors import JldError, visible
 from jld.utils import stopping
 from jld.utils.distributed import rank, world_size
+from jld.utils.logging import set_up_logging
 
 FAILED = 2
 EPILOG = """examples:
@@ -81,6 +82,7 @@ def run(options: argparse.Namespace) -> int:
     if not options.config_file:
         print("jld: --config-file is needed (or --list); see --help.", file=sys.stderr)
         return FAILED
+    set_up_logging()
     overrides = overrides_of(options)
     # Loaded once before Jittor, so that a broken file is reported at once.
     apply_overrides(load_config(options.config_file), overrides)

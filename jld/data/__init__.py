@@ -16,6 +16,7 @@ from jld.data.problems import Problem
 from jld.data.rotated_transforms import PolyRandomRotate, RandomRotateAug, RotatedRandomFlip, RotatedResize
 from jld.data.transforms import Compose, Normalize, Pad, RandomFlip, Resize
 from jld.data.voc import VOCDataset
+from jld.data.yolo import YOLODataset
 
 __all__ = [
     "BrokenImageError",
@@ -41,6 +42,7 @@ __all__ = [
     "RotatedRandomFlip",
     "RotatedResize",
     "VOCDataset",
+    "YOLODataset",
     "check_dataset",
     "collate",
     "require_sound",

@@ -22,6 +22,11 @@ class Tally:
             self.counts[reason] = self.counts.get(reason, 0) + int(count)
             self.examples.setdefault(reason, str(example))
 
+    def update(self, more: Tally) -> None:
+        """Adds other counts."""
+        for reason, count in more.counts.items():
+            self.add(reason, more.examples[reason], count)
+
     @property
     def total(self) -> int:
         """All counts together."""
@@ -46,6 +51,11 @@ class Losses:
 
     images: Tally = field(default_factory=Tally)
     objects: Tally = field(default_factory=Tally)
+
+    def update(self, more: Losses) -> None:
+        """Adds what another reader left behind."""
+        self.images.update(more.images)
+        self.objects.update(more.objects)
 
 
 @dataclass(frozen=True)

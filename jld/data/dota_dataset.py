@@ -19,17 +19,19 @@ from jld.boxes.rotated import check_version
 from jld.config.jdet.keys import CLASS_BALANCE
 from jld.data.classes import class_names
 from jld.data.dota.classes import BENCHMARKS, classes_of_version
+from jld.data.dota.formats import DOTA, format_of
 from jld.data.dota.ground_truth import truth_record
 from jld.data.dota.labels import read_label_file
 from jld.data.dota.layout import AUTO, Layout, check_finished, label_folders_of
 from jld.data.dota.results import DotaResults
 from jld.data.dota.split import MANIFEST
 from jld.data.dota.views import Views
+from jld.data.dota_coco import read_oriented_json
 from jld.data.dota_tables import read_label_folder, read_labels_pkl
 from jld.data.images import ImageReader
 from jld.data.oriented import OrientedDataset, OrientedTable, annotation_findings
 from jld.data.problems import Problem, error, listing, raise_errors, warning
-from jld.data.tables import count_lost, drop_images
+from jld.data.tables import ReadTable, count_lost, drop_images
 from jld.data.transforms import Transform
 from jld.errors import ConfigError, DataError
 from jld.registry import DATASETS
@@ -52,11 +54,15 @@ class DOTADataset(DotaResults, OrientedDataset):
 
     Args:
         dataset_dir: folder as above; or else
-        images_dir, annotations_file: the folder of images, and a labels.pkl or a folder of label files.
+        images_dir, annotations_file: the folder of images, and a labels.pkl, a folder of label files, or the
+            .json of a COCO export with rotated rectangles or polygons (see `jld.data.dota_coco`).
         transforms: built transforms, in order; those of `jld.data.rotated_transforms` where boxes move.
         version: DOTA's "1", "1_5" or "2", or the dataset type of `tools/preprocess.py`, such as "SSDD".
         classes: names in the order of the labels, instead of those of `version`; objects of other classes in
             label files are then passed over, and a line says which; names that match nothing are an error.
+            Label files of YOLO and COCO exports name their classes themselves where it is not given.
+        label_format: of a folder of label files: "dota", "yolo_obb" (`class x1 y1 ... x4 y4` in fractions of
+            the image; an image without a file has no object) or "rolabelimg" (xml).
         angle_version: "le135" (JDet), "le90" or "oc"; boxes are fitted to the corners of label files as
             MMRotate does it for that version.
         filter_empty_gt: leave out images without objects and images with a side below `filter_min_size` px.
@@ -86,6 +92,7 @@ class DOTADataset(DotaResults, OrientedDataset):
         *,
         version: str = "1",
         classes: str | Sequence[str] | None = None,
+        label_format: str = DOTA,
         angle_version: str = "le135",
         filter_empty_gt: bool = True,
         filter_min_size: int = -1,
@@ -99,15 +106,9 @@ class DOTADataset(DotaResults, OrientedDataset):
     ):
         images, source = _locate(dataset_dir, images_dir, annotations_file)
         reader = ImageReader.of(image_reader)
-        names = class_names(classes) or classes_of_version(version)
         difficult = difficult or ("train" if source.name == "annfiles" else "ignore")
         options = {"angle_version": check_version(angle_version), "difficult": difficult}
-        if source.is_dir():
-            read = read_label_folder(
-                images, source, names, must_know=classes is None, options=options, reader=reader
-            )
-        else:
-            read = read_labels_pkl(images, source, names, options)
+        read, names = _read(images, source, class_names(classes), version, label_format, options, reader)
         table, problems = read.table, read.problems
         self.layout = Layout.of(table.image_ids, names, patch_style)
         self.label_folders = _label_folders(dataset_dir, whole_labels)
@@ -194,6 +195,27 @@ class DOTADataset(DotaResults, OrientedDataset):
         missing = [image_id for image_id in wanted if _find(self.label_folders, image_id) is None]
         where = _joined(self.label_folders)
         return [error(f"has no label file of the whole image {image_id}.", where) for image_id in missing]
+
+
+def _read(
+    images: Path,
+    source: Path,
+    wanted: tuple[str, ...] | None,
+    version: str,
+    format_name: str,
+    options: Mapping[str, str],
+    reader: ImageReader,
+) -> tuple[ReadTable, tuple[str, ...]]:
+    """(table, class names) of a folder of label files, a labels.pkl or a COCO json."""
+    if source.suffix == ".json" and source.is_file():
+        return read_oriented_json(images, source, wanted, options)
+    default = classes_of_version(version)
+    layout = format_of(format_name, source, wanted, default)
+    names = wanted or layout.names or default
+    if source.is_dir():
+        read = read_label_folder(images, source, names, layout=layout, options=options, reader=reader)
+        return read, names
+    return read_labels_pkl(images, source, names, options), names
 
 
 def _locate(

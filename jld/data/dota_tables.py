@@ -10,14 +10,18 @@ import numpy as np
 from jld.boxes.rotated import rboxes_to_polys, regularize_rboxes
 from jld.data.account import Losses, Tally
 from jld.data.classes import unmatched_names
+from jld.data.dota.formats import LabelFormat
 from jld.data.dota.jdet_labels import read_jdet_labels
-from jld.data.dota.labels import read_label_file
+from jld.data.dota.labels import PolyAnnotation
 from jld.data.file_names import portable, repeated
 from jld.data.images import BrokenImageError, ImageReader, is_image_file
 from jld.data.oriented import is_degrees, oriented_table
-from jld.data.problems import error
+from jld.data.problems import error, warning
 from jld.data.tables import ReadTable
 from jld.errors import DataError
+
+NOTHING = PolyAnnotation.of([], [])
+WITHOUT_LABELS = "image has no label file; an image without objects has an empty one."
 
 
 def read_labels_pkl(
@@ -65,57 +69,55 @@ def read_label_folder(
     folder: Path,
     classes: Sequence[str],
     *,
-    must_know: bool,
+    layout: LabelFormat,
     options: Mapping[str, str],
     reader: ImageReader,
 ) -> ReadTable:
     """The table of a folder of label files.
 
     Args:
-        images, folder: of the images, and of one text file for each.
-        classes: names, in the order of the labels.
-        must_know: whether objects of other classes are errors; else they are passed over.
+        images, folder: of the images, and of one label file for each.
+        classes: names, in the order of the labels; objects of others are passed over.
+        layout: of the files.
         options: `angle_version` and `difficult` of `oriented_table`.
         reader: tells the images' sizes.
     Raises:
         DataError: there is no image.
     """
-    files = _image_files(images)
-    label_files = {file.stem: file for file in sorted(folder.glob("*.txt"))}
+    label_files = {file.stem: file for file in sorted(folder.glob(f"*{layout.suffix}"))}
     rows, columns, problems = [], {"polys": [], "labels": [], "flags": []}, []
-    lost, passed_over = Losses(), Tally()
-    for file in files:
+    lost, passed_over, without, seen = Losses(), Tally(), Tally(), {}
+    for file in _image_files(images):
         label_file = label_files.pop(file.stem, None)
-        if label_file is None:
-            problems.append(error(_without_labels(file, files), file))
-            lost.images.add("that cannot be used", file.name)
-            continue
         try:
-            annotation, found = read_label_file(label_file, classes if must_know else None)
-        except DataError as problem:
+            if (first := seen.setdefault(file.stem, file)) is not file:
+                raise DataError(f"{file}: has the same name as {first.name}, results could not tell them.")
+            if label_file is None and not layout.may_be_missing:
+                raise DataError(f"{file}: {WITHOUT_LABELS}")
+            header = reader.header(file)
+            size = header.size(reader.orientation)
+            annotation, found = layout.read(label_file, size) if label_file else (NOTHING, [])
+        except (BrokenImageError, DataError) as problem:
             problems.append(error(str(problem)))
             lost.images.add("that cannot be used", file.name)
             continue
+        if label_file is None:
+            without.add("images have no label file and count as images without an object", file.name)
         problems += found
         lost.objects.add("that cannot be used", found[0] if found else "", len(found))
         labels = annotation.labels(classes)
         for row in np.flatnonzero(labels < 0):
             passed_over.add(annotation.names[row], label_file.name)
-        try:
-            header = reader.header(file)
-        except BrokenImageError as problem:
-            problems.append(error(f"cannot be read: {problem.reason}.", file))
-            lost.images.add("that cannot be used", file.name)
-            lost.objects.add("in images that cannot be used", file.name, (labels >= 0).sum())
-            continue
         if conflict := reader.conflict(header, centers=annotation.polys.reshape(-1, 4, 2).mean(1)):
             problems.append(error(conflict, file))
         known = annotation.select(labels >= 0)
-        rows.append((file.stem, str(file), header.size(reader.orientation)))
+        rows.append((file.stem, str(file), size))
         columns["polys"].append(known.polys)
         columns["labels"].append(labels[labels >= 0])
         columns["flags"].append(known.difficult)
-    problems += [error(f"has no image in {images}.", file) for file in label_files.values()]
+    strangers = [file for file in label_files.values() if file.name not in layout.others]
+    problems += [error(f"has no image in {images}.", file) for file in strangers]
+    problems += [warning(f"{without}.", folder)] if without.total else []
     used = {classes[label] for labels in columns["labels"] for label in set(labels.tolist())}
     problems += unmatched_names(classes, used, passed_over, folder)
     _count_unwanted(passed_over, lost)
@@ -127,12 +129,6 @@ def _image_files(images: Path) -> list[Path]:
     if not files:
         raise DataError(f"{images} holds no image.")
     return files
-
-
-def _without_labels(file: Path, files: Sequence[Path]) -> str:
-    if other := next((one for one in files if one < file and one.stem == file.stem), None):
-        return f"has the same name as {other.name}: results could not be told apart."
-    return "image has no label file; an image without objects has an empty one."
 
 
 def _count_unwanted(passed_over: Tally, lost: Losses) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 
 import numpy as np
 
 from jld.data.account import Losses
+from jld.data.mask_table import MaskTable
 from jld.data.problems import Problem
 from jld.errors import DataError
 
 BORDER_TOLERANCE = 1.0
 """Annotation tools round; a box this many px outside of its image is not worth a line."""
+HASHED_IMAGES = 8
 
 
 @dataclass(frozen=True)
@@ -20,7 +26,7 @@ class AnnotationTable:
 
     Rows offsets[i] up to offsets[i + 1] belong to image i. boxes [T, 4] float64 xyxy in original px, labels
     [T] int64 0-based, areas [T] px squared, is_crowd [T], is_difficult [T], is_usable [T] bool (False:
-    evaluation sees the box, training drops it).
+    evaluation sees the box, training drops it). masks: of the T objects, None where nobody asked for them.
     """
 
     image_ids: tuple
@@ -33,6 +39,7 @@ class AnnotationTable:
     is_crowd: np.ndarray
     is_difficult: np.ndarray
     is_usable: np.ndarray
+    masks: MaskTable | None = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -50,7 +57,8 @@ class AnnotationTable:
         counts = np.diff(self.offsets)[indices]
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         rows = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][indices] - offsets[:-1], counts)
-        columns = {column.name: getattr(self, column.name)[rows] for column in fields(self)[4:]}
+        given = {column.name: getattr(self, column.name) for column in fields(self)[4:]}
+        columns = {name: values[rows] for name, values in given.items() if values is not None}
         return replace(
             self,
             image_ids=tuple(self.image_ids[index] for index in indices),
@@ -59,6 +67,21 @@ class AnnotationTable:
             offsets=offsets,
             **columns,
         )
+
+
+def fingerprint_of(table: AnnotationTable, classes: Sequence[str]) -> str:
+    """What tells the data of two runs apart, wherever they lie: a hash of all labels and of some pixels.
+
+    Of `HASHED_IMAGES` images, spread over the table, the first MiB is read.
+    """
+    made = hashlib.blake2b(repr((tuple(classes), table.image_ids)).encode(), digest_size=16)
+    for column in fields(table)[2:]:
+        made.update(np.ascontiguousarray(getattr(table, column.name)).tobytes())
+    for index in np.linspace(0, len(table) - 1, HASHED_IMAGES).astype(int) if len(table) else ():
+        # Data that are drawn have no files.
+        with contextlib.suppress(OSError), Path(table.image_files[index]).open("rb") as file:
+            made.update(file.read(1 << 20))
+    return made.hexdigest()
 
 
 @dataclass
@@ -82,6 +105,20 @@ def usable_boxes(boxes: np.ndarray, areas: np.ndarray, sizes: np.ndarray) -> np.
     """
     x1, y1, x2, y2 = boxes.T
     return (x2 - x1 >= 1) & (y2 - y1 >= 1) & (areas > 0) & _overlaps(boxes, sizes)
+
+
+def around_turned(boxes: np.ndarray, degrees: np.ndarray | float) -> np.ndarray:
+    """[n, 4] upright boxes around rectangles that are stored unturned beside an angle about their centre.
+
+    Args:
+        boxes: [n, 4] xyxy px, as stored.
+        degrees: [n] or one for all.
+    """
+    radians = np.radians(degrees)
+    cosine, sine = np.abs(np.cos(radians)), np.abs(np.sin(radians))
+    center, (width, height) = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).T
+    half = np.stack([width * cosine + height * sine, width * sine + height * cosine], axis=1) / 2
+    return np.concatenate([center - half, center + half], axis=1)
 
 
 def touches_image(table: AnnotationTable) -> np.ndarray:

@@ -16,7 +16,7 @@ from jld.data.dataset import DetectionDataset
 from jld.data.file_names import portable, unusable
 from jld.data.images import BrokenImageError, ImageReader, is_image_file
 from jld.data.problems import Problem, error, raise_errors, warning
-from jld.data.tables import BORDER_TOLERANCE, AnnotationTable, drop_images, usable_boxes
+from jld.data.tables import BORDER_TOLERANCE, AnnotationTable, around_turned, drop_images, usable_boxes
 from jld.data.text_files import read_list
 from jld.data.transforms import Transform
 from jld.data.voc_xml import XmlAnnotation, XmlObject, read_voc_xml
@@ -133,6 +133,7 @@ class _FolderReader:
     ids: set[str] = field(default_factory=set)
     file_of: dict[str, str] = field(default_factory=dict)
     passed_over: Tally = field(default_factory=Tally)
+    turned: Tally = field(default_factory=Tally)
     lost: Losses = field(default_factory=Losses)
     largest: float = 0.0
     real_root: str = ""
@@ -207,10 +208,13 @@ class _FolderReader:
             text = f"class {name!r} is not in classes: {hint}"
             return self._refuse(text, xml, item.line_of("name"))
         try:
-            box, is_difficult = item.box(), item.is_difficult()
+            box, is_difficult, degrees = item.box(), item.is_difficult(), item.rotation()
         except ValueError as problem:
             return self._refuse(f"object {name!r} {problem}.", xml, item.line)
         self.largest = max(self.largest, *box)
+        if degrees % 180:
+            box = tuple(around_turned(np.array([box]), degrees)[0].tolist())
+            self.turned.add("rotated rectangles, which become the upright boxes around them", xml)
         finding = _finding(box, size, self.one_based)
         if finding:
             make, text = finding
@@ -234,6 +238,8 @@ class _FolderReader:
         for name, count in self.passed_over.counts.items():
             example = self.passed_over.examples[name]
             self.lost.objects.add(f"of the class {name}, which is not wanted", example, count)
+        if self.turned.total:
+            problems.append(warning(f"holds {self.turned}.", source))
         if 0 < self.largest <= 1:
             text = "has boxes that all lie between 0 and 1: fractions of the image are not "
             problems.append(error(f"{text}read, multiply them by its width and height.", source))

@@ -16,7 +16,7 @@ from jld.boxes.rotated.anchors import RotatedAnchorGenerator
 from jld.boxes.rotated.coders import DeltaXYWHAHBBoxCoder, DeltaXYWHAOBBoxCoder
 from jld.boxes.rotated.midpoint import MidpointOffsetCoder
 from jld.errors import ConfigError
-from jld.models.backbones import Res2Net, ResNet
+from jld.models.backbones import Res2Net, ResNet, SwinTransformer
 from jld.models.detectors import Detector, SingleStageDetector, TwoStageDetector
 from jld.models.heads import (
     ATSSHead,
@@ -66,6 +66,7 @@ __all__ = [
     "SingleStageDetector",
     "Stage",
     "StageInterface",
+    "SwinTransformer",
     "Targets",
     "Trace",
     "TwoStageDetector",

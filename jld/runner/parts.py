@@ -104,7 +104,7 @@ def account_of(split: str, dataset: Dataset) -> dict[str, Any]:
     get_logger("run").info("dataset.%s: %s", split, account.describe())
     if split == "train" and not account.trained:
         raise DataError(f"dataset.train has no object to learn from:\n{account.describe()}")
-    return {"benchmark": dataset.benchmark, **account.as_dict()}
+    return {"benchmark": dataset.benchmark, "fingerprint": dataset.fingerprint(), **account.as_dict()}
 
 
 def loader_settings(section: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,6 +121,13 @@ def build_loader(section: Mapping[str, Any], dataset: Dataset, seed: int, *, is_
         return loader.shard(rank(), world_size(), split_batches=is_training)
     except ConfigError as error:
         raise ConfigError(f"dataset.train: {error}") from error
+
+
+def num_steps(config: Mapping[str, Any], num_batches: int) -> int:
+    """Steps of the whole training, of which an epoch has `num_batches` batches."""
+    if config["max_iter"] is not None:
+        return config["max_iter"]
+    return (config["max_epoch"] or 0) * -(-num_batches // config["accumulate_steps"])
 
 
 def build_evaluator(section: Mapping[str, Any], dataset: Dataset) -> Evaluator:

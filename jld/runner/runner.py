@@ -12,6 +12,7 @@ from typing import Any
 from jld.boxes.detections import Detections
 from jld.checkpoint import Checkpoint
 from jld.config import Config, config_file, dump_config
+from jld.config.lengths import in_steps
 from jld.data import DataLoader, Dataset
 from jld.data.dota import Views
 from jld.data.labels import follow_classes
@@ -27,6 +28,7 @@ from jld.runner.hooks import CheckpointHook, EvaluationHook, Hook, LogHook
 from jld.runner.logs import RunLogger
 from jld.runner.loop import TrainingLoop
 from jld.runner.ranks import require_agreement
+from jld.runner.same_run import require_same_data, teacher_contents
 from jld.runner.state import LAST, collect_state, evaluation_arrays, fingerprint
 from jld.runner.work_folder import work_folder
 from jld.toolchain import jittor as jt
@@ -87,6 +89,7 @@ class Runner:
         if task not in TASKS:
             raise ConfigError(f"unknown task {task!r}: {suggestion(task, TASKS)}")
         checks.check_promises(self.config)
+        set_up_logging()  # what is said before the folder is ours goes into its log afterwards
         with stopping.handled(), self._folder(task):
             set_up_logging(self.work_dir / "log.txt")
             set_seed(self.config.seed)
@@ -110,23 +113,29 @@ class Runner:
             self._datasets("train", "val", needed=("train",)), self._weights(), self.log
         )
         accounts = {split: parts.account_of(split, each) for split, each in datasets.items()}
+        if is_main() and not self.dry_run:
+            data = accounts["train"]["fingerprint"]
+            require_same_data(self.work_dir, self.config, data, resumed=self.goes_on)
         detector = self._new_detector(datasets)
-        distiller = build_distiller(self.config.distill, detector)
+        section = self.config.dataset.train
+        loader = parts.build_loader(section, datasets["train"], self.config.seed, is_training=True)
+        config = in_steps(self.config, parts.num_steps(self.config, len(loader)))
+        distiller = build_distiller(config.distill, detector)
         if distiller is not None:
+            # Where the config names no terms they were chosen for the two: the saved config says which.
+            self.config.distill.terms = self.config.distill.terms or config.distill.terms
             self.log.info("distillation:\n%s", distiller.describe(detector))
-            modules = self.config.distill.init_from_teacher
+            modules = config.distill.init_from_teacher
             if modules and (self._weights() or ("",))[0] != "resume_path":
                 self.log.info(init_from_teacher(detector, distiller, modules))
-        optimizer, said = parts.build_optimizer(self.config, parts.trainable_parameters(detector, distiller))
+        optimizer, said = parts.build_optimizer(config, parts.trainable_parameters(detector, distiller))
         if said:
             self.log.info(said)
         if self.config.precision != FLOAT32:
             self.log.info(parts.precision_text(self.config.precision))
         loop = TrainingLoop(
             detector,
-            parts.build_loader(
-                self.config.dataset.train, datasets["train"], self.config.seed, is_training=True
-            ),
+            loader,
             optimizer,
             parts.build_schedule(self.config),
             distiller=distiller,
@@ -137,6 +146,7 @@ class Runner:
             seed=self.config.seed,
             history=LossHistory(str(self.work_dir / "config.py")),
         )
+        loop.work_dir = self.work_dir
         if distiller is not None and not self.dry_run:
             distiller.check_length(loop.total_steps)
         return self._train(loop, datasets, accounts)
@@ -155,7 +165,8 @@ class Runner:
             return {}
         if is_main():
             dump_config(self.config, self.work_dir / "config.py")
-            write_environment(self.work_dir / "env.json", datasets=accounts)
+            teachers = teacher_contents(self.config)
+            write_environment(self.work_dir / "env.json", datasets=accounts, teachers=teachers)
         logger.open(self.work_dir, keep_old=resumed and self.goes_on)
         self.log.info("training for %d iterations, results in %s", loop.total_steps, self.work_dir)
         try:

@@ -24,6 +24,7 @@ from jld.utils.distributed import is_main, world_size
 from jld.utils.logging import get_logger
 from jld.visualization.boxes import draw_boxes
 from jld.visualization.canvas import write_image
+from jld.visualization.masks import draw_masks
 
 
 def predict(
@@ -129,7 +130,7 @@ def draw_detections(
     score_threshold: float = 0.3,
     classes: Sequence[str] = (),
 ) -> list[Path]:
-    """Draws the detections of each image into `folder`, named by the image's identifier.
+    """Draws the detections of each image, and their masks, into `folder`, named by the image's identifier.
 
     Args:
         score_threshold: detections scored below are not drawn.
@@ -139,8 +140,13 @@ def draw_detections(
     index_of = {img_id: index for index, img_id in enumerate(dataset.image_ids)}
     written = []
     for found in detections:
+        image = dataset.read_image(index_of[found.img_id])
+        if found.masks is not None:
+            image = draw_masks(
+                image, found.masks, found.labels, found.scores, score_threshold=score_threshold
+            )
         picture = draw_boxes(
-            dataset.read_image(index_of[found.img_id]),
+            image,
             found.shapes,
             found.labels,
             found.scores,

@@ -1,15 +1,7 @@
-"""The folder of a run: one run at a time, one config, no left-overs, and only its own checkpoints removed.
+"""The folder of a run: one run at a time, no left-overs, and only its own checkpoints removed.
 
 A lock that the kernel takes back keeps a second training out: a killed run leaves nothing that must be
-removed by hand. Whether the folder holds another run is decided by the config.py in it:
-
-- a fresh start may differ from it in lengths, intervals, paths, numbers of workers and what is evaluated;
-- a resumed run may differ in everything but `model`, `distill`, the kind and classes of the training data and
-  the kind of the optimizer.
-
-Files may move, but not become others: those of `distill` and `dataset.train` are compared by their names.
-
-Another run stops before anything is written. A folder without checkpoints holds no run yet.
+removed by hand. Whether the folder holds another run is decided in `same_run.py`.
 """
 
 from __future__ import annotations
@@ -22,33 +14,19 @@ import os
 import re
 import socket
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import IO, Any
 
 from jld.checkpoint import atomic_write
-from jld.config import differing_keys, fill_defaults, is_dumped, read_written
-from jld.config.jdet import translate_keys
 from jld.errors import ConfigError
+from jld.runner.same_run import CHECKPOINTS, CONFIG, require_same_run
 from jld.utils.distributed import is_main
 from jld.utils.logging import get_logger
 
-LOCK, CONFIG, LOG, CHECKPOINTS = "run.lock", "config.py", "log.txt", "checkpoints"
+LOCK, LOG = "run.lock", "log.txt"
 FILES = (LOCK, CONFIG, LOG, "log.jsonl", "env.json", "checkpoints/last.pkl", "checkpoints/best.pkl")
 # Left by a process that was killed while it wrote: see `atomic_write`, `save_state` and `dump_config`.
 TEMPORARY = re.compile(r"\.[\w.-]+\.(py|json|pkl)\.([0-9a-f]{8}\.tmp|\d+)")
-# Where files lie and how many processes read them.
-PLACES = re.compile(r"(.*\.)?(root|checkpoint|config|pretrained|num_workers|\w+_(dir|file|path))")
-# Those whose name says which teacher and which data a run learns from.
-NAMED_PLACES = re.compile(r"(distill|dataset\.train)\.(.*\.)?(checkpoint|config|\w+_(dir|file|path))")
-# What every run of jld writes under the same name: the folder of the run tells them apart.
-OF_EVERY_RUN = re.compile(r"config\.py|(last|best|epoch_\d+)\.pkl")
-LENGTHS = (
-    "work_dir|name|max_epoch|max_iter|eval_interval|checkpoint_interval|checkpoint_iters|keep_checkpoints|"
-    "log_interval|logger|published|imports|flip_test|merge_iou_threshold|best_metric"
-)
-FREE_AT_START = re.compile(rf"({LENGTHS}|dataset\.val|dataset\.test)(\..*)?")
-FIXED_IN_RESUME = re.compile(r"(model|distill|dataset\.train\.(type|classes)|optimizer(\.\w+)?\.type)(\..*)?")
-SHOWN = 3
 
 
 @contextlib.contextmanager
@@ -74,52 +52,6 @@ def work_folder(
         if compared:
             require_same_run(path, config, resumed=resumed)
         yield
-
-
-def require_same_run(path: Path, config: Mapping[str, Any], *, resumed: bool) -> None:
-    """Stops where the folder holds a run of another config; logs what a resumed run does differently.
-
-    Raises:
-        ConfigError: see above, or the config.py in the folder is a user's own.
-    """
-    written = path / CONFIG
-    if not written.exists():
-        return
-    if not is_dumped(written):
-        raise ConfigError(
-            f"{written} was not written by a run and would be replaced by one: choose another work_dir."
-        )
-    if not any((path / CHECKPOINTS).glob("*.pkl")):
-        return
-    there = fill_defaults(translate_keys(read_written(written)))
-    differences = [
-        (key, ours, theirs)
-        for key, ours, theirs in differing_keys(fill_defaults(config), there)
-        if not _is_moved(key, ours, theirs) and not FREE_AT_START.fullmatch(key)
-    ]
-    other = [each for each in differences if not resumed or FIXED_IN_RESUME.fullmatch(each[0])]
-    if other:
-        cure = "choose another work_dir, or move that folder away"
-        if resumed:
-            cure = f"choose another work_dir with resume_path={path / CHECKPOINTS}/last.pkl, or that config"
-        raise ConfigError(f"{path} holds another run; its config.py differs in {_listed(other)}: {cure}.")
-    if differences:
-        get_logger("run").warning("going on with another config: %s.", _listed(differences))
-
-
-def _is_moved(key: str, ours: Any, theirs: Any) -> bool:
-    """Whether the values of a key are places at which the same thing may lie."""
-    if not NAMED_PLACES.fullmatch(key):
-        return bool(PLACES.fullmatch(key))
-    return _name_of(ours) == _name_of(theirs)
-
-
-def _name_of(place: Any) -> Any:
-    """What is kept when a file or folder moves: its name, after that of its run where every run has one."""
-    if not isinstance(place, str | PurePath):
-        return place
-    parts = [part for part in PurePath(place).parts if part != CHECKPOINTS]
-    return parts[-2:] if parts and OF_EVERY_RUN.fullmatch(parts[-1]) else parts[-1:]
 
 
 class OwnCheckpoints:
@@ -221,9 +153,3 @@ def _remove_temporaries(path: Path) -> None:
         for file in folder.iterdir():
             if TEMPORARY.fullmatch(file.name) and file.is_file():
                 file.unlink(missing_ok=True)
-
-
-def _listed(differences: list[tuple[str, Any, Any]]) -> str:
-    shown = [f"{key} ({theirs!r:.60} there, {ours!r:.60} now)" for key, ours, theirs in differences[:SHOWN]]
-    more = len(differences) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 
 from jld.errors import visible
@@ -22,12 +24,25 @@ class _VisibleFormatter(logging.Formatter):
         return visible(super().format(record))
 
 
+class _EarlyLines(logging.Handler):
+    """Keeps what is said before the text log is open."""
+
+    def __init__(self, lines: Iterable[str] = ()):
+        super().__init__()
+        self.lines = deque(lines, maxlen=1000)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
 class _TextLog(logging.Handler):
     """Appends to a file; where it cannot be written any more, that is said once on the screen."""
 
-    def __init__(self, file: Path):
+    def __init__(self, file: Path, early: Iterable[str] = ()):
         super().__init__()
         self._file = LineFile(file, on_loss=lambda text: print(f"jld: {text}", file=sys.stderr))
+        for line in early:
+            self._file.write(line)
 
     def emit(self, record: logging.LogRecord) -> None:
         self._file.write(self.format(record))
@@ -51,17 +66,19 @@ def set_up_logging(file: str | Path | None = None, level: int | str = logging.IN
     Ranks other than 0 keep errors only and write no file. Calling it again replaces what it set before.
 
     Args:
-        file: text log; missing folders are made.
+        file: text log; missing folders are made. What was said since an earlier call without a file goes
+            into it first.
         level: of rank 0.
     Raises:
         OSError: the file cannot be opened.
     """
     logger = get_logger()
+    early = [line for each in logger.handlers if isinstance(each, _EarlyLines) for line in each.lines]
     close_logging()
     main = is_main()
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    if file is not None and main:
-        handlers.append(_TextLog(Path(file)))
+    if main:
+        handlers.append(_EarlyLines(early) if file is None else _TextLog(Path(file), early))
     for handler in handlers:
         handler.setFormatter(_VisibleFormatter(_FORMAT, "%Y-%m-%d %H:%M:%S"))
         logger.addHandler(handler)
@@ -93,8 +110,3 @@ def warn_once(message: str, key: str | None = None) -> None:
         _said.add(key)
         if is_main():
             get_logger().warning(message)
-
-
-def forget_warnings() -> None:
-    """Lets `warn_once` say everything again, for a second run in the same process."""
-    _said.clear()

@@ -42,6 +42,12 @@ def test_why_something_is_left_out_is_said():
     assert dropped["step"] == "beside the model, which is student.*"
 
 
+@pytest.mark.parametrize("prefix", ["ema.", "ema_model.module.", "model.model_ema.", "averaged_model."])
+def test_an_average_without_a_model_beside_it_is_the_model(prefix):
+    part, dropped = student_part(behind(prefix) | {"ema.num_updates": np.ones(1)})
+    assert set(part) >= set(ARRAYS) and set(dropped) <= {"ema.num_updates"}
+
+
 def test_plain_states_stay_as_they_are():
     state = behind("") | {"model.extra": np.ones(1)}
     part, dropped = student_part(state)

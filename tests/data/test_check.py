@@ -49,6 +49,16 @@ def test_errors_stand_before_warnings_and_sound_data_returns_warnings(tmp_path):
     assert [problem.severity for problem in check_dataset(dataset)] == ["error", "warning", "warning"]
 
 
+def test_objects_that_are_there_twice_are_named(tmp_path):
+    twice, other = ("cat", 5, 5, 30, 30), ("dog", 5, 5, 30, 30)
+    folder, path = write_coco(tmp_path, [((60, 40), [other, twice]), ((60, 40), [twice, other, twice])])
+    (found,) = require_sound(COCODataset(str(folder), str(path), times=3), "data")
+    assert found.message == (
+        "1 objects repeat another one of the same image and class (first: image 101, "
+        "box [5.0, 5.0, 30.0, 30.0])."
+    )
+
+
 def test_a_missing_folder_is_one_error_per_image(coco_folder):
     folder, path = coco_folder
     dataset = COCODataset(str(folder.parent / "elsewhere"), str(path))

@@ -26,7 +26,6 @@ from jld.data.dota.convert import convert_fair
 from jld.data.images import list_images, read_image, read_size
 from jld.data.problems import errors_of
 from jld.errors import ConfigError, DataError
-from jld.utils.logging import forget_warnings
 
 PICTURE = np.random.default_rng(3).integers(0, 256, (18, 26, 3), dtype=np.uint8)
 PLAIN = Image.fromarray(PICTURE)
@@ -152,8 +151,8 @@ def test_deep_tiffs_of_other_makers(tmp_path):
     np.testing.assert_array_equal(read_image(path)[..., 1], 255 - PICTURE[..., 0])
 
 
-def test_depth_is_said_once_and_by_the_check(tmp_path, caplog):
-    forget_warnings()
+def test_depth_is_said_once_and_by_the_check(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("jld.utils.logging._said", set())
     for name in ("a.png", "b.png"):
         cv2.imwrite(str(tmp_path / name), np.full((40, 50), 1000, np.uint16))
         read_image(tmp_path / name)

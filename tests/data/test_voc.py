@@ -229,3 +229,22 @@ def test_classes_that_match_nothing_are_an_error_with_the_likely_name(tmp_path):
         VOCDataset(str(root), classes=["windmill", "dog"], **options)
     with pytest.raises(DataError, match=r"no object of the classes horse; its objects are 'wind_mill' \(1\)"):
         VOCDataset(str(root), classes=["horse"], **options)
+
+
+def test_rectangles_that_cvat_stores_unturned_become_the_boxes_around_them(tmp_path):
+    def turned(value):
+        xml = voc_xml((90, 80), [("cat", 20, 30, 60, 40), ("dog", 5, 5, 30, 30)])
+        attribute = (
+            f"<attributes><attribute><name>rotation</name><value>{value}</value></attribute></attributes>"
+        )
+        (root / "Annotations/img0.xml").write_text(xml.replace("<bndbox>", f"{attribute}<bndbox>", 1))
+        return VOCDataset(str(root), classes=TINY_CLASSES, one_based=False)
+
+    root = write_voc(tmp_path, [((90, 80), [])])
+    data = turned("90.0")
+    (truth,) = data.ground_truth()
+    np.testing.assert_allclose(truth["boxes"], [[36, 16, 46, 56], [6, 6, 31, 31]])
+    assert ["1 rotated rectangles" in str(problem) for problem in data.problems] == [True]
+    assert turned("180").ground_truth()[0]["boxes"][0].tolist() == [21, 31, 61, 41]
+    with pytest.raises(DataError, match="has a rotation that is 'ninety', which is no number"):
+        turned("ninety")

@@ -93,6 +93,9 @@ class ToyDistiller:
         self.last = (count * count).mean()
         return {self.term: self.last}
 
+    def begin(self, total_steps, steps_per_epoch):
+        pass
+
     def modules(self):
         return {f"{self.term}.adapter": self.adapter}
 

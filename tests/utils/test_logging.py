@@ -3,17 +3,16 @@ import logging
 import pytest
 
 from jld.errors import DataError
-from jld.utils.logging import close_logging, forget_warnings, get_logger, set_up_logging, warn_once
+from jld.utils.logging import close_logging, get_logger, set_up_logging, warn_once
 
 
 @pytest.fixture(autouse=True)
 def clean_logger(monkeypatch):
     for name in ("OMPI_COMM_WORLD_RANK", "PMI_RANK"):
         monkeypatch.delenv(name, raising=False)
-    forget_warnings()
+    monkeypatch.setattr("jld.utils.logging._said", set())
     yield
     close_logging()
-    forget_warnings()
 
 
 def test_messages_go_to_the_screen_and_the_file(tmp_path, capsys):
@@ -36,6 +35,19 @@ def test_setting_up_again_replaces_and_appends(tmp_path, capsys):
     close_logging()
     assert len(file.read_text().splitlines()) == 2
     assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+def test_what_is_said_before_the_file_is_open_comes_first_in_it(tmp_path):
+    for text in ("of the config", "of the folder"):
+        set_up_logging()
+        get_logger().warning(text)
+    for name in ("first.txt", "second.txt"):
+        set_up_logging(tmp_path / name)
+        get_logger().info("of the run")
+    close_logging()
+    lines = [line.split(" ", 3)[3] for line in (tmp_path / "first.txt").read_text().splitlines()]
+    assert lines == ["of the config", "of the folder", "of the run"]
+    assert len((tmp_path / "second.txt").read_text().splitlines()) == 1
 
 
 def test_other_ranks_keep_errors_only_and_write_no_file(tmp_path, capsys, monkeypatch):
@@ -61,9 +73,6 @@ def test_warn_once(caplog):
     warn_once("other words", key="k")
     warn_once("yet other words", key="k")
     assert caplog.messages == ["same", "other words"]
-    forget_warnings()
-    warn_once("same")
-    assert caplog.messages[-1] == "same" and len(caplog.messages) == 3
 
 
 def test_percent_signs_are_text(caplog):

@@ -19,6 +19,11 @@ WRAPPERS = (
     "model.",
     "detector.",
     "net.",
+    # Running averages, where a file holds nothing else.
+    "ema_model.",
+    "model_ema.",
+    "averaged_model.",
+    "ema.",
 )
 # What a detector or a bare backbone begins with.
 _PARTS = re.compile(r"(backbone|neck|bbox_head|rpn_head|roi_head|conv1|stem|layer\d)\.")

@@ -23,7 +23,13 @@ from jld.data.dota.preprocess import ConvertTask, SplitTask, read_plan
 from jld.data.dota.split import find_images, remove_result, split_dataset
 from jld.data.dota.submission import SubmissionReport, check_submission, read_submission, write_submission
 from jld.data.dota.views import Views
-from jld.data.dota.xml_readers import read_dior_xml, read_fair_xml, read_hrsc_xml, read_ssdd_xml
+from jld.data.dota.xml_readers import (
+    read_dior_xml,
+    read_fair_xml,
+    read_hrsc_xml,
+    read_rolabelimg_xml,
+    read_ssdd_xml,
+)
 
 __all__ = [
     "CLASSES_BY_TYPE",
@@ -58,6 +64,7 @@ __all__ = [
     "read_hrsc_xml",
     "read_label_file",
     "read_plan",
+    "read_rolabelimg_xml",
     "read_ssdd_xml",
     "read_submission",
     "remove_result",

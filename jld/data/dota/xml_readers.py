@@ -1,10 +1,12 @@
-"""XML annotations of other datasets of rotated boxes as records of DOTA: HRSC2016, SSDD, FAIR1M, DIOR-R.
+"""XML annotations of other datasets of rotated boxes as records of DOTA: HRSC2016, SSDD, FAIR1M, DIOR-R,
+roLabelImg.
 
 Every reader returns the sound objects of one file and a problem, with file and line, for each of the others.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
@@ -38,9 +40,9 @@ def read_hrsc_xml(path: str | Path, *, classwise: bool = False) -> tuple[PolyAnn
         name = HRSC_CLASS_IDS.get(class_id.removeprefix(HRSC_PREFIX))
         if name is None:
             raise ValueError(f"has the unknown Class_ID {class_id}.")
-        return list(rboxes_to_polys(rbox)), name, _flag(element)
+        return rbox, name, _flag(element)
 
-    return _read_objects(path, "HRSC_Objects/HRSC_Object", read)
+    return _read_objects(XmlFile(path), "HRSC_Objects/HRSC_Object", read, of_rboxes=True)
 
 
 def read_ssdd_xml(path: str | Path, *, rotated: bool = True) -> tuple[PolyAnnotation, list[Problem]]:
@@ -55,11 +57,11 @@ def read_ssdd_xml(path: str | Path, *, rotated: bool = True) -> tuple[PolyAnnota
             tags = [f"rotated_bndbox/{axis}{corner}" for corner in range(1, 5) for axis in "xy"]
             poly = [_number(element, tag) for tag in tags]
         else:
-            x1, y1, x2, y2 = (_number(element, f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax"))
+            x1, y1, x2, y2 = _sides(element)
             poly = [x1, y1, x1, y2, x2, y2, x2, y1]
         return poly, _text(element, "name"), _flag(element)
 
-    return _read_objects(path, "object", read)
+    return _read_objects(XmlFile(path), "object", read)
 
 
 def read_fair_xml(path: str | Path) -> tuple[PolyAnnotation, list[Problem]]:
@@ -72,7 +74,7 @@ def read_fair_xml(path: str | Path) -> tuple[PolyAnnotation, list[Problem]]:
 
     def read(element: ElementTree.Element) -> tuple[list[float], str, int]:
         points = element.findall("points/point")
-        if len(points) < 4:
+        if len(points) not in (4, 5):
             raise ValueError(f"has {len(points)} points, 4 or 5 are expected.")
         poly = []
         for point in points[:4]:
@@ -86,7 +88,7 @@ def read_fair_xml(path: str | Path) -> tuple[PolyAnnotation, list[Problem]]:
             raise ValueError(f"has the class {name!r}: {suggestion(name, known)}")
         return poly, name, _flag(element)
 
-    return _read_objects(path, "objects/object", read)
+    return _read_objects(XmlFile(path), "objects/object", read)
 
 
 def read_dior_xml(path: str | Path) -> tuple[PolyAnnotation, list[Problem]]:
@@ -103,12 +105,50 @@ def read_dior_xml(path: str | Path) -> tuple[PolyAnnotation, list[Problem]]:
             raise ValueError(f"has the class {name!r}: {suggestion(name, DIOR_CLASSES)}")
         return poly, name, _flag(element)
 
-    return _read_objects(path, "object", read)
+    return _read_objects(XmlFile(path), "object", read)
 
 
-def _read_objects(path: str | Path, place: str, read: Callable) -> tuple[PolyAnnotation, list[Problem]]:
-    rows, problems = [], []
+def read_rolabelimg_xml(path: str | Path, size: tuple[int, int]) -> tuple[PolyAnnotation, list[Problem]]:
+    """Objects drawn with roLabelImg: a `robndbox` of centre, sides and angle (radians, clockwise), or an
+    upright `bndbox`.
+
+    Args:
+        path: the file.
+        size: (height, width) px of the image; another one in the file is a problem.
+    Raises:
+        DataError: the file cannot be read as XML.
+    """
+
+    def read(element: ElementTree.Element) -> tuple[list[float], str, int]:
+        if element.find("robndbox") is None:
+            x1, y1, x2, y2 = _sides(element)
+            upright = [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, 0.0]
+            return upright, _text(element, "name"), _flag(element)
+        rbox = [_number(element, f"robndbox/{part}") for part in ("cx", "cy", "w", "h", "angle")]
+        if abs(rbox[4]) > 2 * math.pi:
+            raise ValueError(f"has the angle {rbox[4]:g}, more than a full turn in radians.")
+        if min(rbox[2:4]) < 0:
+            raise ValueError("has a negative side.")
+        return rbox, _text(element, "name"), _flag(element)
+
     file = XmlFile(path)
+    annotation, problems = _read_objects(file, "object", read, of_rboxes=True)
+    stated = tuple((file.root.findtext(f"size/{side}") or "0").strip() for side in ("height", "width"))
+    if "0" not in stated and stated != tuple(map(str, size)):
+        said = f"says {' x '.join(stated)} px (height x width), but its image has {size[0]} x {size[1]}"
+        problems.append(error(f"{said}: were its boxes drawn on another one?", path))
+    return annotation, problems
+
+
+def _sides(element: ElementTree.Element) -> list[float]:
+    return [_number(element, f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")]
+
+
+def _read_objects(
+    file: XmlFile, place: str, read: Callable, *, of_rboxes: bool = False
+) -> tuple[PolyAnnotation, list[Problem]]:
+    """The objects at a place; `read` gives (corners, or with `of_rboxes` a box; name; flag) of each."""
+    rows, problems, path = [], [], file.path
     for element in file.root.findall(place):
         try:
             rows.append(read(element))
@@ -117,14 +157,19 @@ def _read_objects(path: str | Path, place: str, read: Callable) -> tuple[PolyAnn
     tag = place.rpartition("/")[2]
     if not rows and not problems and file.root.find(f".//{tag}") is not None:
         problems.append(error(f"has no {place} below <{file.root.tag}>, but <{tag}> elsewhere.", path))
-    return PolyAnnotation.of(*zip(*rows, strict=True)) if rows else PolyAnnotation.of([], []), problems
+    if not rows:
+        return PolyAnnotation.of([], []), problems
+    shapes, names, flags = zip(*rows, strict=True)
+    # All boxes of a file at once: one by one they take longer than the reading.
+    return PolyAnnotation.of(rboxes_to_polys(shapes) if of_rboxes else shapes, names, flags), problems
 
 
 def _text(element: ElementTree.Element, tag: str) -> str:
-    text = element.findtext(tag)
-    if text is None or not text.strip():
-        raise ValueError(f"has no {tag}.")
-    return text.strip()
+    found = element.findall(tag)
+    text = (found[0].text or "").strip() if found else ""
+    if not text or len(found) > 1:
+        raise ValueError(f"has {len(found) if text else 'no'} {tag}; an object has one.")
+    return text
 
 
 def _number(element: ElementTree.Element, tag: str) -> float:
