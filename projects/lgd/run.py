@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,11 @@ def main() -> int:
 
 
 def draw(config_file: str, run: Path, overrides: list[str], count: int) -> list[str]:
-    """Draws the maps of the first validation images with what a finished run learned; names of the files."""
+    """Draws the maps of the first validation images that have objects, with what a finished run learned.
+
+    Returns:
+        Names of the files.
+    """
     from jld.apis.distillation_pictures import pixels_of
     from jld.checkpoint import read_training_state
     from jld.config import prepare_config
@@ -74,6 +79,7 @@ def draw(config_file: str, run: Path, overrides: list[str], count: int) -> list[
     from jld.runner.parts import build_datasets
     from jld.runner.state import LAST, restore_modules
     from jld.toolchain import jittor as jt
+    from jld.visualization.boxes import draw_boxes
     from jld.visualization.canvas import write_image
 
     config, path = prepare_config(config_file, overrides), run / "checkpoints" / LAST
@@ -86,15 +92,17 @@ def draw(config_file: str, run: Path, overrides: list[str], count: int) -> list[
     distiller = build_distiller(config.distill, student)
     restore_modules(distiller, state, path)
     statistics, files = InputStatistics.from_config({"dataset": {"val": config.dataset.val}}), []
-    for index in range(min(count, len(dataset))):
-        sample = dataset.get(index, np.random.default_rng([config.seed, index]))
+    random = np.random.default_rng(config.seed)
+    samples = (dataset.get(index, random) for index in range(len(dataset)))
+    for index, sample in enumerate(islice((each for each in samples if len(each["boxes"])), count)):
         batch = collate([sample])
         images, targets = jt.array(batch["images"]), Targets.from_batch(batch)
         with jt.no_grad():
             features = student.features(images)
             painted = distiller.teacher.paint(features, targets, tuple(images.shape[2:]))
         sides = [[x.numpy()[0] for x in maps] for maps in (features, painted)]
-        picture = draw_maps(pixels_of(sample["image"], statistics), *sides, student.interface.strides)
+        image = draw_boxes(pixels_of(sample["image"], statistics), sample["boxes"], with_text=False)
+        picture = draw_maps(image, *sides, student.interface.strides)
         files.append(str(write_image(run / f"maps_{index}.png", picture)))
     return files
 

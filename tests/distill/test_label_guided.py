@@ -12,11 +12,12 @@ from jld.checkpoint.names import lgd
 from jld.config import Config
 from jld.distill import LabelGuidedTeacher, build_distiller
 from jld.distill.label_guided.encoder import largest
-from jld.distill.label_guided.instances import descriptor_size, instances_of
+from jld.distill.label_guided.instances import descriptor_size, instances_of, masks_of
 from jld.distill.label_guided.painter import LabelPainter
 from jld.distill.label_guided.teacher import load_painter
 from jld.errors import CheckpointError, ConfigError
 from jld.models.targets import Targets
+from jld.ops.mask_targets import BitmapTargets
 from jld.optim import SGD, Optimizers, StepLR, divided
 from jld.runner import TrainingLoop
 from jld.runner import state as states
@@ -140,6 +141,23 @@ def test_rotated_objects_are_described_by_five_numbers_and_painted_along_their_s
     assert cells[0, -1].all() and cells[1].sum() == 1 and cells[1, -1, 0, 0]
     drawn = painter(num_sides=5)(maps(), instances)
     assert all(np.isfinite(z.numpy()).all() for z in drawn)
+
+
+def test_masks_describe_and_bound_their_objects():
+    bitmaps = np.zeros((2, 8, *SIZE), np.uint8)
+    bitmaps[0, 0, 3:30, 5:40] = 1  # the whole box
+    bitmaps[0, 1, 10:35, 20:90] = 1  # its upper half
+    targets = make_targets([BOXES, BOXES[:1]], [SIZE] * 2)
+    with pytest.raises(ValueError, match="with_masks='bitmaps'"):
+        masks_of(targets)
+    targets = dataclasses.replace(targets, masks=BitmapTargets(jt.array(bitmaps)))
+    instances = instances_of(targets, NUM_CLASSES, SIZE, context_box=True, masks=masks_of(targets))
+    crops = (instances.descriptors.numpy()[0, :, -49:] + 1).reshape(-1, 7, 7) / 2
+    assert crops[0].all() and crops[1, :3].all() and not crops[1, 4:].any() and not crops[2].any()
+    assert crops[-1].all()  # the context
+    cells = instances.cells(8, 12).numpy()
+    np.testing.assert_array_equal(cells[:, :-1], bitmaps[:, :, ::8, ::8])
+    assert cells[:, -1].all()
 
 
 def test_equal_maxima_share_their_gradient():

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jld.models.targets import Targets
+from jld.ops.mask_targets import BitmapTargets, mask_targets
 from jld.toolchain import jittor as jt
 
 MASK_SIDE = 7
@@ -119,6 +120,22 @@ def _within(distance: jt.Var, side: jt.Var) -> jt.Var:
     """1 where a distance from the centre is at most half a side. Divided, as released: no cell at 0 / 0."""
     inside = jt.abs(distance) / side.maximum(SMALLEST_SIDE) <= 0.5
     return inside.float32() * (side > 0).float32()
+
+
+def masks_of(targets: Targets) -> InstanceMasks:
+    """The masks of a batch's objects, and their crops to their own boxes.
+
+    Raises:
+        ValueError: the targets hold no bitmaps.
+    """
+    if not isinstance(targets.masks, BitmapTargets):
+        raise ValueError(
+            "a label-guided teacher with masks needs bitmaps: set dataset.train.with_masks='bitmaps'."
+        )
+    num_images, count = targets.mask.shape
+    own = jt.arange(count).unsqueeze(0).broadcast([num_images, count])
+    crops = mask_targets(targets, targets.boxes, own, MASK_SIDE)
+    return InstanceMasks(crops.reshape(num_images, count, -1), targets.masks.bitmaps)
 
 
 def descriptor_size(num_classes: int, num_sides: int, *, with_masks: bool = False) -> int:

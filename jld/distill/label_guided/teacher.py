@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from jld.checkpoint import read_checkpoint
 from jld.checkpoint.names.lgd import painter_part
-from jld.distill.label_guided.instances import descriptor_size, instances_of
+from jld.distill.label_guided.instances import descriptor_size, instances_of, masks_of
 from jld.distill.label_guided.painter import INTERACTIONS, LabelPainter
 from jld.distill.step import Step
 from jld.errors import CheckpointError, ConfigError, suggestion
@@ -38,6 +39,9 @@ class LabelGuidedTeacher:
             `label_fill`.
         detach_appearance: the losses of the painted maps reach the painter and the head, not the student's
             backbone and neck.
+        masks: objects are also described by their masks on 7 x 7 cells, and painted inside them instead of
+            inside their boxes; needs a dataset with_masks="bitmaps". The released Mask R-CNN fills polygons
+            for the 7 x 7 cells, here the bitmap is resampled (`mask_targets`).
         num_heads: of the attention; a divisor of the maps' channels.
         checkpoint: a file of the released code whose teacher is the start; None draws initial weights.
     Raises:
@@ -54,6 +58,7 @@ class LabelGuidedTeacher:
         context_box: bool = True,
         interaction: str = "student_guided",
         detach_appearance: bool = False,
+        masks: bool = False,
         num_heads: int = 8,
         checkpoint: str | None = None,
     ):
@@ -62,7 +67,7 @@ class LabelGuidedTeacher:
                 f"LabelGuidedTeacher: unknown interaction {interaction!r}: "
                 f"{suggestion(interaction, INTERACTIONS)}"
             )
-        self.context_box, self.num_heads = context_box, num_heads
+        self.context_box, self.masks, self.num_heads = context_box, masks, num_heads
         self.interaction, self.detach_appearance = interaction, detach_appearance
         self.checkpoint = checkpoint
         # Inside a tuple Jittor's module traversal does not find the student, whoever holds the teacher.
@@ -93,7 +98,8 @@ class LabelGuidedTeacher:
                 f"LabelGuidedTeacher: num_heads={self.num_heads} does not divide the {interface.channels} "
                 "channels of the student's maps: choose a divisor."
             )
-        size = descriptor_size(interface.num_classes, interface.stage().boxes.num_sides)
+        num_sides = interface.stage().boxes.num_sides
+        size = descriptor_size(interface.num_classes, num_sides, with_masks=self.masks)
         self._bound = (student,)
         painter = LabelPainter(
             size,
@@ -116,16 +122,28 @@ class LabelGuidedTeacher:
             features: the student's maps of these shapes.
             targets: ground truth of the batch.
             image_size: (H, W) of the padded batch in px.
+        Raises:
+            ValueError: masks are asked for, and the targets hold none, or polygons.
         """
         instances = instances_of(
-            targets, self.interface.num_classes, image_size, context_box=self.context_box
+            targets,
+            self.interface.num_classes,
+            image_size,
+            context_box=self.context_box,
+            masks=masks_of(targets) if self.masks else None,
         )
         return self._modules["painter"](features, instances)
 
     def __call__(self, step: Step) -> Trace:
-        """See `Teacher`; the student's own detector reads the painted maps, with the same targets."""
+        """See `Teacher`; the student's own detector reads the painted maps, with the same targets.
+
+        A two-stage detector draws anchors and RoIs of its own for them.
+        """
         height, width = step.images.shape[2:]
-        return step.student.predict(self.paint(step.features, step.targets, (height, width)), step.targets)
+        painted, targets = self.paint(step.features, step.targets, (height, width)), step.targets
+        if targets.seeds is not None:
+            targets = dataclasses.replace(targets, seeds=targets.seeds + 1)
+        return step.student.predict(painted, targets)
 
     def keep_hidden(self, stage: str | None, depth: int) -> None:
         """See `Teacher`; the student's head is asked itself."""
