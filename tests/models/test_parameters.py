@@ -5,6 +5,7 @@ import pytest
 
 from jld.boxes.priors import AnchorGenerator
 from jld.models import FPN, GFLHead, ResNet, SingleStageDetector
+from jld.ops.deform_conv import DCNv2
 
 WIDTHS = {
     18: (64, 128, 256, 512),
@@ -41,7 +42,10 @@ X101 = {"groups": 32, "base_width": 4}
         (dict(depth=50), 368, 32_440_537),
         (dict(depth=101), 674, 51_432_665),
         (dict(depth=101, dcn={"deform_groups": 1}, stage_with_dcn=C3_TO_C5), 734, 52_718_837),
+        (dict(depth=101, dcn=DCNv2(), stage_with_dcn=C3_TO_C5), 734, 53_361_923),
         (dict(depth=101, **X101), 674, 51_061_209),
+        # torchvision's resnext101_32x8d, without its classifier.
+        (dict(depth=101, groups=32, base_width=8), 674, 95_674_841),
         (dict(depth=101, **X101, dcn={}, stage_with_dcn=C4_TO_C5), 726, 53_467_053),
         (dict(depth=18, num_classes=20), 170, 19_282_589),
     ],

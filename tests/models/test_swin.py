@@ -50,6 +50,12 @@ def test_swin_transformers(name):
     assert_gradients(meta, arrays, list(named), gradients, "")
 
 
+def test_the_size_of_swin_t():
+    """28,288,354 with classifier and last normalisation; here a normalisation per stage instead."""
+    count = sum(int(np.prod(var.shape)) for var in SwinTransformer().parameters())
+    assert count == 28_288_354 - (768 * 1000 + 1000) - 2 * 768 + 2 * (96 + 192 + 384 + 768)
+
+
 @pytest.mark.golden
 def test_layouts_of_windows():
     _, arrays = case("l_swin_small")
