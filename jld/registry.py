@@ -109,6 +109,7 @@ HEADS = Registry("head")
 LOSSES = Registry("loss")
 ASSIGNERS = Registry("assigner")
 OVERLAPS = Registry("overlap of assigners")
+SAMPLERS = Registry("sampler")
 CODERS = Registry("box coder")
 PRIORS = Registry("prior generator")
 DATASETS = Registry("dataset")
@@ -122,6 +123,7 @@ TERMS = Registry("distillation term")
 TERM_SCHEDULES = Registry("schedule of a term", is_plain=True)
 HOOKS = Registry("hook")
 SUPPRESSORS = Registry("non-maximum suppression")
+DEFORMATIONS = Registry("deformable convolution", is_plain=True)
 
 
 def lookup(name: str) -> tuple[Registry, type] | None:

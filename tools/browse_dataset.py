@@ -20,6 +20,7 @@ from jld.errors import ConfigError, JldError, suggestion
 from jld.registry import build
 from jld.visualization.boxes import draw_boxes, draw_truth_outline
 from jld.visualization.canvas import write_image
+from jld.visualization.masks import draw_masks
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -58,9 +59,11 @@ def build_dataset(config: dict[str, Any], split: str) -> Any:
 
 
 def draw_sample(dataset: Any, index: int, rng: np.random.Generator) -> np.ndarray:
-    """One image as training sees it; boxes that training ignores are dashed. uint8 BGR."""
+    """One image as training sees it, masks included; boxes that training ignores are dashed. uint8 BGR."""
     sample = dataset.get(index, rng)
     image = np.clip(np.round(sample["image"]), 0, 255).astype(np.uint8).transpose(1, 2, 0)
+    if sample["masks"] is not None:
+        image = draw_masks(image, sample["masks"].rles(), sample["labels"])
     drawn = draw_boxes(image, sample["boxes"], sample["labels"], classes=dataset.classes)
     return draw_truth_outline(drawn, sample["boxes_ignore"])
 
@@ -71,7 +74,11 @@ def draw_original(dataset: Any, truths: list[dict[str, Any]], index: int) -> np.
     is_ignored = truth["is_crowd"] | truth["is_difficult"]
     boxes = truth.get("rboxes", truth["boxes"])
     labels = truth["labels"][~is_ignored]
-    drawn = draw_boxes(dataset.read_image(index), boxes[~is_ignored], labels, classes=dataset.classes)
+    image = dataset.read_image(index)
+    if "masks" in truth:
+        masks = [truth["masks"][row] for row in np.flatnonzero(~is_ignored)]
+        image = draw_masks(image, masks, labels)
+    drawn = draw_boxes(image, boxes[~is_ignored], labels, classes=dataset.classes)
     return draw_truth_outline(drawn, boxes[is_ignored])
 
 

@@ -1,9 +1,10 @@
-"""Convert a checkpoint: any file jld reads, to .safetensors or .pth.
+"""Convert a checkpoint: any file jld reads, to .safetensors, .pth or (detectron2's names) .pkl.
 
-Without --config every name is translated and nothing is compared; with it the shapes of that model and the
-values its distributions run over decide, and a file that does not fit is refused. --to mmdet writes a file
-that mmDetection and mmRotate can load. A file of other classes fits with --class-layer: leave_out keeps the
-layer the model starts with, by_name takes the file's rows of the classes that --classes names as well.
+Without --config every name is translated and nothing is compared; with it the shapes of that model, the
+values its distributions run over, and what a file of detectron2 says about its input and anchors decide, and
+a file that does not fit is refused. --to mmdet writes a file that mmDetection and mmRotate can load, --to
+detectron2 one for detectron2, cvpods and LGD. A file of other classes fits with --class-layer: leave_out
+keeps the layer the model starts with, by_name takes the file's rows of the classes that --classes names.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from jld.checkpoint import ConvertOptions, convert_file
 from jld.checkpoint.class_layer import CHOICES
+from jld.checkpoint.export import LAYOUTS
 from jld.errors import JldError
 
 
@@ -27,9 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("source", metavar="SRC", help="a .pth, .pkl or .safetensors file")
     parser.add_argument("destination", metavar="DST", help="the file to write: .safetensors, .pth or .pt")
     parser.add_argument("--config", metavar="FILE", help="config of the model the weights are for")
-    parser.add_argument(
-        "--to", choices=("jld", "mmdet"), default="jld", help="layout of the names (default: jld)"
-    )
+    parser.add_argument("--to", choices=LAYOUTS, default="jld", help="layout of the names (default: jld)")
     parser.add_argument(
         "--partial", action="store_true", help="accept a file that fits the model only in part"
     )
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.class_layer != "load" and not options.config:
         parser.error("--class-layer needs the model's layer: give --config.")
     try:
-        shapes, supports, initial = describe_model(options.config) if options.config else (None, {}, {})
+        shapes, model = describe_model(options.config) if options.config else (None, {})
         report = convert_file(
             options.source,
             options.destination,
@@ -49,10 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
             options.to,
             strict=not options.partial,
             options=ConvertOptions(
-                supports=supports,
-                class_layer=options.class_layer,
-                initial=initial,
-                model_classes=tuple(options.classes),
+                class_layer=options.class_layer, model_classes=tuple(options.classes), **model
             ),
         )
     except JldError as error:
@@ -63,17 +60,21 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def describe_model(config: str) -> tuple[dict[str, tuple[int, ...]], dict, dict]:
-    """Shapes by name, supports and class layer of the model a config describes; only this needs Jittor."""
+def describe_model(config: str) -> tuple[dict[str, tuple[int, ...]], dict[str, dict]]:
+    """Shapes by name, and what else `ConvertOptions` asks of the model a config describes; needs Jittor."""
     from jld.apis import register_parts
     from jld.config import load_config
     from jld.models import build_detector
-    from jld.models.pretrained import initial_class_layer, named_supports
+    from jld.models.pretrained import initial_class_layer, named_constants, named_supports
 
     register_parts()
     model = build_detector(load_config(config))
     shapes = {name: tuple(values.shape) for name, values in model.state_dict().items()}
-    return shapes, named_supports(model), initial_class_layer(model)
+    return shapes, {
+        "supports": named_supports(model),
+        "constants": named_constants(model),
+        "initial": initial_class_layer(model),
+    }
 
 
 if __name__ == "__main__":

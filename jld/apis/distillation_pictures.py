@@ -15,6 +15,7 @@ import numpy as np
 
 from jld.apis.registration import register_parts
 from jld.boxes.places import on_grid
+from jld.checkpoint import read_training_state
 from jld.config import Config, fill_defaults, prepare_config
 from jld.data import collate
 from jld.data.transforms import Sample
@@ -22,8 +23,10 @@ from jld.distill import Step, StepContext, build_distiller
 from jld.distill.distiller import named_regions
 from jld.errors import ConfigError, suggestion
 from jld.models import InputStatistics, Targets, build_detector, load_weights
+from jld.models.normalisation import pixels_of
 from jld.registry import REGIONS
 from jld.runner.parts import build_datasets
+from jld.runner.state import restore_modules
 from jld.toolchain import jittor as jt
 from jld.visualization.distributions import draw_edge_distributions
 from jld.visualization.regions import draw_regions
@@ -62,7 +65,7 @@ def draw_distillation(
     Args:
         config: config file, or a prepared config. With `distill` its teacher and regions are drawn.
         checkpoint: weights of the student; None keeps the initial ones (the regions main and vlr depend on
-            no weights).
+            no weights). A teacher that learns, such as a label-guided one, needs the training state.
         split: train, val or test; images pass its transforms.
         num_images: how many images at most.
         regions: regions to draw beside those of `distill`; needed where the config has no `distill`.
@@ -110,6 +113,14 @@ class _Step:
         self.student.classes = self.student.classes or tuple(classes)
         self.student.eval()
         distiller = build_distiller(config.distill, self.student)
+        if distiller is not None and distiller.teacher.modules():
+            # Only the training itself has made this teacher what it is.
+            if checkpoint is None:
+                raise ConfigError(
+                    "distill.teacher learns while it teaches: draw it from a training state, "
+                    "--checkpoint <work_dir>/checkpoints/last.pkl."
+                )
+            restore_modules(distiller, read_training_state(checkpoint), Path(checkpoint))
         self.teacher = None if distiller is None else distiller.teacher
         known = {} if distiller is None else distiller.regions
         redefined = (config.distill or {}).get("regions")
@@ -212,12 +223,3 @@ def surest_positives(owners: np.ndarray, labels: np.ndarray, scores: np.ndarray,
     # The first position of each object among the sorted priors is its best one.
     firsts = np.unique(owners[order], return_index=True)[1]
     return order[np.sort(firsts)[:count]]
-
-
-def pixels_of(image: np.ndarray, statistics: InputStatistics | None) -> np.ndarray:
-    """uint8 [H, W, 3] BGR picture of a normalised image float [3, H, W]."""
-    if statistics is not None:
-        mean, std = (np.reshape(values, (3, 1, 1)) for values in (statistics.mean, statistics.std))
-        image = image * std + mean
-        image = image[::-1] if statistics.is_rgb else image
-    return np.clip(np.round(image), 0, 255).astype(np.uint8).transpose(1, 2, 0).copy()

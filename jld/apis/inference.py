@@ -101,7 +101,7 @@ def _detections(detector: Detector, images: Sequence[Image], batch_size: int) ->
         prepare = partial(_sample, detector.pipeline, detector.image_reader)
         batch = collate([prepare(image, start + k) for k, image in enumerate(group)])
         with jt.no_grad():
-            found += detector.detect(detector(jt.array(batch["images"])), batch)
+            found += detector.detect(detector(jt.array(batch["images"]), batch["img_shapes"]), batch)
     return found
 
 

@@ -6,3 +6,4 @@ from jld.assign.atss import ATSSAssigner, atss_thresholds
 from jld.assign.fcos import FCOSAssigner
 from jld.assign.max_iou import MaxIoUAssigner
 from jld.assign.overlaps import HorizontalOverlap, RotatedOverlap
+from jld.assign.sampling import RandomSampler, Sample, SpreadSampler

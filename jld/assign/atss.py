@@ -11,7 +11,7 @@ import numpy as np
 from jld.assign.assignment import IGNORED, UNREACHABLE, Assignment, make_assignment
 from jld.assign.interfaces import GroundTruth
 from jld.boxes.overlaps import aligned_overlaps
-from jld.boxes.places import GridPlaces, Places
+from jld.boxes.places import GridPlaces, Places, on_grid
 from jld.errors import ConfigError
 from jld.ops.atss_match import atss_match
 from jld.ops.nearest_priors import nearest_priors
@@ -43,7 +43,7 @@ class ATSSAssigner:
         self.ignore_iof_thr = ignore_iof_thr
 
     def __call__(
-        self, places: GridPlaces, targets: GroundTruth, valid_mask: jt.Var, num_classes: int
+        self, places: Places, targets: GroundTruth, valid_mask: jt.Var, num_classes: int
     ) -> Assignment:
         """Assignment of a batch.
 
@@ -53,7 +53,7 @@ class ATSSAssigner:
             valid_mask: [N, P] what `places.valid_mask(targets.pad_shapes)` gives.
             num_classes: C, the label of background.
         """
-        ignored = None
+        places, ignored = on_grid(places), None
         if self.ignore_iof_thr > 0:
             ignored = overlaps_ignored(places, targets, self.ignore_iof_thr)  # [N, P]
         gt_index, max_iou, thresholds = _match(places, targets, self.topk, ignored)

@@ -14,7 +14,7 @@ from jld.assign.assignment import NEGATIVE, Assignment, make_assignment
 from jld.assign.interfaces import GroundTruth
 from jld.boxes.distances import inset_distance
 from jld.boxes.formats import split_corners
-from jld.boxes.places import GridPlaces
+from jld.boxes.places import GridPlaces, Places, on_grid
 from jld.errors import ConfigError, suggestion
 from jld.registry import ASSIGNERS
 from jld.toolchain import jittor as jt
@@ -65,7 +65,7 @@ class FCOSAssigner:
         self.center_radius, self.padding = center_radius, padding
 
     def __call__(
-        self, places: GridPlaces, targets: GroundTruth, valid_mask: jt.Var, num_classes: int
+        self, places: Places, targets: GroundTruth, valid_mask: jt.Var, num_classes: int
     ) -> Assignment:
         """Assignment of a batch; `max_iou` is zero everywhere, points have no size.
 
@@ -75,7 +75,7 @@ class FCOSAssigner:
             valid_mask: [N, P] what `places.valid_mask(targets.pad_shapes)` gives.
             num_classes: C, the label of background.
         """
-        gt_index = self._smallest_object(places, targets)
+        gt_index = self._smallest_object(on_grid(places), targets)
         if self.padding == "background":
             valid_mask = jt.ones_like(valid_mask)
         else:

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from jld.assign.assignment import Assignment
-from jld.boxes.places import GridPlaces, Places
+from jld.boxes.places import Places
 from jld.registry import ASSIGNERS, OVERLAPS
 from jld.toolchain import jittor as jt
 
@@ -78,9 +78,13 @@ class Assigner(Protocol):
     """Decides which place learns which object."""
 
     def __call__(
-        self, places: GridPlaces, targets: GroundTruth, valid_mask: jt.Var, num_classes: int, /
+        self, places: Places, targets: GroundTruth, valid_mask: jt.Var, num_classes: int, /
     ) -> Assignment:
-        """The assignment of a batch; `valid_mask` [N, P] is 1 inside each image's own padded area."""
+        """The assignment of a batch.
+
+        `valid_mask` [N, P] is 1 for priors inside each image's own padded area, or for real RoIs. An assigner
+        that needs the cells of a pyramid asks `jld.boxes.places.on_grid` for them.
+        """
 
 
 @OVERLAPS.interface

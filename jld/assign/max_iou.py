@@ -8,9 +8,13 @@ from jld.assign.assignment import IGNORED, NEGATIVE, Assignment, make_assignment
 from jld.assign.interfaces import GroundTruth, Overlap
 from jld.assign.overlaps import HorizontalOverlap
 from jld.boxes.places import Places
-from jld.errors import ConfigError
+from jld.errors import ConfigError, suggestion
 from jld.registry import ASSIGNERS
 from jld.toolchain import jittor as jt
+
+# What a prior learns that a box was given because it has no better one.
+LOW_QUALITY_BOXES = ("claiming", "own_best")
+PADDINGS = ("excluded", "matched")
 
 
 @ASSIGNERS.register
@@ -24,13 +28,18 @@ class MaxIoUAssigner:
             overlaps no prior is given all of them, as in the reference.
         match_low_quality: whether boxes are given their best prior at all; a later box overrules earlier
             ones.
+        low_quality_box: what such a prior learns: the `claiming` box (mmDetection), or the box that it
+            overlaps most, `own_best` (detectron2).
         gt_max_assign_all: all priors that tie for a box's best IoU, or the first only.
         ignore_iof_thr: a prior is ignored when an ignored box covers more than this share of its area; 0 or
             less switches it off.
+        padding: priors of cells beyond an image's own padded area are `excluded` from the losses, or
+            `matched` as all others (detectron2).
         overlaps: how boxes and priors are compared, see `jld.assign.overlaps`; None: as upright boxes.
     Raises:
-        ConfigError: the negative range reaches above `pos_iou_thr`.
-    Source: mmDetection's MaxIoUAssigner; arXiv:1506.01497 section 3.1.2, arXiv:1708.02002 section 4.
+        ConfigError: the negative range reaches above `pos_iou_thr`; unknown `low_quality_box` or `padding`.
+    Source: mmDetection's MaxIoUAssigner, detectron2's Matcher; arXiv:1506.01497 section 3.1.2,
+        arXiv:1708.02002 section 4.
     Differs: in an image with ignored boxes only, their priors stay ignored (reference: negative).
     """
 
@@ -43,6 +52,8 @@ class MaxIoUAssigner:
         gt_max_assign_all: bool = True,
         ignore_iof_thr: float = -1.0,
         overlaps: Overlap | None = None,
+        low_quality_box: str = "claiming",
+        padding: str = "excluded",
     ):
         low, high = (0.0, neg_iou_thr) if isinstance(neg_iou_thr, int | float) else neg_iou_thr
         if not low <= high <= pos_iou_thr:
@@ -50,6 +61,13 @@ class MaxIoUAssigner:
                 f"MaxIoUAssigner: neg_iou_thr {neg_iou_thr} must rise and stay at or below "
                 f"pos_iou_thr {pos_iou_thr}."
             )
+        for option, value, choices in (
+            ("low_quality_box", low_quality_box, LOW_QUALITY_BOXES),
+            ("padding", padding, PADDINGS),
+        ):
+            if value not in choices:
+                raise ConfigError(f"MaxIoUAssigner: {option} {value!r}: {suggestion(value, choices)}")
+        self.low_quality_box, self.padding = low_quality_box, padding
         self.pos_iou_thr, self.negative_range, self.min_pos_iou = pos_iou_thr, (low, high), min_pos_iou
         self.match_low_quality, self.gt_max_assign_all = match_low_quality, gt_max_assign_all
         self.ignore_iof_thr = ignore_iof_thr
@@ -66,6 +84,8 @@ class MaxIoUAssigner:
             valid_mask: [N, P] what `places.valid_mask(targets.pad_shapes)` gives.
             num_classes: C, the label of background.
         """
+        if self.padding == "matched":
+            valid_mask = jt.ones_like(valid_mask) if places.mask is None else places.mask
         usable, ignored = valid_mask, None
         if self.ignore_iof_thr > 0:
             ignored = self.overlaps.ignored(places, targets, self.ignore_iof_thr)
@@ -79,7 +99,7 @@ class MaxIoUAssigner:
         index = jt.ternary(negative, NEGATIVE, IGNORED)
         index = jt.ternary(best >= self.pos_iou_thr, first, index)
         if self.match_low_quality:
-            index = jt.ternary(claimed >= 0, claimed, index)
+            index = jt.ternary(claimed >= 0, claimed if self.low_quality_box == "claiming" else first, index)
         if ignored is not None:
             index = jt.ternary(ignored > 0, IGNORED, index)
         index = jt.ternary(valid_mask > 0, index, NEGATIVE)

@@ -18,6 +18,8 @@ class DeltaBoxCoder:
         means: subtracted from the raw deltas dx, dy, dw, dh.
         stds: the raw deltas are divided by them.
         size_ratio_clip: decoded sizes stay within [this, 1 / this] times the anchor's size.
+        clip_shrinking: the limit also holds from below (mmDetection); otherwise sizes may become arbitrarily
+            small (detectron2).
         clip_border: decode clips to the image when it is told the image's shape.
     Source: arXiv:1311.2524; the limit on the log ratio follows mmDetection's DeltaXYWHBBoxCoder.
     """
@@ -30,10 +32,11 @@ class DeltaBoxCoder:
         stds: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
         size_ratio_clip: float = 16 / 1000,
         clip_border: bool = True,
+        clip_shrinking: bool = True,
     ):
         self.means, self.stds = tuple(means), tuple(stds)
         self.max_log_ratio = abs(math.log(size_ratio_clip))
-        self.clip_border = clip_border
+        self.clip_border, self.clip_shrinking = clip_border, clip_shrinking
 
     def encode(self, anchors: Array, boxes: Array) -> Array:
         """Deltas [..., 4] that turn anchors [..., 4] into boxes [..., 4]; both in px and of positive size."""
@@ -61,8 +64,10 @@ class DeltaBoxCoder:
         dx, dy, dw, dh = (v * s + m for v, m, s in values)
         anchor_x, anchor_y, anchor_w, anchor_h = split_corners(xyxy_to_cxcywh(anchors))
         limit = self.max_log_ratio
-        half_w = anchor_w * xp.exp(xp.minimum(xp.maximum(dw, -limit), limit)) * 0.5
-        half_h = anchor_h * xp.exp(xp.minimum(xp.maximum(dh, -limit), limit)) * 0.5
+        if self.clip_shrinking:
+            dw, dh = xp.maximum(dw, -limit), xp.maximum(dh, -limit)
+        half_w = anchor_w * xp.exp(xp.minimum(dw, limit)) * 0.5
+        half_h = anchor_h * xp.exp(xp.minimum(dh, limit)) * 0.5
         x, y = anchor_x + anchor_w * dx, anchor_y + anchor_h * dy
         boxes = xp.stack([x - half_w, y - half_h, x + half_w, y + half_h], -1)
         return boxes if image_shape is None or not self.clip_border else clip_boxes(boxes, image_shape)

@@ -41,6 +41,16 @@ class Places:
         """L."""
         return len(self.level_strides)
 
+    def at(self, index: jt.Var) -> Places:
+        """The places with these numbers; their mask is left to whoever chose them.
+
+        Args:
+            index: [N, S] int32; past the end: zeros.
+        """
+        names = ("boxes", "centers", "strides", "levels")
+        fields = {name: rows_at(getattr(self, name), index) for name in names}
+        return Places(level_strides=self.level_strides, **fields)
+
     def valid_mask(self, pad_shapes: np.ndarray) -> jt.Var:
         """[N, P] 1 for real places inside the image's own padded area, else 0.
 
@@ -87,12 +97,43 @@ class GridPlaces(Places):
 
     def _valid_mask_array(self, pad_shapes: np.ndarray) -> np.ndarray:
         columns = []
-        for (height, width), stride in zip(self.level_sizes, self.level_strides, strict=True):
-            rows_valid = np.arange(height)[None] < np.ceil(pad_shapes[:, :1] / stride)  # [N, H]
-            columns_valid = np.arange(width)[None] < np.ceil(pad_shapes[:, 1:2] / stride)  # [N, W]
-            cells = rows_valid[:, :, None] & columns_valid[:, None, :]
-            columns.append(np.repeat(cells.reshape(len(pad_shapes), -1), self.num_per_cell, axis=1))
-        return np.concatenate(columns, axis=1).astype(np.float32)
+        for size, stride in zip(self.level_sizes, self.level_strides, strict=True):
+            cells = cells_inside(size, stride, pad_shapes).reshape(len(pad_shapes), -1)
+            columns.append(np.repeat(cells, self.num_per_cell, axis=1))
+        return np.concatenate(columns, axis=1)
+
+
+def cells_inside(size: tuple[int, int], stride: int, pad_shapes: np.ndarray) -> np.ndarray:
+    """[N, H, W] float32 1 for the cells of a map inside each image's own padded area, see `valid_mask`.
+
+    Args:
+        size: (H, W) of the map.
+        stride: px per cell.
+        pad_shapes: NumPy [N, 2] height, width in px of each image.
+    """
+    rows = np.arange(size[0])[None] < np.ceil(pad_shapes[:, :1] / stride)  # [N, H]
+    columns = np.arange(size[1])[None] < np.ceil(pad_shapes[:, 1:2] / stride)  # [N, W]
+    return (rows[:, :, None] & columns[:, None, :]).astype(np.float32)
+
+
+def rows_at(values: jt.Var, index: jt.Var, *, past_end: int = 0) -> jt.Var:
+    """Rows of every image by their numbers.
+
+    Args:
+        values: [1 or N, P, ...].
+        index: [N, S] int32.
+        past_end: what a number outside of [0, P) gives.
+    Returns:
+        [N, S, ...]
+    """
+    image = "0" if values.shape[0] == 1 else "i0"
+    rest = [f"i{axis}" for axis in range(2, values.ndim)]
+    return values.reindex(
+        [*index.shape, *values.shape[2:]],
+        [image, "@e0(i0,i1)", *rest],
+        overflow_value=past_end,
+        extras=[index],
+    )
 
 
 def on_grid(places: Places) -> GridPlaces:

@@ -1,7 +1,8 @@
 """Prior boxes laid out over the feature pyramid, all levels concatenated once.
 
 Order of the P priors: levels from fine to coarse; inside a level row-major (y outer, x inner); inside a cell
-ratio-major, scales inner. Everything that knows "which prior" (assignment, regions, predictions) follows it.
+in the generator's `cell_order`. Everything that knows "which prior" (assignment, regions, predictions)
+follows it.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from jld.boxes.places import GridPlaces
-from jld.errors import ConfigError
+from jld.errors import ConfigError, suggestion
 from jld.registry import PRIORS
 from jld.toolchain import jittor as jt
+
+# Which of the two runs slowly through the anchors of a cell.
+CELL_ORDERS = ("ratio_major", "scale_major")
 
 
 @PRIORS.register
@@ -28,8 +32,10 @@ class AnchorGenerator:
         ratios: height / width.
         center_offset: position of the centre inside the cell, 0 = its upper left corner, 0.5 = its
             middle.
+        cell_order: of the anchors at one cell: `ratio_major`, all scales of the first ratio first
+            (mmDetection), or `scale_major`, all ratios of the first scale first (detectron2).
     Raises:
-        ConfigError: no stride or no ratio.
+        ConfigError: no stride or no ratio, unknown order.
     Source: arXiv:1708.02002 section 4 (RetinaNet); as in mmDetection the cell in row i, column j has
         its centre at ((j + center_offset) * stride, (i + center_offset) * stride).
     """
@@ -41,9 +47,15 @@ class AnchorGenerator:
         scales_per_octave: int = 1,
         ratios: Sequence[float] = (1.0,),
         center_offset: float = 0.0,
+        cell_order: str = "ratio_major",
     ):
         if not strides or not ratios:
             raise ConfigError("AnchorGenerator needs at least one stride and one ratio.")
+        if cell_order not in CELL_ORDERS:
+            raise ConfigError(
+                f"AnchorGenerator: cell_order {cell_order!r}: {suggestion(cell_order, CELL_ORDERS)}"
+            )
+        self.cell_order = cell_order
         self.strides = tuple(int(stride) for stride in strides)
         self.scales = tuple(
             octave_base_scale * 2 ** (k / scales_per_octave) for k in range(scales_per_octave)
@@ -64,15 +76,15 @@ class AnchorGenerator:
         return tuple(f"{width:.4g} x {height:.4g}" for width, height in zip(x2 - x1, y2 - y1, strict=True))
 
     def base_anchors(self, stride: int) -> np.ndarray:
-        """NumPy [A, 4]: the anchors of the cell at the origin, ratio-major, corners in px."""
+        """NumPy [A, 4]: the anchors of the cell at the origin, in `cell_order`, corners in px."""
         offset = self.center_offset * stride
+        pairs = [(ratio, scale) for ratio in self.ratios for scale in self.scales]
+        if self.cell_order == "scale_major":
+            pairs = [(ratio, scale) for scale in self.scales for ratio in self.ratios]
         anchors = []
-        for ratio in self.ratios:
-            for scale in self.scales:
-                width, height = stride * scale / math.sqrt(ratio), stride * scale * math.sqrt(ratio)
-                anchors.append(
-                    [offset - width / 2, offset - height / 2, offset + width / 2, offset + height / 2]
-                )
+        for ratio, scale in pairs:
+            width, height = stride * scale / math.sqrt(ratio), stride * scale * math.sqrt(ratio)
+            anchors.append([offset - width / 2, offset - height / 2, offset + width / 2, offset + height / 2])
         return np.array(anchors, np.float32)
 
     def priors(self, feature_sizes: Sequence[tuple[int, int]]) -> GridPlaces:

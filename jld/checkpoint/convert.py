@@ -12,12 +12,16 @@ import numpy as np
 import jld
 from jld.checkpoint.class_layer import PARAMETER, check_choice, classes_by_name, require_names
 from jld.checkpoint.export import write_weights
-from jld.checkpoint.names import detect_origin, map_name, student_part
+from jld.checkpoint.names import detect_origin, map_name, prepared, student_part
 from jld.checkpoint.names.jdet import POINTWISE_KERNELS, embed_pointwise
 from jld.checkpoint.reader import Checkpoint, read_checkpoint
 from jld.checkpoint.report import Report, Shape, require_complete
 
 _SUPPORT = re.compile(r"(^|\.)integral(_\w+)?\.project$")
+# What detectron2's files say about the input and the anchors.
+_CONSTANT = re.compile(r"^(pixel_(mean|std)|cell_anchors\.\d+)$")
+# What a training remembers besides its weights: files may lack it, models may not need it.
+_MEMORY = re.compile(r"\.loss_normalizer$")
 _SUPPORT_TOLERANCE = 1e-4  # float32 rounding of linspace in either framework
 
 
@@ -29,6 +33,8 @@ class ConvertOptions:
         supports: name such as `bbox_head.integral.project` -> values the model integrates over; a file that
             states others was trained for another head. A support that is not listed here is compared with
             0, 1, 2, ... only if it is called `integral.project` and nothing is listed at all.
+        constants: name (`pixel_mean`, `pixel_std`, `cell_anchors.0`) -> values of the model, for files that
+            state them; one that is not listed is not compared.
         only: keep names with this prefix (`backbone.`) and drop the rest.
         class_layer: "load"; "leave_out" keeps the model's own; "by_name" takes the classes of the same names.
         initial: the model's class layer, name -> values; needed by "by_name".
@@ -36,6 +42,7 @@ class ConvertOptions:
     """
 
     supports: Mapping[str, np.ndarray] = field(default_factory=dict)
+    constants: Mapping[str, np.ndarray] = field(default_factory=dict)
     only: str = ""
     class_layer: str = "load"
     initial: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -72,21 +79,26 @@ def convert_state(
     report = Report(origin or detect_origin(state), model_shapes=targets)
     converted: dict[str, np.ndarray] = {}
     state, report.dropped = student_part(state)
-    for source_name, values in state.items():
+    for source_name, values in prepared(state, report.origin).items():
         mapped = map_name(source_name, report.origin)
         if mapped.name is None:
             report.dropped[source_name] = mapped.reason
         elif options.class_layer == "leave_out" and PARAMETER.fullmatch(mapped.name):
             report.dropped[source_name] = "class layer, left out as asked"
             targets.pop(mapped.name, None)
+        elif _CONSTANT.search(mapped.name):
+            _check_constant(mapped.name, values, options, report)
         elif not mapped.name.startswith(options.only):
             report.dropped[source_name] = f"only {options.only}* is wanted"
+        elif _MEMORY.search(mapped.name) and mapped.name not in targets:
+            report.dropped[source_name] = "moving average of a training that this model does not keep"
         elif _SUPPORT.search(mapped.name) and mapped.name not in targets:
             _check_support(mapped.name, values, options, report)
         else:
             _place(mapped.name, values, targets, converted, report, options)
     report.loaded = sorted(converted)
-    report.missing = sorted(set(targets) - set(converted) - set(report.shape_mismatch))
+    missing = set(targets) - set(converted) - set(report.shape_mismatch)
+    report.missing = sorted(name for name in missing if not _MEMORY.search(name))
     return converted, report
 
 
@@ -103,10 +115,10 @@ def _place(
         report.unexpected.append(name)
         return
     if options.class_layer == "by_name" and PARAMETER.fullmatch(name):
-        classes = options.file_classes, options.model_classes
-        fitted = classes_by_name(values, options.initial[name], *classes)
-        shared = len(require_names(*classes))
-        note = f"{shared} of {len(classes[1])} classes taken by their names"
+        classes = {"file_classes": options.file_classes, "model_classes": options.model_classes}
+        fitted = classes_by_name(name, values, options.initial[name], **classes)
+        shared = len(require_names(**classes))
+        note = f"{shared} of {len(options.model_classes)} classes taken by their names"
     else:
         fitted, note = fit(name, values, targets[name])
     if fitted is None:
@@ -153,6 +165,23 @@ def _check_support(name: str, values: np.ndarray, options: ConvertOptions, repor
     )
 
 
+def _check_constant(name: str, values: np.ndarray, options: ConvertOptions, report: Report) -> None:
+    expected, said = options.constants.get(name), _listed(values)
+    if expected is None:
+        report.dropped[name] = f"constant {said}, not compared with the model's"
+    elif values.size == expected.size and np.allclose(values.ravel(), expected.ravel(), rtol=1e-3, atol=1e-3):
+        report.dropped[name] = "statistics of the input and anchors, equal to the model's"
+    else:
+        hint = "the priors (cell_order)" if name.startswith("cell") else "Normalize (BGR: to_rgb=False)"
+        report.support_mismatch[name] = (
+            f"{name} in the file is {said}, the model has {_listed(expected)}; change {hint}"
+        )
+
+
+def _listed(values: np.ndarray, limit: int = 12) -> str:
+    return ", ".join(f"{value:g}" for value in values.ravel()[:limit])
+
+
 def _span(values: np.ndarray) -> str:
     return f"{values.size} bins from {values[0]:g} to {values[-1]:g}" if values.size else "empty"
 
@@ -194,9 +223,9 @@ def convert_file(
 def _own_shapes(checkpoint: Checkpoint) -> dict[str, Shape]:
     """The shapes the converted file will have when no model says otherwise."""
     shapes = {}
-    for source_name, values in student_part(checkpoint.state)[0].items():
+    for source_name, values in prepared(student_part(checkpoint.state)[0], checkpoint.origin).items():
         name = map_name(source_name, checkpoint.origin).name
-        if name is None or _SUPPORT.search(name):
+        if name is None or _SUPPORT.search(name) or _CONSTANT.search(name):
             continue
         is_pointwise = values.ndim == 4 and values.shape[2:] == (1, 1) and re.search(POINTWISE_KERNELS, name)
         shapes[name] = (

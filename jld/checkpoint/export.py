@@ -1,20 +1,23 @@
-"""Our weights in mmDetection's and mmRotate's layout, as safetensors or as a PyTorch `.pth`."""
+"""Our weights in the layouts of mmDetection, mmRotate and detectron2, as safetensors, `.pth` or `.pkl`."""
 
 from __future__ import annotations
 
 import json
+import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from jld.checkpoint.atomic import atomic_write
+from jld.checkpoint.names import detectron2
 from jld.checkpoint.names.jdet import POINTWISE_KERNELS, embed_pointwise
 from jld.checkpoint.safetensors_files import write_safetensors
 from jld.checkpoint.torch_writer import write_torch
 from jld.errors import CheckpointError, suggestion
 
-LAYOUTS = ("jld", "mmdet")
+LAYOUTS = ("jld", "mmdet", "detectron2")
 _ANCHORS_PER_CELL = 9
 _ROTATED_SIDES = 5
 _DELTA_SPAN, _ANGLE_SPAN = (-2.0, 2.0), (-5.0, 2.0)  # rotated localization distillation's supports
@@ -26,7 +29,8 @@ def to_mmdet(
     """The state with everything mmDetection or mmRotate expects beside our parameters.
 
     Batch normalisation gets its counter (int64, zero), scales lose their axis, JDet's 1x1 prediction kernels
-    become 3x3 ones, and a head that predicts distributions gets the support it integrates over.
+    become 3x3 ones, and a head that predicts distributions gets the support it integrates over. Moving
+    averages of a training are left out.
 
     Args:
         state: our names to arrays.
@@ -35,6 +39,8 @@ def to_mmdet(
     """
     result = {}
     for name, values in state.items():
+        if name.endswith(".loss_normalizer"):
+            continue  # of no use to others, whose strict loading would refuse it
         if name.endswith(".scale") and values.shape == (1,):
             values = values.reshape(())
         elif values.ndim == 4 and values.shape[2:] == (1, 1) and re.search(POINTWISE_KERNELS, name):
@@ -78,12 +84,13 @@ def write_weights(
     layout: str = "jld",
     supports: Mapping[str, np.ndarray] | None = None,
 ) -> None:
-    """Write weights; the suffix says how: `.safetensors`, or `.pth` / `.pt` for PyTorch.
+    """Write weights; the suffix says how: `.safetensors`, `.pth` / `.pt` for PyTorch, `.pkl` for detectron2.
 
     Args:
         state: our names to arrays.
         meta: plain data; text in a safetensors file, kept as it is in a `.pth`.
-        layout: "jld" for our names, "mmdet" to add what mmDetection and mmRotate expect.
+        layout: "jld" for our names, "mmdet" to add what mmDetection and mmRotate expect, "detectron2" for its
+            names and its dictionary with a `model`.
         supports: of the distributions, for the "mmdet" layout; None derives them, see `to_mmdet`.
     Raises:
         CheckpointError: unknown suffix or layout, or the disk is full.
@@ -92,13 +99,19 @@ def write_weights(
     if layout not in LAYOUTS:
         raise CheckpointError(f"Unknown layout {layout!r}: {suggestion(layout, LAYOUTS)}")
     arrays = to_mmdet(state, supports) if layout == "mmdet" else dict(state)
-    if path.suffix == ".safetensors":
+    if layout == "detectron2":
+        arrays = detectron2.exported(state)
+    if layout == "detectron2" and path.suffix == ".pkl":
+        content = pickle.dumps({"model": arrays, "__author__": "jld"}, protocol=2)
+        atomic_write(path, lambda stream: stream.write(content))
+    elif path.suffix == ".safetensors":
         write_safetensors(path, arrays, text_metadata(meta or {}))
     elif path.suffix in (".pth", ".pt"):
-        write_torch(path, arrays, meta)
+        write_torch(path, arrays, meta, key="model" if layout == "detectron2" else "state_dict")
     else:
         raise CheckpointError(
-            f"{path}: weights are written as .safetensors, .pth or .pt, not as {path.suffix!r}."
+            f"{path}: weights are written as .safetensors, .pth or .pt, not as {path.suffix!r} (.pkl is for "
+            "detectron2's names)."
         )
 
 

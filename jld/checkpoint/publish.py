@@ -14,7 +14,7 @@ import numpy as np
 
 import jld
 from jld.checkpoint.export import text_metadata
-from jld.checkpoint.names import map_name, student_part
+from jld.checkpoint.names import map_name, prepared, student_part
 from jld.checkpoint.reader import Checkpoint, read_checkpoint
 from jld.checkpoint.safetensors_files import write_safetensors
 from jld.checkpoint.training_state import averaged_weights, read_training_state
@@ -60,7 +60,7 @@ def publish_model(
     if use_average:
         checkpoint.state |= _average_of(source)
     state = {}
-    for name, values in student_part(checkpoint.state)[0].items():
+    for name, values in prepared(student_part(checkpoint.state)[0], checkpoint.origin).items():
         mapped = map_name(name, checkpoint.origin)
         if mapped.name is not None:
             state[mapped.name] = values

@@ -30,6 +30,7 @@ _STATE_KEYS = (
     "state_dict_ema",
     "ema_state_dict",
     "model_ema",
+    "blobs",
 )
 _MODULES = re.compile(r"(module\.)+")
 _TEXT_METADATA = (str, int, float, bool)
@@ -42,7 +43,8 @@ class Checkpoint:
     Attributes:
         state: parameter and buffer names (without `module.`) -> arrays; bfloat16 has become float32.
         meta: plain data beside the weights, such as classes, epoch, config text.
-        origin: family of the names: "jld", "jdet", "mmdet", "mmrotate", "torchvision", "timm" or "unknown".
+        origin: family of the names: "jld", "jdet", "mmdet", "mmrotate", "torchvision", "timm",
+            "detectron2", "swin" or "unknown".
         skipped: names of what was left out because it is not data.
         file_format: "torch-zip", "torch-legacy", "pickle" or "safetensors".
     """

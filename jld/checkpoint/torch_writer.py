@@ -119,8 +119,10 @@ def _strides(shape: tuple[int, ...]) -> list[int]:
     return steps[::-1]
 
 
-def write_torch(path: str | Path, state: Mapping[str, np.ndarray], meta: Mapping | None = None) -> None:
-    """Write `{meta, state_dict}` as mmDetection lays it out; equal input gives equal bytes.
+def write_torch(
+    path: str | Path, state: Mapping[str, np.ndarray], meta: Mapping | None = None, *, key: str = "state_dict"
+) -> None:
+    """Write `{meta, state_dict}` as mmDetection lays it out, or with another `key`; equal input, equal bytes.
 
     Args:
         state: names to arrays of numbers or booleans.
@@ -132,16 +134,16 @@ def write_torch(path: str | Path, state: Mapping[str, np.ndarray], meta: Mapping
     emitter.parts.append(pickle.EMPTY_DICT + pickle.MARK)
     emitter.value("meta", "file")
     emitter.value(dict(meta or {}), "meta")
-    emitter.value("state_dict", "file")
-    emitter.mapping(state, "state_dict", ordered=True)
+    emitter.value(key, "file")
+    emitter.mapping(state, key, ordered=True)
     emitter.parts.append(pickle.SETITEMS + pickle.STOP)
 
     def writer(stream: BinaryIO) -> None:
         with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
             _add(archive, "data.pkl", b"".join(emitter.parts))
             _add(archive, "byteorder", b"little")
-            for key, values in enumerate(emitter.storages):
-                _add(archive, f"data/{key}", values.tobytes())
+            for number, values in enumerate(emitter.storages):
+                _add(archive, f"data/{number}", values.tobytes())
             _add(archive, "version", b"3\n")
 
     atomic_write(path, writer)

@@ -52,8 +52,9 @@ def apply_overrides(config: Mapping[str, Any], overrides: Iterable[str]) -> Conf
     """A copy of `config` with every `key.path=value` applied in order.
 
     List items are addressed by number, from 0 or from -1 backwards. The last key of a path may be new
-    (validation decides whether it may stand there); everything before it must exist. A `work_dir` that was
-    derived from `name` follows a new `name`.
+    (validation decides whether it may stand there); everything before it must exist, but for `distill`: one
+    of its keys makes a plain student's config a distilled one. A `work_dir` that was derived from `name`
+    follows a new `name`.
 
     Raises:
         ConfigError: not of the form key=value, a part of the path does not exist (says the nearest key), an
@@ -70,6 +71,8 @@ def apply_overrides(config: Mapping[str, Any], overrides: Iterable[str]) -> Conf
             value = parse_value(text)
         except ConfigError as error:
             raise ConfigError(f"override {_short(override)!r}: {error}.") from error
+        if parts[0] == "distill" and len(parts) > 1 and result.get("distill") is None:
+            result["distill"] = {}
         top = _replaced(result, parts, value, "", override)
         result[parts[0]] = top[parts[0]]
         derived = derived and parts[0] != "work_dir"

@@ -8,20 +8,23 @@ from pathlib import Path
 from jld.config.config import Config
 from jld.config.imports import import_parts
 from jld.config.jdet import translate_keys
+from jld.config.lengths import scaled_lengths
 from jld.config.loader import load_config
 from jld.config.overrides import apply_overrides
 from jld.config.schema import fill_defaults
+from jld.config.teacher import teacher_section
 from jld.config.validate import check_config
 from jld.errors import ConfigError
 
 
 def prepare_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
-    """Loads, overrides, imports what the config asks for, checks, and fills the defaults.
+    """Loads, overrides, imports what the config asks for, checks, fills defaults, and scales the lengths.
 
     jld's own parts must be registered by the caller; this layer knows none of them.
 
     Raises:
-        ConfigError: see `load_config`, `apply_overrides`, `import_parts` and `check_config`.
+        ConfigError: see `load_config`, `apply_overrides`, `import_parts`, `teacher_section`, `check_config`
+            and `scaled_lengths`.
     """
     config = translate_keys(apply_overrides(load_config(path), overrides))
     imports = config.get("imports")
@@ -30,5 +33,8 @@ def prepare_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     ):
         raise ConfigError(f"{path}: imports: must be a list of module or file names, got {imports!r}.")
     import_parts(imports)
+    distill = config.get("distill")
+    if isinstance(distill, dict) and isinstance(distill.get("teacher"), str):
+        distill["teacher"] = teacher_section(distill["teacher"])
     check_config(config)
-    return fill_defaults(config)
+    return scaled_lengths(fill_defaults(config))

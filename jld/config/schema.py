@@ -93,6 +93,7 @@ TOP_LEVEL: tuple[Key, ...] = (
     Key("logger", Section, None, "where losses and metrics go; None is RunLogger's default", reg.HOOKS),
     Key("max_epoch", Count, None, "length of training in epochs; set either this or max_iter", minimum=1),
     Key("max_iter", Count, None, "length of training in steps", minimum=1),
+    Key("schedule_factor", float, 1.0, "multiplies lengths: epochs, steps, milestones, starts and stops"),
     Key("eval_interval", Count, 1, "epochs between evaluations; None or 0: only at the end", minimum=0),
     Key("best_metric", str | None, None, "the number that decides on best.pkl; None is the evaluator's own"),
     Key("checkpoint_interval", Count, 1, "epochs between checkpoints; None or 0: only at the end", minimum=0),
@@ -139,9 +140,16 @@ LOADER_KEYS: tuple[Key, ...] = (
 )
 
 DISTILL_KEYS: tuple[Key, ...] = (
-    Key("teacher", Section, None, "dict(config, checkpoint)", reg.TEACHERS, default_type="FrozenTeacher"),
+    Key(
+        "teacher",
+        dict | str | None,
+        None,
+        "dict(config, checkpoint), or the file or run that has both",
+        reg.TEACHERS,
+        default_type="FrozenTeacher",
+    ),
     Key("teachers", Section, None, "several teachers, {name: dict(config, checkpoint)}"),
-    Key("terms", list | None, None, "the losses that compare student and teacher", reg.TERMS),
+    Key("terms", list | None, None, "the losses that compare the two; None: chosen for them", reg.TERMS),
     Key("regions", Section, None, "regions redefined for this run, {name: dict(type=...)}", reg.REGIONS),
     Key("init_from_teacher", list[str] | None, None, "modules whose weights are the teacher's at the start"),
 )

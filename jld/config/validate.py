@@ -140,7 +140,11 @@ class _Checker(SectionChecker):
                     self.check_lesson(term, path, teachers)
         for name in self.own_regions:
             self.check_section(distill["regions"][name], f"distill.regions.{name}", REGIONS)
-        self.check_purpose(distill.get("terms"))
+        frozen = (
+            teachers == ["teacher"] and _TEACHER.typed(distill["teacher"])["type"] == _TEACHER.default_type
+        )
+        if distill.get("terms") is not None or not frozen:
+            self.check_purpose(distill.get("terms"))
 
     def check_purpose(self, terms: Any) -> None:
         """A section that would distil nothing is a mistake, never a plain run under another name."""

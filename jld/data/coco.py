@@ -35,6 +35,11 @@ class COCODataset(DetectionDataset):
             below `min_size`. False keeps every image: for evaluation, and to train on images without objects.
         min_size: px, see above.
         times: how often one epoch visits each image.
+        with_masks: read the instance masks (`segmentation`: polygons, run lengths plain or as text) as well,
+            for detectors of masks; objects without a mask that can be used are ignored, see
+            docs/data_rules.md. A batch holds them as "polygons" (True), which are filled in the frame of a
+            RoI as in detectron2 and stay small; or as "bitmaps" of the padded images, which are cropped as in
+            mmDetection and take a byte for every pixel and object. False passes over them at no cost.
         image_reader: how image files are read, see `ImageReader`: orientation, bits, max_pixels.
         strict: False collects errors in `problems` instead of raising them; what they touch is dropped.
     Raises:
@@ -52,6 +57,7 @@ class COCODataset(DetectionDataset):
         filter_empty_gt: bool = True,
         min_size: int = 32,
         times: int = 1,
+        with_masks: bool | str = False,
         image_reader: Mapping[str, Any] | None = None,
         strict: bool = True,
         images_dir: str | None = None,
@@ -63,7 +69,7 @@ class COCODataset(DetectionDataset):
         content = read_coco_json(self.anno_file, needs_annotations=filter_empty_gt)
         categories, problems = read_categories(content["categories"], class_names(classes), self.anno_file)
         self.category_ids = categories.ids
-        read = read_table(content, categories, folder, self.anno_file)
+        read = read_table(content, categories, folder, self.anno_file, with_masks=bool(with_masks))
         problems += read.problems
         if strict:
             raise_errors(problems, str(self.anno_file))
@@ -82,6 +88,7 @@ class COCODataset(DetectionDataset):
             times=times,
             lost=read.lost,
             image_reader=image_reader,
+            with_masks=with_masks,
         )
 
     def with_classes(self, names: Sequence[str], sources: Sequence[int]) -> Self:
@@ -91,7 +98,10 @@ class COCODataset(DetectionDataset):
         return other
 
     def write_results(self, detections: Sequence[Detections], folder: Path) -> Path:
-        """`detections.bbox.json`, see `write_coco_results`."""
+        """`detections.bbox.json` and, with masks, `detections.segm.json`, see `write_coco_results`."""
+        if self.has_masks:
+            path = folder / "detections.segm.json"
+            write_coco_results(detections, self.category_ids, path, what="segmentation")
         return write_coco_results(detections, self.category_ids, folder / "detections.bbox.json")
 
 

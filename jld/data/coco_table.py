@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from jld.data import json_files as json
 from jld.data import values
+from jld.data.coco_masks import mask_findings, read_masks
 from jld.data.file_names import portable, repeated
 from jld.data.problems import Problem, error, raise_errors, warning
 from jld.data.tables import BORDER_TOLERANCE, AnnotationTable, ReadTable, usable_boxes
@@ -111,7 +112,9 @@ def read_categories(
     return Categories(names, tuple(ids_of[name][0] for name in names), label_of, name_of), problems
 
 
-def read_table(content: dict, categories: Categories, folder: Path, path: Path) -> ReadTable:
+def read_table(
+    content: dict, categories: Categories, folder: Path, path: Path, *, with_masks: bool = False
+) -> ReadTable:
     """Images and annotations as a table.
 
     Args:
@@ -119,6 +122,7 @@ def read_table(content: dict, categories: Categories, folder: Path, path: Path) 
         categories: see `read_categories`.
         folder: of the images.
         path: the json file, for messages.
+        with_masks: whether the table holds the masks too.
     """
     images, problems = _read_images(content["images"], folder, path)
     rows, found = _read_rows(content["annotations"], images, categories, path)
@@ -141,6 +145,9 @@ def read_table(content: dict, categories: Categories, folder: Path, path: Path) 
         is_difficult=np.zeros(len(order), bool),
         is_usable=usable_boxes(boxes, areas, images.sizes[owner]) & ~rows["ignore"][order],
     )
+    if with_masks:
+        table, found = _with_masks(table, rows, order, path)
+        problems += found
     read = ReadTable(table, problems)
     passed = [rows["category_id"][row] for row in np.flatnonzero((labels < 0) & ~rows["is_broken"])]
     for identity, count in Counter(passed).items():
@@ -151,6 +158,21 @@ def read_table(content: dict, categories: Categories, folder: Path, path: Path) 
     read.lost.objects.add("that cannot be used", "see the errors", unusable)
     read.lost.images.add("that cannot be used", "see the errors", len(content["images"]) - len(table))
     return read
+
+
+def _with_masks(
+    table: AnnotationTable, rows: dict[str, Any], order: np.ndarray, path: Path
+) -> tuple[AnnotationTable, list[Problem]]:
+    """The table with the masks of its objects; `order` are their rows."""
+    segmentations = [rows["entries"][row].get("segmentation") for row in order]
+    sizes = np.repeat(table.sizes, np.diff(table.offsets), axis=0)
+
+    def name(index: int) -> str:
+        return _name_row(rows, order[index])
+
+    masks, problems = read_masks(segmentations, table.boxes, sizes, name=name, path=path)
+    problems += mask_findings(masks, table.is_crowd, name=name, path=path)
+    return replace(table, masks=masks), problems
 
 
 def _read_images(entries: list, folder: Path, path: Path) -> tuple[_Images, list[Problem]]:

@@ -27,15 +27,19 @@ def collate(samples: Sequence[Sample]) -> dict[str, Any]:
         xyxy px or [N, G, 5] rotated boxes, as the samples have them, labels [N, G] int32 (0 where padded),
         box_mask [N, G] 1/0; boxes_ignore [N, Gi, 4 or 5], ignore_mask [N, Gi]; img_shapes, pad_shapes,
         ori_shapes [N, 2] (height, width), scale_factors [N, 4]; img_ids, img_files lists. G and Gi are the
-        batch's largest counts, rounded up by `bucket`.
+        batch's largest counts, rounded up by `bucket`. With masks either mask_bitmaps [N, G, H, W] uint8, or
+        mask_vertices [N, V, 2] x, y px, mask_part_starts [N, Q + 1] and mask_object_starts [N, G + 1] int32
+        as in `jld.data.instance_masks.Polygons`; polygons and objects behind the last one are empty.
     """
     boxes, box_mask = _pad_rows([sample["boxes"] for sample in samples])
     ignored, ignore_mask = _pad_rows([sample["boxes_ignore"] for sample in samples])
     labels = np.zeros(box_mask.shape, np.int32)
     for row, sample in zip(labels, samples, strict=True):
         row[: len(sample["labels"])] = sample["labels"]
+    images = _stack_images([sample["image"] for sample in samples])
+    masks = [sample["masks"] for sample in samples]
     return {
-        "images": _stack_images([sample["image"] for sample in samples]),
+        "images": images,
         "boxes": boxes,
         "labels": labels,
         "box_mask": box_mask,
@@ -47,6 +51,7 @@ def collate(samples: Sequence[Sample]) -> dict[str, Any]:
         "scale_factors": np.array([sample["scale_factor"] for sample in samples], np.float32),
         "img_ids": [sample["img_id"] for sample in samples],
         "img_files": [sample["img_file"] for sample in samples],
+        **({} if masks[0] is None else masks[0].collate(masks, labels.shape[1], images.shape[2:])),
     }
 
 

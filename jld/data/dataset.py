@@ -17,6 +17,8 @@ from jld.boxes.detections import Detections
 from jld.data.account import Account, Fate, Losses, account_of, account_of_images
 from jld.data.classes import benchmark_of
 from jld.data.images import ImageReader
+from jld.data.instance_masks import InstanceMasks, mask_form
+from jld.data.mask_table import FAULTS
 from jld.data.problems import Problem
 from jld.data.results import write_plain_results
 from jld.data.tables import AnnotationTable, fingerprint_of, touches_image
@@ -33,9 +35,11 @@ class Dataset:
 
     Attributes:
         classes: names, in the order of the labels; () where they are not known.
-        default_evaluator: registered name of the evaluator that suits the annotations, None without labels.
+        default_evaluator: registered name of the evaluator that suits the annotations, or its section; None
+            without labels.
         has_files: whether `image_file` names a file on disk.
         angle_version: of the boxes in its samples, None for upright ones; see `jld.boxes.rotated.angles`.
+        has_masks: whether its samples hold instance masks.
         num_sides: numbers that describe a box in its samples: 4 (xyxy), or 5 with an angle; None where any
             detector may look at the images.
         problems: what was found wrong while the annotations were read.
@@ -46,8 +50,9 @@ class Dataset:
 
     angle_version: str | None = None
     classes: tuple[str, ...] = ()
-    default_evaluator: str | None = None
+    default_evaluator: str | Mapping[str, Any] | None = None
     has_files = True
+    has_masks = False
     image_reader = ImageReader()
     num_sides: int | None = 4
     problems: Sequence[Problem] = ()
@@ -189,9 +194,11 @@ class DetectionDataset(Dataset):
 
     Attributes:
         lost: images and objects that the files hold and the table does not.
+        mask_form: of the masks in its samples, one of `MASK_FORMS`.
     """
 
-    default_evaluator = "CocoEvaluator"
+    default_evaluator: str | Mapping[str, Any] | None = "CocoEvaluator"
+    mask_form = "polygons"
     table: AnnotationTable
 
     def __init__(
@@ -204,6 +211,7 @@ class DetectionDataset(Dataset):
         times: int = 1,
         lost: Losses | None = None,
         image_reader: ImageReader | Mapping[str, Any] | None = None,
+        with_masks: bool | str = False,
     ):
         if times < 1:
             raise ConfigError(f"{type(self).__name__}.times is {times}, but must be at least 1.")
@@ -214,6 +222,11 @@ class DetectionDataset(Dataset):
         self.times = times
         self.lost = lost or Losses()
         self.image_reader = ImageReader.of(image_reader)
+        self.has_masks = table.masks is not None
+        if self.has_masks:
+            self.mask_form = mask_form(type(self).__name__, with_masks)
+            self.transforms.check_masks(type(self).__name__)
+            self.default_evaluator = {"type": "CocoEvaluator", "with_masks": True}
 
     def __len__(self) -> int:
         return len(self.table) * self.times
@@ -233,6 +246,11 @@ class DetectionDataset(Dataset):
             ("dropped", "marked `ignore`", ~table.is_usable),
             ("ignored", "crowds", table.is_crowd),
             ("ignored", "difficult", table.is_difficult),
+            *(
+                ("ignored", reason, table.masks.faults == fault)
+                for fault, reason in enumerate(FAULTS)
+                if fault and table.masks is not None
+            ),
         ]
 
     def with_classes(self, names: Sequence[str], sources: Sequence[int]) -> Self:
@@ -274,8 +292,9 @@ class DetectionDataset(Dataset):
 
         Returns:
             dict: image [3, H, W] float32; boxes [n, 4] float32 xyxy px of that image, labels [n] int64,
-            boxes_ignore [k, 4] (crowds and difficult objects), img_id, img_file, ori_shape, img_shape (before
-            padding), pad_shape, all (height, width), scale_factor [4], flip.
+            boxes_ignore [k, 4] (crowds and difficult objects, with masks also those without one), img_id,
+            img_file, ori_shape, img_shape (before padding), pad_shape, all (height, width), scale_factor [4],
+            flip; masks of the n objects, see `jld.data.instance_masks`, or None.
         Raises:
             BrokenImageError: the image file cannot be read.
         """
@@ -283,22 +302,35 @@ class DetectionDataset(Dataset):
         rows = self.table.rows(row)
         boxes, usable = self.table.boxes[rows].astype(np.float32), self.table.is_usable[rows]
         ignored = self.table.is_crowd[rows] | self.table.is_difficult[rows]
+        if self.table.masks is not None:
+            ignored |= ~self.table.masks.is_usable[rows]
+        image = self.read_image(index)
         sample = new_sample(
-            self.read_image(index),
+            image,
             boxes=boxes[usable & ~ignored],
             labels=self.table.labels[rows][usable & ~ignored],
             boxes_ignore=boxes[usable & ignored],
             img_id=self.table.image_ids[row],
             img_file=self.image_file(index),
+            masks=self._masks(row, usable & ~ignored, (image.shape[0], image.shape[1])),
         )
         return finish_sample(self.transforms(sample, rng))
+
+    def _masks(self, row: int, keep: np.ndarray, image_size: tuple[int, int]) -> InstanceMasks | None:
+        """Of the objects of an image where `keep` is True, in the form that was asked for."""
+        if self.table.masks is None:
+            return None
+        masks = self.table.masks[self.table.rows(row).start + np.flatnonzero(keep)]
+        polygons = masks.sample(tuple(self.table.sizes[row].tolist()), image_size)
+        return polygons if self.mask_form == "polygons" else polygons.bitmaps()
 
     def ground_truth(self) -> list[dict[str, Any]]:
         """See `Dataset`.
 
         Returns:
             dicts with img_id, img_file, width, height, boxes [n, 4] float64 xyxy, labels [n], is_crowd [n],
-            is_difficult [n], areas [n]. Boxes that training drops are included.
+            is_difficult [n], areas [n]; with masks also masks, n run lengths in COCO's form. Boxes that
+            training drops are included.
         """
         return [self._truth(index) for index in range(len(self.table))]
 
@@ -315,4 +347,11 @@ class DetectionDataset(Dataset):
             "is_crowd": table.is_crowd[rows],
             "is_difficult": table.is_difficult[rows],
             "areas": table.areas[rows],
+            **self._true_masks(rows, (height, width)),
         }
+
+    def _true_masks(self, rows: slice, size: tuple[int, int]) -> dict[str, list[dict[str, Any]]]:
+        if self.table.masks is None:
+            return {}
+        masks = self.table.masks[np.arange(rows.start, rows.stop)]
+        return {"masks": masks.rles(np.tile(size, (len(masks), 1)))}

@@ -2,19 +2,23 @@
 
 Where an edge lies is meant to be a matter of judgement: every figure is blurred by a width of its own, some
 fade out towards one side, later figures and translucent bars cover earlier ones. The ground truth is always
-the extent of the whole figure with sharp edges.
+the extent of the whole figure with sharp edges, and its mask what later figures leave of that.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from jld.boxes.masks import from_bitmap, outline, to_bitmap
 from jld.data.dataset import DetectionDataset
+from jld.data.instance_masks import Polygons
+from jld.data.mask_table import EMPTY, MaskTable
 from jld.data.painting import REFERENCE_SIDE, DrawnPictures, finish_picture, paint, paint_bar
 from jld.data.shapes import KINDS, Figure, cloud, rational_rotation
 from jld.data.tables import AnnotationTable
@@ -46,6 +50,7 @@ class DrawnDataset(DrawnPictures, DetectionDataset):
         blur_scale: multiplies the width of the soft edges; 0 leaves them one pixel wide.
         cache: keep drawn images in memory (49 kB each at 128 x 128); each worker process keeps its own.
         times: how often one epoch visits each image.
+        with_masks: give the samples instance masks, see `COCODataset`.
     Raises:
         ConfigError: unknown split, or sizes too small to draw in.
     """
@@ -64,6 +69,7 @@ class DrawnDataset(DrawnPictures, DetectionDataset):
         blur_scale: float = 1.0,
         cache: bool = False,
         times: int = 1,
+        with_masks: bool | str = False,
     ):
         self.set_up_pictures(split, image_size, seed, cache)
         if min(self.image_size) < 32 or num_images < 1 or max_objects < 1 or blur_scale < 0:
@@ -73,7 +79,10 @@ class DrawnDataset(DrawnPictures, DetectionDataset):
             )
         self.max_objects, self.blur_scale = max_objects, blur_scale
         self.scenes = [self._scene(index) for index in range(num_images)]
-        super().__init__(self._table(), KINDS, transforms, times=times)
+        table = self._table()
+        if with_masks:
+            table = replace(table, masks=self._visible())
+        super().__init__(table, KINDS, transforms, times=times, with_masks=with_masks)
 
     def draw(self, row: int, rng: np.random.Generator) -> np.ndarray:
         """See `DrawnPictures`."""
@@ -82,7 +91,7 @@ class DrawnDataset(DrawnPictures, DetectionDataset):
     def to_coco(self, folder: str | Path) -> Path:
         """Writes the dataset in COCO layout.
 
-        Images become `<folder>/<split>/*.png`, boxes `<folder>/annotations/<split>.json`.
+        Images become `<folder>/<split>/*.png`, boxes and masks `<folder>/annotations/<split>.json`.
 
         Returns:
             Path of the json file; `COCODataset(root=<folder>/<split>, anno_file=<json>)` reads it.
@@ -142,8 +151,24 @@ class DrawnDataset(DrawnPictures, DetectionDataset):
             is_usable=~none,
         )
 
+    def _visible(self) -> MaskTable:
+        """Of every figure the pixels of which it covers at least half, and no later figure does."""
+        height, width = self.image_size
+        xs, ys = np.arange(width) + 0.5, np.arange(height) + 0.5
+        texts, is_hidden = [], []
+        for scene in self.scenes:
+            hidden, visible = np.zeros(self.image_size, bool), []
+            for figure in reversed(scene):
+                covered = figure.coverage(xs, ys) >= 0.5
+                visible.append(covered & ~hidden)
+                hidden |= covered
+            texts += [from_bitmap(mask)["counts"] for mask in reversed(visible)]
+            is_hidden += [not mask.any() for mask in reversed(visible)]
+        return MaskTable.of(Polygons.of([[]] * len(texts)), texts, np.array(is_hidden, bool) * EMPTY)
+
     def _coco_content(self) -> dict[str, list]:
         images, annotations = [], []
+        masks = iter(self._visible().rles(np.tile(self.image_size, (len(self.table.boxes), 1))))
         for truth in self.ground_truth():
             size = {"width": truth["width"], "height": truth["height"]}
             images.append({"id": truth["img_id"], "file_name": truth["img_file"], **size})
@@ -156,10 +181,16 @@ class DrawnDataset(DrawnPictures, DetectionDataset):
                         "bbox": [*box[:2].tolist(), *(box[2:] - box[:2]).tolist()],
                         "area": float(area),
                         "iscrowd": 0,
+                        "segmentation": _polygon(to_bitmap(next(masks))),
                     }
                 )
         categories = [{"id": index + 1, "name": name} for index, name in enumerate(KINDS)]
         return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def _polygon(mask: np.ndarray) -> list[list[int]]:
+    vertices = outline(mask).astype(int)
+    return [vertices.reshape(-1).tolist()] if len(vertices) else []
 
 
 def _covered(first: tuple[float, ...], second: tuple[float, ...]) -> float:

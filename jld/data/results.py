@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+import numpy as np
 
 from jld.boxes.detections import Detections
 from jld.checkpoint import atomic_write
@@ -14,50 +16,75 @@ from jld.errors import DataError
 
 def write_plain_results(detections: Iterable[Detections], classes: Sequence[str], path: str | Path) -> Path:
     """Writes the class names and, per image, what `Detections.to_plain` gives; returns the path."""
-    content = {"classes": list(classes), "images": [found.to_plain() for found in detections]}
-    return _write_json(content, path)
+    opening = f'{{"classes": {json.dumps(list(classes))}, "images": ['
+    return _write_list((found.to_plain() for found in detections), path, opening, "]}")
 
 
 def write_coco_results(
-    detections: Iterable[Detections], category_ids: Sequence[int], path: str | Path
+    detections: Iterable[Detections],
+    category_ids: Sequence[int],
+    path: str | Path,
+    *,
+    what: str = "bbox",
 ) -> Path:
     """Writes detections as a COCO result file; a reader sees all of it or none.
 
+    Written one by one: a million masks take no memory beside what holds them.
+
     Args:
-        detections: per image, with upright boxes; masks become `segmentation`.
+        detections: per image, with upright boxes.
         category_ids: identifier of each label in the annotation file (COCO's 80 classes have gaps up to 90).
         path: the json file; its folder is made when missing.
+        what: "bbox" or "segmentation". With both, COCO's own programs would sort masks by the areas of their
+            boxes.
     Returns:
         the path that was written.
     Raises:
-        DataError: a label without an identifier, or boxes that are not upright.
+        DataError: a label without an identifier, boxes that are not upright, or no masks where they are asked
+            for.
     """
-    results: list[dict[str, Any]] = []
+    return _write_list(_coco_entries(detections, category_ids, what), path)
+
+
+def _coco_entries(
+    detections: Iterable[Detections], category_ids: Sequence[int], what: str
+) -> Iterator[dict[str, Any]]:
     for found in detections:
         if found.boxes is None:
             raise DataError(
                 f"image {found.img_id!r} has detections as {found.form}, but COCO has upright boxes."
             )
-        masks = [{}] * len(found) if found.masks is None else [{"segmentation": mask} for mask in found.masks]
-        for box, score, label, mask in zip(found.boxes, found.scores, found.labels, masks, strict=True):
+        shapes: Sequence[Any] = [[round(value, 3) for value in box] for box in _xywh(found.boxes)]
+        if what == "segmentation":
+            if found.masks is None and len(found):
+                raise DataError(f"image {found.img_id!r} has detections without masks.")
+            shapes = found.masks or []
+        for shape, score, label in zip(shapes, found.scores, found.labels, strict=True):
             if not 0 <= label < len(category_ids):
                 raise DataError(
                     f"image {found.img_id!r} has label {label}, but there are {len(category_ids)} ids."
                 )
-            x1, y1, x2, y2 = (float(value) for value in box)
-            results.append(
-                {
-                    "image_id": found.img_id,
-                    "category_id": int(category_ids[label]),
-                    "bbox": [round(value, 3) for value in (x1, y1, x2 - x1, y2 - y1)],
-                    "score": round(float(score), 5),
-                    **mask,
-                }
-            )
-    return _write_json(results, path)
+            yield {
+                "image_id": found.img_id,
+                "category_id": int(category_ids[label]),
+                what: shape,
+                "score": round(float(score), 5),
+            }
 
 
-def _write_json(content: Any, path: str | Path) -> Path:
+def _xywh(boxes: np.ndarray) -> list[list[float]]:
+    boxes = np.asarray(boxes, np.float64)
+    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).tolist()
+
+
+def _write_list(entries: Iterable[Any], path: str | Path, opening: str = "[", closing: str = "]") -> Path:
+    def write(file: BinaryIO) -> None:
+        separator = opening
+        for entry in entries:
+            file.write(f"{separator}{json.dumps(entry)}".encode())
+            separator = ", "
+        file.write(f"{opening if separator == opening else ''}{closing}".encode())
+
     path = Path(path)
-    atomic_write(path, lambda file: file.write(json.dumps(content).encode()))
+    atomic_write(path, write)
     return path

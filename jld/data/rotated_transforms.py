@@ -47,6 +47,8 @@ class RotatedResize(Resize):
     Source: the resizing of MMRotate; `max_zoom=1.5, clip_boxes=True` is that of JDet.
     """
 
+    carries_masks = False
+
     def __init__(
         self,
         min_size: int | Sequence[int] = 1024,
@@ -98,6 +100,8 @@ class RotatedRandomFlip(RandomFlip):
         prob, direction: see `RandomFlip`; a diagonal flip is a half turn, so it leaves angles as they are.
     Source: the flip of MMRotate.
     """
+
+    carries_masks = False
 
     def flip_boxes(
         self, boxes: np.ndarray, direction: str, image_shape: tuple[int, int], sample: Sample

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from jld.data.account import Losses
+from jld.data.mask_table import MaskTable
 from jld.data.problems import Problem
 from jld.errors import DataError
 
@@ -25,7 +26,7 @@ class AnnotationTable:
 
     Rows offsets[i] up to offsets[i + 1] belong to image i. boxes [T, 4] float64 xyxy in original px, labels
     [T] int64 0-based, areas [T] px squared, is_crowd [T], is_difficult [T], is_usable [T] bool (False:
-    evaluation sees the box, training drops it).
+    evaluation sees the box, training drops it). masks: of the T objects, None where nobody asked for them.
     """
 
     image_ids: tuple
@@ -38,6 +39,7 @@ class AnnotationTable:
     is_crowd: np.ndarray
     is_difficult: np.ndarray
     is_usable: np.ndarray
+    masks: MaskTable | None = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -55,7 +57,8 @@ class AnnotationTable:
         counts = np.diff(self.offsets)[indices]
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         rows = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][indices] - offsets[:-1], counts)
-        columns = {column.name: getattr(self, column.name)[rows] for column in fields(self)[4:]}
+        given = {column.name: getattr(self, column.name) for column in fields(self)[4:]}
+        columns = {name: values[rows] for name, values in given.items() if values is not None}
         return replace(
             self,
             image_ids=tuple(self.image_ids[index] for index in indices),

@@ -24,7 +24,11 @@ DIRECTIONS = ("horizontal", "vertical", "diagonal")
 
 @TRANSFORMS.interface
 class Transform(Protocol):
-    """Changes a sample and returns it; every random decision comes from `rng`."""
+    """Changes a sample and returns it; every random decision comes from `rng`.
+
+    A transform that may meet instance masks says so with `carries_masks = True` and moves `sample["masks"]`
+    with the image, where it is not None; see `jld.data.instance_masks`.
+    """
 
     def __call__(self, sample: Sample, rng: np.random.Generator, /) -> Sample:
         """The changed sample."""
@@ -43,6 +47,21 @@ class Compose:
         for transform in self.transforms:
             sample = transform(sample, rng)
         return sample
+
+    def check_masks(self, name: str) -> None:
+        """Stops where a transform would leave masks behind.
+
+        Args:
+            name: of the dataset, for the message.
+        Raises:
+            ConfigError: a transform does not say `carries_masks`.
+        """
+        for index, transform in enumerate(self.transforms):
+            if not getattr(transform, "carries_masks", False):
+                raise ConfigError(
+                    f"{name}.transforms.{index} is {type(transform).__name__}, which does not move instance "
+                    "masks with the image (`carries_masks`): leave it out, or set with_masks=False."
+                )
 
 
 def new_sample(image: np.ndarray, **fields: Any) -> Sample:
@@ -65,6 +84,7 @@ def new_sample(image: np.ndarray, **fields: Any) -> Sample:
         "pad_shape": shape,
         "scale_factor": np.ones(4, np.float32),
         "flip": None,
+        "masks": None,
     }
     return {**sample, **fields}
 
@@ -92,6 +112,8 @@ class Resize:
         ConfigError: unknown mode, or lists that cannot be paired.
     Source: the resizing of mmDetection 2.
     """
+
+    carries_masks = True
 
     def __init__(
         self,
@@ -131,6 +153,8 @@ class Resize:
         sample["img_shape"] = sample["pad_shape"] = (new_height, new_width)
         for key in BOX_KEYS:
             sample[key] = self.scale_boxes(sample[key], scale, sample)
+        if sample["masks"] is not None:
+            sample["masks"] = sample["masks"].scaled((new_height, new_width))
         sample["scale_factor"] = sample["scale_factor"] * scale
         return sample
 
@@ -176,6 +200,8 @@ class RandomFlip:
         ConfigError: unknown direction, probabilities outside 0..1, or not one per direction.
     """
 
+    carries_masks = True
+
     def __init__(self, prob: float | Sequence[float] = 0.5, direction: str | Sequence[str] = "horizontal"):
         self.directions = (direction,) if isinstance(direction, str) else tuple(direction)
         for name in self.directions:
@@ -203,6 +229,8 @@ class RandomFlip:
         sample["image"] = np.ascontiguousarray(_mirror(sample["image"], direction))
         for key in BOX_KEYS:
             sample[key] = self.flip_boxes(sample[key], direction, (height, width), sample)
+        if sample["masks"] is not None:
+            sample["masks"] = sample["masks"].flipped(direction)
         sample["flip"] = _joined_flip(sample["flip"], direction)
         return sample
 
@@ -244,6 +272,8 @@ class Normalize:
             `std` are applied in the listed order after the channels are in place.
     """
 
+    carries_masks = True
+
     def __init__(
         self, mean: Sequence[float], std: Sequence[float], to_rgb: bool = True, to_bgr: bool | None = None
     ):
@@ -279,6 +309,8 @@ class Pad:
         DataError: an image is larger than `size`.
     """
 
+    carries_masks = True
+
     def __init__(self, size_divisor: int | None = None, size: int | Sequence[int] | None = None):
         if (size_divisor is None) == (size is None):
             raise ConfigError("Pad needs exactly one of size_divisor and size.")
@@ -304,4 +336,6 @@ class Pad:
             sample["image"], 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=0
         )
         sample["pad_shape"] = (new_height, new_width)
+        if sample["masks"] is not None:
+            sample["masks"] = sample["masks"].padded((new_height, new_width))
         return sample

@@ -4,6 +4,7 @@ import jld.assign
 import jld.distill.terms
 from jld.distill.context import StepContext
 from jld.distill.distiller import Distiller, Lesson, build_distiller
+from jld.distill.label_guided import LabelGuidedTeacher
 from jld.distill.start import init_from_teacher
 from jld.distill.step import Step
 from jld.distill.teachers import FrozenTeacher, Teacher
@@ -11,6 +12,7 @@ from jld.distill.teachers import FrozenTeacher, Teacher
 __all__ = [
     "Distiller",
     "FrozenTeacher",
+    "LabelGuidedTeacher",
     "Lesson",
     "Step",
     "StepContext",

@@ -10,6 +10,7 @@ from jld.assign.interfaces import Region
 from jld.config.schema import LESSON_KEYS
 from jld.distill.compatibility import check_compatible, table_of
 from jld.distill.context import StepContext
+from jld.distill.defaults import default_terms
 from jld.distill.schedule import TermSchedule
 from jld.distill.step import Step
 from jld.distill.teachers import Teacher
@@ -19,9 +20,12 @@ from jld.models import Detector, Trace
 from jld.ops.precision import FLOAT32, convolutions_in
 from jld.registry import REGIONS, build
 from jld.toolchain import jittor as jt
+from jld.utils.logging import get_logger
 
 # The name of the teacher in `distill.teacher`; those in `distill.teachers` have names of their own.
 DEFAULT_TEACHER = "teacher"
+# Shares of the task losses outside of which a term deserves a second look.
+SMALL_SHARE, LARGE_SHARE = 0.01, 1.0
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,18 @@ class Distiller:
                 for side in (student, self.teachers[lesson.teacher]):
                     side.keep_hidden(lesson.term.stage, lesson.term.hidden_depth)
 
+    def begin(self, total_steps: int, steps_per_epoch: int) -> None:
+        """Called when a training of this length is about to begin: tells the schedules.
+
+        Raises:
+            ConfigError: a term lacks what somebody else, such as a hook, should have given it by now.
+        """
+        for lesson in self.lessons:
+            lesson.schedule.follow(total_steps, steps_per_epoch)
+        problems = [text for term in self.terms if (text := term.missing())]
+        if problems:
+            raise ConfigError("\n".join(problems))
+
     def check_length(self, total_steps: int) -> None:
         """Stops when a term's schedule leaves it nothing to do in a training of this many steps.
 
@@ -158,6 +174,17 @@ class Distiller:
         """{name: scalar Var} of the last step: raw terms, factors of scheduled ones, sizes of regions."""
         return self._last
 
+    def describe_shares(self, losses: Mapping[str, float]) -> dict[str, str]:
+        """{term: what it weighs beside the task losses} of those that acted.
+
+        Args:
+            losses: {name: mean over some steps}, those of the task and of this distiller.
+        """
+        own = {term.name for term in self.terms}
+        task = sum(value for name, value in losses.items() if name not in own and "." not in name)
+        acting = {name: losses[name] for name in losses if name in own and losses[name]}
+        return {name: share_line(name, value / task) for name, value in acting.items()} if task > 0 else {}
+
     def modules(self) -> dict[str, jt.Module]:
         """{"<term or teacher>.<module>": module}: what is trained with the student and saved with the run."""
         parts = {term.name: term.modules() for term in self.terms}
@@ -207,6 +234,16 @@ class Distiller:
                 )
 
 
+def share_line(name: str, share: float) -> str:
+    """A term's share of the task losses in words, with a hint where it is below 1 % or above 100 %."""
+    hint = ""
+    if share < SMALL_SHARE:
+        hint = ": too small to teach much; a larger weight, or a start when the student finds objects?"
+    elif share > LARGE_SHARE:
+        hint = ": more than the task itself; a smaller weight, or a warm-up in its schedule?"
+    return f"{name} is {100 * share:.3g} % of the task losses{hint}"
+
+
 class _Contexts:
     """The contexts of one step, one per teacher and stage; what no teacher decides is shared between them."""
 
@@ -239,7 +276,7 @@ class _Contexts:
         return sizes
 
 
-def build_distiller(distill: Mapping[str, Any] | None, student: Detector) -> Distiller | None:
+def build_distiller(distill: dict[str, Any] | None, student: Detector) -> Distiller | None:
     """The Distiller of a config's `distill` section, fitted to a student; None without a section.
 
     Args:
@@ -247,7 +284,8 @@ def build_distiller(distill: Mapping[str, Any] | None, student: Detector) -> Dis
             regions={name: dict}) or None. Instead of one `teacher` there may be `teachers`, {name: dict};
             then each term names its own (`teacher="name"`). A term's `schedule` says when it acts, see
             `TermSchedule`. Terms of weight 0 are dropped, with their cost. `regions` redefines a region for
-            this run, such as dict(vlr=dict(type="ValuableLocalizationRegion", gate="diou")).
+            this run, such as dict(vlr=dict(type="ValuableLocalizationRegion", gate="diou")). Where `terms`
+            is None, those of `default_terms` are written into it, so that the run's config shows them.
         student: the detector to be trained, whose `normalisation` and `classes` are compared with the
             teachers'.
     Raises:
@@ -257,6 +295,10 @@ def build_distiller(distill: Mapping[str, Any] | None, student: Detector) -> Dis
     if distill is None:
         return None
     sections = teacher_sections(distill)
+    teachers: dict[str, Teacher] = {}
+    if sections and distill.get("terms") is None:
+        teachers = {DEFAULT_TEACHER: _build_teacher(sections[DEFAULT_TEACHER])}
+        distill["terms"] = _chosen_terms(student, teachers[DEFAULT_TEACHER])
     lessons = [
         _build_lesson(section, f"distill.terms.{index}", sections)
         for index, section in enumerate(distill.get("terms") or ())
@@ -269,12 +311,20 @@ def build_distiller(distill: Mapping[str, Any] | None, student: Detector) -> Dis
         )
     if not sections:
         raise ConfigError("distill has terms but no teacher: add teacher=dict(config=..., checkpoint=...).")
-    needed = {lesson.teacher for lesson in lessons}
-    teachers = {name: _build_teacher(section) for name, section in sections.items() if name in needed}
+    needed = {lesson.teacher for lesson in lessons} - set(teachers)
+    teachers |= {name: _build_teacher(section) for name, section in sections.items() if name in needed}
     regions = named_regions(distill.get("regions"), [lesson.term for lesson in lessons])
     distiller = Distiller(teachers, lessons, regions)
     distiller.bind(student)
     return distiller
+
+
+def _chosen_terms(student: Detector, teacher: Teacher) -> list[dict[str, Any]]:
+    teacher.bind(student)
+    recipe, terms, refusal = default_terms(student.interface, teacher.interface)
+    because = f" ({refusal})" if refusal else ""
+    get_logger("run").info("distill.terms is not given; chosen: %s%s", recipe, because)
+    return terms
 
 
 def teacher_sections(distill: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -29,9 +29,13 @@ def _mean(values: jt.Var, mask: jt.Var, places: Places) -> jt.Var:
 
 def _per_level_mean(values: jt.Var, mask: jt.Var, places: Places) -> jt.Var:
     # One pass over [N, P] per level would build five graphs; a [P, L] membership product builds one.
-    membership = level_membership(places)  # [P, L]
-    sums = jt.matmul(values.sum(0, keepdims=True), membership)  # [1, L]
-    counts = jt.matmul(mask.sum(0, keepdims=True), membership)
+    if places.levels.shape[0] == 1:
+        membership = level_membership(places)  # [P, L]
+        rows = [x.sum(0, keepdims=True) for x in (values, mask)]
+    else:
+        membership = _membership(places.levels, places.num_levels)  # [N P, L]
+        rows = [x.reshape(1, -1) for x in (values, mask)]
+    sums, counts = (jt.matmul(row, membership) for row in rows)  # [1, L]
     return (sums / counts.maximum(1.0)).sum()
 
 
@@ -74,7 +78,11 @@ def check_reduction(reduction: str) -> str:
 def level_membership(places: Places) -> jt.Var:
     """[P, L] float32, 1 where place p, one that all images share, belongs to level l."""
     places = on_grid(places)
-    return (places.levels.reshape(-1, 1) == jt.arange(places.num_levels).unsqueeze(0)).float32()
+    return _membership(places.levels, places.num_levels)
+
+
+def _membership(levels: jt.Var, num_levels: int) -> jt.Var:
+    return (levels.reshape(-1, 1) == jt.arange(num_levels).unsqueeze(0)).float32()
 
 
 def levels_with_positives(context: StepContext) -> jt.Var:

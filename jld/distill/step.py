@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jld.boxes.places import Places
 from jld.models.detectors import Detector
 from jld.models.targets import Targets
-from jld.models.trace import Trace
+from jld.models.trace import ROI, Trace
 from jld.toolchain import jittor as jt
 
 
@@ -31,6 +32,11 @@ class Step:
     features: Sequence[jt.Var]
     trace: Trace
     iteration: int = 0
+
+    @property
+    def rois(self) -> Places | None:
+        """The RoIs that the student's second stage reads; None where it has none."""
+        return self.trace.stages[ROI].places if ROI in self.trace.stages else None
 
     def detached(self) -> Step:
         """The same step, from which no gradient reaches the student."""

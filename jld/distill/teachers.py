@@ -18,7 +18,7 @@ from jld.models import Detector, build_detector, load_weights
 from jld.models.interface import Interface
 from jld.models.normalisation import renormalise
 from jld.models.targets import Targets
-from jld.models.trace import Trace
+from jld.models.trace import ROI, Trace
 from jld.registry import TEACHERS
 from jld.toolchain import jittor as jt
 
@@ -53,6 +53,8 @@ class Teacher(Protocol):
 @TEACHERS.register
 class FrozenTeacher:
     """A trained detector that never changes: evaluation mode, no gradient.
+
+    A second stage looks at the student's RoIs where the student has some, else at its own proposals.
 
     Args:
         config: path of the teacher's config file, or the config itself; only `model` is built.
@@ -112,7 +114,10 @@ class FrozenTeacher:
         given = step.student.normalisation if self._renormalises else None
         with jt.no_grad():
             images = renormalise(step.images, step.targets.img_shapes, given, self.detector.normalisation)
-            trace = self.detector(images)
+            features = self.detector.features(images)
+            # Rows can only be compared where both have looked at the same RoIs.
+            rois = step.rois if ROI in self.interface.stages else None
+            trace = self.detector.predict(features, rois=rois, image_shapes=step.targets.img_shapes)
         return trace if self._class_order is None else trace.reordered(self._class_order)
 
     def keep_hidden(self, stage: str | None, depth: int) -> None:

@@ -11,6 +11,8 @@ from jld.boxes.detections import Detections
 from jld.errors import DataError
 
 Metrics = dict[str, Any]
+MASK_PREFIX = "segm_"
+"""In front of the names of scores of masks."""
 
 
 class Evaluator(Protocol):
@@ -49,6 +51,43 @@ def pair_by_image(
                 "ground truth; evaluate on the split that was detected."
             )
     return [_record(entry, by_image.get(img_id), num_classes) for img_id, entry in known.items()]
+
+
+def add_masks(records: list[dict], detections: Sequence[Detections], ground_truth: Sequence[dict]) -> None:
+    """Adds `masks`, `gt_masks` and `size` (height, width) to the records of `pair_by_image`.
+
+    Args:
+        records: changed in place.
+        detections: per image, with masks.
+        ground_truth: per image, in the order of the records, with `masks`, `height` and `width`.
+    Raises:
+        DataError: one of them has no masks, another number of them, or masks of another size.
+    """
+    by_image = _index(detections, "detections")
+    for record, truth in zip(records, ground_truth, strict=True):
+        img_id, found = record["img_id"], by_image.get(record["img_id"])
+        if truth.get("masks") is None:
+            raise DataError(
+                f"image {img_id!r} has no masks in its ground truth: set with_masks=True in the dataset, or "
+                "with_masks=False in the evaluator."
+            )
+        if found is not None and found.masks is None and len(found):
+            raise DataError(
+                f"image {img_id!r} has detections without masks: the detector finds boxes alone; set "
+                "with_masks=False in the evaluator."
+            )
+        record["size"] = (truth["height"], truth["width"])
+        record["gt_masks"] = list(truth["masks"])
+        record["masks"] = [] if found is None else list(found.masks or [])
+        if len(record["gt_masks"]) != len(record["gt_boxes"]):
+            counts = f"{len(record['gt_masks'])} masks and {len(record['gt_boxes'])} boxes"
+            raise DataError(f"image {img_id!r} has {counts} in its ground truth.")
+        for mask in (*record["masks"], *record["gt_masks"]):
+            if tuple(mask["size"]) != record["size"]:
+                raise DataError(
+                    f"image {img_id!r} has the size {list(record['size'])} (height, width), and one of its "
+                    f"masks {list(mask['size'])}."
+                )
 
 
 def _index(entries: Sequence[Any], what: str) -> dict[Any, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from jld.checkpoint import atomic_write
 from jld.errors import visible
 from jld.evaluation.published import PublishedRow, published_row
-from jld.evaluation.records import Metrics
+from jld.evaluation.records import MASK_PREFIX, Metrics
 
 NOT_METRICS = ("per_class", "protocol")
 COUNTS = ("num_gts", "num_detections")
@@ -33,18 +33,30 @@ def format_metrics(
     """
     row = published_row(published) if isinstance(published, str) else published
     names = _metric_names(metrics, row)
+    of_masks = [name for name in names if name.startswith(MASK_PREFIX)]
+    of_boxes = [name for name in names if name not in of_masks]
+    parts = [f"{metrics['protocol']} protocol, percent"]
+    if of_masks:
+        parts += [_overall("boxes", of_boxes, metrics, row), "", _overall("masks", of_masks, metrics, row)]
+    else:
+        parts.append(_overall("", of_boxes, metrics, row))
+    if row is not None:
+        parts.append(f"published: {row.id}: {row.describe()}" + (f"; {row.notes}" if row.notes else ""))
+    if per_class and metrics["per_class"]:
+        parts += ["", _class_table(metrics["per_class"])]
+    return "\n".join(parts)
+
+
+def _overall(title: str, names: Sequence[str], metrics: Metrics, row: PublishedRow | None) -> str:
+    """The table of some scores: measured, published and the difference."""
+    names = names[:MAX_COLUMNS]
     ours = {name: _percent(metrics.get(name)) for name in names}
     lines = [["measured", *(_number(ours[name]) for name in names)]]
     if row is not None:
         theirs = {name: row.metrics.get(name) for name in names}
         lines.append(["published", *(_number(theirs[name]) for name in names)])
         lines.append(["difference", *(_difference(ours[name], theirs[name]) for name in names)])
-    parts = [f"{metrics['protocol']} protocol, percent", _table(["", *names], lines)]
-    if row is not None:
-        parts.append(f"published: {row.id}: {row.describe()}" + (f"; {row.notes}" if row.notes else ""))
-    if per_class and metrics["per_class"]:
-        parts += ["", _class_table(metrics["per_class"])]
-    return "\n".join(parts)
+    return _table([title, *(name.removeprefix(MASK_PREFIX) for name in names)], lines)
 
 
 def format_runs(runs: Mapping[str, Metrics], *, names: Sequence[str] | None = None) -> str:
@@ -61,7 +73,7 @@ def format_runs(runs: Mapping[str, Metrics], *, names: Sequence[str] | None = No
         raise ValueError(
             f"runs scored under different protocols do not compare: {', '.join(sorted(protocols))}."
         )
-    names = list(names or _metric_names(next(iter(runs.values()), {}), None))
+    names = list(names or _metric_names(next(iter(runs.values()), {}), None)[:MAX_COLUMNS])
     lines = [
         [run, *(_number(_percent(metrics.get(name))) for name in names)] for run, metrics in runs.items()
     ]
@@ -82,7 +94,7 @@ def write_metrics(metrics: Metrics, path: str | Path) -> Path:
 
 def _metric_names(metrics: Metrics, row: PublishedRow | None) -> list[str]:
     names = [name for name in metrics if name not in NOT_METRICS]
-    return (names + [name for name in (row.metrics if row else ()) if name not in names])[:MAX_COLUMNS]
+    return names + [name for name in (row.metrics if row else ()) if name not in names]
 
 
 def _class_table(per_class: Mapping[str, Mapping[str, float]]) -> str:

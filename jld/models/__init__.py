@@ -16,9 +16,20 @@ from jld.boxes.rotated.anchors import RotatedAnchorGenerator
 from jld.boxes.rotated.coders import DeltaXYWHAHBBoxCoder, DeltaXYWHAOBBoxCoder
 from jld.boxes.rotated.midpoint import MidpointOffsetCoder
 from jld.errors import ConfigError
-from jld.models.backbones import Res2Net, ResNet
-from jld.models.detectors import Detector, SingleStageDetector
-from jld.models.heads import ATSSHead, FCOSHead, GFLHead, GFLv2Head, RetinaHead, RotatedRetinaHead
+from jld.models.backbones import Res2Net, ResNet, SwinTransformer
+from jld.models.detectors import Detector, SingleStageDetector, TwoStageDetector
+from jld.models.heads import (
+    ATSSHead,
+    BoxHead,
+    FCOSHead,
+    GFLHead,
+    GFLv2Head,
+    MaskHead,
+    RetinaHead,
+    RoIHead,
+    RotatedRetinaHead,
+    RPNHead,
+)
 from jld.models.interface import Interface, StageInterface
 from jld.models.necks import FPN
 from jld.models.normalisation import InputStatistics
@@ -31,6 +42,7 @@ __all__ = [
     "FPN",
     "ATSSHead",
     "AnchorGenerator",
+    "BoxHead",
     "DeltaBoxCoder",
     "DeltaXYWHAHBBoxCoder",
     "DeltaXYWHAOBBoxCoder",
@@ -41,18 +53,23 @@ __all__ = [
     "GridPlaces",
     "InputStatistics",
     "Interface",
+    "MaskHead",
     "MidpointOffsetCoder",
     "Places",
+    "RPNHead",
     "Res2Net",
     "ResNet",
     "RetinaHead",
+    "RoIHead",
     "RotatedAnchorGenerator",
     "RotatedRetinaHead",
     "SingleStageDetector",
     "Stage",
     "StageInterface",
+    "SwinTransformer",
     "Targets",
     "Trace",
+    "TwoStageDetector",
     "assign_state",
     "build_detector",
     "load_weights",

@@ -21,7 +21,7 @@ class StageInterface:
         num_classes: C.
         shapes: {key of the predictions: trailing shape per place}.
         boxes: what the box outputs stand for.
-        class_keys: the keys whose last axis is the classes.
+        class_keys: the keys whose first trailing axis is the classes, behind them perhaps the background.
         places: {setting: value} of which place is which: row k of two stages with equal settings is the same
             cell, and where a cell has several priors, the same prior.
         anchors: the shapes of the priors of a cell, see `PriorGenerator`; deltas are relative to them.

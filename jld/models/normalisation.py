@@ -42,6 +42,15 @@ class InputStatistics:
         return None
 
 
+def pixels_of(image: np.ndarray, statistics: InputStatistics | None) -> np.ndarray:
+    """uint8 [H, W, 3] BGR picture of a normalised image float [3, H, W]."""
+    if statistics is not None:
+        mean, std = (np.reshape(values, (3, 1, 1)) for values in (statistics.mean, statistics.std))
+        image = image * std + mean
+        image = image[::-1] if statistics.is_rgb else image
+    return np.clip(np.round(image), 0, 255).astype(np.uint8).transpose(1, 2, 0).copy()
+
+
 def renormalise(
     images: jt.Var,
     image_shapes: np.ndarray | None,

@@ -11,6 +11,7 @@ import numpy as np
 from jld.boxes.detections import Detections
 from jld.boxes.formats import clip_boxes
 from jld.boxes.places import GridPlaces
+from jld.errors import ConfigError, suggestion
 from jld.ops.suppression import Suppression
 
 
@@ -105,15 +106,136 @@ class Postprocess:
         best = np.argpartition(-ranks, self.nms_pre)[: self.nms_pre]
         return np.sort(best) + start
 
+    def joint_score(self, scores: np.ndarray, quality: np.ndarray) -> np.ndarray:
+        """[K] what a head with a quality ranks its boxes by."""
+        return scores * quality
+
     def suppress(
         self, scores: np.ndarray, boxes: np.ndarray, quality: np.ndarray | None, scale_factor: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Final (boxes, scores, labels) of one image from what `select` gives."""
+        """Final (boxes, scores, labels) of one image from what `select` gives; boxes may be one per class."""
         rows, labels = np.nonzero(scores > self.score_threshold)
-        original = self.scale_back(boxes[rows], scale_factor).astype(np.float32)
-        pair_scores = scores[rows, labels] if quality is None else scores[rows, labels] * quality[rows]
+        pairs = boxes[rows] if boxes.ndim == 2 else boxes[rows, labels]
+        original = self.scale_back(pairs, scale_factor).astype(np.float32)
+        pair_scores = scores[rows, labels]
+        if quality is not None:
+            pair_scores = self.joint_score(pair_scores, quality[rows])
         kept = self.nms(original, pair_scores, labels, self.max_per_image)
         return kept[0].astype(np.float32), kept[1].astype(np.float32), kept[2].astype(np.int64)
+
+
+@dataclass(frozen=True)
+class RoIPostprocess(Postprocess):
+    """`Postprocess` for RoIs, which may have a box for every class; `nms_pre` plays no part.
+
+    Source: arXiv:1504.08083; mmDetection's BBoxHead, detectron2's fast_rcnn_inference.
+    """
+
+    def of_rois(
+        self, scores: np.ndarray, boxes: np.ndarray, mask: np.ndarray | None, batch: Mapping[str, Any]
+    ) -> list[Detections]:
+        """Detections of every image.
+
+        Args:
+            scores: [N, R, C] in [0, 1].
+            boxes: [N, R, C, 4] corners in px of the network input, or [N, R, 1, 4] for all classes.
+            mask: [N, R] 1 for real RoIs; None: all are.
+            batch: see `Postprocess`.
+        Returns:
+            per image its boxes in px of the original image, scores falling.
+        """
+        boxes = np.broadcast_to(boxes, (*scores.shape, 4))
+        detections = []
+        for image, img_id in enumerate(batch["img_ids"]):
+            real = slice(None) if mask is None else mask[image] > 0
+            fitted = self.fit_into(boxes[image][real], batch["img_shapes"][image])
+            kept, kept_scores, labels = self.suppress(
+                scores[image][real], fitted, None, batch["scale_factors"][image]
+            )
+            detections.append(self.as_detections(img_id, kept_scores, labels, kept))
+        return detections
+
+
+@dataclass(frozen=True)
+class PairPostprocess(Postprocess):
+    """`Postprocess` of detectron2: the `nms_pre` best (box, class) pairs of a level, clipped at the very end.
+
+    Boxes are suppressed as far as they reach beyond the image, then clipped to the original image and dropped
+    where nothing is left. With a quality the score is the root of score times quality, but the pairs of a
+    level are chosen by the class score alone.
+
+    Attributes:
+        cap_at_cells: not more pairs of a level than it has priors.
+    Source: detectron2 0.3, RetinaNet; cvpods, FCOS.
+    """
+
+    cap_at_cells: bool = False
+
+    def __call__(
+        self,
+        scores: np.ndarray,
+        boxes: np.ndarray,
+        priors: GridPlaces,
+        batch: Mapping[str, Any],
+        *,
+        quality: np.ndarray | None = None,
+    ) -> list[Detections]:
+        """See `Postprocess`."""
+        found = super().__call__(scores, boxes, priors, batch, quality=quality)
+        scales = np.asarray(batch["scale_factors"], np.float32)[:, [1, 0]]
+        sizes = np.round(np.asarray(batch["img_shapes"], np.float32) / scales)  # [N, 2] of the originals
+        return [self._inside(one, size) for one, size in zip(found, sizes, strict=True)]
+
+    def select(
+        self,
+        scores: np.ndarray,
+        boxes: np.ndarray,
+        priors: GridPlaces,
+        image_shape: np.ndarray,
+        *,
+        quality: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Scores [K, C], 0 for pairs not among the best of their level; boxes and quality of the K rows."""
+        chosen = np.zeros_like(scores)
+        for level in priors.level_slices:
+            flat = scores[level].ravel()
+            limit = self.nms_pre or flat.size
+            limit = min(limit, len(scores[level])) if self.cap_at_cells else limit
+            best = np.argpartition(-flat, limit)[:limit] if limit < flat.size else np.arange(flat.size)
+            chosen[level].reshape(-1)[best] = flat[best]
+        rows = np.flatnonzero(chosen.any(axis=1))
+        return chosen[rows], boxes[rows], None if quality is None else quality[rows]
+
+    def joint_score(self, scores: np.ndarray, quality: np.ndarray) -> np.ndarray:
+        """[K] root of score times quality."""
+        return np.sqrt(scores * quality)
+
+    def _inside(self, found: Detections, size: np.ndarray) -> Detections:
+        boxes = clip_boxes(found["boxes"], size)
+        kept = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        return self.as_detections(found.img_id, found.scores[kept], found.labels[kept], boxes[kept])
+
+
+CANDIDATES = ("priors", "pairs", "pairs_per_cell")
+
+
+def make_postprocess(
+    candidates: str, score_threshold: float, nms_pre: int, nms: Suppression, max_per_image: int
+) -> Postprocess:
+    """The selection that a head's `candidates` names.
+
+    Args:
+        candidates: what `nms_pre` counts on every level: `priors` by their best class (mmDetection), `pairs`
+            of box and class (detectron2), `pairs_per_cell`, the same but at most one per cell (cvpods).
+    Raises:
+        ConfigError: unknown candidates.
+    """
+    settings = score_threshold, nms_pre, nms, max_per_image
+    if candidates not in CANDIDATES:
+        raise ConfigError(f"candidates {candidates!r}: {suggestion(candidates, CANDIDATES)}")
+    if candidates == "priors":
+        return Postprocess(*settings)
+    return PairPostprocess(*settings, candidates == "pairs_per_cell")
 
 
 @dataclass(frozen=True)

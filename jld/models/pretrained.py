@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +14,12 @@ from jld.checkpoint.class_layer import PARAMETER
 from jld.errors import CheckpointError
 from jld.models.boxes import DistributionBoxes
 from jld.toolchain import jittor as jt
+
+# {names that an ImageNet file cannot hold: how the files of detectors spell them}
+_ADDED = {
+    r"\.conv_offset\.": r"\.conv2?_offset\.",
+    r"^backbone\.norm\d\.": r"^(backbone\.)?(bottom_up\.)?norm\d\.",
+}
 
 
 def weights_folder() -> Path:
@@ -48,7 +55,8 @@ def find_pretrained(source: str) -> Path:
 def load_backbone_weights(backbone: jt.Module, source: str) -> None:
     """Fills a backbone from a path or "scheme://name": a classifier's or a whole detector's file.
 
-    Offset convolutions that an ImageNet file cannot hold keep their initial zeros.
+    What an ImageNet file cannot hold keeps its initial values: offset convolutions, and the normalisations of
+    the maps that a Swin transformer returns.
 
     Raises:
         CheckpointError: missing file, missing or misshapen parameters.
@@ -56,8 +64,9 @@ def load_backbone_weights(backbone: jt.Module, source: str) -> None:
     path = find_pretrained(source)
     checkpoint = read_checkpoint(path)
     own = {f"backbone.{name}": var for name, var in backbone.state_dict().items()}
-    if not any("conv_offset" in name for name in checkpoint.state):
-        own = {name: var for name, var in own.items() if "conv_offset" not in name}
+    for ours, theirs in _ADDED.items():
+        if not any(re.search(theirs, name) for name in checkpoint.state):
+            own = {name: var for name, var in own.items() if not re.search(ours, name)}
     _fill(own, checkpoint.state, checkpoint.origin, "the backbone", path, ConvertOptions(only="backbone."))
 
 
@@ -82,6 +91,7 @@ def load_weights(
     checkpoint = read_checkpoint(path)
     options = ConvertOptions(
         supports=named_supports(model),
+        constants=named_constants(model),
         class_layer=class_layer,
         initial=initial_class_layer(model) if class_layer == "by_name" else {},
         file_classes=checkpoint.classes or (),
@@ -122,6 +132,20 @@ def named_supports(model: jt.Module) -> dict[str, np.ndarray]:
         "bbox_head.integral.project": boxes.supports[0],
         "bbox_head.integral_angle.project": boxes.supports[-1],
     }
+
+
+def named_constants(model: jt.Module) -> dict[str, np.ndarray]:
+    """{name in detectron2's files: values} of a detector's input statistics and of its anchors."""
+    constants, statistics = {}, getattr(model, "normalisation", None)
+    if statistics is not None:
+        constants = {"pixel_mean": np.array(statistics.mean), "pixel_std": np.array(statistics.std)}
+    priors = getattr(getattr(model, "bbox_head", None), "priors", None)
+    if priors is not None and hasattr(priors, "base_anchors"):
+        constants |= {
+            f"cell_anchors.{level}": priors.base_anchors(stride)
+            for level, stride in enumerate(priors.strides)
+        }
+    return constants
 
 
 def _fill(

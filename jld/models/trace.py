@@ -12,6 +12,9 @@ from jld.boxes.places import Places
 from jld.models.boxes import BoxRepresentation
 from jld.toolchain import jittor as jt
 
+# Names of stages: of a dense head; of region proposals, of the RoIs and of their masks.
+DENSE, RPN, ROI, MASK = "dense", "rpn", "roi", "mask"
+
 # Maps of the classification tower and of the box tower on every level, [N, D, H_l, W_l] each, before a ReLU.
 Hidden = list[tuple[jt.Var, jt.Var]]
 
@@ -116,7 +119,7 @@ def _permuted(
 ) -> dict[str, jt.Var]:
     changed = {}
     for key in class_keys:
-        num_channels = predictions[key].shape[-1]  # a channel of background stays behind the classes
+        num_channels = predictions[key].shape[2]  # a channel of background stays behind the classes
         order = [*class_order, *range(len(class_order), num_channels)]
         changed[key] = predictions[key][:, :, jt.array(order)]
     return {**predictions, **changed}

@@ -43,12 +43,13 @@ _CPU_SOURCE = """
     for (int image = 0; image < in0_shape0; image++) {
         const float* boxes = in0_p + (long)image * count * 4;
         const int* groups = in1_p + (long)image * count;
-        int* keep = out0_p + (long)image * count;
+        int *keep = out0_p + (long)image * count, *picks = out1_p + (long)image * out1_shape1;
         for (int i = 0; i < count; i++) keep[i] = 0;
+        for (int i = 0; i < out1_shape1; i++) picks[i] = count;
         for (int i = 0, kept = 0; i < count && (most == 0 || kept < most); i++) {
             if (keep[i] != 0 || groups[i] < 0) continue;
             keep[i] = 1;
-            kept++;
+            picks[kept++] = i;
             for (int j = i + 1; j < count; j++)
                 if (groups[j] == groups[i] && keep[j] == 0 &&
                     box_iou(boxes + 4 * i, boxes + 4 * j, offset) > threshold)
@@ -63,19 +64,20 @@ _CUDA_HEADER = (
     + _OVERLAP
     + """
 // One block per image: the walk down the list is serial, the comparisons of one step are parallel.
-__global__ void nms_kernel(const float* all_boxes, const int* all_groups, int* all_keep, int count, int most,
-                           float threshold, float offset) {
+__global__ void nms_kernel(const float* all_boxes, const int* all_groups, int* all_keep, int* all_picks,
+                           int count, int slots, int most, float threshold, float offset) {
     const float* boxes = all_boxes + (long)blockIdx.x * count * 4;
     const int* groups = all_groups + (long)blockIdx.x * count;
-    int* keep = all_keep + (long)blockIdx.x * count;
+    int *keep = all_keep + (long)blockIdx.x * count, *picks = all_picks + (long)blockIdx.x * slots;
     for (int i = threadIdx.x; i < count; i += blockDim.x) keep[i] = 0;
+    for (int i = threadIdx.x; i < slots; i += blockDim.x) picks[i] = count;
     __syncthreads();
     for (int i = 0, kept = 0; i < count && (most == 0 || kept < most); i++) {
         bool skip = keep[i] != 0 || groups[i] < 0;
         __syncthreads();  // everybody has read keep[i] before anybody changes it
         if (skip) continue;
+        if (threadIdx.x == 0) keep[i] = 1, picks[kept] = i;
         kept++;
-        if (threadIdx.x == 0) keep[i] = 1;
         for (int j = i + 1 + threadIdx.x; j < count; j += blockDim.x)
             if (groups[j] == groups[i] && keep[j] == 0 &&
                     box_iou(boxes + 4 * i, boxes + 4 * j, offset) > threshold)
@@ -88,8 +90,9 @@ __global__ void nms_kernel(const float* all_boxes, const int* all_groups, int* a
 """
 )
 _CUDA_SOURCE = """
-    nms_kernel<<<in0_shape0, 512>>>(in0_p, in1_p, out0_p, in0_shape1, (int)data["max_keep"],
-                                    (float)data["iou_threshold"], (float)data["offset"]);
+    nms_kernel<<<in0_shape0, 512>>>(in0_p, in1_p, out0_p, out1_p, in0_shape1, out1_shape1,
+                                    (int)data["max_keep"], (float)data["iou_threshold"],
+                                    (float)data["offset"]);
 """
 
 
@@ -107,11 +110,31 @@ def nms_mask(
     Returns:
         [N, K] int32, 1 for kept boxes. No gradient.
     """
+    return _suppressed(boxes, groups, iou_threshold, max_keep=max_keep, offset=offset)[0]
+
+
+def nms_picks(boxes: jt.Var, groups: jt.Var, iou_threshold: float, count: int) -> jt.Var:
+    """The first `count` boxes that `nms_mask` keeps.
+
+    Args:
+        boxes, groups, iou_threshold: see `nms_mask`.
+        count: slots of every row.
+    Returns:
+        [N, count] int32, rising; K in empty slots. No gradient.
+    """
+    return _suppressed(boxes, groups, iou_threshold, max_keep=count)[1]
+
+
+def _suppressed(
+    boxes: jt.Var, groups: jt.Var, iou_threshold: float, *, max_keep: int, offset: float = 0.0
+) -> tuple[jt.Var, jt.Var]:
+    """What `nms_mask` and, in max_keep slots or K, `nms_picks` give."""
+    n, k = groups.shape
     settings = {"iou_threshold": float(iou_threshold), "max_keep": int(max_keep), "offset": float(offset)}
     with jt.no_grad():
-        return jt.code(
-            tuple(groups.shape),
-            "int32",
+        kept, picks = jt.code(
+            [(n, k), (n, max_keep or k)],
+            ["int32", "int32"],
             [boxes.float32(), groups.int32()],
             data=settings,
             cpu_header=_CPU_HEADER,
@@ -119,6 +142,7 @@ def nms_mask(
             cuda_header=_CUDA_HEADER,
             cuda_src=_CUDA_SOURCE,
         )
+    return kept, picks
 
 
 def nms(

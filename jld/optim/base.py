@@ -66,7 +66,7 @@ class Optimizer(ABC):
         loss_scale: the `LossScale` of training in float16, set by `Optimizers`, or None.
     Raises:
         ConfigError: nothing to train, unknown keys or values in `grad_clip` or a group, or a group without
-            a parameter.
+            a parameter. (A config's `start` may be a share of the training, which the runner makes steps of.)
     Differs: a parameter that the loss does not reach gets a zero gradient (Jittor cannot tell the two apart),
         so weight decay still shrinks it; PyTorch skips it.
     """

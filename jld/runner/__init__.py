@@ -4,6 +4,7 @@ from jld.runner.history import LossHistory
 from jld.runner.hooks import CheckpointHook, EMAHook, EvaluationHook, Hook, LogHook
 from jld.runner.logs import RunLogger
 from jld.runner.loop import TrainingLoop
+from jld.runner.prototypes import PrototypeHook
 from jld.runner.runner import TASKS, Runner
 from jld.runner.tasks import draw_detections, evaluate, predict
 
@@ -15,6 +16,7 @@ __all__ = [
     "Hook",
     "LogHook",
     "LossHistory",
+    "PrototypeHook",
     "RunLogger",
     "Runner",
     "TrainingLoop",

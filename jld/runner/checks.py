@@ -63,7 +63,7 @@ def _split_problems(
     if split == "train":
         yield from _learning_problems(config, detector, dataset)
     else:
-        yield from _looking_problems(config, split, dataset)
+        yield from _looking_problems(config, split, dataset, detector)
 
 
 _KINDS = {4: "upright", 5: "rotated"}
@@ -87,6 +87,11 @@ def _detector_problems(detector: Detector, dataset: Dataset) -> Iterator[str]:
         )
 
 
+def finds_masks(detector: Detector) -> bool:
+    """Whether the detections of a detector come with masks: it has a stage for them."""
+    return "mask" in detector.interface.stages
+
+
 def _learning_problems(config: Mapping[str, Any], detector: Detector, dataset: Dataset) -> Iterator[str]:
     angle_version = detector.interface.stage().boxes.angle_version
     if not dataset.is_labelled:
@@ -96,11 +101,18 @@ def _learning_problems(config: Mapping[str, Any], detector: Detector, dataset: D
             f"angle_version is {dataset.angle_version!r}, but the detector's box_coder has "
             f"{angle_version!r}: set one to the other."
         )
+    if finds_masks(detector) and not dataset.has_masks:
+        yield (
+            f"{type(detector).__name__} learns masks, and {type(dataset).__name__} gives none: set "
+            "with_masks=True (COCODataset, DrawnDataset), or train a detector of boxes."
+        )
     if config["dataset"]["train"].get("evaluator") is not None:
         yield "evaluator: nothing is scored in training; write it into dataset.val."
 
 
-def _looking_problems(config: Mapping[str, Any], split: str, dataset: Dataset) -> Iterator[str]:
+def _looking_problems(
+    config: Mapping[str, Any], split: str, dataset: Dataset, detector: Detector
+) -> Iterator[str]:
     """Of a dataset that is looked at once from end to end."""
     section, name = config["dataset"][split], type(dataset).__name__
     for key in ("shuffle", "drop_last"):
@@ -113,10 +125,10 @@ def _looking_problems(config: Mapping[str, Any], split: str, dataset: Dataset) -
     except ConfigError as error:
         yield str(error)
     if split == "val":
-        yield from _scoring_problems(section, dataset)
+        yield from _scoring_problems(section, dataset, detector)
 
 
-def _scoring_problems(section: Mapping[str, Any], dataset: Dataset) -> Iterator[str]:
+def _scoring_problems(section: Mapping[str, Any], dataset: Dataset, detector: Detector) -> Iterator[str]:
     name = type(dataset).__name__
     if not dataset.is_labelled:
         yield f"{name} has no labels to score with."
@@ -126,6 +138,9 @@ def _scoring_problems(section: Mapping[str, Any], dataset: Dataset) -> Iterator[
     except ConfigError as error:
         yield str(error)
         return
+    if getattr(evaluator, "with_masks", False) and not (finds_masks(detector) and dataset.has_masks):
+        who = type(detector).__name__ if dataset.has_masks else name
+        yield f"with_masks asks for scores of masks, and {who} has no masks: set with_masks=False."
     # An evaluator of a project need not say what it takes.
     if dataset.num_sides not in getattr(evaluator, "supported_sides", (dataset.num_sides,)):
         yield (

@@ -22,6 +22,7 @@ from jld.runner.state import LAST, save_state
 from jld.runner.work_folder import OwnCheckpoints
 from jld.utils import stopping
 from jld.utils.distributed import is_main, world_size
+from jld.utils.logging import get_logger
 
 if TYPE_CHECKING:
     from jld.runner.loop import TrainingLoop
@@ -135,6 +136,7 @@ class LogHook(Hook):
         self.interval = interval or 0
         self._started = 0.0
         self._images_before = 0
+        self._weighed: set[str] = set()
 
     def before_training(self, loop: TrainingLoop) -> None:
         """See `Hook`."""
@@ -167,7 +169,11 @@ class LogHook(Hook):
         steps = max(loop.iteration - self._first_step, 1)
         eta = int((loop.total_steps - loop.iteration) * seconds / steps)
         means = loop.history.means()
-        extra = {} if loop.distiller is None else loop.distiller.log_values()
+        extra = {}
+        if loop.distiller is not None:
+            extra = loop.distiller.log_values()
+            losses = {name: value for name, value in means.items() if name != "total_loss"}
+            self._weigh(loop.distiller.describe_shares(losses))
         loss_scale = loop.optimizer.loss_scale
         scaling = {} if loss_scale is None else loss_scale.log_values()
         rates = loop.optimizer.rates
@@ -183,6 +189,13 @@ class LogHook(Hook):
             "images_per_second": images / seconds,
             "eta": str(datetime.timedelta(seconds=eta)),
         }
+
+    def _weigh(self, shares: Mapping[str, str]) -> None:
+        """Says once of each term, when it has first acted, what it weighs."""
+        for term, line in shares.items():
+            if term not in self._weighed:
+                get_logger("run").info(line)
+        self._weighed |= set(shares)
 
 
 class EvaluationHook(Hook):

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,7 @@ class TrainingLoop:
         best: {"name", "value", "iteration"} of the best evaluation; empty before the first.
         paused_seconds: time spent outside training (evaluation, checkpoints).
         is_in_step: the weights may be those of half a step.
+        work_dir: the run's folder, for hooks that write files; None: they write none.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class TrainingLoop:
         self.seed = seed
         self.hooks = list(hooks)
         self.history = history or LossHistory()
+        self.work_dir: Path | None = None
         self.epoch = self.iteration = self.batch_index = 0
         self.images_seen = 0
         self.metrics: dict[str, Any] = {}
@@ -123,12 +126,14 @@ class TrainingLoop:
         """Trains from the current position to the end.
 
         Raises:
-            ConfigError: two hooks with a state have one name.
+            ConfigError: two hooks with a state have one name, or a term lacks what a hook should give it.
             TrainingError: a loss is not finite.
             Stopped: a signal was noted, see `jld.utils.stopping`.
         """
         self.stateful_hooks()
         self._call("before_training")
+        if self.distiller is not None:
+            self.distiller.begin(self.total_steps, self.steps_per_epoch)
         while not self.is_finished:
             self._run_epoch()
         self._call("after_training")
@@ -182,7 +187,7 @@ class TrainingLoop:
 
     def losses_of(self, batch: Mapping[str, Any]) -> dict[str, jt.Var]:
         """{name: scalar Var} of one batch: the detector's losses, then the distiller's."""
-        images, targets = jt.array(batch["images"]), Targets.from_batch(batch)
+        images, targets = jt.array(batch["images"]), Targets.from_batch(batch, self.seed, self.iteration)
         features = self.detector.features(images)
         trace = self.detector.predict(features, targets)
         losses = dict(self.detector.losses(trace, targets))

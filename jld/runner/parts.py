@@ -123,6 +123,13 @@ def build_loader(section: Mapping[str, Any], dataset: Dataset, seed: int, *, is_
         raise ConfigError(f"dataset.train: {error}") from error
 
 
+def num_steps(config: Mapping[str, Any], num_batches: int) -> int:
+    """Steps of the whole training, of which an epoch has `num_batches` batches."""
+    if config["max_iter"] is not None:
+        return config["max_iter"]
+    return (config["max_epoch"] or 0) * -(-num_batches // config["accumulate_steps"])
+
+
 def build_evaluator(section: Mapping[str, Any], dataset: Dataset) -> Evaluator:
     """The evaluator a dataset section names, else the dataset's own.
 

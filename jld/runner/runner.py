@@ -12,6 +12,7 @@ from typing import Any
 from jld.boxes.detections import Detections
 from jld.checkpoint import Checkpoint
 from jld.config import Config, config_file, dump_config
+from jld.config.lengths import in_steps
 from jld.data import DataLoader, Dataset
 from jld.data.dota import Views
 from jld.data.labels import follow_classes
@@ -116,22 +117,25 @@ class Runner:
             data = accounts["train"]["fingerprint"]
             require_same_data(self.work_dir, self.config, data, resumed=self.goes_on)
         detector = self._new_detector(datasets)
-        distiller = build_distiller(self.config.distill, detector)
+        section = self.config.dataset.train
+        loader = parts.build_loader(section, datasets["train"], self.config.seed, is_training=True)
+        config = in_steps(self.config, parts.num_steps(self.config, len(loader)))
+        distiller = build_distiller(config.distill, detector)
         if distiller is not None:
+            # Where the config names no terms they were chosen for the two: the saved config says which.
+            self.config.distill.terms = self.config.distill.terms or config.distill.terms
             self.log.info("distillation:\n%s", distiller.describe(detector))
-            modules = self.config.distill.init_from_teacher
+            modules = config.distill.init_from_teacher
             if modules and (self._weights() or ("",))[0] != "resume_path":
                 self.log.info(init_from_teacher(detector, distiller, modules))
-        optimizer, said = parts.build_optimizer(self.config, parts.trainable_parameters(detector, distiller))
+        optimizer, said = parts.build_optimizer(config, parts.trainable_parameters(detector, distiller))
         if said:
             self.log.info(said)
         if self.config.precision != FLOAT32:
             self.log.info(parts.precision_text(self.config.precision))
         loop = TrainingLoop(
             detector,
-            parts.build_loader(
-                self.config.dataset.train, datasets["train"], self.config.seed, is_training=True
-            ),
+            loader,
             optimizer,
             parts.build_schedule(self.config),
             distiller=distiller,
@@ -142,6 +146,7 @@ class Runner:
             seed=self.config.seed,
             history=LossHistory(str(self.work_dir / "config.py")),
         )
+        loop.work_dir = self.work_dir
         if distiller is not None and not self.dry_run:
             distiller.check_length(loop.total_steps)
         return self._train(loop, datasets, accounts)

@@ -161,7 +161,7 @@ def resume(loop: TrainingLoop, path: Path) -> str:
                 "use it as pretrained_weights."
             )
     assign_state(loop.detector, state["model"], what=f"resume_path {path}")
-    _restore_modules(loop.distiller, state, path)
+    restore_modules(loop.distiller, state, path)
     loop.optimizer.load_state_dict(state["optimizer"])
     notes = _restore_hooks(loop.stateful_hooks(), state)
     restore_random_state(state["rng"])
@@ -201,8 +201,17 @@ def _restore_hooks(hooks: Mapping[str, Hook], state: Mapping[str, Any]) -> list[
     return notes
 
 
-def _restore_modules(distiller: Distiller | None, state: Mapping[str, Any], path: Path) -> None:
-    if state["optimizer"].get("adapters"):
+def restore_modules(distiller: Distiller | None, state: Mapping[str, Any], path: Path) -> None:
+    """Gives adapters and teachers that learn what a training state holds of them.
+
+    Args:
+        distiller: of the same `distill` section, or None.
+        state: a training state.
+        path: its file, for messages.
+    Raises:
+        CheckpointError: the state is of another section, or of a version that did not name its parts.
+    """
+    if (state.get("optimizer") or {}).get("adapters"):
         raise CheckpointError(
             f"{path} is of an earlier version of jld, which numbered the adapters of distillation terms "
             "instead of naming them: finish that run with the version that began it, or start anew from the "

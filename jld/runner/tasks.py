@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jld.boxes.detections import Detections
 from jld.checkpoint import atomic_write
 from jld.data import DataLoader, Dataset
@@ -22,6 +24,7 @@ from jld.utils.distributed import is_main, world_size
 from jld.utils.logging import get_logger
 from jld.visualization.boxes import draw_boxes
 from jld.visualization.canvas import write_image
+from jld.visualization.masks import draw_masks
 
 
 def predict(
@@ -49,12 +52,16 @@ def predict(
     with jt.no_grad():
         for batch in shown:
             stopping.poll_alone()
-            seen[0] += detector.detect(detector(jt.array(batch["images"])), batch)
+            seen[0] += _detect(detector, batch["images"], batch)
             for found, flip in zip(seen[1:], flips, strict=True):
-                mirrored = detector.detect(detector(jt.array(views.mirror(batch, flip))), batch)
+                mirrored = _detect(detector, views.mirror(batch, flip), batch)
                 found += views.unmirror(mirrored, batch, flip)
     detections = views.join(seen, loader.dataset.classes) if flips else seen[0]
     return gather_detections(detections, loader.dataset.image_ids) if world_size() > 1 else detections
+
+
+def _detect(detector: Detector, images: np.ndarray, batch: Mapping[str, Any]) -> list[Detections]:
+    return detector.detect(detector(jt.array(images), batch["img_shapes"]), batch)
 
 
 def evaluate(
@@ -123,7 +130,7 @@ def draw_detections(
     score_threshold: float = 0.3,
     classes: Sequence[str] = (),
 ) -> list[Path]:
-    """Draws the detections of each image into `folder`, named by the image's identifier.
+    """Draws the detections of each image, and their masks, into `folder`, named by the image's identifier.
 
     Args:
         score_threshold: detections scored below are not drawn.
@@ -133,8 +140,13 @@ def draw_detections(
     index_of = {img_id: index for index, img_id in enumerate(dataset.image_ids)}
     written = []
     for found in detections:
+        image = dataset.read_image(index_of[found.img_id])
+        if found.masks is not None:
+            image = draw_masks(
+                image, found.masks, found.labels, found.scores, score_threshold=score_threshold
+            )
         picture = draw_boxes(
-            dataset.read_image(index_of[found.img_id]),
+            image,
             found.shapes,
             found.labels,
             found.scores,

@@ -45,7 +45,7 @@ def test_golden_assigner(name):
     np.testing.assert_allclose(got.max_iou.numpy()[0], expected["max_overlaps"], rtol=1e-5, atol=1e-6)
 
 
-def loop_assign(iou, usable, positive, low, high, minimum, assign_all):
+def loop_assign(iou, usable, positive, low, high, minimum, assign_all, own_best=False):
     """NumPy twin for one image: iou [G, P] without empty slots."""
     iou = np.where(usable, iou, -1)
     best = iou.max(0) if len(iou) else np.full(iou.shape[1], -1.0)
@@ -56,7 +56,8 @@ def loop_assign(iou, usable, positive, low, high, minimum, assign_all):
     for g, row in enumerate(iou):
         if minimum is not None and row.max() >= minimum:
             ties = row == row.max()
-            index[ties if assign_all else ties.argmax()] = g
+            claimed = np.flatnonzero(ties) if assign_all else ties.argmax()
+            index[claimed] = iou.argmax(0)[claimed] if own_best else g
     return index
 
 
@@ -68,6 +69,7 @@ VARIANTS = {
         "min_pos_iou": 0.2,
         "gt_max_assign_all": False,
     },
+    "detectron2": {"low_quality_box": "own_best", "padding": "matched"},
     "no_rescue": {"match_low_quality": False, "ignore_iof_thr": 0.5},
 }
 
@@ -85,6 +87,8 @@ def test_batches_match_a_loop(variant):
     valid = priors.valid_mask(targets.pad_shapes)
     got = MaxIoUAssigner(**options)(priors, targets, valid, NUM_CLASSES)
     valid, prior_boxes = valid.numpy() > 0, priors.boxes.numpy()[0]
+    if options.get("padding") == "matched":
+        valid[:] = True
     negative = options.get("neg_iou_thr", 0.4)
     low, high = negative if isinstance(negative, list) else (0, negative)
     minimum = options.get("min_pos_iou", 0.0) if options.get("match_low_quality", True) else None
@@ -96,6 +100,7 @@ def test_batches_match_a_loop(variant):
             # In float32, as ties depend on rounding.
             scenes.overlaps(gts.reshape(-1, 4), prior_boxes, dtype=np.float32), valid[i] & ~ignored,
             options.get("pos_iou_thr", 0.5), low, high, minimum, options.get("gt_max_assign_all", True),
+            options.get("low_quality_box") == "own_best",
         )  # fmt: skip
         expected = np.where(valid[i], np.where(ignored, -2, expected), -1)
         np.testing.assert_array_equal(got.gt_index.numpy()[i], expected)

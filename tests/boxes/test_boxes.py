@@ -105,6 +105,10 @@ def test_delta_decoding_inverts_encoding_and_limits_sizes():
     huge = DeltaBoxCoder().decode(np.float32([[0, 0, 10, 10]]), np.float32([[0, 0, 50, -50]]))
     assert_boxes_close(xyxy_to_cxcywh(huge), [[5, 5, 625, 0.16]])
     assert_boxes_close(DeltaBoxCoder(clip_border=False).decode(anchors, 0 * anchors, (1, 1)), anchors)
+    small = DeltaBoxCoder(clip_shrinking=False).decode(
+        np.float32([[0, 0, 10, 10]]), np.float32([[0, 0, 50, -5]])
+    )
+    np.testing.assert_allclose(xyxy_to_cxcywh(small), [[5, 5, 625, 10 * np.exp(-5)]], rtol=1e-4)
 
 
 def test_formats(convert):

@@ -53,6 +53,13 @@ def test_order_centers_and_strides():
     assert priors.num_levels == 2 and priors.boxes.shape == [1, 16, 4]
 
 
+def test_cells_in_either_order():
+    options = {"octave_base_scale": 4, "scales_per_octave": 3, "ratios": (0.5, 1.0, 2.0)}
+    by_ratio = AnchorGenerator((8,), **options).base_anchors(8)
+    by_scale = AnchorGenerator((8,), **options, cell_order="scale_major").base_anchors(8)
+    np.testing.assert_array_equal(by_scale.reshape(3, 3, 4), by_ratio.reshape(3, 3, 4).transpose(1, 0, 2))
+
+
 def test_same_sizes_share_one_object():
     generator = AnchorGenerator((8,))
     assert generator.priors([(2, 3)]) is generator.priors([[2, 3]])

@@ -58,6 +58,20 @@ def fpn_and_towers(widths: tuple[int, ...], p6_width: int, has_norm: bool) -> Sh
     return shapes
 
 
+def faster_rcnn(depth: int, num_classes: int = 80) -> Shapes:
+    shapes = resnet(depth)
+    for index, width in enumerate((64, 128, 256, 512) if depth in BASIC else (256, 512, 1024, 2048)):
+        shapes |= conv(f"neck.lateral_convs.{index}.conv", (256, width, 1, 1))
+        shapes |= conv(f"neck.fpn_convs.{index}.conv", (256, 256, 3, 3))
+    shapes |= conv("rpn_head.rpn_conv", (256, 256, 3, 3))
+    shapes |= conv("rpn_head.rpn_cls", (3, 256, 1, 1)) | conv("rpn_head.rpn_reg", (12, 256, 1, 1))
+    sizes = {"shared_fcs.0": (1024, 256 * 49), "shared_fcs.1": (1024, 1024)}
+    sizes |= {"fc_cls": (num_classes + 1, 1024), "fc_reg": (4 * num_classes, 1024)}
+    for name, kernel in sizes.items():
+        shapes |= conv(f"roi_head.bbox_head.{name}", kernel)
+    return shapes
+
+
 def conv(name: str, kernel: tuple[int, ...]) -> Shapes:
     return {f"{name}.weight": kernel, f"{name}.bias": kernel[:1]}
 

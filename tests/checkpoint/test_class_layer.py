@@ -84,3 +84,26 @@ def test_the_message_of_a_mismatch_says_what_helps():
         require_complete(report, "the model", "a.pth")
     with pytest.raises(CheckpointError, match="did you mean 'by_name'"):
         convert_state(file, shapes, "mmdet", ConvertOptions(class_layer="byname"))
+
+
+def test_rows_of_a_second_stage_go_by_classes_too():
+    """Of the classes and the background, of the boxes (four rows each) and of the masks."""
+    sizes = {"bbox_head.fc_cls": (1, 1), "bbox_head.fc_reg": (4, 0), "mask_head.conv_logits": (1, 0)}
+    file, initial = {}, {}
+    for layer, (size, behind) in sizes.items():
+        name = f"roi_head.{layer}.bias"
+        file[name] = np.arange(3 * size + behind, dtype=np.float32)
+        initial[name] = np.full(4 * size + behind, -1, np.float32)
+    shapes = {name: values.shape for name, values in initial.items()}
+    converted, report = convert_state(file, shapes, "mmdet", options("by_name", initial))
+    assert report.is_complete
+    found = {name.split(".")[-2]: values.tolist() for name, values in converted.items()}
+    assert found["fc_cls"] == [2, -1, 0, -1, 3]
+    assert found["fc_reg"] == [8, 9, 10, 11, *[-1] * 4, 0, 1, 2, 3, *[-1] * 4]
+    assert found["conv_logits"] == [2, -1, 0, -1]
+    agnostic = {"roi_head.bbox_head.fc_reg.bias": np.ones(4, np.float32)}
+    own = {name: np.zeros(4, np.float32) for name in agnostic}
+    converted, _ = convert_state(agnostic, {name: (4,) for name in own}, "mmdet", options("by_name", own))
+    assert converted["roi_head.bbox_head.fc_reg.bias"].tolist() == [1, 1, 1, 1]
+    converted, report = convert_state(file, shapes, "mmdet", options("leave_out", initial))
+    assert not converted and report.is_complete

@@ -14,6 +14,7 @@ from jld.checkpoint import (
     map_name,
     read_checkpoint,
     require_complete,
+    to_mmdet,
     write_torch,
 )
 from jld.errors import CheckpointError
@@ -130,6 +131,13 @@ def test_backbone_files_get_their_prefix():
         ("timm", "fc.bias", None),
         ("jdet", "teacher_model.backbone.conv1.weight", None),
         ("jdet", "backbone.fc.weight", None),
+        ("swin", "layers.1.blocks.0.attn.qkv.bias", "backbone.layers.1.blocks.0.attn.qkv.bias"),
+        ("swin", "patch_embed.norm.weight", "backbone.patch_embed.norm.weight"),
+        ("swin", "norm1.weight", "backbone.norm1.weight"),
+        ("swin", "norm.weight", None),
+        ("swin", "head.bias", None),
+        ("swin", "layers.1.blocks.0.attn.relative_position_index", None),
+        ("swin", "layers.0.blocks.1.attn_mask", None),
         ("jld", "bbox_head.scales.0.scale", "bbox_head.scales.0.scale"),
     ],
 )
@@ -142,12 +150,14 @@ def test_names_are_translated_or_dropped_with_a_reason(origin, name, expected):
 def test_origins_are_told_apart():
     deep = {"conv1.0.weight": np.ones(1), "layer1.0.conv1.weight": np.ones(1)}
     assert detect_origin(deep) == "timm"
+    swin = {"patch_embed.proj.weight": np.ones(1), "layers.0.blocks.0.attn.qkv.weight": np.ones(1)}
+    assert detect_origin(swin) == "swin"
     assert detect_origin({"encoder.weight": np.ones(1)}) == "unknown"
     ours = layouts.zeros(layouts.ours(layouts.gfl(18)))
     assert detect_origin(ours) == "jdet"
     assert detect_origin(ours, {"jld_version": "0.1.0"}) == "jld"
     with pytest.raises(CheckpointError, match="did you mean 'mmdet'"):
-        map_name("a", "mmdetection")
+        map_name("a", "mmdets")
 
 
 def test_floats_become_float32_and_scalars_meet():
@@ -322,3 +332,19 @@ def test_files_are_converted_without_and_with_a_model(tmp_path):
     assert not (tmp_path / "b.safetensors").exists()
     convert_file(source, tmp_path / "b.safetensors", shapes, strict=False)
     assert set(read_checkpoint(tmp_path / "b.safetensors").state) == set(shapes)
+
+
+def test_the_memory_of_a_training_may_be_missing_or_left_over():
+    """RetinaNet's moving average is saved with the weights; nobody has to have it."""
+    weight, memory = (
+        {"bbox_head.retina_cls.weight": np.ones((2, 3))},
+        {"bbox_head.loss_normalizer": np.ones(1)},
+    )
+    shapes = {name: values.shape for name, values in (weight | memory).items()}
+    converted, report = convert_state(weight | memory, shapes, "jld")
+    assert report.is_complete and set(converted) == set(shapes)
+    converted, report = convert_state(weight, shapes, "jld")
+    assert report.is_complete and set(converted) == set(weight)
+    converted, report = convert_state(weight | memory, {"bbox_head.retina_cls.weight": (2, 3)}, "jld")
+    assert report.is_complete and "moving average" in report.dropped["bbox_head.loss_normalizer"]
+    assert set(to_mmdet(weight | memory)) == set(weight)

@@ -123,7 +123,7 @@ def test_what_cannot_be_exported_is_named(tmp_path):
     with pytest.raises(CheckpointError, match=r"\.safetensors, \.pth or \.pt, not as '\.pkl'"):
         write_weights(tmp_path / "w.pkl", STATE)
     with pytest.raises(CheckpointError, match="'mmdet'"):
-        write_weights(tmp_path / "w.pth", STATE, layout="mmdetection")
+        write_weights(tmp_path / "w.pth", STATE, layout="mmdets")
     assert not list(tmp_path.iterdir())
 
 

@@ -50,6 +50,19 @@ def test_pictures_are_written(tmp_path, flags, side):
     assert any((picture == color).all(-1).any() for picture in pictures for color in colors)
 
 
+@pytest.mark.parametrize("flags", [(), ("--original",)])
+def test_masks_are_drawn(tmp_path, flags):
+    pictures = {}
+    for name, config in (("boxes", CONFIG), ("masks", CONFIG.replace("batch_size=2", "with_masks=True"))):
+        (tmp_path / "config.py").write_text(config)
+        arguments = ["config.py", "train", "--save_dir", name, "--num", "1", *flags]
+        command = [sys.executable, str(TOOL), *arguments]
+        assert subprocess.run(command, cwd=tmp_path, check=False).returncode == 0
+        pictures[name] = cv2.imread(str(tmp_path / name / "000000.png")).astype(int)
+    veiled = (np.abs(pictures["boxes"] - pictures["masks"]) > 8).any(-1).mean()
+    assert 0.01 < veiled < 0.5
+
+
 def test_unknown_split(tmp_path):
     result = run(tmp_path, "trian")
     assert result.returncode == 1

@@ -171,6 +171,42 @@ max_epoch = 1
     assert set(state["model"]) == set(read_training_state(teacher_dir / "checkpoints" / "last.pkl")["model"])
 
 
+def test_global_knowledge_resumed_in_an_epoch_goes_on_with_its_prototypes(trained, tmp_path):
+    config, teacher_dir = trained
+    weights = str(teacher_dir / "checkpoints" / "last.pkl")
+    distill = f"""
+pretrained_weights = {weights!r}
+distill = dict(
+    teacher=dict(config={str(config)!r}, checkpoint={weights!r}),
+    terms=[
+        dict(type="RobustFeatures", schedule=dict(type="EpochDecay")),
+        dict(type="RobustLabels"),
+        dict(type="GlobalKnowledge", schedule=dict(type="EpochDecay", epochs=4)),
+    ],
+)
+"""
+    assert run(write_config(tmp_path, distill), tmp_path / "none") == 2  # nobody computes prototypes
+    config = write_config(
+        tmp_path, distill + 'hooks = [dict(type="PrototypeHook", min_side_px=8.0, batch_size=2)]\n'
+    )
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert run(config, whole) == 0
+    assert run(config, stopped, "--opts", "max_epoch=null", "max_iter=4", "scheduler.by_epoch=true") == 0
+    assert run(config, stopped, "--resume") == 0
+    first, second = losses(whole), losses(stopped)
+    assert first[6] == second[6] and first[6]["loss_global_knowledge"] > 0
+    assert (
+        first[6]["distill/factor/loss_robust_features"],
+        first[2]["distill/factor/loss_global_knowledge"],
+    ) == (0.5, 1.0)
+    states = [
+        read_training_state(each / "checkpoints" / "last.pkl")["hooks"]["prototypes"]
+        for each in (whole, stopped)
+    ]
+    np.testing.assert_array_equal(states[0]["student"], states[1]["student"])
+    assert states[0]["mask"].any() and (whole / "prototypes" / "epoch_002.jpg").is_file()
+
+
 def test_python_interface_finds_what_the_command_line_finds(trained, tmp_path):
     config, work_dir = trained
     checkpoint = work_dir / "checkpoints" / "last.pkl"

@@ -131,7 +131,6 @@ CASES = {
     ),
     "distill.terms.1.teacher=large": "distill.terms.1.teacher: unknown teacher 'large': ",
     "distill.terms=[]": "distill.terms: there are no terms, so nothing would be distilled: ",
-    "distill.terms=null": "distill.terms: there are no terms, so nothing would be distilled: ",
     "dataset.tran={}": "dataset.tran: unknown key: did you mean 'train'?",
     "dataset.train.type=ToyDatset": "dataset.train: unknown dataset 'ToyDatset': did you mean 'ToyDataset'?",
     "dataset.train.batchsize=2": (
@@ -238,6 +237,14 @@ def test_a_section_that_distils_nothing_is_refused(valid_file):
     )
     (said,) = problems(valid_file, "distill={}")
     assert said.startswith("distill.terms: there are no terms")
+
+
+def test_terms_may_be_left_out_where_one_frozen_teacher_decides_on_them(valid_file):
+    frozen = "distill.teacher={config: t.py, checkpoint: t.pth}"
+    assert problems(valid_file, frozen, "distill.terms=null") == []
+    two = "distill={teachers: {a: {config: t.py}, b: {config: t.py}}}"
+    for other in ("distill.teacher={type: ToyNet, depth: 1}", two):
+        assert any("there are no terms" in said for said in problems(valid_file, other, "distill.terms=null"))
 
 
 def test_a_term_that_would_start_after_the_training_is_refused(valid_file):

@@ -36,9 +36,14 @@ def test_coco_result_file(tmp_path):
     assert len(json.loads(path.read_text())) == 3
 
 
-def test_masks_stand_in_both_files(tmp_path):
-    found = [detected(3, [EXACT], [0.5], [0], masks=[MASK])]
-    (coco,) = json.loads(write_coco_results(found, [9], tmp_path / "a.json").read_text())
+def test_masks_have_a_file_of_their_own(tmp_path):
+    found = [detected(3, [EXACT], [0.5], [0], masks=[MASK]), detected(4, [], [], [])]
+    path = tmp_path / "a.json"
+    (coco,) = json.loads(write_coco_results(found, [9], path, what="segmentation").read_text())
+    assert "bbox" not in coco and "segmentation" not in write_coco_results(found, [9], path).read_text()
+    with pytest.raises(DataError, match="image 3 has detections without masks"):
+        write_coco_results([detected(3, [EXACT], [0.5], [0])], [9], path, what="segmentation")
+    assert json.loads(write_coco_results([], [9], path).read_text()) == []
     plain = json.loads(write_plain_results(found, ["a"], tmp_path / "b.json").read_text())
     assert coco["segmentation"] == MASK and plain["images"][0]["masks"] == [MASK]
 

@@ -7,6 +7,7 @@ from jld.boxes.coders import DeltaBoxCoder
 from jld.boxes.priors import AnchorGenerator
 from jld.distill import StepContext
 from jld.distill.distiller import named_regions
+from jld.distill.instances import Prototypes
 from jld.models.boxes import DeltaBoxes
 from jld.models.heads.dense_head import DenseHead
 from jld.toolchain import jittor as jt
@@ -63,6 +64,16 @@ def bound(term, own=OWN, given=GIVEN, heads=None):
     rng = np.random.default_rng(9)
     for parameter in parameters(term):
         parameter.assign(jt.array(rng.normal(0, 0.3, parameter.shape).astype(np.float32)))
+    return term
+
+
+def with_prototypes(term):
+    """The term with two prototypes of every class and level, except for one of the first class and level."""
+    rng = np.random.default_rng(8)
+    mask = np.ones((len(STRIDES), C, 2), np.float32)
+    mask[0, 0, 1] = 0
+    spaces = (rng.normal(size=(*mask.shape, width)).astype(np.float32) for width in (OWN, GIVEN))
+    term.use(Prototypes(*spaces, mask))
     return term
 
 

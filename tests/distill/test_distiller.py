@@ -180,6 +180,26 @@ def test_terms_of_weight_zero_leave_no_cost_and_a_section_of_them_alone_is_refus
     assert "region/main" not in one.log_values(), "a region that no term asks for is not computed"
 
 
+def test_what_terms_weigh_beside_the_task_is_said(weights, teacher_file):
+    distiller = distilled(new_student(weights), teacher_file)
+    names = [term.name for term in distiller.terms]
+    losses = dict(zip(names, (0.01, 3.0, 0.0), strict=True))
+    said = distiller.describe_shares({"loss_cls": 1.0, "loss_bbox": 1.0, "loss_cls.tea": 9.0, **losses})
+    assert list(said) == names[:2], "a term that has not acted yet is not weighed"
+    assert said[names[0]].startswith(f"{names[0]} is 0.5 % of the task losses: too small to teach much;")
+    assert said[names[1]].startswith(f"{names[1]} is 150 % of the task losses: more than the task itself;")
+    whole = distiller.describe_shares({"loss_cls": 1.0, names[2]: 0.5})
+    assert whole == {names[2]: f"{names[2]} is 50 % of the task losses"}
+    assert distiller.describe_shares({names[2]: 0.5}) == {}
+
+
+def test_terms_that_are_not_given_are_chosen_and_shown(weights, teacher_file):
+    section = {"teacher": {"config": tiny_config(), "checkpoint": teacher_file}, "terms": None}
+    distiller = build_distiller(section, new_student(weights))
+    assert [term["type"] for term in section["terms"]] == [type(term).__name__ for term in distiller.terms]
+    assert [term.name for term in distiller.terms] == ["loss_ld", "loss_ld_vlr", "loss_kd"]
+
+
 def test_teacher_never_changes_and_is_saved_nowhere(weights, batches, teacher_file, tmp_path):
     student = new_student(weights)
     own_names = set(student.state_dict())

@@ -16,7 +16,11 @@ from jld.distill.terms import (
     PKD,
     DeFeat,
     FeatureImitation,
+    GlobalKnowledge,
+    InstanceRelations,
     RankMimicking,
+    RobustFeatures,
+    RobustLabels,
 )
 from jld.distill.terms.fbkd import channel_attention, spatial_attention
 from jld.distill.terms.rank_mimicking import rank_divergence
@@ -31,6 +35,7 @@ from tests.distill.imitation_scene import (
     interfaces,
     numpy_levels,
     parameters,
+    with_prototypes,
 )
 
 INCLUDED = {"all": {"type": "All", "padding": "included"}}
@@ -234,7 +239,16 @@ TERMS = {
     "BCKD": BCKD,
     "FGD": lambda: FGD(adapter=1),
     "MGD": lambda: MGD(adapter=1),
+    "RobustFeatures": lambda: with_prototypes(RobustFeatures(max_instances=20)),
+    "RobustLabels": lambda: with_prototypes(RobustLabels()),
+    "GlobalKnowledge": lambda: with_prototypes(GlobalKnowledge()),
+    "InstanceRelations": InstanceRelations,
 }
+
+
+NOTHING_WITHOUT_OBJECTS = (
+    "FGFI", "RankMimicking", "FeatureImitation", "RobustLabels", "GlobalKnowledge", "InstanceRelations"
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", TERMS)
@@ -255,7 +269,7 @@ def test_gradients_reach_student_and_adapters_and_never_the_teacher(name):
         if boxes is None:
             assert loss.item() > 0 and any(g.any() for g in gradients[: len(students)])
             assert all(g.any() for g in gradients[len(students) : len(students) + len(own)])
-        elif name in ("FGFI", "RankMimicking", "FeatureImitation"):
+        elif name in NOTHING_WITHOUT_OBJECTS:
             assert loss.item() == 0  # without objects there is nothing to imitate
 
 

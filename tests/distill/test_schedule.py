@@ -43,11 +43,17 @@ def test_decay_goes_from_the_end_of_the_warmup_to_zero_at_the_stop():
         (dict(start=-1), "start=-1: it must be at least 0"),
         (dict(warmup=-2), "warmup=-2: it must be at least 0"),
         (dict(begin=3), "no argument 'begin'"),
+        (dict(start=1.5), "start=1.5: steps are whole"),
     ],
 )
 def test_impossible_schedules_are_refused(section, said):
     with pytest.raises(ConfigError, match=said):
         TermSchedule.from_config(section)
+
+
+def test_a_share_needs_the_length_of_the_training():
+    with pytest.raises(ValueError, match="make steps of them"):
+        TermSchedule(start=0.1, stop=7).factor(3)
 
 
 def test_every_decay_can_be_named():

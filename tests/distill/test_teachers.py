@@ -23,8 +23,12 @@ from jld.distill.terms import (
     CrossKD,
     DeFeat,
     FeatureImitation,
+    GlobalKnowledge,
+    InstanceRelations,
     LocalizationKD,
     RankMimicking,
+    RobustFeatures,
+    RobustLabels,
 )
 from jld.models import build_detector
 from jld.models.boxes import DistanceBoxes, DistributionBoxes
@@ -53,6 +57,10 @@ TERMS = {
     "BCKD": BCKD,
     "FGD": lambda: FGD(adapter="1x1"),
     "MGD": lambda: MGD(adapter="1x1"),
+    "RobustFeatures": lambda: scene.with_prototypes(RobustFeatures(max_instances=20)),
+    "RobustLabels": lambda: scene.with_prototypes(RobustLabels()),
+    "GlobalKnowledge": lambda: scene.with_prototypes(GlobalKnowledge()),
+    "InstanceRelations": InstanceRelations,
     "CrossKD": lambda: CrossKD(depth=1, adapter="1x1"),
 }
 DISTANCES = DistributionBoxes(DistanceBoxes("strides"), scene.B)

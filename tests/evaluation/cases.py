@@ -5,6 +5,8 @@ import re
 import numpy as np
 
 from jld.boxes.detections import Detections
+from jld.boxes.masks import from_counts, mask_areas
+from tests.golden_masks import polygons
 
 
 def detected(img_id, boxes, scores, labels):
@@ -51,3 +53,41 @@ def golden_records(arrays):
         flags = np.arange(len(labels)) >= len(boxes)
         ground_truth.append(truth(image, np.concatenate([boxes, ignored]), labels, difficult=flags))
     return found, ground_truth, num_classes
+
+
+def golden_masks(meta, arrays):
+    """(detections, ground truth) of `t_eval_mask`, which gives masks as polygons and as plain counts."""
+    size = tuple(meta["size"])
+    drawn = iter(polygons(arrays, 0, size).rles())
+    counts = iter(_split(arrays["in/gt_rle/counts"], arrays["in/gt_rle/lengths"]))
+    masks = [next(drawn) if kind == 0 else from_counts(next(counts), size) for kind in arrays["in/gt/kind"]]
+    assert mask_areas(masks).tolist() == arrays["out/gt_mask_area"].tolist()
+    theirs = [
+        from_counts(each, size) for each in _split(arrays["in/det/rle/counts"], arrays["in/det/rle/lengths"])
+    ]
+    found, ground_truth = [], []
+    for image in np.union1d(arrays["in/gt/image"], arrays["in/det/image"]).tolist():
+        own = np.flatnonzero(arrays["in/gt/image"] == image)
+        entry = truth(
+            image, _xyxy(arrays["in/gt/bbox"][own]), arrays["in/gt/cls"][own],
+            crowd=arrays["in/gt/crowd"][own], areas=arrays["in/gt/area"][own],
+        )  # fmt: skip
+        size_and_masks = {"height": size[0], "width": size[1], "masks": [masks[row] for row in own]}
+        ground_truth.append(entry | size_and_masks)
+    for image in np.unique(arrays["in/det/image"]).tolist():
+        own = np.flatnonzero(arrays["in/det/image"] == image)
+        found.append(
+            Detections(
+                image, arrays["in/det/score"][own], arrays["in/det/cls"][own],
+                boxes=_xyxy(arrays["out/det_bbox"][own]), masks=[theirs[row] for row in own],
+            )
+        )  # fmt: skip
+    return found, ground_truth
+
+
+def _split(counts, lengths):
+    return [part.tolist() for part in np.split(counts, np.cumsum(lengths)[:-1])]
+
+
+def _xyxy(boxes):
+    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)

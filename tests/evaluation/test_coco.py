@@ -1,13 +1,16 @@
 """COCO statistics through pycocotools."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from jld.boxes.masks import from_bitmap
 from jld.errors import ConfigError, DataError
 from jld.evaluation import CocoEvaluator
 from jld.evaluation.coco import STATISTICS
 from tests import golden_cases as golden
-from tests.evaluation.cases import crowd_case, detected, golden_records, truth
+from tests.evaluation.cases import crowd_case, detected, golden_masks, golden_records, truth
 
 EXACT = (0, 0, 40, 40)
 
@@ -99,6 +102,69 @@ def test_wrong_input():
         CocoEvaluator()([detected(3, [], [], [])], [truth(1, [EXACT], [0])], ("a",))
     with pytest.raises(ConfigError, match="max_detections is 10; it must be above 10"):
         CocoEvaluator(max_detections=10)
+
+
+def bar(width):
+    """A mask of `width` x 40 px in an image of 200 x 200 px."""
+    bitmap = np.zeros((200, 200), np.uint8)
+    bitmap[:40, :width] = 1
+    return from_bitmap(bitmap)
+
+
+def with_masks(entry, *masks):
+    return entry | {"masks": list(masks)} if isinstance(entry, dict) else replace(entry, masks=list(masks))
+
+
+def test_masks_are_scored_beside_boxes():
+    found = [with_masks(detected(1, [EXACT], [0.9], [0]), bar(32))]
+    ground_truth = [with_masks(truth(1, [EXACT], [0], areas=[10000]), bar(40))]
+    metrics = CocoEvaluator(with_masks=True)(found, ground_truth, ("a", "b"))
+    # The box is exact; the mask is found at 0.50, 0.55, ..., 0.80. Sizes are the annotation's.
+    assert (metrics["AP"], metrics["APl"]) == pytest.approx((1, 1))
+    assert (metrics["segm_AP"], metrics["segm_APl"], metrics["segm_APs"]) == pytest.approx((0.7, 0.7, -1))
+    assert metrics["per_class"]["a"] == pytest.approx(
+        {"AP": 1, "AP50": 1, "AP75": 1, "segm_AP": 0.7, "segm_AP50": 1, "segm_AP75": 1}
+    )
+    nothing = CocoEvaluator(with_masks=True)([], [], ("a",))  # as asked before a training
+    assert nothing["segm_AP"] == -1 and CocoEvaluator().best_metric == "AP"
+
+
+def test_objects_without_a_mask_are_not_missed():
+    found = [with_masks(detected(1, [EXACT], [0.9], [0]), bar(40))]
+    both = [with_masks(truth(1, [EXACT, (100, 100, 140, 140)], [0, 0]), bar(40), bar(0))]
+    metrics = CocoEvaluator(with_masks=True)(found, both, ("a",))
+    assert metrics["segm_AP"] == pytest.approx(1) and metrics["AP"] < 0.6
+
+
+def test_masks_that_are_not_there_or_do_not_fit():
+    evaluate, plain = CocoEvaluator(with_masks=True), truth(1, [EXACT], [0])
+    found = with_masks(detected(1, [EXACT], [0.9], [0]), bar(40))
+    with pytest.raises(DataError, match="image 1 has no masks in its ground truth: set with_masks=True"):
+        evaluate([found], [plain], ("a",))
+    with pytest.raises(DataError, match="image 1 has detections without masks"):
+        evaluate([detected(1, [EXACT], [0.9], [0])], [with_masks(plain, bar(40))], ("a",))
+    with pytest.raises(DataError, match="image 1 has 2 masks and 1 boxes in its ground truth"):
+        evaluate([found], [with_masks(plain, bar(40), bar(40))], ("a",))
+    other = with_masks(found, from_bitmap(np.ones((100, 200), np.uint8)))
+    with pytest.raises(DataError, match=r"has the size \[200, 200\].*one of its masks \[100, 200\]"):
+        evaluate([other], [with_masks(plain, bar(40))], ("a",))
+
+
+@pytest.mark.golden
+def test_golden_masks():
+    meta, arrays = golden.case("t_eval_mask")
+    found, ground_truth = golden_masks(meta, arrays)
+    metrics = CocoEvaluator(with_masks=True)(found, ground_truth, "0123")
+    for prefix, key in (("", "bbox"), ("segm_", "segm")):
+        ours = [metrics[prefix + name] for name in STATISTICS]
+        # The file takes the area of its mask for a detection's box too; ours are sized by their boxes, as
+        # those of a detector without masks are.
+        is_same = np.array([key == "segm" or name not in ("APs", "APm", "APl") for name in STATISTICS])
+        expected = arrays[f"out/{key}/stats"]
+        np.testing.assert_allclose(np.array(ours)[is_same], expected[is_same], rtol=0, atol=1e-6)
+        per_class = [row[f"{prefix}AP"] for row in metrics["per_class"].values()]
+        expected = np.nan_to_num(arrays[f"out/{key}/class_ap"], nan=-1)
+        np.testing.assert_allclose(per_class, expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.golden

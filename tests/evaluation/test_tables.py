@@ -46,6 +46,20 @@ def test_table_alone():
     assert "published" not in text
 
 
+def test_scores_of_masks_stand_in_a_table_of_their_own():
+    metrics = METRICS | {"segm_AP": 0.25, "segm_AP50": 0.5}
+    assert format_metrics(metrics, per_class=False).splitlines() == [
+        "COCO protocol, percent",
+        "boxes       AP  AP50  APs",
+        "-------------------------",
+        "measured  37.1  52.5    -",
+        "",
+        "masks       AP  AP50",
+        "--------------------",
+        "measured  25.0  50.0",
+    ]
+
+
 def test_unknown_row():
     with pytest.raises(ConfigError, match="no published row"):
         format_metrics(METRICS, published="nothing-like-it")

@@ -1,9 +1,11 @@
 """Selection of detections on hand-made scores."""
 
 import numpy as np
+import pytest
 
 from jld.boxes.priors import AnchorGenerator
-from jld.models.postprocess import Postprocess
+from jld.errors import ConfigError
+from jld.models.postprocess import Postprocess, make_postprocess
 from jld.ops.nms import ClasswiseNMS
 
 
@@ -69,3 +71,38 @@ def test_quality_decides_which_of_two_boxes_survives():
     boxes = [[0, 0, 8, 8], [0, 0, 8, 7], *FAR[2:]]
     found = detections([[0.9, 0], [0.8, 0], [0, 0], [0, 0], [0, 0]], boxes, quality=[0.5, 1, 1, 1, 1])
     np.testing.assert_allclose(found["scores"], [0.8])
+
+
+def pairs(scores, boxes, candidates="pairs", quality=None, nms_pre=3):
+    priors = AnchorGenerator((8, 16)).priors([(1, 3), (1, 2)])
+    process = make_postprocess(candidates, 0.3, nms_pre, ClasswiseNMS(0.5), 10)
+    quality = None if quality is None else np.float32([quality])
+    return process(np.float32([scores]), np.float32([boxes]), priors, batch(), quality=quality)[0]
+
+
+SCORES = [[0.9, 0.8], [0.7, 0.6], [0.4, 0.1], [0.2, 0.1], [0.3, 0.8]]
+
+
+def test_the_best_pairs_of_every_level():
+    found = pairs(SCORES, FAR)
+    # 0.6 is the fourth pair of its level; the other level has one pair above the threshold.
+    np.testing.assert_allclose(found["scores"], [0.9, 0.8, 0.8, 0.7], rtol=1e-6)
+    assert sorted(found["labels"].tolist()) == [0, 0, 1, 1]
+    assert len(pairs(SCORES, FAR, nms_pre=0)["scores"]) == 6
+    # A level of two priors gives two pairs, one of three gives three.
+    many = [[0.9, 0.8], [0.7, 0.6], [0.5, 0.4], [0.9, 0.8], [0.7, 0.6]]
+    assert len(pairs(many, FAR, "pairs_per_cell", nms_pre=9)["scores"]) == 5
+
+
+def test_pairs_are_clipped_at_the_end_and_empty_ones_dropped():
+    boxes = [[-12, 0, 8, 8], [-1, 0, 8, 8], [70, 0, 90, 8], *FAR[3:]]
+    found = pairs([[0.9, 0], [0.8, 0], [0.7, 0], [0, 0], [0, 0]], boxes)
+    # The first two overlap by 72 / 160 as they are, wholly after clipping; the third lies beside the image.
+    np.testing.assert_allclose(found["boxes"], [[0, 0, 4, 2], [0, 0, 4, 2]])
+
+
+def test_the_root_of_score_and_quality():
+    found = pairs([[0.5, 0], [0.9, 0], [0, 0], [0, 0], [0, 0]], FAR, quality=[0.5, 0.1, 1, 1, 1])
+    np.testing.assert_allclose(found["scores"], [0.5, 0.3], rtol=1e-6)
+    with pytest.raises(ConfigError, match="pairs_per_cell"):
+        make_postprocess("pairs_per_level", 0.3, 3, None, 10)

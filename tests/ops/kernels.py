@@ -5,6 +5,7 @@ a build without a device has something to compile.
 """
 
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -12,19 +13,25 @@ from jld.ops.atss_match import atss_match
 from jld.ops.box_overlaps import box_overlaps
 from jld.ops.channel_affine import channel_affine
 from jld.ops.conv2d import conv2d
+from jld.ops.crop_means import crop_means
 from jld.ops.deform_conv import deform_conv2d
 from jld.ops.expectation import expected_values
 from jld.ops.group_norm import group_norm
+from jld.ops.layer_norm import layer_norm
+from jld.ops.mask_targets import BitmapTargets, PolygonTargets, mask_targets
 from jld.ops.max_iou_match import max_iou_match
 from jld.ops.nearest_priors import nearest_priors
-from jld.ops.nms import nms_mask
+from jld.ops.nms import nms_mask, nms_picks
+from jld.ops.paint_boxes import paint_boxes
 from jld.ops.precision import convolutions_in
 from jld.ops.roi_align import roi_align
 from jld.ops.rotated_iou import aligned_rotated_iou, pairwise_rotated_iou
 from jld.ops.rotated_match import TIES, rotated_match
 from jld.ops.rotated_nms import rotated_nms_mask
+from jld.ops.sample_places import sample_places
 from jld.ops.soft_targets import soft_cross_entropy, soft_kl_divergence
 from jld.ops.valuable_overlaps import valuable_overlaps
+from jld.ops.window_attention import window_attention
 from jld.optim import LossScale
 from jld.toolchain import jittor as jt
 
@@ -75,6 +82,19 @@ def deform_conv(rng):
     settings = {"stride": (2, 1), "padding": (1, 1), "deform_groups": 2}
     inputs = normal(rng, 2, 4, 9, 9), normal(rng, 2, 36, 5, 9), normal(rng, 6, 4, 3, 3)
     return with_gradients(lambda x, offset, weight: deform_conv2d(x, offset, weight, **settings), *inputs)
+
+
+def modulated_deform_conv(rng):
+    settings = {"stride": (2, 1), "padding": (1, 1), "deform_groups": 2}
+    inputs = normal(rng, 2, 4, 9, 9), normal(rng, 2, 36, 5, 9), normal(rng, 6, 4, 3, 3)
+    mask = jt.array(rng.uniform(0, 1, (2, 18, 5, 9)).astype(np.float32))
+    return with_gradients(lambda *given: deform_conv2d(*given, **settings), *inputs, mask)
+
+
+def attended(rng):
+    regions = jt.array(rng.integers(0, 2, (3, 5)).astype(np.int32))
+    inputs = normal(rng, 6, 5, 36), normal(rng, 2, 5, 5)
+    return with_gradients(lambda qkv, bias: window_attention(qkv, bias, regions, 2), *inputs)
 
 
 def normalised(rng, relu):
@@ -145,13 +165,36 @@ def bands(rng, sets=1):
     return [valuable_overlaps(*inputs, gamma=0.25, of_prior=of_prior) for of_prior in (False, True)]
 
 
-def aligned_regions(rng):
-    objects, levels = boxes(rng, 2, 3), jt.array(rng.integers(0, 2, (2, 3)).astype(np.int32))
+def targets_of_masks(rng, form):
+    starts = [np.int32([[0, 5, 12], [0, 12, 12]]), np.int32([[0, 1, 2], [0, 1, 1]])]
+    polygons = PolygonTargets(
+        jt.array(rng.uniform(0, 60, (2, 12, 2)).astype(np.float32)), *map(jt.array, starts)
+    )
+    bitmaps = BitmapTargets(jt.array(rng.integers(0, 2, (2, 2, 60, 60)).astype(np.uint8)))
+    masks = {"polygons": polygons, "bitmaps": bitmaps}[form]
+    index = jt.array(rng.integers(-1, 2, (2, 9)).astype(np.int32))
+    return [mask_targets(SimpleNamespace(masks=masks), boxes(rng, 2, 9), index, 28)]
+
+
+def aligned_regions(rng, **settings):
+    objects, levels = boxes(rng, 2, 3), jt.array(rng.integers(-1, 2, (2, 3)).astype(np.int32))
     return with_gradients(
-        lambda fine, coarse: roi_align([fine, coarse], objects, levels, [4, 8], size=2),
+        lambda fine, coarse: roi_align([fine, coarse], objects, levels, [4, 8], **settings),
         normal(rng, 2, 4, 16, 16),
         normal(rng, 2, 4, 8, 8),
     )
+
+
+def sample(rng, is_even):
+    index = jt.array(rng.integers(-3, 2, (3, 5000)).astype(np.int32))
+    usable = jt.array((rng.uniform(size=(3, 5000)) < 0.9).astype(np.float32))
+    seeds = jt.array(rng.integers(0, 2**31, 3).astype(np.int32))
+    return list(sample_places(index, usable, seeds, num=256, most_positives=64, is_even=is_even))
+
+
+def rectangles(rng, *shape):
+    corner = rng.integers(0, 5, (*shape, 2))
+    return jt.array(np.concatenate([corner, corner + rng.integers(0, 3, (*shape, 2))], -1).astype(np.int32))
 
 
 KERNELS = {
@@ -164,6 +207,11 @@ KERNELS = {
     "sort": lambda rng: list(jt.argsort(normal(rng, 4, 9), dim=1)),
     "product": lambda rng: [normal(rng, 4, 5) @ normal(rng, 5, 6)],
     "deform_conv": deform_conv,
+    "modulated_deform_conv": modulated_deform_conv,
+    "layer_norm": lambda rng: with_gradients(
+        layer_norm, normal(rng, 70, 40), normal(rng, 40), normal(rng, 40)
+    ),
+    "window_attention": attended,
     "channel_affine": lambda rng: scaled(rng, has_shortcut=False),
     "channel_affine_shortcut": lambda rng: scaled(rng, has_shortcut=True),
     "soft_kl_divergence": lambda rng: soft_targets(rng, partial(soft_kl_divergence, temperature=3.0), 13),
@@ -175,6 +223,7 @@ KERNELS = {
     "group_norm": lambda rng: normalised(rng, relu=False),
     "group_norm_relu": lambda rng: normalised(rng, relu=True),
     "nms_mask": lambda rng: [nms_mask(boxes(rng, 2, 40), groups(rng), 0.3, max_keep=9)],
+    "nms_picks": lambda rng: [nms_picks(boxes(rng, 2, 40), groups(rng), 0.3, 9)],
     "max_iou_match_all": lambda rng: matches(rng, assign_all=True),
     "max_iou_match_first": lambda rng: matches(rng, assign_all=False),
     "nearest_priors": lambda rng: nearest(rng, late=False),
@@ -185,7 +234,16 @@ KERNELS = {
     "valuable_overlaps_sets": lambda rng: bands(rng, sets=2),
     "max_iou_match_sets": lambda rng: matches(rng, assign_all=True, sets=2),
     "rotated_match_sets": lambda rng: rotated_matches(rng, "nearest", sets=2),
-    "roi_align": aligned_regions,
+    "roi_align": lambda rng: aligned_regions(rng, size=2),
+    "roi_align_adaptive": lambda rng: aligned_regions(rng, size=(3, 2), sampling_ratio=0, aligned=False),
+    "sample_places": lambda rng: sample(rng, is_even=False),
+    "sample_places_evenly": lambda rng: sample(rng, is_even=True),
+    "mask_targets_polygons": lambda rng: targets_of_masks(rng, "polygons"),
+    "mask_targets_bitmaps": lambda rng: targets_of_masks(rng, "bitmaps"),
+    "crop_means": lambda rng: with_gradients(
+        lambda maps: crop_means(maps, rectangles(rng, 2, 5)), normal(rng, 2, 3, 7, 7)
+    ),
+    "paint_boxes": lambda rng: [paint_boxes(rectangles(rng, 2, 5), normal(rng, 2, 5), 7, 7)],
     "pairwise_rotated_iou": lambda rng: [pairwise_rotated_iou(rotated_boxes(rng, 9), rotated_boxes(rng, 7))],
     "aligned_rotated_iou": lambda rng: [aligned_rotated_iou(rotated_boxes(rng, 9), rotated_boxes(rng, 9))],
     "rotated_nms_mask": lambda rng: [

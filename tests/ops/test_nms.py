@@ -5,7 +5,7 @@ import pytest
 
 from jld.boxes.overlaps import pairwise_overlaps
 from jld.errors import ConfigError
-from jld.ops.nms import ClasswiseNMS, SoftNMS, VotingClusterNMS, nms, nms_mask
+from jld.ops.nms import ClasswiseNMS, SoftNMS, VotingClusterNMS, nms, nms_mask, nms_picks
 from jld.registry import SUPPRESSORS
 from jld.toolchain import jittor as jt
 from tests.golden_cases import case
@@ -48,6 +48,17 @@ def test_batched_mask_separates_images_and_skips_empty_slots():
         expected = np.zeros(40, int)
         expected[brute_force(sorted_boxes[:count], -np.arange(count), np.zeros(count), 0.4)] = 1
         np.testing.assert_array_equal(mask, expected)
+
+
+def test_picks_are_the_first_kept_boxes():
+    boxes = jt.array(np.stack([random_boxes(40, seed)[0] for seed in (1, 2)]))
+    groups = jt.array(np.stack([np.arange(40) % 3, np.full(40, -1)]).astype(np.int32))
+    kept = np.flatnonzero(nms_mask(boxes, groups, 0.4).numpy()[0])
+    for count in (5, 40):
+        picks = nms_picks(boxes, groups, 0.4, count).numpy()
+        found = min(count, len(kept))
+        np.testing.assert_array_equal(picks[0, :found], kept[:found])
+        assert (picks[0, found:] == 40).all() and (picks[1] == 40).all()
 
 
 @pytest.mark.parametrize("suppressor", [ClasswiseNMS(), SoftNMS(), VotingClusterNMS()])

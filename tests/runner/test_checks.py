@@ -1,5 +1,6 @@
 """Promises of a config that the parts of a run cannot keep are found before it starts."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import cv2
@@ -62,6 +63,26 @@ def problems(datasets, found_by, sections=None, *, writes_results=False, **confi
     except ConfigError as error:
         return str(error)
     return ""
+
+
+def finder_of_masks():
+    told = detector(5).interface
+    return Sure(replace(told, stages=told.stages | {"mask": told.stage()}))
+
+
+def test_masks_are_learned_and_scored_where_there_are_some():
+    finder, masked = finder_of_masks(), drawn(with_masks=True)
+    assert problems({"train": masked, "val": masked}, finder) == ""
+    assert problems({"val": drawn(), "test": drawn()}, finder) == ""  # scored by its boxes
+    said = problems({"train": drawn()}, finder)
+    assert "dataset.train: Sure learns masks, and DrawnDataset gives none: set with_masks=True" in said
+    said = problems({"train": masked, "val": masked}, UPRIGHT)
+    assert (
+        said
+        == "dataset.val: with_masks asks for scores of masks, and Sure has no masks: set with_masks=False."
+    )
+    wanted = {"val": {"evaluator": {"type": "CocoEvaluator", "with_masks": True}}}
+    assert "and DrawnDataset has no masks" in problems({"val": drawn()}, finder, wanted)
 
 
 def test_parts_that_suit_each_other_pass(images):

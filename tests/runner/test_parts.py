@@ -174,3 +174,9 @@ def test_a_dataset_without_anything_to_learn_is_refused(tmp_path, splits):
     assert parts.account_of("val", only_crowds)["ignored"]["crowds"]["count"] == 1
     with pytest.raises(DataError, match="no object to learn from"):
         parts.account_of("train", only_crowds)
+
+
+def test_the_length_of_a_training_in_steps():
+    epochs = {"max_iter": None, "max_epoch": 3, "accumulate_steps": 2}
+    assert parts.num_steps(epochs, num_batches=5) == 9
+    assert parts.num_steps({**epochs, "max_iter": 7, "max_epoch": None}, num_batches=5) == 7

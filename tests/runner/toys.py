@@ -51,7 +51,7 @@ class ToyDetector(jt.Module):
         self.weight = jt.array(rng.normal(size=(3,)).astype(np.float32))
         self.frozen = jt.array(np.ones(3, np.float32)).stop_grad()
 
-    def execute(self, images):
+    def execute(self, images, image_shapes=None):
         return self.predict(self.features(images))
 
     def features(self, images):
@@ -92,6 +92,9 @@ class ToyDistiller:
         count = self.adapter(step.trace.count)
         self.last = (count * count).mean()
         return {self.term: self.last}
+
+    def begin(self, total_steps, steps_per_epoch):
+        pass
 
     def modules(self):
         return {f"{self.term}.adapter": self.adapter}

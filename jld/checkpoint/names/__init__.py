@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import ModuleType
 
-from jld.checkpoint.names import jdet, mmdet, mmrotate, timm, torchvision
+from jld.checkpoint.names import detectron2, jdet, mmdet, mmrotate, swin, timm, torchvision
 from jld.checkpoint.names.rules import Mapped, State, apply_rules
 from jld.checkpoint.names.wrappers import student_part
 from jld.errors import CheckpointError, suggestion
@@ -16,6 +16,8 @@ TABLES: dict[str, ModuleType] = {
     "torchvision": torchvision,
     "timm": timm,
     "jdet": jdet,
+    "detectron2": detectron2,
+    "swin": swin,
 }
 ORIGINS = ("jld", *TABLES, "unknown")
 
@@ -36,6 +38,12 @@ def detect_origin(state: State, meta: Mapping | None = None) -> str:
     return best if scores[best] > 0 else "unknown"
 
 
+def prepared(state: State, origin: str) -> State:
+    """The state in names that can be translated one by one, where those of the origin cannot."""
+    prepare = getattr(TABLES.get(origin), "prepared", None)
+    return state if prepare is None else prepare(state)
+
+
 def map_name(name: str, origin: str) -> Mapped:
     """Our spelling of a name from a file of that origin, or why it is dropped.
 
@@ -49,4 +57,4 @@ def map_name(name: str, origin: str) -> Mapped:
     return apply_rules(name, (), ())
 
 
-__all__ = ["ORIGINS", "TABLES", "Mapped", "detect_origin", "map_name", "student_part"]
+__all__ = ["ORIGINS", "TABLES", "Mapped", "detect_origin", "map_name", "prepared", "student_part"]

@@ -10,6 +10,9 @@ from jld.distill.terms.feature_imitation import FeatureImitation
 from jld.distill.terms.fgd import FGD
 from jld.distill.terms.fgfi import FGFI
 from jld.distill.terms.gid import GID
+from jld.distill.terms.global_knowledge import GlobalKnowledge, RobustFeatures, RobustLabels
+from jld.distill.terms.instance_relations import InstanceRelations
+from jld.distill.terms.instructive_mse import InstructiveMSE
 from jld.distill.terms.localization_kd import LocalizationKD
 from jld.distill.terms.mgd import MGD
 from jld.distill.terms.pfi import PFI
@@ -30,6 +33,11 @@ __all__ = [
     "CrossKD",
     "DeFeat",
     "FeatureImitation",
+    "GlobalKnowledge",
+    "InstanceRelations",
+    "InstructiveMSE",
     "LocalizationKD",
     "RankMimicking",
+    "RobustFeatures",
+    "RobustLabels",
 ]

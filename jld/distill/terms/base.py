@@ -99,6 +99,10 @@ class Term:
         if self._adapts:
             self.adapters.make(shared_levels(student, teacher), student.channels, teacher.channels)
 
+    def missing(self) -> str:
+        """What the term still lacks when training is about to begin, in one sentence; empty: nothing."""
+        return ""
+
     def modules(self) -> Mapping[str, jt.Module]:
         """{name: module}: trained with the student, saved with the run (buffers too), never exported."""
         return self.adapters.convs

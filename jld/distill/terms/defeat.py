@@ -15,6 +15,26 @@ from jld.registry import TERMS
 from jld.toolchain import jittor as jt
 
 
+def decoupled_error(
+    student_map: jt.Var,
+    teacher_map: jt.Var,
+    inside: jt.Var,
+    valid: jt.Var,
+    weights: tuple[float, float],
+) -> jt.Var:
+    """Scalar of one level: weights[0] E(inside) + weights[1] E(the rest), E as `masked_squared_error`.
+
+    Args:
+        student_map, teacher_map: [N, D, H, W] of one width.
+        inside: [N, H, W] 0 or more; what is 0 in it is background.
+        valid: [N, H, W] 1 where a cell may be background.
+        weights: of objects and of background.
+    """
+    outside = valid * (inside == 0.0).float32()
+    errors = (masked_squared_error(student_map, teacher_map, mask) for mask in (inside, outside))
+    return sum(weight * error for weight, error in zip(weights, errors, strict=True))
+
+
 @TERMS.register
 class DeFeat(Term):
     """Decoupled features: adapted student maps copy the teacher's, apart inside and outside of objects.
@@ -55,16 +75,12 @@ class DeFeat(Term):
     def __call__(self, context: StepContext) -> jt.Var:
         """Scalar Var, `weight` not yet applied."""
         objects, everything = context.region(self.region), context.region(self.everything)
-        places = on_grid(context.places)
+        places, weights = on_grid(context.places), (self.object_weight, self.background_weight)
         errors = []
         for level, student, teacher in context.feature_levels():
-            adapted = self.adapters(level, student)
             inside = (cell_weights(objects, places, level) > 0).float32()
-            outside = (cell_weights(everything, places, level) > 0).float32() * (1.0 - inside)
-            errors.append(
-                self.object_weight * masked_squared_error(adapted, teacher, inside)
-                + self.background_weight * masked_squared_error(adapted, teacher, outside)
-            )
+            valid = (cell_weights(everything, places, level) > 0).float32()
+            errors.append(decoupled_error(self.adapters(level, student), teacher, inside, valid, weights))
         return mean_of(errors)
 
     def describe(self) -> str:

@@ -10,6 +10,7 @@ from jld.assign.rounds import GONE, pick_in_rounds
 from jld.boxes.formats import split_corners
 from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
+from jld.distill.relations import distinct_pairs, relative_distances
 from jld.distill.terms.base import RegionName, Term
 from jld.errors import ConfigError, suggestion
 from jld.losses.cross_entropy import binary_cross_entropy_with_logits
@@ -121,21 +122,12 @@ def relation_difference(student_crops: jt.Var, teacher_crops: jt.Var, mask: jt.V
     Source: arXiv:2103.02340, section 3.3.
     """
     k = mask.shape[0]
-    apart = 1.0 - (jt.arange(k).unsqueeze(0) == jt.arange(k).unsqueeze(1)).float32()
-    pairs = mask.unsqueeze(0) * mask.unsqueeze(1) * apart  # [K, K]
+    pairs = distinct_pairs(mask)  # [K, K]
     student, teacher = (
-        _relative_distances(crops.reshape(k, -1), pairs) for crops in (student_crops, teacher_crops.detach())
+        relative_distances(crops.reshape(k, -1), pairs) for crops in (student_crops, teacher_crops.detach())
     )
     enough = (mask.sum() > 2.5).float32()  # three or more
     return enough * (smooth_l1(student, teacher) * pairs).sum() / pairs.sum().maximum(1.0)
-
-
-def _relative_distances(rows: jt.Var, pairs: jt.Var) -> jt.Var:
-    """[K, K] Euclidean distances of rows [K, F], divided by the mean of the positive ones among `pairs`."""
-    distances = jt.sqrt(squared_error(rows.unsqueeze(0), rows.unsqueeze(1)).sum(2).maximum(1e-12))
-    positive = pairs * (distances > 2e-6).float32()  # beyond the floor of the root
-    mean = (distances * positive).sum() / positive.sum().maximum(1.0)
-    return distances / mean.maximum(1e-6)
 
 
 def response_difference(values: jt.Var, mask: jt.Var) -> jt.Var:

@@ -2,5 +2,6 @@
 
 from jld.models.backbones.res2net import Res2Net
 from jld.models.backbones.resnet import ResNet
+from jld.models.backbones.swin import SwinTransformer
 
-__all__ = ["Res2Net", "ResNet"]
+__all__ = ["Res2Net", "ResNet", "SwinTransformer"]

@@ -14,6 +14,7 @@ from jld.errors import ConfigError
 from jld.models.backbones.resnet import ResNet, conv3x3
 from jld.models.layers import BatchNorm
 from jld.ops.conv2d import Conv2d
+from jld.ops.deform_conv import DCN
 from jld.registry import BACKBONES
 from jld.toolchain import jittor as jt
 
@@ -40,7 +41,7 @@ class Bottle2neck(jt.Module):
         stride: int,
         downsample: jt.Module | None,
         fixed_statistics: bool,
-        dcn: Mapping[str, int] | None,
+        dcn: DCN | None,
         width: int,
         scales: int,
         style: str,
@@ -106,7 +107,7 @@ class Res2Net(ResNet):
         norm_eval: bool = True,
         norm_trainable: bool = True,
         base_channels: int = 64,
-        dcn: Mapping[str, int] | None = None,
+        dcn: DCN | Mapping[str, int] | None = None,
         stage_with_dcn: Sequence[bool] = (False, False, False, False),
         zero_init_residual: bool = True,
         pretrained: str | None = None,

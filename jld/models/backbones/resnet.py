@@ -1,6 +1,7 @@
 """ResNet and ResNeXt with frozen stages, fixed statistics and deformable stages; variants override steps.
 
-Source: arXiv:1512.03385 (ResNet), arXiv:1611.05431 (ResNeXt), arXiv:1703.06211 (deformable convolution).
+Source: arXiv:1512.03385 (ResNet), arXiv:1611.05431 (ResNeXt), arXiv:1703.06211 and arXiv:1811.11168
+(deformable convolution, versions 1 and 2).
 Parameter names are torchvision's (`conv1.weight`, `layer1.0.bn1.weight`, `layer2.0.downsample.0.weight`).
 """
 
@@ -14,7 +15,7 @@ from jld.errors import ConfigError, suggestion
 from jld.models.layers import BatchNorm, init_kaiming_normal
 from jld.models.pretrained import load_backbone_weights
 from jld.ops.conv2d import Conv2d
-from jld.ops.deform_conv import DeformConv
+from jld.ops.deform_conv import DCN, DeformConv
 from jld.registry import BACKBONES
 from jld.toolchain import jittor as jt
 
@@ -37,7 +38,7 @@ class BasicBlock(jt.Module):
         stride: int,
         downsample: jt.Module | None,
         fixed_statistics: bool,
-        dcn: Mapping[str, int] | None,
+        dcn: DCN | None,
         width: int,
         style: str,
         groups: int,
@@ -74,7 +75,7 @@ class Bottleneck(jt.Module):
         stride: int,
         downsample: jt.Module | None,
         fixed_statistics: bool,
-        dcn: Mapping[str, int] | None,
+        dcn: DCN | None,
         width: int,
         style: str,
         groups: int,
@@ -101,13 +102,19 @@ class Bottleneck(jt.Module):
         return self.bn3(self.conv3(x), shortcut=shortcut, relu=True)
 
 
-def conv3x3(channels: int, stride: int, groups: int, dcn: Mapping[str, int] | None) -> jt.Module:
+def conv3x3(channels: int, stride: int, groups: int, dcn: DCN | None) -> jt.Module:
     """3x3 convolution of a block without bias, deformable where `dcn` is given."""
     if dcn is None:
         return Conv2d(channels, channels, 3, stride=stride, padding=1, groups=groups, bias=False)
-    deform_groups = dcn.get("deform_groups", 1)
     return DeformConv(
-        channels, channels, 3, stride=stride, padding=1, groups=groups, deform_groups=deform_groups
+        channels,
+        channels,
+        3,
+        stride=stride,
+        padding=1,
+        groups=groups,
+        deform_groups=dcn.deform_groups,
+        modulated=dcn.modulated,
     )
 
 
@@ -124,7 +131,8 @@ class ResNet(jt.Module):
         norm_trainable: whether weight and bias of the normalisations learn.
         style: "pytorch" puts a bottleneck's stride on its 3x3 convolution, "caffe" on the first 1x1.
         base_channels: width of the stem, 64 in the papers; smaller for tests.
-        dcn: options of the deformable convolutions, `deform_groups`; None: there are none.
+        dcn: the deformable convolutions, `DCN` or `DCNv2` (modulated) with their `deform_groups`; a dict
+            without `type` stands for `DCN`; None: there are none.
         stage_with_dcn: stages whose 3x3 convolutions are deformable when `dcn` is given.
         zero_init_residual: without pretrained weights every block starts as the identity.
         pretrained: path of a checkpoint, or "torchvision://resnet18" and the like; read by
@@ -147,14 +155,15 @@ class ResNet(jt.Module):
         norm_trainable: bool = True,
         style: str = "pytorch",
         base_channels: int = 64,
-        dcn: Mapping[str, int] | None = None,
+        dcn: DCN | Mapping[str, int] | None = None,
         stage_with_dcn: Sequence[bool] = (False, False, False, False),
         zero_init_residual: bool = True,
         pretrained: str | None = None,
     ):
-        _check_options(depth, style, groups, dcn)
+        _check_options(depth, style, groups)
         self.out_indices, self.frozen_stages = tuple(out_indices), frozen_stages
         self.pretrained = pretrained
+        deformable = _as_dcn(dcn)
         stem = self._build_stem(base_channels, norm_eval or frozen_stages >= 0)
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
         block = self._block(depth)
@@ -164,7 +173,7 @@ class ResNet(jt.Module):
             options = {
                 "fixed_statistics": norm_eval or stage < frozen_stages,
                 "style": style,
-                "dcn": dcn if dcn is not None and stage_with_dcn[stage] else None,
+                "dcn": deformable if stage_with_dcn[stage] else None,
                 **self._inner_options(channels, groups, base_width),
             }
             layer = self._stage(block, in_channels, channels, num_blocks, 1 if stage == 0 else 2, options)
@@ -267,7 +276,7 @@ class ResNet(jt.Module):
                 parameter.stop_grad()
 
 
-def _check_options(depth: int, style: str, groups: int, dcn: Mapping[str, int] | None) -> None:
+def _check_options(depth: int, style: str, groups: int) -> None:
     if depth not in STAGE_BLOCKS:
         raise ConfigError(f"ResNet has no depth {depth}: use one of {', '.join(map(str, STAGE_BLOCKS))}.")
     if style not in STYLES:
@@ -276,6 +285,12 @@ def _check_options(depth: int, style: str, groups: int, dcn: Mapping[str, int] |
         raise ConfigError(
             f"ResNet depth {depth} has no grouped convolutions: use depth 50 or more with groups={groups}."
         )
-    unknown = set(dcn or ()) - {"deform_groups"}
+
+
+def _as_dcn(dcn: DCN | Mapping[str, int] | None) -> DCN | None:
+    if dcn is None or isinstance(dcn, DCN):
+        return dcn
+    unknown = set(dcn) - {"deform_groups"}
     if unknown:
         raise ConfigError(f"ResNet dcn takes only deform_groups, not {', '.join(sorted(unknown))}.")
+    return DCN(**dcn)

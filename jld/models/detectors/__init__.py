@@ -2,5 +2,6 @@
 
 from jld.models.detectors.base import Detector
 from jld.models.detectors.single_stage import SingleStageDetector
+from jld.models.detectors.two_stage import TwoStageDetector
 
-__all__ = ["Detector", "SingleStageDetector"]
+__all__ = ["Detector", "SingleStageDetector", "TwoStageDetector"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from jld.boxes.detections import Detections
 from jld.boxes.places import Places
 from jld.models.interface import Interface
@@ -35,22 +37,33 @@ class Detector(jt.Module):
         """What others may know of this detector."""
         raise NotImplementedError
 
-    def execute(self, images: jt.Var) -> Trace:
-        """The trace of images [N, 3, H, W], normalised and padded, without targets."""
-        return self.predict(self.features(images))
+    def execute(self, images: jt.Var, image_shapes: np.ndarray | None = None) -> Trace:
+        """The trace of images [N, 3, H, W], normalised and padded, without targets.
+
+        Args:
+            image_shapes: NumPy [N, 2] height, width before padding; None: they fill the tensor.
+        """
+        return self.predict(self.features(images), image_shapes=image_shapes)
 
     def features(self, images: jt.Var) -> Sequence[jt.Var]:
         """Pyramid maps [N, D, H_l, W_l], fine to coarse, of images [N, 3, H, W]."""
         raise NotImplementedError
 
     def predict(
-        self, features: Sequence[jt.Var], targets: Targets | None = None, *, rois: Places | None = None
+        self,
+        features: Sequence[jt.Var],
+        targets: Targets | None = None,
+        *,
+        rois: Places | None = None,
+        image_shapes: np.ndarray | None = None,
     ) -> Trace:
         """What the heads make of pyramid maps, these or painted ones.
 
         Args:
             targets: ground truth; with it the trace holds assignments, and what was sampled for them.
-            rois: Places that the RoI stage reads instead of its own proposals.
+            rois: Places that the RoI stage reads, as they are, instead of its own proposals.
+            image_shapes: NumPy [N, 2] height, width in px before padding, which proposals stay within; None:
+                those of the targets, without targets the maps' own.
         """
         raise NotImplementedError
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from jld.boxes.detections import Detections
 from jld.boxes.places import Places
 from jld.models.detectors.base import Detector
@@ -12,11 +14,9 @@ from jld.models.heads.dense_head import DenseHead
 from jld.models.interface import Interface
 from jld.models.parts import Backbone, Neck
 from jld.models.targets import Targets
-from jld.models.trace import Trace
+from jld.models.trace import DENSE, Trace
 from jld.registry import DETECTORS
 from jld.toolchain import jittor as jt
-
-DENSE = "dense"
 
 
 @DETECTORS.register(aliases=("GFL", "GFLv2", "ATSS", "RetinaNet", "FCOS", "RotatedRetinaNet"))
@@ -51,7 +51,12 @@ class SingleStageDetector(Detector):
         return self.neck(self.backbone(images))
 
     def predict(
-        self, features: Sequence[jt.Var], targets: Targets | None = None, *, rois: Places | None = None
+        self,
+        features: Sequence[jt.Var],
+        targets: Targets | None = None,
+        *,
+        rois: Places | None = None,
+        image_shapes: np.ndarray | None = None,
     ) -> Trace:
         """See `Detector`.
 

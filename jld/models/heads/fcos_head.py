@@ -12,7 +12,7 @@ from jld.losses.reduction import Loss
 from jld.models.boxes import distances_or_bins
 from jld.models.heads.centerness_losses import centerness_losses
 from jld.models.heads.dense_head import DenseHead
-from jld.models.postprocess import Postprocess
+from jld.models.postprocess import make_postprocess
 from jld.models.trace import Stage
 from jld.ops.suppression import Suppression
 from jld.registry import HEADS
@@ -50,7 +50,8 @@ class FCOSHead(DenseHead):
         norm_on_bbox: a plain distance is ReLU of the output times the stride, instead of its exponential.
         score_threshold, nms_pre, nms, max_per_image: see `Postprocess`; detections are ranked by score times
             centerness.
-    Source: arXiv:1904.01355 and mmDetection's FCOSHead; HikariTJU/LD's FCOSGFLHead.
+        candidates: see `make_postprocess`; with pairs the rank is the root of score times centerness.
+    Source: arXiv:1904.01355 and mmDetection's FCOSHead; HikariTJU/LD's FCOSGFLHead; cvpods' FCOS.
     """
 
     # Floor of the summed centerness that divides the box loss.
@@ -77,13 +78,14 @@ class FCOSHead(DenseHead):
         nms_pre: int = 1000,
         nms: Suppression,
         max_per_image: int = 100,
+        candidates: str = "priors",
     ):
         self.num_classes = num_classes
         self.boxes = distances_or_bins(reg_max, "relu" if norm_on_bbox else "exp")
         self.priors, self.assigner = priors, assigner
         self.loss_cls, self.loss_bbox, self.loss_centerness = loss_cls, loss_bbox, loss_centerness
         self.centerness_on_reg = centerness_on_reg
-        self.postprocess = Postprocess(score_threshold, nms_pre, nms, max_per_image)
+        self.postprocess = make_postprocess(candidates, score_threshold, nms_pre, nms, max_per_image)
         self.make_towers(in_channels, feat_channels, stacked_convs, num_norm_groups, bias=conv_bias or None)
         self.conv_cls = self.last_cls(num_classes)
         self.conv_reg = self.last_conv(self.box_size)

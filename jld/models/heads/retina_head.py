@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from jld.assign.interfaces import Assigner
 from jld.boxes.interfaces import BoxCoder, PriorGenerator
+from jld.errors import ConfigError
 from jld.losses.reduction import Loss
 from jld.models.boxes import box_loss, deltas_or_bins, targets_or_places
 from jld.models.heads.dense_head import DenseHead
-from jld.models.postprocess import Postprocess
+from jld.models.postprocess import make_postprocess
 from jld.models.trace import Stage
 from jld.ops.suppression import Suppression
 from jld.registry import HEADS
 from jld.toolchain import jittor as jt
+from jld.utils.distributed import mean_over_ranks
 
 
 @HEADS.register
@@ -43,10 +45,16 @@ class RetinaHead(DenseHead):
         reg_decoded_bbox: the box loss compares boxes in px instead of deltas. With `reg_max` it always
             compares boxes, in strides.
         score_threshold, nms_pre, nms, max_per_image: see `Postprocess`.
+        candidates: see `make_postprocess`.
+        normalizer_momentum: the losses are divided by a moving average of the number of positives, in which
+            the past has this share (0.9 in detectron2); None: by the number of the batch.
+        normalizer_start: what the average starts from.
     Raises:
-        ConfigError: neither `reg_max` nor `box_coder`, or both.
+        ConfigError: neither `reg_max` nor `box_coder`, or both; a momentum outside [0, 1).
     Source: arXiv:1708.02002 and mmDetection's RetinaHead; HikariTJU/LD's RetinaGFLHead, whose names of the
-        last layers (`atss_*`) are kept with `reg_max`, so that its weights load.
+        last layers (`atss_*`) are kept with `reg_max`, so that its weights load; detectron2 0.3's RetinaNet.
+    Differs: the moving average is saved with the weights and equal on all ranks (detectron2 keeps one per
+        process and forgets it).
     """
 
     def __init__(  # noqa: PLR0913 (the signature is the schema of a config section)
@@ -67,17 +75,27 @@ class RetinaHead(DenseHead):
         nms_pre: int = 1000,
         nms: Suppression,
         max_per_image: int = 100,
+        candidates: str = "priors",
+        normalizer_momentum: float | None = None,
+        normalizer_start: float = 100.0,
     ):
         self.num_classes, self.boxes = num_classes, deltas_or_bins(box_coder, reg_max, "RetinaHead")
         self.priors, self.assigner = priors, assigner
         self.loss_cls, self.loss_bbox = loss_cls, loss_bbox
-        self.postprocess = Postprocess(score_threshold, nms_pre, nms, max_per_image)
+        self.postprocess = make_postprocess(candidates, score_threshold, nms_pre, nms, max_per_image)
         self.make_towers(in_channels, feat_channels, stacked_convs, None)
         self._family, self._frame = "retina", "image" if reg_decoded_bbox else None
         if reg_max is not None:
             self._family, self._frame = "atss", "strides"
         setattr(self, f"{self._family}_cls", self.last_cls(num_classes))
         setattr(self, f"{self._family}_reg", self.last_conv(self.box_size))
+        self.normalizer_momentum = normalizer_momentum
+        if normalizer_momentum is not None:
+            if not 0 <= normalizer_momentum < 1:
+                raise ConfigError(
+                    f"RetinaHead: normalizer_momentum must be in [0, 1), as 0.9, not {normalizer_momentum}."
+                )
+            self.loss_normalizer = jt.array([float(normalizer_start)]).stop_grad()
 
     def level_maps(self, cls_features: jt.Var, reg_features: jt.Var, level: int) -> dict[str, jt.Var]:
         """See `DenseHead`."""
@@ -88,13 +106,14 @@ class RetinaHead(DenseHead):
         """Task losses, dense over all priors and zero-weighted where they do not apply.
 
         Both are sums divided by N_pos, the sum over the rank's own images of max(positives, 1). As in the
-        reference, N_pos is not averaged over ranks.
+        reference, N_pos is not averaged over ranks. With `normalizer_momentum` N_pos is the moving average,
+        which every call of this method moves.
 
         Returns:
             {"loss_cls", "loss_bbox"}: scalars, summed over levels and images; zero box loss without
             positives.
         """
-        assignment, num_pos = stage.assigned, stage.assigned.num_total_pos.float32()
+        assignment, num_pos = stage.assigned, self._num_pos(stage)
         loss_cls = self.loss_cls(
             stage.predictions["cls_logits"],
             assignment.labels,
@@ -112,3 +131,13 @@ class RetinaHead(DenseHead):
             avg_factor=num_pos,
         )
         return {"loss_cls": loss_cls, "loss_bbox": loss_bbox}
+
+    def _num_pos(self, stage: Stage) -> jt.Var:
+        """N_pos of `losses`, scalar."""
+        if self.normalizer_momentum is None:
+            return stage.assigned.num_total_pos.float32()
+        found = jt.maximum(mean_over_ranks(stage.assigned.positive_mask.sum()), 1.0)
+        share = self.normalizer_momentum
+        average = (self.loss_normalizer * share + found * (1.0 - share)).detach()
+        self.loss_normalizer.update(average)
+        return average

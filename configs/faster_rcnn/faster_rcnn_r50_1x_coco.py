@@ -1,0 +1,14 @@
+"""Faster R-CNN R-50, 1x, COCO, as mmDetection's faster_rcnn_r50_fpn_1x.
+
+Command: python tools/run_net.py --config-file=configs/faster_rcnn/faster_rcnn_r50_1x_coco.py --task=train
+Published: val AP 37.4 (mmDetection model zoo, Faster R-CNN).
+Measured with jld: not measured. Memory, time: not measured.
+"""
+
+_base_ = [
+    "../_base_/models/faster_rcnn_r50_fpn.py",
+    "../_base_/datasets/coco_detection.py",
+    "../_base_/schedules/two_stage_1x.py",
+]
+
+published = dict(row="mmdet-faster-rcnn-r50-1x")

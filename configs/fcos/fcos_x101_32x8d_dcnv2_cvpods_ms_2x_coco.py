@@ -1,0 +1,21 @@
+"""FCOS X-101-DCNv2 (32x8d), 2x, short side 640 to 800, COCO, in cvpods's conventions:
+the student of LGD without its teacher.
+
+Command: python tools/run_net.py --config-file=configs/fcos/fcos_x101_32x8d_dcnv2_cvpods_ms_2x_coco.py --task=train
+Published: val AP 46.1 (arXiv 2109.11496, table on the LGD poster).
+Measured with jld: not measured. Memory, time: not measured.
+"""
+
+_base_ = [
+    "../_base_/models/fcos_r50_cvpods_fpn.py",
+    "../_base_/datasets/coco_detectron2_multiscale_x101.py",
+    "../_base_/schedules/detectron2_2x.py",
+]
+
+model = dict(
+    backbone=dict(
+        depth=101, groups=32, base_width=8, style="pytorch", pretrained="detectron2://X-101-32x8d",
+        dcn=dict(type="DCNv2", deform_groups=1), stage_with_dcn=(False, True, True, True),
+    )
+)
+published = dict(row="lgd-paper-fcos-x101-dcnv2-ms-2x-baseline")

@@ -1,0 +1,76 @@
+"""A teacher named by one file: a config, weights or the folder of a run as a `distill.teacher` section."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jld.checkpoint import read_checkpoint
+from jld.config.config import Config
+from jld.config.loader import load_config
+from jld.errors import ConfigError
+
+CONFIG_SUFFIXES = (".py", ".yaml", ".yml")
+# Of a run's checkpoints, in the order in which they make a teacher.
+CHECKPOINTS = ("best.pkl", "last.pkl")
+
+
+def teacher_section(name: str) -> dict[str, Any]:
+    """dict(config, checkpoint) of a teacher that is named by one file.
+
+    Args:
+        name: a config, whose own run has left weights in its `work_dir` (or whose `pretrained_weights` are
+            the teacher); the folder of a run; or weights (.safetensors, .pkl, .pth), which hold their config,
+            or have it beside them under their own name or as `config.py`, as runs do.
+    Raises:
+        ConfigError: nothing there, or one half is not to be found; says where it was looked for.
+        CheckpointError: the weights cannot be read.
+    """
+    path = Path(name)
+    if path.is_dir():
+        path = path / "config.py"
+    if not path.is_file():
+        raise ConfigError(
+            f"distill.teacher: there is no file {path}; name a config, weights or a run's folder."
+        )
+    if path.suffix in CONFIG_SUFFIXES:
+        return {"config": str(path), "checkpoint": str(_weights_of(path))}
+    return {"config": _config_of(path), "checkpoint": str(path)}
+
+
+def _weights_of(path: Path) -> Path:
+    config = load_config(path)
+    runs = dict.fromkeys([Path(config.get("work_dir") or f"work_dirs/{path.stem}"), path.parent])
+    tried = [run / "checkpoints" / file for run in runs for file in CHECKPOINTS]
+    if config.get("pretrained_weights"):
+        tried.append(Path(config["pretrained_weights"]))
+    for file in tried:
+        if file.is_file():
+            return file
+    raise ConfigError(
+        f"distill.teacher: no weights of {path}: there is none of {', '.join(map(str, tried))}; train it, or "
+        f"write distill.teacher='{{config: {path}, checkpoint: FILE}}'."
+    )
+
+
+def _config_of(weights: Path) -> str | Config:
+    beside = [weights.with_suffix(suffix) for suffix in CONFIG_SUFFIXES]
+    beside += [folder / "config.py" for folder in (weights.parent, weights.parent.parent)]
+    for file in beside:
+        if file.is_file():
+            return str(file)
+    checkpoint = read_checkpoint(weights)
+    held = checkpoint.meta.get("config") if checkpoint.origin == "jld" else None
+    if isinstance(held, str):
+        try:
+            held = json.loads(held)
+        except ValueError:
+            held = None
+    if isinstance(held, Mapping) and isinstance(held.get("model"), Mapping):
+        return Config(held)
+    raise ConfigError(
+        f"distill.teacher: {weights} does not hold its config, and there is none of "
+        f"{', '.join(map(str, beside))}; write distill.teacher='{{config: FILE, checkpoint: {weights}}}'."
+    )

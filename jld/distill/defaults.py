@@ -1,0 +1,51 @@
+"""Terms for a student and a teacher where the config names none: what the two have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jld.distill.compatibility import check_compatible
+from jld.errors import ConfigError
+from jld.models.interface import Interface
+from jld.registry import REGIONS, build
+
+_LD = {"type": "LocalizationKD", "temperature": 10.0, "reduction": "per_image"}
+_ROTATED = {"region": "rotated_ld", "temperature": 5.0, "weighting": "iou", "reduction": "per_level_mean"}
+# From what says most of the boxes to what any two pyramids can exchange.
+RECIPES: dict[str, list[dict[str, Any]]] = {
+    # Main LD, VLR LD and main KD as released for 2 images per GPU (arXiv:2102.12252).
+    "localization distillation": [
+        {**_LD, "region": "main", "weight": 0.5, "weighting": "max_score"},
+        {**_LD, "region": "vlr", "weight": 0.125, "weighting": "iou"},
+        {"type": "ClassificationKD", "weight": 10.0, "temperature": 2.0, "reduction": "per_level_mean"},
+    ],
+    "rotated localization distillation": [
+        {"type": "LocalizationKD", "weight": 10.0, "sides": "sum", **_ROTATED},
+        {"type": "ClassificationKD", "weight": 20.0, **_ROTATED},
+    ],
+    "features": [{"type": "PKD"}],
+    "features through adapters": [{"type": "PKD", "adapter": "1x1"}],
+}
+
+
+def default_terms(student: Interface, teacher: Interface) -> tuple[str, list[dict[str, Any]], str]:
+    """(name of the recipe, its terms, why not the first one) for a student and a teacher.
+
+    The first of RECIPES that the two can be distilled with: box distributions where both predict them, maps
+    otherwise.
+
+    Raises:
+        ConfigError: none of them; says why not the last.
+    """
+    refusal = last = ""
+    for name, sections in RECIPES.items():
+        terms = [build(section, path="distill.terms") for section in sections]
+        regions = {region: REGIONS.get(region)() for term in terms for region in term.regions}
+        try:
+            check_compatible(student, {"teacher": teacher}, [(term, "teacher") for term in terms], regions)
+        except ConfigError as error:
+            last = str(error)
+            refusal = refusal or last
+            continue
+        return name, [dict(section) for section in sections], refusal
+    raise ConfigError(f"no default terms fit these two detectors: {last}")

@@ -1,0 +1,134 @@
+"""Trains a plain and a label-guided student alike, and draws what the labels painted; see README.md."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+sys.path.insert(0, str(ROOT))
+
+from jld.errors import JldError
+
+PLAIN, GUIDED = ROOT / "configs/quick_start/gfl_student.py", HERE / "configs/lgd_gfl_student.py"
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--plain", default=str(PLAIN), metavar="FILE", help="config of the plain student")
+    parser.add_argument("--guided", default=str(GUIDED), metavar="FILE", help="config of its LGD twin")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--num", type=int, default=4, help="images to draw; default: %(default)s")
+    parser.add_argument("--work_dir", default="work_dirs/lgd")
+    parser.add_argument("--no_cuda", action="store_true", help="run on the CPU where a GPU is usable")
+    parser.add_argument(
+        "--opts", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides for all runs"
+    )
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Runs the comparison and draws; returns the exit code."""
+    options = parse()
+    from jld.apis import Entry, compare, mean_metrics, register_parts, use_device
+    from jld.evaluation.tables import format_runs
+    from jld.utils.logging import set_up_logging
+
+    work_dir = Path(options.work_dir)
+    register_parts()
+    use_device("cpu" if options.no_cuda else "auto")
+    set_up_logging(work_dir / "log.txt")
+    configs = {"plain": options.plain, "guided": options.guided}
+    entries = [
+        Entry(f"{name}_seed{seed}", config, seed=seed, cost=2.0 if name == "guided" else 1.0)
+        for seed in options.seeds
+        for name, config in configs.items()
+    ]
+    try:
+        results = compare(entries, work_dir, overrides=options.opts)
+        names = draw(options.guided, work_dir / f"guided_seed{options.seeds[0]}", options.opts, options.num)
+    except JldError as error:
+        print(error, file=sys.stderr)
+        return 2
+    means = {
+        name: mean_metrics([results[f"{name}_seed{seed}"] for seed in options.seeds]) for name in configs
+    }
+    table = format_runs(means, names=["AP", "AP50", "AP75"])
+    print(f"mean of the seeds {', '.join(map(str, options.seeds))}\n{table}\npictures: {', '.join(names)}")
+    return 0
+
+
+def draw(config_file: str, run: Path, overrides: list[str], count: int) -> list[str]:
+    """Draws the maps of the first validation images with what a finished run learned; names of the files."""
+    from jld.apis.distillation_pictures import pixels_of
+    from jld.checkpoint import read_training_state
+    from jld.config import prepare_config
+    from jld.data import collate
+    from jld.distill import build_distiller
+    from jld.models import InputStatistics, Targets, assign_state, build_detector
+    from jld.runner.parts import build_datasets
+    from jld.runner.state import LAST, restore_modules
+    from jld.toolchain import jittor as jt
+    from jld.visualization.canvas import write_image
+
+    config, path = prepare_config(config_file, overrides), run / "checkpoints" / LAST
+    state = read_training_state(path)
+    dataset = build_datasets(config.dataset, ("val",))[0]["val"]
+    student = build_detector(config, pretrained=False)
+    student.classes = tuple(dataset.classes)
+    assign_state(student, state["model"], what=str(path))
+    student.eval()
+    distiller = build_distiller(config.distill, student)
+    restore_modules(distiller, state, path)
+    statistics, files = InputStatistics.from_config({"dataset": {"val": config.dataset.val}}), []
+    for index in range(min(count, len(dataset))):
+        sample = dataset.get(index, np.random.default_rng([config.seed, index]))
+        batch = collate([sample])
+        images, targets = jt.array(batch["images"]), Targets.from_batch(batch)
+        with jt.no_grad():
+            features = student.features(images)
+            painted = distiller.teacher.paint(features, targets, tuple(images.shape[2:]))
+        sides = [[x.numpy()[0] for x in maps] for maps in (features, painted)]
+        picture = draw_maps(pixels_of(sample["image"], statistics), *sides, student.interface.strides)
+        files.append(str(write_image(run / f"maps_{index}.png", picture)))
+    return files
+
+
+def draw_maps(
+    image: np.ndarray, student: list[np.ndarray], painted: list[np.ndarray], strides: tuple[int, ...]
+) -> np.ndarray:
+    """uint8 BGR picture: the image, and in a row per level the strength of the student's and the painted map.
+
+    The strength of a cell is the root of the mean square over its channels; the two maps of a level share one
+    scale of colours, which the bar beside them shows.
+
+    Args:
+        image: uint8 [H, W, 3] BGR.
+        student, painted: [D, H_l, W_l] of every level.
+        strides: px per cell of every level.
+    """
+    from jld.visualization.figures import figure_to_bgr, make_figure
+
+    figure = make_figure(9.0, 3.0 * len(strides))
+    axes = figure.subplots(len(strides), 3, squeeze=False)
+    for row, stride, *maps in zip(axes, strides, student, painted, strict=True):
+        row[0].imshow(image[..., ::-1])
+        row[0].set_title(f"stride {stride} px", fontsize=9)
+        strengths = [np.sqrt((each.astype(np.float64) ** 2).mean(0)) for each in maps]
+        low, high = min(each.min() for each in strengths), max(each.max() for each in strengths)
+        for axis, strength, name in zip(row[1:], strengths, ("student X", "painted Z"), strict=True):
+            shown = axis.imshow(strength, cmap="viridis", vmin=low, vmax=high)
+            axis.set_title(f"{name}, mean {strength.mean():.2f}", fontsize=9)
+        figure.colorbar(shown, ax=list(row[1:]), shrink=0.8)
+        for axis in row:
+            axis.set_axis_off()
+    return figure_to_bgr(figure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

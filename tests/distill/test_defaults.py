@@ -1,0 +1,45 @@
+"""Terms that are chosen where the config names a teacher alone."""
+
+import pytest
+
+from jld.boxes.rotated.coders import DeltaXYWHAOBBoxCoder
+from jld.distill.defaults import default_terms
+from jld.errors import ConfigError
+from jld.models.boxes import DeltaBoxes, DistanceBoxes, DistributionBoxes
+from tests.distill.imitation_scene import Head
+from tests.stages import interface_of
+
+BINS = DistributionBoxes(DistanceBoxes("strides"), 5)
+
+
+def chosen(student, teacher):
+    recipe, terms, refusal = default_terms(student, teacher)
+    return recipe, [(term["type"], term.get("region", "main")) for term in terms], refusal
+
+
+def test_distributions_on_both_sides_are_distilled():
+    side = interface_of(Head(BINS))
+    kinds = [("LocalizationKD", "main"), ("LocalizationKD", "vlr"), ("ClassificationKD", "main")]
+    assert chosen(side, side) == ("localization distillation", kinds, "")
+
+
+def test_rotated_distributions_get_the_region_of_rotated_boxes():
+    side = interface_of(Head(DistributionBoxes(DeltaBoxes(DeltaXYWHAOBBoxCoder("le90")), 5)))
+    recipe, kinds, _ = chosen(side, side)
+    assert recipe == "rotated localization distillation"
+    assert kinds == [("LocalizationKD", "rotated_ld"), ("ClassificationKD", "rotated_ld")]
+
+
+def test_everything_else_exchanges_features_and_says_why():
+    bins, deltas = interface_of(Head(BINS)), interface_of(Head())
+    recipe, kinds, refusal = chosen(deltas, bins)
+    assert (recipe, kinds) == ("features", [("PKD", "main")]) and "box_logits" in refusal
+    recipe, _, _ = chosen(deltas, interface_of(Head(BINS), channels=16))
+    assert recipe == "features through adapters"
+
+
+def test_detectors_that_share_nothing_are_refused():
+    far = Head()
+    far.priors = type(far.priors)((128,))
+    with pytest.raises(ConfigError, match="no default terms fit these two detectors"):
+        default_terms(interface_of(Head(BINS)), interface_of(far))

@@ -1,0 +1,118 @@
+"""A whole step of global knowledge on RetinaNet, from the image, against the released code."""
+
+import numpy as np
+import pytest
+
+from jld.distill import Distiller, FrozenTeacher, Lesson, Step
+from jld.distill.instances import Prototypes
+from jld.distill.terms import GlobalKnowledge, RobustFeatures, RobustLabels
+from jld.models import assign_state
+from jld.registry import build
+from jld.toolchain import jittor as jt
+from tests.golden_cases import case, fill
+from tests.models.golden_models import assert_sampled, backbone_config, generated, take, targets_of
+
+PLAIN = {"outside": "mirror", "max_instances": 256}  # as released; the case has 103 positives in an image
+
+
+def retinanet(meta, role):
+    """One of the two detectors of the case, filled with its weights; the student's adapters are left over."""
+    section = take(meta["model"][role], pretrained=None)
+    head = dict(section["bbox_head"])
+    take(head.pop("bbox_coder"), type="DeltaXYWHBBoxCoder", target_means=[0.0] * 4, target_stds=[1.0] * 4)
+    head |= {
+        "priors": head.pop("anchor_generator"),
+        "assigner": meta["train_cfg"]["assigner"],
+        "box_coder": {"type": "DeltaBoxCoder"},
+        "nms": {"type": "ClasswiseNMS", "iou_threshold": 0.5},
+    }
+    detector = build(
+        {
+            "type": "RetinaNet",
+            "backbone": backbone_config(section["backbone"]),
+            "neck": section["neck"],
+            "bbox_head": head,
+        }
+    )
+    state = fill.state_dict(meta, role)
+    assign_state(
+        detector, {k: v for k, v in state.items() if not k.startswith("neck_adp")}, what="golden weights"
+    )
+    return detector, {k: v for k, v in state.items() if k.startswith("neck_adp")}
+
+
+def prototypes(meta, arrays):
+    starts = arrays["in/cls_start_index"]
+    slots = int(np.diff(starts).max())
+    labels = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    places = np.arange(starts[-1]) - np.repeat(starts[:-1], np.diff(starts))
+    spaces = np.zeros((2, 5, len(starts) - 1, slots, 64), np.float32)
+    for space, side in zip(spaces, ("student", "teacher"), strict=True):
+        for level in range(5):
+            space[level, labels, places] = generated(meta, f"proto_{side}/{level}").numpy()
+    mask = np.zeros((5, len(starts) - 1, slots), np.float32)
+    mask[:, labels, places] = 1
+    return Prototypes(*spaces, mask)
+
+
+@pytest.fixture(scope="module")
+def step():
+    """(case, student, {loss: scalar}, adapter's first convolution) of one step."""
+    meta, arrays = case("g_retina_full")
+    (student, adapters), (detector, _) = (retinanet(meta, role) for role in ("student", "teacher"))
+    student.train(), detector.eval()
+    teacher = FrozenTeacher.__new__(FrozenTeacher)
+    teacher._hidden, teacher._renormalises, teacher._class_order = (detector,), False, None
+    features = RobustFeatures(over_levels="sum", padding="included", **PLAIN)
+    terms = features, RobustLabels(**PLAIN), GlobalKnowledge(**PLAIN)
+    distiller = Distiller({"teacher": teacher}, [Lesson(term) for term in terms], {})
+    distiller.bind(student)
+    for level, conv in enumerate(features.modules().values()):
+        conv.load_state_dict(
+            {key: jt.array(adapters[f"neck_adp.{level}.0.{key}"]) for key in ("weight", "bias")}
+        )
+    given = prototypes(meta, arrays)
+    for term in terms:
+        term.use(given)
+    images, targets = generated(meta, "img"), targets_of(arrays, 2)
+    maps = student.features(images)
+    trace = student.predict(maps, targets)
+    losses = {
+        key: sum(value) if isinstance(value, list | tuple) else value
+        for key, value in student.losses(trace, targets).items()
+    }
+    losses |= distiller(Step(images, targets, student, maps, trace))
+    return meta, arrays, student, losses, features, trace
+
+
+def test_losses_are_those_of_the_release_with_matching_rows(step):
+    _, arrays, _, losses, features, trace = step
+    expected = {
+        "loss_cls": arrays["loss/loss_cls"].sum(),
+        "loss_bbox": arrays["loss/loss_bbox"].sum(),
+        "loss_robust_features": sum(
+            arrays[f"intended/loss/loss_{part}_point"].sum() for part in ("kd", "bg")
+        ),
+        "loss_robust_labels": arrays["intended/loss/loss_kd_soft"],
+        "loss_global_knowledge": arrays["intended/loss/loss_kd_pair"].sum(),
+    }
+    assert losses.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(losses[name].item(), value, rtol=5e-4, err_msg=name)
+    found = features.reader.slots
+    positives = trace.stage().assigned.positive_mask.numpy()
+    boxes = trace.stage().places.boxes.numpy()[0]
+    assert found > positives.sum(1).max()
+    for n in range(2):
+        np.testing.assert_allclose(boxes[positives[n] > 0], arrays[f"out/pos_bboxes/{n}"], atol=1e-3)
+
+
+def test_gradients_are_those_of_the_release(step):
+    """All losses but the labels', whose rows are another's in the release: those have their own test."""
+    meta, arrays, student, losses, features, _ = step
+    named = dict(student.named_parameters())
+    names = ["bbox_head.retina_reg.weight", "neck_adp.0.0.weight"]
+    adapter = features.modules()["adapter.0"].weight
+    found = jt.grad(sum(losses.values()), [named[names[0]], adapter, named["neck.fpn_convs.0.conv.weight"]])
+    for name, gradient in zip([*names, "neck.fpn_convs.0.conv.weight"], found, strict=True):
+        assert_sampled(meta, arrays, f"grad/{name}", gradient.numpy(), 1e-2)
