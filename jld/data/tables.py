@@ -118,20 +118,6 @@ def usable_boxes(boxes: np.ndarray, areas: np.ndarray, sizes: np.ndarray) -> np.
     return (x2 - x1 >= 1) & (y2 - y1 >= 1) & (areas > 0) & _overlaps(boxes, sizes)
 
 
-def around_turned(boxes: np.ndarray, degrees: np.ndarray | float) -> np.ndarray:
-    """[n, 4] upright boxes around rectangles that are stored unturned beside an angle about their centre.
-
-    Args:
-        boxes: [n, 4] xyxy px, as stored.
-        degrees: [n] or one for all.
-    """
-    radians = np.radians(degrees)
-    cosine, sine = np.abs(np.cos(radians)), np.abs(np.sin(radians))
-    center, (width, height) = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).T
-    half = np.stack([width * cosine + height * sine, width * sine + height * cosine], axis=1) / 2
-    return np.concatenate([center - half, center + half], axis=1)
-
-
 def touches_image(table: AnnotationTable) -> np.ndarray:
     """[T] bool: which boxes of a table have some of their area inside of their image."""
     return _overlaps(table.boxes, np.repeat(table.sizes, np.diff(table.offsets), axis=0))
