@@ -40,7 +40,6 @@ COCO_CATEGORIES = {
 """{category id in the annotation files: name}; the ids have gaps, the labels of a detector (0..79) do not."""
 
 COCO_CLASSES = tuple(COCO_CATEGORIES.values())
-COCO_CATEGORY_IDS = tuple(COCO_CATEGORIES)
 
 # {dataset: its class names where the config names none, given its section}
 DEFAULT_CLASSES: dict[str, Callable[[Mapping[str, Any]], tuple[str, ...]]] = {

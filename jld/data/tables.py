@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -75,13 +76,23 @@ def fingerprint_of(table: AnnotationTable, classes: Sequence[str]) -> str:
     Of `HASHED_IMAGES` images, spread over the table, the first MiB is read.
     """
     made = hashlib.blake2b(repr((tuple(classes), table.image_ids)).encode(), digest_size=16)
-    for column in fields(table)[2:]:
-        made.update(np.ascontiguousarray(getattr(table, column.name)).tobytes())
+    for array in _arrays_of(table):
+        made.update(np.ascontiguousarray(array).tobytes())
     for index in np.linspace(0, len(table) - 1, HASHED_IMAGES).astype(int) if len(table) else ():
         # Data that are drawn have no files.
         with contextlib.suppress(OSError), Path(table.image_files[index]).open("rb") as file:
             made.update(file.read(1 << 20))
     return made.hexdigest()
+
+
+def _arrays_of(record: Any) -> Iterator[np.ndarray]:
+    """All arrays of numbers in a record and the records in it; whatever else it holds is passed over."""
+    for column in fields(record):
+        value = getattr(record, column.name)
+        if is_dataclass(value):
+            yield from _arrays_of(value)
+        elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
+            yield value
 
 
 @dataclass
@@ -105,20 +116,6 @@ def usable_boxes(boxes: np.ndarray, areas: np.ndarray, sizes: np.ndarray) -> np.
     """
     x1, y1, x2, y2 = boxes.T
     return (x2 - x1 >= 1) & (y2 - y1 >= 1) & (areas > 0) & _overlaps(boxes, sizes)
-
-
-def around_turned(boxes: np.ndarray, degrees: np.ndarray | float) -> np.ndarray:
-    """[n, 4] upright boxes around rectangles that are stored unturned beside an angle about their centre.
-
-    Args:
-        boxes: [n, 4] xyxy px, as stored.
-        degrees: [n] or one for all.
-    """
-    radians = np.radians(degrees)
-    cosine, sine = np.abs(np.cos(radians)), np.abs(np.sin(radians))
-    center, (width, height) = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).T
-    half = np.stack([width * cosine + height * sine, width * sine + height * cosine], axis=1) / 2
-    return np.concatenate([center - half, center + half], axis=1)
 
 
 def touches_image(table: AnnotationTable) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from jld.boxes.rotated import rboxes_to_xyxy
 from jld.data.account import Losses, Tally
 from jld.data.classes import VOC_CLASSES, class_names, unmatched_names
 from jld.data.dataset import DetectionDataset
 from jld.data.file_names import portable, unusable
 from jld.data.images import BrokenImageError, ImageReader, is_image_file
 from jld.data.problems import Problem, error, raise_errors, warning
-from jld.data.tables import BORDER_TOLERANCE, AnnotationTable, around_turned, drop_images, usable_boxes
+from jld.data.tables import BORDER_TOLERANCE, AnnotationTable, drop_images, usable_boxes
 from jld.data.text_files import read_list
 from jld.data.transforms import Transform
 from jld.data.voc_xml import XmlAnnotation, XmlObject, read_voc_xml
@@ -213,7 +215,9 @@ class _FolderReader:
             return self._refuse(f"object {name!r} {problem}.", xml, item.line)
         self.largest = max(self.largest, *box)
         if degrees % 180:
-            box = tuple(around_turned(np.array([box]), degrees)[0].tolist())
+            x1, y1, x2, y2 = box
+            turned = [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, math.radians(degrees)]
+            box = tuple(rboxes_to_xyxy(np.array(turned)).tolist())
             self.turned.add("rotated rectangles, which become the upright boxes around them", xml)
         finding = _finding(box, size, self.one_based)
         if finding:

@@ -201,11 +201,6 @@ class WorkerPool:
             arguments = (process, connection, self._answers)
             threading.Thread(target=_listen, args=arguments, daemon=True, name="jld-data").start()
 
-    @property
-    def process_ids(self) -> list[int]:
-        """Of the workers."""
-        return [process.pid for process in self._processes]
-
     def submit(self, epoch: int, indices: np.ndarray) -> int:
         """Asks for a batch; returns the ticket to `collect` it with. Workers take turns."""
         ticket = self._next_ticket

@@ -14,7 +14,7 @@ from jld.losses.focal import (
     quality_focal_probs,
     sigmoid_focal,
 )
-from jld.losses.gaussian import GaussianPair, box_to_gaussian, pair_boxes
+from jld.losses.gaussian import GaussianPair, pair_boxes
 from jld.losses.gaussian_distance import (
     GDLoss,
     GDLossV1,
@@ -65,7 +65,6 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "binary_kl_divergence",
     "bounded_iou_loss",
-    "box_to_gaussian",
     "ciou_loss",
     "cross_entropy",
     "diou_loss",

@@ -22,26 +22,6 @@ from jld.toolchain import jittor as jt
 SIDE_RANGE = (1e-7, 1e7)
 
 
-def box_to_gaussian(boxes: jt.Var) -> tuple[jt.Var, jt.Var]:
-    """Mean and covariance of the Gaussian that stands for a box.
-
-    Args:
-        boxes: [..., 5] centre x, centre y, w, h in px, angle in radians.
-    Returns:
-        means [..., 2] in px and covariances [..., 2, 2] in px^2.
-    Source: arXiv:2101.11952, equation 2.
-    """
-    x, y, w, h, angle = split_rboxes(boxes)
-    var_w, var_h = w * w * 0.25, h * h * 0.25
-    cos, sin = jt.cos(angle), jt.sin(angle)
-    covariance = cos * sin * (var_w - var_h)
-    rows = [
-        jt.stack([cos * cos * var_w + sin * sin * var_h, covariance], dim=-1),
-        jt.stack([covariance, sin * sin * var_w + cos * cos * var_h], dim=-1),
-    ]
-    return jt.stack([x, y], dim=-1), jt.stack(rows, dim=-2)
-
-
 def split_rboxes(boxes: jt.Var) -> tuple[jt.Var, ...]:
     """Five Vars [...] of boxes [..., 5]: centre x, centre y, w, h (limited to SIDE_RANGE), angle.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from jld.errors import ConfigError, suggestion
 from jld.registry import SCHEDULERS
@@ -36,6 +36,7 @@ class Progress:
     by_epoch: bool = True
 
 
+@dataclass(eq=False)
 class Schedule(ABC):
     """Base: warm-up over the first iterations, then `regular_lr`.
 
@@ -49,19 +50,15 @@ class Schedule(ABC):
         ConfigError: unknown warm-up.
     """
 
-    def __init__(
-        self,
-        warmup: str | None = None,
-        warmup_iters: int = 500,
-        warmup_ratio: float = 1 / 3,
-        by_epoch: bool | None = None,
-    ):
-        if warmup is not None and warmup not in WARMUPS:
-            raise ConfigError(f"scheduler.warmup is {warmup!r}: {suggestion(warmup, WARMUPS)}")
-        self.warmup = warmup
-        self.warmup_iters = warmup_iters
-        self.warmup_ratio = warmup_ratio
-        self.by_epoch = by_epoch
+    _: KW_ONLY
+    warmup: str | None = None
+    warmup_iters: int = 500
+    warmup_ratio: float = 1 / 3
+    by_epoch: bool | None = None
+
+    def __post_init__(self):
+        if self.warmup is not None and self.warmup not in WARMUPS:
+            raise ConfigError(f"scheduler.warmup is {self.warmup!r}: {suggestion(self.warmup, WARMUPS)}")
 
     def lr(self, base_lr: float, progress: Progress) -> float:
         """The learning rate of the next iteration."""
@@ -90,6 +87,7 @@ class ConstantLR(Schedule):
 
 
 @SCHEDULERS.register
+@dataclass(eq=False)
 class StepLR(Schedule):
     """Multiplies by gamma at every milestone.
 
@@ -99,24 +97,16 @@ class StepLR(Schedule):
         min_lr: floor, or None.
     """
 
-    def __init__(
-        self,
-        milestones: Sequence[int] | int,
-        gamma: float = 0.1,
-        min_lr: float | None = None,
-        *,
-        warmup: str | None = None,
-        warmup_iters: int = 500,
-        warmup_ratio: float = 1 / 3,
-        by_epoch: bool | None = None,
-    ):
-        super().__init__(warmup, warmup_iters, warmup_ratio, by_epoch)
-        values = [milestones] if isinstance(milestones, int) else list(milestones)
+    milestones: Sequence[int] | int
+    gamma: float = 0.1
+    min_lr: float | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        values = [self.milestones] if isinstance(self.milestones, int) else list(self.milestones)
         if any(value <= 0 for value in values):
-            raise ConfigError(f"scheduler.milestones is {milestones}: every milestone must be above 0.")
-        self.milestones = milestones if isinstance(milestones, int) else values
-        self.gamma = gamma
-        self.min_lr = min_lr
+            raise ConfigError(f"scheduler.milestones is {self.milestones}: every milestone must be above 0.")
+        self.milestones = self.milestones if isinstance(self.milestones, int) else values
 
     def regular_lr(self, base_lr: float, steps: int) -> float:
         """See `Schedule`."""
@@ -129,6 +119,7 @@ class StepLR(Schedule):
 
 
 @SCHEDULERS.register
+@dataclass(eq=False)
 class CosineAnnealingLR(Schedule):
     """Half a cosine from the base learning rate down to the minimum.
 
@@ -139,23 +130,14 @@ class CosineAnnealingLR(Schedule):
     Source: arXiv:1608.03983, equation 5 without restarts.
     """
 
-    def __init__(
-        self,
-        max_steps: int,
-        min_lr: float | None = None,
-        min_lr_ratio: float | None = None,
-        *,
-        warmup: str | None = None,
-        warmup_iters: int = 500,
-        warmup_ratio: float = 1 / 3,
-        by_epoch: bool | None = None,
-    ):
-        super().__init__(warmup, warmup_iters, warmup_ratio, by_epoch)
-        if (min_lr is None) == (min_lr_ratio is None):
+    max_steps: int
+    min_lr: float | None = None
+    min_lr_ratio: float | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        if (self.min_lr is None) == (self.min_lr_ratio is None):
             raise ConfigError("scheduler: CosineAnnealingLR needs min_lr or min_lr_ratio, one of the two.")
-        self.max_steps = max_steps
-        self.min_lr = min_lr
-        self.min_lr_ratio = min_lr_ratio
 
     def regular_lr(self, base_lr: float, steps: int) -> float:
         """See `Schedule`."""
@@ -165,24 +147,13 @@ class CosineAnnealingLR(Schedule):
 
 
 @SCHEDULERS.register
+@dataclass(eq=False)
 class PolyLR(Schedule):
     """(1 - done)^power from the base learning rate down to `min_lr`."""
 
-    def __init__(
-        self,
-        max_steps: int,
-        power: float = 1.0,
-        min_lr: float = 0.0,
-        *,
-        warmup: str | None = None,
-        warmup_iters: int = 500,
-        warmup_ratio: float = 1 / 3,
-        by_epoch: bool | None = None,
-    ):
-        super().__init__(warmup, warmup_iters, warmup_ratio, by_epoch)
-        self.max_steps = max_steps
-        self.power = power
-        self.min_lr = min_lr
+    max_steps: int
+    power: float = 1.0
+    min_lr: float = 0.0
 
     def regular_lr(self, base_lr: float, steps: int) -> float:
         """See `Schedule`."""
@@ -191,20 +162,11 @@ class PolyLR(Schedule):
 
 
 @SCHEDULERS.register
+@dataclass(eq=False)
 class ExpLR(Schedule):
     """Multiplies by gamma at every step."""
 
-    def __init__(
-        self,
-        gamma: float,
-        *,
-        warmup: str | None = None,
-        warmup_iters: int = 500,
-        warmup_ratio: float = 1 / 3,
-        by_epoch: bool | None = None,
-    ):
-        super().__init__(warmup, warmup_iters, warmup_ratio, by_epoch)
-        self.gamma = gamma
+    gamma: float
 
     def regular_lr(self, base_lr: float, steps: int) -> float:
         """See `Schedule`."""
@@ -212,22 +174,12 @@ class ExpLR(Schedule):
 
 
 @SCHEDULERS.register
+@dataclass(eq=False)
 class InvLR(Schedule):
     """base * (1 + gamma * steps)^-power."""
 
-    def __init__(
-        self,
-        gamma: float,
-        power: float = 1.0,
-        *,
-        warmup: str | None = None,
-        warmup_iters: int = 500,
-        warmup_ratio: float = 1 / 3,
-        by_epoch: bool | None = None,
-    ):
-        super().__init__(warmup, warmup_iters, warmup_ratio, by_epoch)
-        self.gamma = gamma
-        self.power = power
+    gamma: float
+    power: float = 1.0
 
     def regular_lr(self, base_lr: float, steps: int) -> float:
         """See `Schedule`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -31,7 +31,6 @@ def draw_boxes(
     *,
     classes: Sequence[str] | None = None,
     score_threshold: float = 0.0,
-    colors: Color | Callable[[int], Color] = class_color,
     thickness: int | None = None,
     with_text: bool = True,
 ) -> np.ndarray:
@@ -45,7 +44,6 @@ def draw_boxes(
         scores: [K] in 0..1; the best is drawn last, on top. None: no scores are written.
         classes: names of the labels; None: the numbers are written.
         score_threshold: boxes scored below are left out.
-        colors: one BGR colour for all, or a function from label to colour.
         thickness: line width in px; None: by the image size.
         with_text: whether to write names and scores.
     Returns:
@@ -62,10 +60,9 @@ def draw_boxes(
         order = order[np.asarray(scores)[order] >= score_threshold]
     size = max(canvas.shape[:2])
     thickness = thickness or max(1, round(size / 320))
-    color_of = colors if callable(colors) else lambda label: colors
     has_angles = np.shape(boxes)[1:] == (5,)
     for index in order:
-        polygon, color = _pixels(corners[index]), color_of(int(labels[index]))
+        polygon, color = _pixels(corners[index]), class_color(int(labels[index]))
         cv2.polylines(canvas, [polygon], True, color, thickness, _line_type(polygon))
         if has_angles:
             # From the centre to the middle of the edge that the angle points at: corners 1 and 2.
@@ -73,7 +70,8 @@ def draw_boxes(
             cv2.line(canvas, pointer[0].tolist(), pointer[1].tolist(), color, thickness, _line_type(pointer))
     if with_text:
         tags = [
-            (corners[k], _caption(k, labels, scores, classes), color_of(int(labels[k]))) for k in order[::-1]
+            (corners[k], _caption(k, labels, scores, classes), class_color(int(labels[k])))
+            for k in order[::-1]
         ]
         _write_tags(canvas, tags, scale=float(np.clip(size / 1600, 0.35, 1.0)))
     return canvas

@@ -7,17 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jld.errors import DataError
-from jld.visualization.canvas import (
-    INK,
-    PAPER,
-    Color,
-    as_bgr,
-    blank,
-    fit_text,
-    put_text,
-    resize_to_fit,
-    text_size,
-)
+from jld.visualization.canvas import PAPER, as_bgr, blank, fit_text, put_text, resize_to_fit, text_size
 
 
 def montage(
@@ -25,10 +15,8 @@ def montage(
     *,
     columns: int = 3,
     captions: Sequence[str] | None = None,
-    heading: str = "",
     cell_size: tuple[int, int] | None = None,
     gap: int = 12,
-    background: Color = PAPER,
 ) -> np.ndarray:
     """Pictures in rows of equal cells; each is scaled to its cell, keeping its proportions.
 
@@ -36,10 +24,8 @@ def montage(
         images: uint8 [H, W, 3] BGR of any sizes.
         columns: pictures per row.
         captions: a line below each picture.
-        heading: a line above all.
         cell_size: (height, width) of a cell in px; None: the median height and width of the pictures.
         gap: px between cells and around all.
-        background: BGR.
     Returns:
         uint8 BGR.
     Raises:
@@ -53,23 +39,18 @@ def montage(
         cell_size = tuple(int(np.median([image.shape[axis] for image in images])) for axis in (0, 1))
     columns = min(columns, len(images))
     caption_height = 0 if captions is None else text_size("g", 0.5)[1] + 16
-    cells = [
-        _cell(image, cell_size, "" if captions is None else captions[index], caption_height, background)
-        for index, image in enumerate(images)
-    ]
+    texts = captions or [""] * len(images)
+    cells = [_cell(image, cell_size, text, caption_height) for image, text in zip(images, texts, strict=True)]
     height, width = cells[0].shape[:2]
     rows = -(-len(cells) // columns)
-    top = gap + (text_size("g", 0.8)[1] + 16 if heading else 0)
-    sheet = blank(top + rows * (height + gap), gap + columns * (width + gap), background)
-    if heading:
-        put_text(sheet, fit_text(heading, sheet.shape[1] - 2 * gap, 0.8), (gap, gap), scale=0.8, color=INK)
+    sheet = blank(gap + rows * (height + gap), gap + columns * (width + gap), PAPER)
     for index, cell in enumerate(cells):
-        y, x = top + index // columns * (height + gap), gap + index % columns * (width + gap)
+        y, x = gap + index // columns * (height + gap), gap + index % columns * (width + gap)
         sheet[y : y + height, x : x + width] = cell
     return sheet
 
 
-def stack(images: Sequence[np.ndarray], *, gap: int = 8, background: Color = PAPER) -> np.ndarray:
+def stack(images: Sequence[np.ndarray], *, gap: int = 8) -> np.ndarray:
     """Pictures below each other at their own size, left aligned.
 
     Args:
@@ -78,17 +59,15 @@ def stack(images: Sequence[np.ndarray], *, gap: int = 8, background: Color = PAP
     width = max(image.shape[1] for image in images)
     parts = []
     for image in images:
-        part = blank(image.shape[0], width, background)
+        part = blank(image.shape[0], width, PAPER)
         part[:, : image.shape[1]] = as_bgr(image)
-        parts += [part, blank(gap, width, background)]
+        parts += [part, blank(gap, width, PAPER)]
     return np.concatenate(parts[:-1], axis=0)
 
 
-def _cell(
-    image: np.ndarray, size: tuple[int, int], caption: str, caption_height: int, background: Color
-) -> np.ndarray:
+def _cell(image: np.ndarray, size: tuple[int, int], caption: str, caption_height: int) -> np.ndarray:
     height, width = size
-    cell = blank(height + caption_height, width, background)
+    cell = blank(height + caption_height, width, PAPER)
     picture = resize_to_fit(as_bgr(image), height, width)
     y, x = (height - picture.shape[0]) // 2, (width - picture.shape[1]) // 2
     cell[y : y + picture.shape[0], x : x + picture.shape[1]] = picture

@@ -8,9 +8,10 @@ import pytest
 from jld.cli import main
 from jld.data import DrawnOrientedDataset
 from jld.data.aerial_shapes import KINDS
-from jld.data.dota import SplitSettings, check_submission, find_images, read_submission, split_dataset
+from jld.data.dota import SplitSettings, check_submission, find_images, split_dataset
 from jld.evaluation import DotaEvaluator
 from tests.cli.tiny_config import ROOT
+from tests.submissions import read_submission
 from tests.tiny_data import write_dota
 
 TEXT = """

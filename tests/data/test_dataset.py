@@ -1,17 +1,45 @@
 """What every dataset gives a run, and the start of one for smoke runs."""
 
+import json
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from jld.boxes.detections import Detections
-from jld.data import DataLoader, Dataset, DrawnDataset, DrawnOrientedDataset, ImageFolder
+from jld.data import COCODataset, DataLoader, Dataset, DrawnDataset, DrawnOrientedDataset, ImageFolder
 from jld.data.classes import COCO_CLASSES, VOC_CLASSES
 from jld.data.dota import DOTA1_CLASSES
 from jld.data.dota_dataset import DOTADataset
 from jld.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("with_masks", [False, True])
+def test_a_fingerprint_is_that_of_the_data_in_every_process(tmp_path, with_masks):
+    image = {"id": 1, "file_name": "a.png", "width": 60, "height": 50}
+    shape = [[5, 5, 30, 5, 30, 40]]
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [5, 5, 25, 35], "segmentation": shape}
+    content = {"images": [image], "annotations": [box], "categories": [{"id": 1, "name": "cat"}]}
+    file = tmp_path / "a.json"
+
+    def made():
+        file.write_text(json.dumps(content))
+        return COCODataset(str(tmp_path), str(file), with_masks=with_masks).fingerprint()
+
+    first = made()
+    code = f"COCODataset({str(tmp_path)!r}, {str(file)!r}, with_masks={with_masks}).fingerprint()"
+    command = [sys.executable, "-c", f"from jld.data import COCODataset; print({code})"]
+    assert subprocess.check_output(command, cwd=ROOT, text=True).strip() == first
+    shape[0][-1] = 39
+    assert (made() == first) != with_masks
+    (tmp_path / "a.png").write_bytes(b"pixels")
+    assert made() != first
 
 
 def evaluator(detections, ground_truth, classes):

@@ -19,6 +19,11 @@ from jld.errors import ConfigError, DataError
 from tests.tiny_data import write_coco
 
 
+def process_ids(loader):
+    """Of its workers."""
+    return [process.pid for process in loader._pool._processes]
+
+
 def augmented(num_images=11, **options):
     transforms = Compose([Resize([32, 48], 64, multiscale_mode="range"), RandomFlip(0.5)])
     return DrawnDataset(num_images=num_images, image_size=(40, 32), transforms=transforms, **options)
@@ -64,11 +69,11 @@ def test_an_epoch_can_be_resumed_anywhere(loader):
 
 def test_a_left_epoch_does_not_disturb_the_next_one(loader):
     expected = list(loader.epoch(2))
-    workers = loader._pool.process_ids
+    workers = process_ids(loader)
     for _ in range(3):
         next(loader.epoch(0))
     assert_same(list(loader.epoch(2)), expected)
-    assert loader._pool.process_ids == workers
+    assert process_ids(loader) == workers
 
 
 def test_seed_epoch_and_shuffle_decide_the_order():
@@ -137,7 +142,7 @@ def test_a_dataset_of_broken_images_stops(tmp_path):
 def test_a_killed_worker_is_reported_and_the_next_epoch_starts_new_ones(loader):
     batches = loader.epoch(0)
     next(batches)
-    os.kill(loader._pool.process_ids[0], signal.SIGKILL)
+    os.kill(process_ids(loader)[0], signal.SIGKILL)
     with pytest.raises(DataError, match=r"data worker \d+ was ended by SIGKILL"):
         for _ in range(3):
             list(loader.epoch(1))
@@ -166,7 +171,7 @@ from jld.data import DataLoader, DrawnDataset
 loader = DataLoader(DrawnDataset(num_images=64), batch_size=8, num_workers=2)
 batches = loader.epoch(0)
 next(batches)
-print(*loader._pool.process_ids, flush=True)
+print(*(process.pid for process in loader._pool._processes), flush=True)
 if sys.argv[1] == "wait":
     time.sleep(60)
 """
@@ -296,9 +301,9 @@ def short_waits(monkeypatch):
 def test_a_stopped_worker_is_named_with_its_images(loader, short_waits, caplog):
     batches = loader.epoch(0)
     next(batches)
-    for process in loader._pool.process_ids:
+    for process in process_ids(loader):
         os.kill(process, signal.SIGSTOP)
-    timer = threading.Timer(2.5, lambda: [os.kill(p, signal.SIGCONT) for p in loader._pool.process_ids])
+    timer = threading.Timer(2.5, lambda: [os.kill(p, signal.SIGCONT) for p in process_ids(loader)])
     timer.start()
     # Some batches may be there already; the next epoch's are not.
     list(batches)
@@ -336,10 +341,10 @@ def test_a_worker_that_waits_for_ever_dies_with_its_parent(tmp_path):
     path = tmp_path / "pipe.jpg"
     os.mkfifo(path)
     code = (
-        "from jld.data.loader import DataLoader; from tests.data.test_loader import Pipe\n"
+        "from jld.data.loader import DataLoader; from tests.data.test_loader import Pipe, process_ids\n"
         f"loader = DataLoader(Pipe({str(path)!r}), num_workers=1)\n"
         "batches = loader.epoch(0)\n"
-        "import threading; threading.Timer(3, lambda: print(*loader._pool.process_ids, flush=True)).start()\n"
+        "import threading; threading.Timer(3, lambda: print(*process_ids(loader), flush=True)).start()\n"
         "next(batches)"
     )
     parent = subprocess.Popen(
@@ -355,6 +360,6 @@ def test_a_worker_that_waits_for_ever_dies_with_its_parent(tmp_path):
 def test_signals_to_the_whole_group_leave_workers_to_their_parent(loader, number):
     batches = loader.epoch(0)
     next(batches)
-    for process in loader._pool.process_ids:
+    for process in process_ids(loader):
         os.kill(process, number)
     assert len(list(batches)) == 3 and len(list(loader.epoch(1))) == 4

@@ -8,7 +8,7 @@ import pytest
 
 from jld.boxes.rotated import polys_to_rboxes
 from jld.data import DOTADataset, YOLODataset
-from jld.data.dota import read_rolabelimg_xml
+from jld.data.dota import read_plan, read_rolabelimg_xml, split_dataset
 from jld.data.problems import errors_of
 from jld.errors import ConfigError, DataError
 
@@ -172,6 +172,45 @@ def test_other_lines_of_yolo_and_formats_that_do_not_fit_are_refused(obb):
     assert "b.txt:2: holds the coordinate 20;" in str(caught.value)
     with pytest.raises(ConfigError, match="label_format is 'yolo-obb': did you mean 'yolo_obb'"):
         oriented(obb, "labels", label_format="yolo-obb")
+
+
+def cut(folder, **changes):
+    config = {
+        "type": "DOTA",
+        "source_dataset_path": folder / "source",
+        "target_dataset_path": folder / "cut",
+        "classes": ["plane", "ship"],
+        "label_format": "yolo_obb",
+        "tasks": [{"label": "train", "config": {"subimage_size": 64, "overlap_size": 16}}],
+    }
+    _, (task,) = read_plan(config | changes)
+    split_dataset(task.sources(), task.target, task.settings, classes=task.classes)
+    return task.target
+
+
+def test_labels_of_yolo_are_cut_into_patches(obb):
+    (obb / "source").mkdir()
+    for name in ("images", "labels"):
+        (obb / name).rename(write(obb / "source/train/x", "").parent / name)
+    target = cut(obb)
+    assert not (obb / "source/train/labelTxt").exists()
+    data = DOTADataset(str(target), classes=["plane", "ship"], filter_empty_gt=False)
+    whole = {truth["img_id"]: truth for truth in data.whole_ground_truth(["a", "b"])}
+    np.testing.assert_allclose(whole["a"]["polys"][0], [20, 10, 40, 10, 40, 30, 20, 30])
+    assert whole["a"]["labels"].tolist() == [0, 1] and not len(whole["b"]["labels"])
+    before = [path.stat().st_mtime_ns for path in sorted(target.rglob("*.png"))]
+    assert cut(obb) == target and before == [
+        path.stat().st_mtime_ns for path in sorted(target.rglob("*.png"))
+    ]
+    assert data.account().trained >= 2 and set(data.classes) == {"plane", "ship"}
+    write(obb / "source/train/labels/b.txt", "1 0.5 0.5 0.2 0.2\n")
+    with pytest.raises(DataError, match=r"b\.txt:1: has 5 words, an upright box"):
+        cut(obb)
+    write(obb / "source/train/labels/classes.txt", "ship\nbig plane\n")
+    with pytest.raises(DataError, match="class 'big plane' holds a space"):
+        cut(obb, classes=["ship", "big plane"])
+    with pytest.raises(ConfigError, match="label_format is 'yolo': did you mean 'yolo_obb'"):
+        cut(obb, label_format="yolo")
 
 
 ROLABELIMG = """<annotation><size><width>80</width><height>50</height></size>

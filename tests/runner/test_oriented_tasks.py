@@ -18,12 +18,12 @@ from jld.data.dota import (
     SplitSettings,
     Views,
     find_images,
-    read_submission,
     split_dataset,
     write_label_file,
 )
 from jld.evaluation import DotaEvaluator, format_metrics
 from jld.runner import tasks
+from tests.submissions import read_submission
 
 SHIPS = {
     "P1": [[60.0, 40.0, 40.0, 14.0, 0.5], [150.0, 100.0, 44.0, 12.0, 2.0], [40.0, 120.0, 30.0, 12.0, 1.2]],

@@ -21,7 +21,7 @@ from jld.data.dota.names import PatchName, parse_patch_name, patch_name
 from jld.data.dota.patches import SourceImage, SplitSettings, cut_image, split_image
 from jld.data.dota.preprocess import ConvertTask, SplitTask, read_plan
 from jld.data.dota.split import find_images, remove_result, split_dataset
-from jld.data.dota.submission import SubmissionReport, check_submission, read_submission, write_submission
+from jld.data.dota.submission import SubmissionReport, check_submission, write_submission
 from jld.data.dota.views import Views
 from jld.data.dota.xml_readers import (
     read_dior_xml,
@@ -66,7 +66,6 @@ __all__ = [
     "read_plan",
     "read_rolabelimg_xml",
     "read_ssdd_xml",
-    "read_submission",
     "remove_result",
     "split_dataset",
     "split_image",

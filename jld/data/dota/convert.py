@@ -5,7 +5,7 @@ A second run goes on where the first one stopped: an image whose label file is t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -41,20 +41,12 @@ class ConvertJob:
 def convert_fair(
     source: Path, target: Path, num_workers: int | str = 0, *, image_reader: ImageReader = DEFAULT_READER
 ) -> int:
-    """FAIR1M: `images/<n>.tif` and, but for test, `labelXml/<n>.xml`; images become `P<n, four
-    digits>.png`.
-    """
-    has_labels = (source / "labelXml").is_dir()
+    """FAIR1M: `images/<n>.tif` and, but for test, `labelXml/<n>.xml`; images become `P<n, 4 digits>.png`."""
+    labels = source / "labelXml"
+    job = partial(ConvertJob, target=target, read=read_fair_xml, image_reader=image_reader)
     jobs = [
-        ConvertJob(
-            image,
-            source / "labelXml" / f"{image.stem}.xml" if has_labels else None,
-            f"P{image.stem.zfill(4)}",
-            target,
-            read_fair_xml,
-            image_reader=image_reader,
-        )
-        for image in _images_in(source / "images").values()
+        job(image, labels / f"{stem}.xml" if labels.is_dir() else None, f"P{stem.zfill(4)}")
+        for stem, image in _images_in(source / "images").items()
     ]
     return _convert(jobs, num_workers)
 
@@ -72,13 +64,10 @@ def convert_ssdd(
     """SSDD and SSDD+: `JPEGImages_<label>`, `Annotations_<label>`; images are stretched to a square, as in
     JDet.
     """
-    images = _images_in(source / f"JPEGImages_{label}")
+    images, annotations = _images_in(source / f"JPEGImages_{label}"), source / f"Annotations_{label}"
     read = partial(read_ssdd_xml, rotated=rotated)
-    annotations = source / f"Annotations_{label}"
-    jobs = [
-        ConvertJob(image, annotations / f"{stem}.xml", stem, target, read, resize, image_reader)
-        for stem, image in images.items()
-    ]
+    job = partial(ConvertJob, target=target, read=read, resize=resize, image_reader=image_reader)
+    jobs = [job(image, annotations / f"{stem}.xml", stem) for stem, image in images.items()]
     return _convert(jobs, num_workers, SHIP_CLASSES)
 
 
@@ -92,20 +81,10 @@ def convert_hrsc(
     image_reader: ImageReader = DEFAULT_READER,
 ) -> int:
     """HRSC2016: `FullDataSet/AllImages`, `FullDataSet/Annotations`, `ImageSets/<label>.txt`."""
-    data = source / "FullDataSet"
-    images = _images_in(data / "AllImages")
-    read = partial(read_hrsc_xml, classwise=classwise)
-    jobs = [
-        ConvertJob(
-            _image_of(images, stem, data / "AllImages"),
-            data / "Annotations" / f"{stem}.xml",
-            stem,
-            target,
-            read,
-            image_reader=image_reader,
-        )
-        for stem in _listed(source / "ImageSets" / f"{label}.txt")
-    ]
+    data, read = source / "FullDataSet", partial(read_hrsc_xml, classwise=classwise)
+    job = partial(ConvertJob, target=target, read=read, image_reader=image_reader)
+    listed = _listed(source / "ImageSets" / f"{label}.txt", _images_in(data / "AllImages"))
+    jobs = [job(image, data / "Annotations" / f"{stem}.xml", stem) for stem, image in listed]
     return _convert(jobs, num_workers, HRSC_CLASSES if classwise else SHIP_CLASSES)
 
 
@@ -120,22 +99,16 @@ def convert_dior(
     """DIOR-R: `JPEGImages-trainval`, `JPEGImages-test`, `Annotations/Oriented Bounding Boxes`,
     `Main/<label>.txt`.
     """
-    images = {}
-    for folder in ("JPEGImages-trainval", "JPEGImages-test"):
-        images |= _images_in(source / folder) if (source / folder).is_dir() else {}
+    folders = (source / "JPEGImages-trainval", source / "JPEGImages-test")
+    images = {
+        stem: file for folder in folders if folder.is_dir() for stem, file in _images_in(folder).items()
+    }
     annotations = source / "Annotations" / "Oriented Bounding Boxes"
-    jobs = [
-        ConvertJob(
-            _image_of(images, stem, source),
-            annotations / f"{stem}.xml",
-            stem,
-            target,
-            read_dior_xml,
-            image_reader=image_reader,
-        )
-        for stem in _listed(source / "Main" / f"{label}.txt")
-    ]
-    return _convert(jobs, num_workers, DIOR_CLASSES)
+    job = partial(ConvertJob, target=target, read=read_dior_xml, image_reader=image_reader)
+    listed = _listed(source / "Main" / f"{label}.txt", images)
+    return _convert(
+        [job(image, annotations / f"{stem}.xml", stem) for stem, image in listed], num_workers, DIOR_CLASSES
+    )
 
 
 CONVERTERS = {
@@ -206,11 +179,10 @@ def _images_in(folder: Path) -> dict[str, Path]:
     return {file.stem: file for file in sorted(folder.iterdir()) if is_image_file(file)}
 
 
-def _image_of(images: dict[str, Path], stem: str, folder: Path) -> Path:
-    if stem not in images:
-        raise DataError(f"image {stem} is listed, but not in {folder}.")
-    return images[stem]
-
-
-def _listed(path: Path) -> list[str]:
-    return read_list(path, "list of images")
+def _listed(path: Path, images: Mapping[str, Path]) -> list[tuple[str, Path]]:
+    """(name, image) of every line of a list."""
+    names = read_list(path, "list of images")
+    missing = [name for name in names if name not in images]
+    if missing:
+        raise DataError(f"image {missing[0]} is listed in {path}, but there is no such image.")
+    return [(name, images[name]) for name in names]

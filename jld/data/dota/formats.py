@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jld.data.dota.labels import PolyAnnotation, read_label_file
+from jld.data.dota.labels import PolyAnnotation, read_label_file, write_label_file
 from jld.data.dota.xml_readers import read_rolabelimg_xml
-from jld.data.problems import Problem
+from jld.data.images import BrokenImageError, ImageReader, is_image_file
+from jld.data.problems import Problem, error, raise_errors
 from jld.data.yolo_files import CORNERS, LIST_FILES, names_of_numbers, read_yolo_file
-from jld.errors import ConfigError, suggestion
+from jld.errors import ConfigError, DataError, suggestion
 
 DOTA = "dota"
 
@@ -74,3 +75,39 @@ def format_of(
     if name not in LABEL_FORMATS:
         raise ConfigError(f"label_format is {name!r}: {suggestion(str(name), LABEL_FORMATS)}")
     return LABEL_FORMATS[name](folder, wanted, default)
+
+
+def rewrite_as_dota(
+    name: str, folder: Path, target: Path, classes: Sequence[str], reader: ImageReader
+) -> None:
+    """Writes `<target>/<image>.txt` in DOTA's format for every image in `<folder>/images`.
+
+    Args:
+        name: of the format of the files in `<folder>/labels`.
+        folder: as above.
+        target: made if it is not there.
+        classes: names in the order of the labels.
+        reader: tells the images' sizes.
+    Raises:
+        DataError: a folder is missing, or files and objects cannot be used; lists all of them.
+    """
+    images, labels = folder / "images", folder / "labels"
+    for needed in (images, labels):
+        if not needed.is_dir():
+            raise DataError(f"{needed} is no folder; the layout is <source>/<label>/images and labels.")
+    layout = format_of(name, labels, classes)
+    problems: list[Problem] = []
+    for image in sorted(filter(is_image_file, images.iterdir())):
+        file = labels / f"{image.stem}{layout.suffix}"
+        annotation = PolyAnnotation.of([], [])
+        try:
+            if file.is_file() or not layout.may_be_missing:
+                annotation, found = layout.read(file, reader.size(image))
+                problems += found
+        except (BrokenImageError, DataError) as problem:
+            problems.append(error(str(problem)))
+        for spaced in {each for each in annotation.names if len(each.split()) != 1}:
+            problems.append(error(f"class {spaced!r} holds a space, which a line of DOTA cannot.", file))
+        if not problems:
+            write_label_file(target / f"{image.stem}.txt", annotation)
+    raise_errors(problems, str(labels))

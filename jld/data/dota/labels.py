@@ -7,6 +7,7 @@ patches, 2 for objects that a patch border cut.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -165,7 +166,7 @@ def format_objects(annotation: PolyAnnotation) -> str:
 
 
 def write_label_file(path: str | Path, annotation: PolyAnnotation, *, header: bool = True) -> None:
-    """Writes a label file whole or not at all.
+    """Writes a label file whole or not at all; one that says the same already keeps its time.
 
     Args:
         path: destination.
@@ -176,4 +177,8 @@ def write_label_file(path: str | Path, annotation: PolyAnnotation, *, header: bo
     if header:
         gsd = "null" if annotation.gsd is None else repr(annotation.gsd)
         text = f"imagesource:{annotation.image_source or 'null'}\ngsd:{gsd}\n{text}"
-    atomic_write(path, lambda stream: stream.write(text.encode("utf-8")))
+    data = text.encode("utf-8")
+    with contextlib.suppress(OSError):
+        if Path(path).read_bytes() == data:
+            return
+    atomic_write(path, lambda stream: stream.write(data))

@@ -5,6 +5,7 @@
     target_dataset_path = "data/DOTA_split"
     tasks = [dict(label="trainval", config=dict(subimage_size=1024, overlap_size=200, multi_scale=[1.0]))]
     classes = ["crane", "barge"]             # only where they are not those of the type
+    label_format = "yolo_obb"                # only where `labels` are not DOTA's, see `formats.py`
     image_reader = dict(max_pixels=10**9)    # only where images are not read as usual, see `ImageReader`
 
 Each task fills `<target>/<label>_<size>_<overlap>_<rates joined by ->`. `trainval` takes the images of train
@@ -21,6 +22,7 @@ from typing import Any
 
 from jld.data.dota.classes import classes_of
 from jld.data.dota.convert import CONVERTERS
+from jld.data.dota.formats import DOTA, LABEL_FORMATS, rewrite_as_dota
 from jld.data.dota.patches import SourceImage, SplitSettings
 from jld.data.dota.split import find_images
 from jld.data.images import ImageReader
@@ -30,7 +32,7 @@ LABELS = ("trainval", "train", "val", "test")
 TOP_KEYS = (
     "type", "source_dataset_path", "target_dataset_path", "tasks", "convert_tasks",
     "source_fair_dataset_path", "resize", "style", "yx_style", "keep_empty", "classes", "name",
-    "work_dir", "image_reader",
+    "work_dir", "image_reader", "label_format",
 )  # fmt: skip
 # JDet's keys for augmentation before cutting; JDet itself accepts only these values.
 UNSUPPORTED = {"horizontal_flip": False, "vertical_flip": False, "rotation_angles": [0.0]}
@@ -48,6 +50,7 @@ class SplitTask:
     settings: SplitSettings
     own_classes: tuple[str, ...] = ()
     image_reader: ImageReader = field(default_factory=ImageReader)
+    label_format: str = DOTA
 
     @property
     def classes(self) -> tuple[str, ...] | None:
@@ -55,8 +58,13 @@ class SplitTask:
         return None if self.label == "test" else self.own_classes or classes_of(self.dataset_type)
 
     def sources(self) -> list[SourceImage]:
-        """The images to cut; see `find_images`."""
-        return find_images(self.folders, has_labels=self.classes is not None)
+        """The images to cut, see `find_images`; labels of another format are rewritten beside the patches."""
+        if self.classes is None or self.label_format == DOTA:
+            return find_images(self.folders, has_labels=self.classes is not None)
+        rewritten = [self.target.with_name(f"{folder.name}_labelTxt") for folder in self.folders]
+        for folder, labels in zip(self.folders, rewritten, strict=True):
+            rewrite_as_dota(self.label_format, folder, labels, self.classes, self.image_reader)
+        return find_images(self.folders, label_folders=rewritten)
 
 
 @dataclass(frozen=True)
@@ -134,7 +142,10 @@ def _split_task(task: Mapping, index: int, config: Mapping, common: dict[str, An
         folders = (source / "train", source / "val")
     target = Path(config["target_dataset_path"]) / name
     classes, reader = tuple(config.get("classes") or ()), ImageReader.of(config.get("image_reader"))
-    return SplitTask(label, config["type"], folders, target, settings, classes, reader)
+    label_format = config.get("label_format") or DOTA
+    if label_format not in LABEL_FORMATS:
+        raise ConfigError(f"label_format is {label_format!r}: {suggestion(str(label_format), LABEL_FORMATS)}")
+    return SplitTask(label, config["type"], folders, target, settings, classes, reader, label_format)
 
 
 def _convert_tasks(config: Mapping, source: Path, target: Path) -> list[ConvertTask]:

@@ -45,25 +45,32 @@ MARK_KEYS = {"fingerprint", "bits", "patches", "checksums"}
 logger = logging.getLogger(__name__)
 
 
-def find_images(folders: Sequence[str | Path], *, has_labels: bool = True) -> list[SourceImage]:
+def find_images(
+    folders: Sequence[str | Path],
+    *,
+    has_labels: bool = True,
+    label_folders: Sequence[Path] | None = None,
+) -> list[SourceImage]:
     """The images of one or several folders with `images` and `labelTxt` in them, sorted by identifier.
 
     Args:
         folders: for example `train` and `val`, whose images together are `trainval`.
         has_labels: whether every image needs a label file.
+        label_folders: of each folder, where they are not `labelTxt` in it.
     Raises:
         DataError: a folder or label files are missing, no image is there, or two images have the same name.
     """
     found: dict[str, SourceImage] = {}
     problems = []
-    for folder in map(Path, folders):
+    for index, folder in enumerate(map(Path, folders)):
         images = folder / "images"
+        labels = folder / "labelTxt" if label_folders is None else label_folders[index]
         if not images.is_dir():
             raise DataError(f"{images} is no folder; the layout is <source>/<label>/images and labelTxt.")
         for file in sorted(images.iterdir()):
             if not is_image_file(file):
                 continue
-            label = folder / "labelTxt" / f"{file.stem}.txt"
+            label = labels / f"{file.stem}.txt"
             if file.stem in found:
                 problems.append(error(f"has the same name as {found[file.stem].image_file}.", file))
             if has_labels and not label.is_file():

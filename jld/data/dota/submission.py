@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from jld.boxes.detections import Detections
-from jld.boxes.rotated import poly_areas, polys_to_xyxy, reorder_corners, shapes_to_polys
+from jld.boxes.rotated import poly_areas, polys_to_xyxy, reorder_corners
 from jld.checkpoint import atomic_write
 from jld.data.dota.names import check_style
 from jld.data.problems import Problem, error, raise_errors, warning
@@ -114,30 +114,6 @@ def write_submission(
 
     atomic_write(path, write)
     return Path(path)
-
-
-def read_submission(
-    path: str | Path, classes: Sequence[str], *, task: int = 1, style: str = "mmrotate"
-) -> list[Detections]:
-    """The detections of a zip, for evaluation.
-
-    Returns:
-        per image its `polys` (upright ones for task 2), best score first.
-    Raises:
-        ConfigError: unknown task or style.
-        DataError: the zip or lines of it cannot be read; shows all of them.
-    """
-    rows, problems = _read_rows(Path(path), classes, task, style)
-    raise_errors(problems, str(path))
-    by_image: dict[str, list] = {}
-    for image_id, score, numbers, label, _, _ in rows:
-        by_image.setdefault(image_id, []).append((score, numbers, label))
-    detections = []
-    for image_id, found in by_image.items():
-        found = sorted(found, key=lambda row: -row[0])
-        scores, shapes, labels = map(np.array, zip(*found, strict=True))
-        detections.append(Detections(image_id, scores, labels, polys=shapes_to_polys(shapes)))
-    return detections
 
 
 def check_submission(
