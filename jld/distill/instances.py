@@ -7,19 +7,23 @@ Source: arXiv:2210.09022, the robust distilling module; hikvision-research/DAVAR
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from jld.assign.levels import level_of_boxes
 from jld.boxes.formats import split_corners
+from jld.boxes.places import rows_at
 from jld.distill.context import StepContext
 from jld.errors import ConfigError
 from jld.models.trace import Stage
 from jld.ops.crop_means import crop_means
+from jld.ops.roi_align import roi_align
 from jld.toolchain import jittor as jt
 
+# Bins along each side of the crops that a box head reads.
+ROI_SIZE = 7
 # How a coordinate outside of the image is read when features are cropped.
 OUTSIDE: dict[str, Callable[[jt.Var], jt.Var]] = {"clip": lambda x: jt.maximum(x, 0.0), "mirror": jt.abs}
 
@@ -50,7 +54,7 @@ def positives_of(stage: Stage, slots: int) -> Instances:
             their order.
     """
     assignment, places = stage.assigned, stage.places
-    n, p = assignment.labels.shape
+    p = assignment.labels.shape[1]
     k = min(slots, p)
     negative = 1.0 - assignment.positive_mask
     # Numbers of places stay below 2^24, so single precision sorts them exactly.
@@ -58,11 +62,9 @@ def positives_of(stage: Stage, slots: int) -> Instances:
     count = assignment.positive_mask.sum(1, keepdims=True).int32()  # [N, 1]
     slot = jt.arange(k).unsqueeze(0).int32()  # [1, K]
     spread = jt.ternary(count > k, (slot * count) // k, slot + count * 0)  # [N, K]
-    rows = order.int32().reindex([n, k], ["i0", "@e0(i0,i1)"], extras=[spread])
+    rows = rows_at(order.int32(), spread)
     mask = (slot < count).float32()
-    image = "i0" if places.boxes.shape[0] > 1 else "0"
-    boxes = places.boxes.reindex([n, k, 4], [image, "@e0(i0,i1)", "i2"], extras=[rows])
-    labels = assignment.labels.reindex([n, k], ["i0", "@e0(i0,i1)"], extras=[rows])
+    boxes, labels = (rows_at(each, rows) for each in (places.boxes, assignment.labels))
     fields = boxes, labels * mask.int32(), mask, rows
     return Instances(*(each.detach() for each in fields))
 
@@ -201,12 +203,37 @@ class InstanceReader:
     def agreement(self, context: StepContext, prototypes: Prototypes) -> jt.Var:
         """[N, K] the agreement on each instance's own level; 1 where the teacher does not have that level."""
         boxes, num_levels = self.instances(context).boxes, len(context.step.trace.strides)
-        levels = level_of_boxes(boxes, num_levels)
-        doubts = [
-            (levels == level).float32() * (1.0 - each.agreement)
-            for level, each in self.similarities(context, prototypes).items()
-        ]
-        return 1.0 - sum(doubts)
+        per_level = {level: each.agreement for level, each in self.similarities(context, prototypes).items()}
+        return _of_own_level(level_of_boxes(boxes, num_levels), per_level)
+
+    def roi_agreement(self, context: StepContext, prototypes: Prototypes) -> jt.Var:
+        """[N, K] the same of RoIAlign crops, on the level of the place that each instance is.
+
+        The teacher has the strides of all levels that places are on.
+        """
+        instances, places = self.instances(context), context.places
+        levels = rows_at(places.levels, instances.rows)
+        pairs = {level: pair for level, *pair in context.feature_levels()}
+        strides = places.level_strides
+        own, given = (
+            roi_align(
+                [pairs[level][side].detach() for level in range(len(strides))],
+                instances.boxes, levels, strides, size=ROI_SIZE, sampling_ratio=0,
+            ).mean([3, 4])
+            for side in (0, 1)
+        )  # fmt: skip
+        per_level = {}
+        for level in range(len(strides)):
+            similar = prototypes.similarities(level, own, of_teacher=False)
+            wanted = prototypes.similarities(level, given, of_teacher=True)
+            per_level[level] = agreement(similar, wanted, prototypes.mask_of(level), instances.labels)
+        return _of_own_level(levels, per_level)
+
+
+def _of_own_level(levels: jt.Var, per_level: Mapping[int, jt.Var]) -> jt.Var:
+    """[N, K] of values {level: [N, K]} those of the levels [N, K]; 1 on levels without values."""
+    doubts = [(levels == level).float32() * (1.0 - each) for level, each in per_level.items()]
+    return 1.0 - sum(doubts)
 
 
 def agreement(student: jt.Var, teacher: jt.Var, mask: jt.Var, labels: jt.Var) -> jt.Var:

@@ -65,7 +65,11 @@ def unit_rows(features: np.ndarray) -> np.ndarray:
 
 def density(rows: np.ndarray, bandwidth: float = 0.1) -> np.ndarray:
     """[M] sum over m of exp(-((1 - a_n . a_m) / bandwidth)^2) of unit rows a [M, D]."""
-    return np.exp(-(((1.0 - rows @ rows.T) / bandwidth) ** 2)).sum(1)
+    values = rows @ rows.T  # [M, M], in which everything else is done: M may be thousands
+    values -= 1.0
+    values *= values
+    values *= -1.0 / bandwidth**2
+    return np.exp(values, out=values).sum(1)
 
 
 def dense_rows(densities: list[np.ndarray], sparse_share: float = 0.4) -> np.ndarray:
@@ -118,7 +122,9 @@ def joint_pursuit(
     chosen = []
     for _ in range(min(count, len(candidates)) if exclude_chosen else count):
         own, given = products
-        gain = (own**2 + given**2 + tie * (own + given) ** 2).sum(1)
+        # Sums of own^2 + given^2 + tie (own + given)^2, without making those.
+        squares, cross = _row_products(own, own) + _row_products(given, given), _row_products(own, given)
+        gain = (1.0 + tie) * squares + 2.0 * tie * cross
         best = int(np.argmax(np.where(is_free, gain, -1.0)))
         shared = tie * (own[best] + given[best])
         for product, atom in zip(products, atoms, strict=True):
@@ -126,3 +132,7 @@ def joint_pursuit(
         is_free[best] = not exclude_chosen
         chosen.append(candidates[best])
     return np.array(chosen, np.int64)
+
+
+def _row_products(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    return np.einsum("kn,kn->k", first, second)

@@ -1,5 +1,6 @@
 """Terms of global knowledge on given maps, instances and prototypes, against the released code."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -70,9 +71,11 @@ class Scene:
             jt.array(boxes), jt.array(labels), jt.array(mask), empty, jt.zeros((2, 1)), shapes, shapes
         )
         r = mask.shape[1]
+        roi_levels = self.arrays.get("out/roi_level", np.zeros(sum(counts)))  # of two stages
+        levels, _ = padded(np.split(roi_levels, [counts[0]]), (), np.int32)
         self.places = Places(
             boxes=jt.array(boxes), centers=jt.zeros((2, r, 2)), strides=jt.ones((2, r)),
-            levels=jt.zeros((2, r)).int32(), level_strides=self.strides, mask=jt.array(mask),
+            levels=jt.array(levels), level_strides=self.strides[:4], mask=jt.array(mask),
         )  # fmt: skip
         owners = np.where(mask > 0, np.arange(r), -1).astype(np.int32)
         assignment = make_assignment(
@@ -130,13 +133,13 @@ class Scene:
         value = self.arrays[f"loss/{run}/{loss}"]
         return 0.0 if np.isnan(value).all() else float(value.sum())
 
-    def assert_gradients(self, value, loss, run="full"):
+    def assert_gradients(self, value, loss, run="full", rtol=1e-4):
         """Of the student's maps, where the case holds them."""
         keys = [f"grad/{run}/{loss}/x/{k}" for k in range(5)]
         maps = list(self.student.features)
         for key, gradient in zip(keys, jt.grad(value, maps), strict=True):
             if f"{key}/sample" in self.arrays:
-                assert_sampled(self.meta, self.arrays, key, gradient.numpy(), 1e-4)
+                assert_sampled(self.meta, self.arrays, key, gradient.numpy(), rtol)
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -177,15 +180,14 @@ def test_feature_losses(scene, loss, weights):
 
 
 def test_soft_labels(scene):
+    described_by = "roi_align" if scene.sums == "mean" else "cells"
     for run, weighted in (("full", True), ("no_proto", False)):
-        term = scene.bound(RobustLabels(weighted=weighted, outside="mirror"))
+        term = scene.bound(RobustLabels(weighted=weighted, described_by=described_by, outside="mirror"))
         context = scene.context()
         value = term(context)
         weights = scene.arrays.get("out/soft_weight", np.zeros(0))
-        if weighted and "roi_feat_student_mean" in "".join(scene.arrays):
-            continue  # of two stages: weights of RoIAlign features
         if weighted and len(weights):
-            agreed = term.reader.agreement(context, term.prototypes).numpy()[scene.mask > 0]
+            agreed = term.agreement(term.reader, context, term.prototypes).numpy()[scene.mask > 0]
             np.testing.assert_allclose(agreed, weights, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(value.item(), scene.expected("loss_kd_soft", run), rtol=1e-4, atol=1e-6)
         key = f"grad/{run}/loss_kd_soft/cls_score"
@@ -214,7 +216,8 @@ def test_relations(scene):
     for loss, weights in (("loss_kd_rkd_dis", (5.0, 0.0)), ("loss_kd_rkd_angle", (0.0, 10.0))):
         value = scene.bound(InstanceRelations(1.0, *weights), prototypes=False)(scene.context())
         np.testing.assert_allclose(value.item(), scene.expected(loss, "rkd"), rtol=1e-4, atol=1e-6)
-        scene.assert_gradients(value, loss, "rkd")
+        # The release makes small distances of differences of large squares, in single precision.
+        scene.assert_gradients(value, loss, "rkd", rtol=1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -308,3 +311,12 @@ def test_impossible_options_are_refused():
         GlobalKnowledge(max_instances=0)
     with pytest.raises(ConfigError, match="activation='softmx'"):
         RobustLabels(activation="softmx")
+    with pytest.raises(ConfigError, match="described_by='crop'"):
+        RobustLabels(described_by="crop")
+
+
+def test_crops_need_the_maps_of_both(default):
+    own = default.interface()
+    coarse = dataclasses.replace(own, strides=own.strides[1:])
+    (problem,) = RobustLabels(described_by="roi_align").check(own, coarse)
+    assert "it has those of (8, 16, 32, 64): set described_by='cells'" in problem

@@ -1,4 +1,4 @@
-"""A whole step of global knowledge on RetinaNet, from the image, against the released code."""
+"""Whole steps of global knowledge, on RetinaNet and on Faster R-CNN, from the image, against the release."""
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from jld.registry import build
 from jld.toolchain import jittor as jt
 from tests.golden_cases import case, fill
 from tests.models.golden_models import assert_sampled, backbone_config, generated, take, targets_of
+from tests.models.golden_two_stage import build_faster
 
 PLAIN = {"outside": "mirror", "max_instances": 256}  # as released; the case has 103 positives in an image
 
@@ -41,12 +42,53 @@ def retinanet(meta, role):
     return detector, {k: v for k, v in state.items() if k.startswith("neck_adp")}
 
 
+def faster(meta, role):
+    """The same for the pair of two-stage detectors."""
+    whole = meta["model"]
+    train, test = whole["train_cfg"], whole["test_cfg"]
+    section = take(whole[role], pretrained=None) | {
+        "type": "FasterRCNN",
+        "train_cfg": {**train, "rpn_proposal": test["rpn"]},
+        "test_cfg": test,
+    }
+    spec = meta["params"][role]
+    own = {name: shape for name, shape in spec["shapes"].items() if not name.startswith("adap_neck")}
+    known = {"model": section, "det_cfg": {}, "params": {"model": {"salt": spec["salt"], "shapes": own}}}
+    state = fill.state_dict(meta, role)
+    return build_faster(known), {k: v for k, v in state.items() if k.startswith("adap_neck")}
+
+
+def frozen(detector):
+    """The teacher that this detector is."""
+    detector.eval()
+    teacher = FrozenTeacher.__new__(FrozenTeacher)
+    teacher._hidden, teacher._renormalises, teacher._class_order = (detector,), False, None
+    return teacher
+
+
+def joined(student, teacher, terms, adapters, given):
+    """The distiller of these terms, the first of which adapts, with the case's weights and prototypes."""
+    distiller = Distiller({"teacher": teacher}, [Lesson(term) for term in terms], {})
+    distiller.bind(student)
+    for level, conv in enumerate(terms[0].modules().values()):
+        ours = {
+            key.rpartition(".")[2]: jt.array(value)
+            for key, value in adapters.items()
+            if f".{level}.0." in key
+        }
+        conv.load_state_dict(ours)
+    for term in terms:
+        term.use(given)
+    return distiller
+
+
 def prototypes(meta, arrays):
     starts = arrays["in/cls_start_index"]
     slots = int(np.diff(starts).max())
     labels = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     places = np.arange(starts[-1]) - np.repeat(starts[:-1], np.diff(starts))
-    spaces = np.zeros((2, 5, len(starts) - 1, slots, 64), np.float32)
+    channels = meta["generated"]["proto_student/0"]["shape"][1]
+    spaces = np.zeros((2, 5, len(starts) - 1, slots, channels), np.float32)
     for space, side in zip(spaces, ("student", "teacher"), strict=True):
         for level in range(5):
             space[level, labels, places] = generated(meta, f"proto_{side}/{level}").numpy()
@@ -60,20 +102,10 @@ def step():
     """(case, student, {loss: scalar}, adapter's first convolution) of one step."""
     meta, arrays = case("g_retina_full")
     (student, adapters), (detector, _) = (retinanet(meta, role) for role in ("student", "teacher"))
-    student.train(), detector.eval()
-    teacher = FrozenTeacher.__new__(FrozenTeacher)
-    teacher._hidden, teacher._renormalises, teacher._class_order = (detector,), False, None
+    student.train()
     features = RobustFeatures(over_levels="sum", padding="included", **PLAIN)
     terms = features, RobustLabels(**PLAIN), GlobalKnowledge(**PLAIN)
-    distiller = Distiller({"teacher": teacher}, [Lesson(term) for term in terms], {})
-    distiller.bind(student)
-    for level, conv in enumerate(features.modules().values()):
-        conv.load_state_dict(
-            {key: jt.array(adapters[f"neck_adp.{level}.0.{key}"]) for key in ("weight", "bias")}
-        )
-    given = prototypes(meta, arrays)
-    for term in terms:
-        term.use(given)
+    distiller = joined(student, frozen(detector), terms, adapters, prototypes(meta, arrays))
     images, targets = generated(meta, "img"), targets_of(arrays, 2)
     maps = student.features(images)
     trace = student.predict(maps, targets)
@@ -108,7 +140,7 @@ def test_losses_are_those_of_the_release_with_matching_rows(step):
 
 
 def test_gradients_are_those_of_the_release(step):
-    """All losses but the labels', whose rows are another's in the release: those have their own test."""
+    """The labels' term, whose rows are another's in the release, moves them by less than the tolerance."""
     meta, arrays, student, losses, features, _ = step
     named = dict(student.named_parameters())
     names = ["bbox_head.retina_reg.weight", "neck_adp.0.0.weight"]
@@ -116,3 +148,40 @@ def test_gradients_are_those_of_the_release(step):
     found = jt.grad(sum(losses.values()), [named[names[0]], adapter, named["neck.fpn_convs.0.conv.weight"]])
     for name, gradient in zip([*names, "neck.fpn_convs.0.conv.weight"], found, strict=True):
         assert_sampled(meta, arrays, f"grad/{name}", gradient.numpy(), 1e-2)
+
+
+def test_two_stages_learn_on_their_positive_rois():
+    """The case's positives are given as RoIs, so that no sampling is needed."""
+    meta, arrays = case("g_full")
+    (student, adapters), (detector, _) = (faster(meta, role) for role in ("student", "teacher"))
+    roi = {"stage": "roi", "max_instances": 64}
+    features = RobustFeatures(padding="included", **roi)
+    labels = RobustLabels(described_by="roi_align", **roi)
+    terms = features, labels, GlobalKnowledge(**roi)
+    distiller = joined(student, frozen(detector), terms, adapters, prototypes(meta, arrays))
+    images, targets = generated(meta, "img"), targets_of(arrays, 2)
+    chosen = []
+    for n in range(2):
+        known = np.concatenate([arrays[f"in/gt_bboxes/{n}"], arrays[f"in/proposals/{n}"][:, :4]])
+        chosen.append(known[arrays[f"in/sample/pos_inds/{n}"]])
+    boxes, mask = np.zeros((2, 16, 4), np.float32), np.zeros((2, 16), np.float32)
+    for n, rows in enumerate(chosen):
+        boxes[n, : len(rows)], mask[n, : len(rows)] = rows, 1
+    maps = student.features(images)
+    rois = student.roi_head.pooler.places(jt.array(boxes), jt.array(mask))
+    trace = student.predict(maps, targets, rois=rois)
+    owners = trace.stages["roi"].assigned.gt_index.numpy()
+    for n, rows in enumerate(chosen):
+        np.testing.assert_array_equal(owners[n, : len(rows)], arrays[f"in/sample/pos_assigned_gt_inds/{n}"])
+    losses = distiller(Step(images, targets, student, maps, trace))
+    expected = {
+        "loss_robust_features": arrays["loss/loss_kd_point"].sum() + arrays["loss/loss_bg_point"].sum(),
+        "loss_robust_labels": arrays["loss/loss_kd_soft"],
+        "loss_global_knowledge": arrays["loss/loss_kd_pair"].sum(),
+    }
+    for name, value in expected.items():
+        np.testing.assert_allclose(losses[name].item(), value, rtol=5e-4, err_msg=name)
+    weight, name = student.neck.fpn_convs[0].conv.weight, "neck.fpn_convs.0.conv.weight"
+    for loss, theirs in (("loss_global_knowledge", "loss_kd_pair"), ("loss_robust_labels", "loss_kd_soft")):
+        gradient = jt.grad(losses[loss], weight).numpy()
+        assert_sampled(meta, arrays, f"grad/{theirs}/{name}", gradient, 1e-2)

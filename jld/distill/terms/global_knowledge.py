@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from jld.assign.levels import level_of_boxes
-from jld.boxes.places import cells_inside
+from jld.boxes.places import cells_inside, rows_at
 from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
-from jld.distill.instances import cells_of
+from jld.distill.instances import InstanceReader, cells_of
 from jld.distill.terms.classification_kd import DIVERGENCES
 from jld.distill.terms.defeat import decoupled_error
 from jld.distill.terms.instances import InstanceTerm
@@ -25,6 +25,7 @@ from jld.registry import TERMS
 from jld.toolchain import jittor as jt
 
 OVER_LEVELS = ("mean", "sum")
+DESCRIPTIONS = {"cells": InstanceReader.agreement, "roi_align": InstanceReader.roi_agreement}
 
 
 @TERMS.register
@@ -136,9 +137,11 @@ class RobustLabels(InstanceTerm):
         temperature: released 2.
         weighted: False: every positive counts 1, and no prototypes are needed.
         activation: see `ClassificationKD`; released `softmax`, for a sigmoid classifier too.
+        described_by: what an instance is compared with the prototypes by: `cells`, the mean over its cells
+            (released for RetinaNet), or `roi_align`, the mean of a RoIAlign crop (released for two stages).
         max_instances, outside, stage, name: see `RobustFeatures`.
     Raises:
-        ConfigError: unknown activation.
+        ConfigError: unknown activation or `described_by`.
     Source: arXiv:2210.09022; hikvision-research/DAVAR-Lab-ML.
     Differs: a batch without positives gives 0 (there: NaN), and a positive is weighted by its own agreement
         (there, for RetinaNet, by that of another one).
@@ -153,14 +156,16 @@ class RobustLabels(InstanceTerm):
         *,
         weighted: bool = True,
         activation: str = "softmax",
+        described_by: str = "cells",
         max_instances: int = 512,
         outside: str = "clip",
         stage: str | None = None,
         name: str = "loss_robust_labels",
     ):
-        if activation not in DIVERGENCES:
+        if activation not in DIVERGENCES or described_by not in DESCRIPTIONS:
             raise ConfigError(
-                f"RobustLabels: activation={activation!r} must be one of {', '.join(DIVERGENCES)}."
+                f"RobustLabels: activation={activation!r} must be one of {', '.join(DIVERGENCES)}, "
+                f"described_by={described_by!r} one of {', '.join(DESCRIPTIONS)}."
             )
         super().__init__(
             weight,
@@ -171,6 +176,7 @@ class RobustLabels(InstanceTerm):
             stage=stage,
         )
         self.temperature, self.weighted, self.activation = temperature, weighted, activation
+        self.described_by, self.agreement = described_by, DESCRIPTIONS[described_by]
 
     def check(self, student: Interface, teacher: Interface) -> list[str]:
         """See `Term`."""
@@ -180,25 +186,25 @@ class RobustLabels(InstanceTerm):
                 "RobustLabels: a softmax over one class is 1 whatever the logits, the term is zero: "
                 "set activation='sigmoid'"
             )
+        if self.described_by == "roi_align" and not set(student.strides) <= set(teacher.strides):
+            problems.append(
+                f"RobustLabels: crops need the teacher's maps of all strides {student.strides}, it has those "
+                f"of {teacher.strides}: set described_by='cells'"
+            )
         return problems
 
     def __call__(self, context: StepContext) -> jt.Var:
         """Scalar Var, `weight` not yet applied."""
         instances = self.reader.instances(context)
         student, teacher = (
-            self._logits(side.predictions["cls_logits"], instances.rows)
+            rows_at(side.predictions["cls_logits"], instances.rows)
             for side in (context.student, context.teacher)
         )
         divergence = DIVERGENCES[self.activation](student, teacher.detach(), self.temperature)  # [N, K]
         weights = instances.mask
         if self.weighted:
-            weights = weights * self.reader.agreement(context, self.prototypes)
+            weights = weights * self.agreement(self.reader, context, self.prototypes)
         return (divergence * weights).sum() / instances.mask.sum().maximum(1.0)
-
-    @staticmethod
-    def _logits(cls_logits: jt.Var, rows: jt.Var) -> jt.Var:
-        shape = [*rows.shape, cls_logits.shape[2]]
-        return cls_logits.reindex(shape, ["i0", "@e0(i0,i1)", "i2"], extras=[rows])
 
 
 @TERMS.register

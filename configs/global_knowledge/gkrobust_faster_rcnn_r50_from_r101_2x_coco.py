@@ -1,0 +1,27 @@
+"""Global knowledge, ablation on Faster R-CNN: features and labels weighted by the agreement, no global term.
+
+Command: python tools/run_net.py --config-file=configs/global_knowledge/gkrobust_faster_rcnn_r50_from_r101_2x_coco.py --task=train
+Published: none; what the released config does as it is shipped.
+Measured with jld: not measured. Memory, time: not measured.
+Start and schedule are those of gk_faster_rcnn_r50_from_r101_2x_coco.py.
+"""
+
+_base_ = [
+    "../_base_/models/faster_rcnn_r50_fpn.py",
+    "../_base_/datasets/coco_detection.py",
+    "../_base_/schedules/two_stage_2x.py",
+    "../_base_/distill/global_knowledge_faster_rcnn.py",
+]
+
+_attenuation = dict(type="EpochDecay")
+_roi = dict(stage="roi", max_instances=128)
+
+distill = dict(
+    terms=[
+        dict(
+            _roi, type="RobustFeatures", object_weight=1.0, background_weight=4.0, over_levels="mean",
+            padding="included", schedule=_attenuation,
+        ),
+        dict(_roi, type="RobustLabels", weight=1.0, temperature=2.0, described_by="roi_align"),
+    ],
+)
