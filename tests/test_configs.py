@@ -88,6 +88,8 @@ def shrunk(model):
     model.get("rpn_head", model.get("bbox_head")).update(in_channels=32, feat_channels=32)
     if "roi_head" in model:
         model["roi_head"]["bbox_head"].update(in_channels=32, fc_out_channels=32)
+        if "mask_head" in model["roi_head"]:
+            model["roi_head"]["mask_head"].update(in_channels=32, conv_out_channels=32)
     return model
 
 

@@ -1,4 +1,4 @@
-"""Faster R-CNN from the command line: a few steps on drawn images, the same graph in each, and detections."""
+"""Two-stage detectors from the command line: steps on drawn images, the same graph in each, and scores."""
 
 import json
 
@@ -18,6 +18,7 @@ _transforms = [
     dict(type="Pad", size_divisor=32),
 ]
 model = dict(
+    type={kind!r},
     backbone=dict(depth=18, base_channels=8, pretrained=None),
     neck=dict(in_channels=[8, 16, 32, 64], out_channels=16),
     rpn_head=dict(
@@ -25,11 +26,13 @@ model = dict(
         test_max_proposals=20, sampler=dict(num=32),
     ),
     roi_head=dict(
-        sampler=dict(num=16),
+        sampler=dict(num=16), mask_head={mask_head},
         bbox_head=dict(num_classes=5, in_channels=16, fc_out_channels=16, score_threshold=0.0),
     ),
 )
-_data = dict(type="DrawnDataset", image_size=64, transforms=_transforms, batch_size=2)
+_data = dict(
+    type="DrawnDataset", image_size=64, transforms=_transforms, batch_size=2, with_masks={with_masks}
+)
 dataset = dict(
     train=dict(_data, split="train", num_images=8, shuffle=True),
     val=dict(_data, split="val", num_images=3),
@@ -40,6 +43,13 @@ logger = dict(type="RunLogger", loggers=["TextLogger"])
 max_iter = 4
 log_interval = 4
 """
+BOXES = {"kind": "FasterRCNN", "mask_head": "None", "with_masks": False}
+MASKS = {
+    "kind": "MaskRCNN",
+    "mask_head": "dict(type='MaskHead', num_classes=5, in_channels=16, conv_out_channels=16, num_convs=1, "
+    "loss_mask=dict(type='CrossEntropyLoss', use_sigmoid=True))",
+    "with_masks": True,
+}
 
 
 @pytest.fixture
@@ -58,13 +68,17 @@ def steps(monkeypatch):
     return seen
 
 
-def test_training_and_detecting(tmp_path, steps):
-    config, work_dir = tmp_path / "faster.py", tmp_path / "work"
-    config.write_text(TEXT.format(base=str(ROOT / "configs/_base_/models/faster_rcnn_r50_fpn.py")))
-    arguments = [f"--config-file={config}", f"--work_dir={work_dir}", "--cpu"]
-    assert main([*arguments, "--task=train", "--dry-run"]) == 0
+@pytest.mark.parametrize("parts", [BOXES, MASKS], ids=["boxes", "masks"])
+def test_training_and_scoring(tmp_path, steps, parts):
+    config, work_dir = tmp_path / "two_stage.py", tmp_path / "work"
+    base = str(ROOT / "configs/_base_/models/faster_rcnn_r50_fpn.py")
+    config.write_text(TEXT.format(base=base, **parts))
+    assert (
+        main([f"--config-file={config}", f"--work_dir={work_dir}", "--cpu", "--task=train", "--dry-run"]) == 0
+    )
     assert len(steps) > 2 and not any(sum(reads.values()) for _, reads in steps)
     assert steps[-1][0] == steps[1][0], "the graph is the same from step to step"
-    assert main([*arguments[:1], f"--work_dir={work_dir / 'dry_run'}", "--cpu", "--task=test"]) == 0
-    found = json.loads((work_dir / "dry_run" / "results" / "test" / "detections.json").read_text())
-    assert len(found["images"]) == 3
+    dry = work_dir / "dry_run"
+    assert main([f"--config-file={config}", f"--work_dir={dry}", "--cpu", "--task=val"]) == 0
+    metrics = json.loads((dry / "results" / "metrics.json").read_text())
+    assert 0 <= metrics["AP"] <= 1 and ("segm_AP" in metrics) == parts["with_masks"]

@@ -1,7 +1,4 @@
-"""Mask R-CNN with ResNet-50 and FPN, as arXiv:1703.06870 and mmDetection's mask_rcnn_r50_fpn.
-
-Wants datasets with masks.
-"""
+"""Mask R-CNN with ResNet-50 and FPN, as arXiv:1703.06870 and mmDetection's mask_rcnn_r50_fpn."""
 
 _base_ = "faster_rcnn_r50_fpn.py"
 
