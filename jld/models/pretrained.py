@@ -139,7 +139,8 @@ def named_constants(model: jt.Module) -> dict[str, np.ndarray]:
     constants, statistics = {}, getattr(model, "normalisation", None)
     if statistics is not None:
         constants = {"pixel_mean": np.array(statistics.mean), "pixel_std": np.array(statistics.std)}
-    priors = getattr(getattr(model, "bbox_head", None), "priors", None)
+    head = getattr(model, "rpn_head", None) or getattr(model, "bbox_head", None)
+    priors = getattr(head, "priors", None)
     if priors is not None and hasattr(priors, "base_anchors"):
         constants |= {
             f"cell_anchors.{level}": priors.base_anchors(stride)

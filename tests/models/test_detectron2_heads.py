@@ -228,9 +228,9 @@ def test_files_state_anchors_and_input():
     """Weights for anchors in another order, or for images of another colour order, do not load silently."""
     meta, _ = load("l_retina_default")
     head = retina_head(meta)
-    constants = named_constants(type("Model", (), {"bbox_head": head})) | {
-        "pixel_mean": np.array([103.53, 1, 2])
-    }
+    constants = named_constants(type("Model", (), {"bbox_head": head}))
+    assert set(constants) == set(named_constants(type("TwoStage", (), {"rpn_head": head})))
+    constants |= {"pixel_mean": np.array([103.53, 1, 2])}
     state = weights_of(meta, "head")
     shapes = {f"bbox_head.{name}": var.shape for name, var in head.state_dict().items()}
     options = ConvertOptions(constants=constants)
