@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import keyword
 import math
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 
+from jld.checkpoint import atomic_write
 from jld.config.config import config_file, join
-from jld.errors import ConfigError
+from jld.errors import CheckpointError, ConfigError
 
 WIDTH = 110
 TITLE = "Resolved config"
@@ -26,22 +26,12 @@ def dump_config(config: Mapping[str, Any], path: str | Path) -> Path:
     Raises:
         ConfigError: a value is not plain data, a key cannot be written, or the file cannot.
     """
-    path = Path(path)
     text = dump_text(config)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise ConfigError(f"the config cannot be written to {path}: {error.strerror or error}.") from error
-    return path
+        atomic_write(path, lambda stream: stream.write(text.encode("utf-8")))
+    except CheckpointError as error:
+        raise ConfigError(f"the config cannot be written: {error}") from error
+    return Path(path)
 
 
 def is_dumped(path: str | Path) -> bool:
