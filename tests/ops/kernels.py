@@ -16,6 +16,7 @@ from jld.ops.conv2d import conv2d
 from jld.ops.deform_conv import deform_conv2d
 from jld.ops.expectation import expected_values
 from jld.ops.group_norm import group_norm
+from jld.ops.mask_maps import mask_maps
 from jld.ops.mask_targets import BitmapTargets, PolygonTargets, mask_targets
 from jld.ops.max_iou_match import max_iou_match
 from jld.ops.nearest_priors import nearest_priors
@@ -155,7 +156,8 @@ def targets_of_masks(rng, form):
     bitmaps = BitmapTargets(jt.array(rng.integers(0, 2, (2, 2, 60, 60)).astype(np.uint8)))
     masks = {"polygons": polygons, "bitmaps": bitmaps}[form]
     index = jt.array(rng.integers(-1, 2, (2, 9)).astype(np.int32))
-    return [mask_targets(SimpleNamespace(masks=masks), boxes(rng, 2, 9), index, 28)]
+    targets = SimpleNamespace(masks=masks, img_shapes=np.int32([[60, 60], [50, 40]]))
+    return [mask_targets(targets, boxes(rng, 2, 9), index, 28), mask_maps(targets, (60, 60), 15, 12)]
 
 
 def aligned_regions(rng):
@@ -199,8 +201,8 @@ KERNELS = {
     "max_iou_match_sets": lambda rng: matches(rng, assign_all=True, sets=2),
     "rotated_match_sets": lambda rng: rotated_matches(rng, "nearest", sets=2),
     "roi_align": aligned_regions,
-    "mask_targets_polygons": lambda rng: targets_of_masks(rng, "polygons"),
-    "mask_targets_bitmaps": lambda rng: targets_of_masks(rng, "bitmaps"),
+    "masks_from_polygons": lambda rng: targets_of_masks(rng, "polygons"),
+    "masks_from_bitmaps": lambda rng: targets_of_masks(rng, "bitmaps"),
     "pairwise_rotated_iou": lambda rng: [pairwise_rotated_iou(rotated_boxes(rng, 9), rotated_boxes(rng, 7))],
     "aligned_rotated_iou": lambda rng: [aligned_rotated_iou(rotated_boxes(rng, 9), rotated_boxes(rng, 9))],
     "rotated_nms_mask": lambda rng: [
