@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from jld.ops.headers import shared_headers
+from jld.ops.polygon_edges import BEGIN_EXACT, EDGE_FUNCTIONS, END_EXACT
 from jld.toolchain import jittor as jt
 
 LARGEST_SIZE = 64
@@ -52,74 +53,40 @@ class HasMasks(Protocol):
     def masks(self) -> MaskTargets | None: ...
 
 
-# A polygon is filled as pycocotools fills it: its vertices are rounded to fifths of a pixel, an edge is the
-# chain of fifths nearest to it, and pixel column x turns over from the row on where the chain passes between
-# the fifths 5x + 2 and 5x + 3, on the upper of the two. Here every edge turns over what it passes: a column
-# is a word whose bit y is row y. Products are rounded on their own: a fused sum would break ties elsewhere.
-_POLYGON_FUNCTIONS = """
-JLD_FUNCTION double rounded_product(double a, double b) {
-#ifdef __CUDA_ARCH__
-    return __dmul_rn(a, b);
-#else
-    volatile double product = a * b;
-    return product;
-#endif
-}
-JLD_FUNCTION int on_edge(double slope, int step, int start) {
-    const double way = start + rounded_product(slope, step);
-    return (int)(way + .5);
-}
-JLD_FUNCTION void turn_over(unsigned long long* column, int fifth, int size) {
-    const int row = fifth <= 2 ? 0 : (fifth + 2) / 5;
-    if (row >= size) return;
-#ifdef __CUDA_ARCH__
-    atomicXor(column, ~0ull << row);
-#else
-    *column ^= ~0ull << row;
-#endif
-}
+# A column of the frame is a word whose bit y is row y.
+_POLYGON_FUNCTIONS = (
+    BEGIN_EXACT
+    + EDGE_FUNCTIONS
+    + """
 JLD_FUNCTION void pass_edge(int x0, int y0, int x1, int y1, int size, unsigned long long* columns) {
-    const int dx = x1 > x0 ? x1 - x0 : x0 - x1, dy = y1 > y0 ? y1 - y0 : y0 - y1;
-    if (dx == 0) return;
-    const bool is_flat = dx >= dy;
-    if (is_flat ? x0 > x1 : y0 > y1) {
-        int swap = x0; x0 = x1; x1 = swap;
-        swap = y0; y0 = y1; y1 = swap;
-    }
-    const double slope = is_flat ? (double)(y1 - y0) / dx : (double)(x1 - x0) / dy;
-    const int low = x0 < x1 ? x0 : x1, high = x0 < x1 ? x1 : x0;
-    int first = low > 2 ? (low + 2) / 5 : 0, last = high > 2 ? (high - 3) / 5 : -1;
-    if (last >= size) last = size - 1;
-    for (int x = first; x <= last; x++) {
-        const int fifth = 5 * x + 2;
-        if (is_flat) {
-            const int a = on_edge(slope, fifth - x0, y0), b = on_edge(slope, fifth + 1 - x0, y0);
-            turn_over(columns + x, a < b ? a : b, size);
-            continue;
-        }
-        // The first step along y behind which the chain lies on the other side.
-        const bool is_rising = x1 > x0;
-        int step = (int)((fifth + .5 - x0) / slope);
-        step = step < 1 ? 1 : step > dy ? dy : step;
-        while (step > 1 && (on_edge(slope, step - 1, x0) > fifth) == is_rising) step--;
-        while (step < dy && (on_edge(slope, step, x0) > fifth) != is_rising) step++;
-        turn_over(columns + x, y0 + step - 1, size);
+    int last = last_column(x0, x1);
+    last = last < size ? last : size - 1;
+    for (int x = first_column(x0, x1); x <= last; x++) {
+        const int row = turning_row(x0, y0, x1, y1, x);
+        if (row >= size) continue;
+#ifdef __CUDA_ARCH__
+        atomicXor(columns + x, ~0ull << row);
+#else
+        columns[x] ^= ~0ull << row;
+#endif
     }
 }
 JLD_FUNCTION void pass_vertices(const float* vertices, int first, int last, int row, const float* roi,
                                 int size, unsigned long long* columns) {
     const int next = row + 1 < last ? row + 1 : first;
     const double width = roi[2] - roi[0], height = roi[3] - roi[1];
-    const double along = size / (width > .1 ? width : .1), down = size / (height > .1 ? height : .1);
+    const double along = over(size, width > .1 ? width : .1), down = over(size, height > .1 ? height : .1);
     int corner[4];
     for (int end = 0; end < 2; end++) {
         const float* vertex = vertices + 2 * (end ? next : row);
-        corner[2 * end] = (int)(rounded_product(5, ((double)vertex[0] - roi[0]) * along) + .5);
-        corner[2 * end + 1] = (int)(rounded_product(5, ((double)vertex[1] - roi[1]) * down) + .5);
+        corner[2 * end] = fifth_of(times(plus(vertex[0], -roi[0]), along));
+        corner[2 * end + 1] = fifth_of(times(plus(vertex[1], -roi[1]), down));
     }
     pass_edge(corner[0], corner[1], corner[2], corner[3], size, columns);
 }
 """
+    + END_EXACT
+)
 _POLYGON_CPU = """
     const int num_rois = in3_shape1, num_objects = in2_shape1 - 1, size = out0_shape2;
     #pragma omp parallel for schedule(dynamic, 8)

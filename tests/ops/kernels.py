@@ -18,6 +18,7 @@ from jld.ops.deform_conv import deform_conv2d
 from jld.ops.expectation import expected_values
 from jld.ops.group_norm import group_norm
 from jld.ops.layer_norm import layer_norm
+from jld.ops.mask_maps import mask_maps
 from jld.ops.mask_targets import BitmapTargets, PolygonTargets, mask_targets
 from jld.ops.max_iou_match import max_iou_match
 from jld.ops.nearest_priors import nearest_priors
@@ -173,7 +174,8 @@ def targets_of_masks(rng, form):
     bitmaps = BitmapTargets(jt.array(rng.integers(0, 2, (2, 2, 60, 60)).astype(np.uint8)))
     masks = {"polygons": polygons, "bitmaps": bitmaps}[form]
     index = jt.array(rng.integers(-1, 2, (2, 9)).astype(np.int32))
-    return [mask_targets(SimpleNamespace(masks=masks), boxes(rng, 2, 9), index, 28)]
+    targets = SimpleNamespace(masks=masks, img_shapes=np.int32([[60, 60], [50, 40]]))
+    return [mask_targets(targets, boxes(rng, 2, 9), index, 28), mask_maps(targets, (60, 60), 15, 12)]
 
 
 def aligned_regions(rng, **settings):
@@ -238,8 +240,8 @@ KERNELS = {
     "roi_align_adaptive": lambda rng: aligned_regions(rng, size=(3, 2), sampling_ratio=0, aligned=False),
     "sample_places": lambda rng: sample(rng, is_even=False),
     "sample_places_evenly": lambda rng: sample(rng, is_even=True),
-    "mask_targets_polygons": lambda rng: targets_of_masks(rng, "polygons"),
-    "mask_targets_bitmaps": lambda rng: targets_of_masks(rng, "bitmaps"),
+    "masks_from_polygons": lambda rng: targets_of_masks(rng, "polygons"),
+    "masks_from_bitmaps": lambda rng: targets_of_masks(rng, "bitmaps"),
     "crop_means": lambda rng: with_gradients(
         lambda maps: crop_means(maps, rectangles(rng, 2, 5)), normal(rng, 2, 3, 7, 7)
     ),

@@ -21,8 +21,8 @@ def on_device(masks, size):
     keys = ("boxes", "box_mask", "boxes_ignore", "ignore_mask")
     batch = dict(zip(keys, empty * 2, strict=True)) | {
         "labels": empty[1],
-        "pad_shapes": [size],
-        "img_shapes": [size],
+        "pad_shapes": [size] * len(masks),
+        "img_shapes": [size] * len(masks),
     }
     return Targets.from_batch(batch | arrays)
 
