@@ -10,12 +10,13 @@ import pytest
 from jld.checkpoint import read_training_state, write_safetensors
 from jld.checkpoint.names import lgd
 from jld.config import Config
-from jld.distill import LabelGuidedTeacher, build_distiller
+from jld.distill import LabelGuidedTeacher, Step, build_distiller
 from jld.distill.label_guided.encoder import largest
 from jld.distill.label_guided.instances import descriptor_size, instances_of, masks_of
 from jld.distill.label_guided.painter import LabelPainter
 from jld.distill.label_guided.teacher import load_painter
 from jld.errors import CheckpointError, ConfigError
+from jld.models import build_detector
 from jld.models.targets import Targets
 from jld.ops.mask_targets import BitmapTargets
 from jld.optim import SGD, Optimizers, StepLR, divided
@@ -26,6 +27,8 @@ from jld.runner.parts import trainable_parameters
 from jld.toolchain import jittor as jt
 from tests.assign.scenes import make_targets
 from tests.distill import test_distiller as tiny
+from tests.models import test_two_stage as two_stage
+from tests.models.golden_models import batch_of
 
 parts, weights, batches, teacher_file = tiny.parts, tiny.weights, tiny.batches, tiny.teacher_file
 SIZE, CHANNELS, NUM_CLASSES = (64, 96), 16, 5
@@ -260,6 +263,25 @@ def test_a_frozen_teacher_and_the_labels_teach_together(weights, batches, teache
     assert {"loss_cls.tea", "loss_distill", "loss_ld"} <= set(losses)
     assert all(np.isfinite(value.numpy()).all() for value in losses.values())
     assert set(distiller.modules()) == {"loss_distill.adapter", "teacher.painter"}
+
+
+def test_a_two_stage_student_draws_anew_for_painted_maps():
+    student = build_detector(two_stage.section())
+    distiller = guided(student, context_box=False, detach_appearance=True)
+    images = jt.array(np.random.default_rng(0).normal(size=(2, 3, 64, 64)).astype(np.float32))
+    targets = Targets.from_batch(batch_of(two_stage.ARRAYS, 2), 7, 3)
+    features = student.features(images)
+    step = Step(images, targets, student, features, student.predict(features, targets))
+    losses = distiller(step)
+    task = {f"loss_{name}.tea" for name in ("rpn_cls", "rpn_bbox", "cls", "bbox")}
+    assert set(losses) == task | {"loss_distill"}
+    assert all(np.isfinite(value.numpy()).all() for value in losses.values())
+    traces = step.trace, distiller.teacher(step)
+    own, painted = (trace.stages["rpn"].assigned.label_weights.numpy() for trace in traces)
+    assert (own.sum(1) == painted.sum(1)).all() and (own != painted).any()
+    painter_layer = distiller.modules()["teacher.painter"].mapper.object_proj.weight
+    watched = {"painter": painter_layer, "neck": student.neck.fpn_convs[0].conv.weight}
+    assert reached_by(sum(losses[name] for name in task), watched) == {"painter"}
 
 
 class Keeper(Hook):
