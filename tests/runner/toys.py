@@ -101,3 +101,6 @@ class ToyDistiller:
 
     def log_values(self):
         return {"raw": self.last.detach()}
+
+    def describe_shares(self, losses):
+        return {}
