@@ -7,6 +7,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 # {file of tests: the sources it covers beside or instead of the one of its name}
 COVERS = {
+    "ops/test_mask_targets.py": ("ops/polygon_edges.py",),
     "models/test_two_stage.py": (
         "models/heads/roi_head.py",
         "models/rois.py",
