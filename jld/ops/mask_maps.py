@@ -99,7 +99,8 @@ def mask_maps(targets: HasMasks, image_size: tuple[int, int], height: int, width
     masks = targets.masks
     if masks is None:
         raise ValueError("the ground truth holds no masks: set with_masks=True in the dataset.")
-    rows, columns = (_sampled(*axis) for axis in zip((height, width), image_size, strict=True))
+    axes = zip((height, width), image_size, strict=True)
+    rows, columns = (jt.array(pixels_of_cells(*axis)) for axis in axes)
     if isinstance(masks, BitmapTargets):
         n, g = masks.bitmaps.shape[:2]
         shape, places = [n, g, height, width], ["i0", "i1", "@e0(i2)", "@e1(i3)"]
@@ -117,7 +118,7 @@ def mask_maps(targets: HasMasks, image_size: tuple[int, int], height: int, width
     return cells.float32().stop_grad()
 
 
-def _sampled(cells: int, px: int) -> jt.Var:
-    """[cells] int32 the pixel of each cell along one axis."""
+def pixels_of_cells(cells: int, px: int) -> np.ndarray:
+    """NumPy [cells] int32 the pixel at the start of each cell along one axis of `px` pixels."""
     places = np.arange(cells, dtype=np.float32) * np.float32(px / cells)
-    return jt.array(np.minimum(places.astype(np.int32), px - 1))
+    return np.minimum(places.astype(np.int32), px - 1)

@@ -12,7 +12,7 @@ from jld.checkpoint.names import lgd
 from jld.config import Config
 from jld.distill import LabelGuidedTeacher, Step, build_distiller
 from jld.distill.label_guided.encoder import largest
-from jld.distill.label_guided.instances import descriptor_size, instances_of, masks_of
+from jld.distill.label_guided.instances import descriptor_size, instances_of
 from jld.distill.label_guided.painter import LabelPainter
 from jld.distill.label_guided.teacher import load_painter
 from jld.errors import CheckpointError, ConfigError
@@ -151,10 +151,10 @@ def test_masks_describe_and_bound_their_objects():
     bitmaps[0, 0, 3:30, 5:40] = 1  # the whole box
     bitmaps[0, 1, 10:35, 20:90] = 1  # its upper half
     targets = make_targets([BOXES, BOXES[:1]], [SIZE] * 2)
-    with pytest.raises(ValueError, match="with_masks='bitmaps'"):
-        masks_of(targets)
+    with pytest.raises(ValueError, match="with_masks=True"):
+        instances_of(targets, NUM_CLASSES, SIZE, context_box=True, with_masks=True)
     targets = dataclasses.replace(targets, masks=BitmapTargets(jt.array(bitmaps)))
-    instances = instances_of(targets, NUM_CLASSES, SIZE, context_box=True, masks=masks_of(targets))
+    instances = instances_of(targets, NUM_CLASSES, SIZE, context_box=True, with_masks=True)
     crops = (instances.descriptors.numpy()[0, :, -49:] + 1).reshape(-1, 7, 7) / 2
     assert crops[0].all() and crops[1, :3].all() and not crops[1, 4:].any() and not crops[2].any()
     assert crops[-1].all()  # the context

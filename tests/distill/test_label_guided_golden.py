@@ -1,12 +1,14 @@
 """The painter and the distillation loss on given maps, against LGD's DynamicTeacher and distillator."""
 
+import dataclasses
+
 import numpy as np
 import pytest
-from pycocotools import mask as coco_masks
 
 from jld.checkpoint.names.lgd import painter_part
+from jld.data.instance_masks import PolygonMasks
 from jld.distill.distiller import Distiller, Lesson
-from jld.distill.label_guided.instances import InstanceMasks, descriptor_size, instances_of
+from jld.distill.label_guided.instances import descriptor_size, instances_of
 from jld.distill.label_guided.painter import LabelPainter
 from jld.distill.schedule import TermSchedule
 from jld.distill.step import Step
@@ -18,6 +20,7 @@ from jld.toolchain import jittor as jt
 from tests.assign.scenes import padded
 from tests.golden_cases import case, fill, param_cases
 from tests.models.golden_models import assert_sampled, generated
+from tests.ops.test_mask_targets import on_device
 
 INTERACTIONS = {"stuGuided": "student_guided", "labelGuided": "label_guided", "teacher_fill": "label_fill"}
 RTOL, GRADIENT_RTOL = 1e-4, 1e-3
@@ -44,21 +47,16 @@ def golden_targets(arrays, image_size):
     )  # fmt: skip
 
 
-def golden_masks(arrays, image_size):
-    """Bitmaps of the polygons, each at its image's own size, and the crops of the descriptors."""
-    boxes = per_image(arrays, "in/gt_bboxes")
-    count = padded(boxes, 4)[0].shape[1]
-    bitmaps = np.zeros((len(boxes), count, *image_size), np.float32)
-    crops = np.zeros((len(boxes), count, 49), np.float32)
-    for image, (own, (height, width)) in enumerate(
-        zip(boxes, per_image(arrays, "in/img_shape"), strict=True)
-    ):
-        crops[image, : len(own)] = (arrays[f"out/descriptor/{image}"][: len(own), -49:] + 1) / 2
-        for index in range(len(own)):
-            polygons = per_image(arrays, f"in/gt_polys/{image}/{index}")
-            parts = coco_masks.frPyObjects([list(part) for part in polygons], int(height), int(width))
-            bitmaps[image, index, :height, :width] = coco_masks.decode(coco_masks.merge(parts))
-    return InstanceMasks(jt.array(crops), jt.array(bitmaps))
+def golden_masks(arrays, image_size, slots):
+    """The polygons of every image's objects in a batch."""
+    shapes = [
+        [
+            [part.reshape(-1, 2) for part in per_image(arrays, f"in/gt_polys/{image}/{index}")]
+            for index in range(len(boxes))
+        ]
+        for image, boxes in enumerate(per_image(arrays, "in/gt_bboxes"))
+    ]
+    return on_device([PolygonMasks.of(each, size=image_size) for each in shapes], image_size, slots).masks
 
 
 def golden_painter(meta):
@@ -90,9 +88,11 @@ def scene(name):
     meta, arrays = case(name)
     levels = sorted(key.removeprefix("x/") for key in meta["generated"] if key.startswith("x/"))
     size = tuple(meta["teacher"]["padded"])
-    masks = golden_masks(arrays, size) if meta["teacher"]["load_labelmap"] else None
-    settings = dict(context_box=meta["teacher"]["add_context_box"], masks=masks)
-    instances = instances_of(golden_targets(arrays, size), NUM_CLASSES, size, **settings)
+    targets, with_masks = golden_targets(arrays, size), meta["teacher"]["load_labelmap"]
+    if with_masks:
+        targets = dataclasses.replace(targets, masks=golden_masks(arrays, size, targets.mask.shape[1]))
+    settings = dict(context_box=meta["teacher"]["add_context_box"], with_masks=with_masks)
+    instances = instances_of(targets, NUM_CLASSES, size, **settings)
     return meta, arrays, levels, instances
 
 

@@ -14,9 +14,9 @@ from tests import golden_cases
 from tests.golden_masks import polygons, unpacked
 
 
-def on_device(masks, size):
+def on_device(masks, size, slots=None):
     """Ground truth of some images with nothing but masks."""
-    arrays = masks[0].collate(masks, max(map(len, masks)) + 2, size)
+    arrays = masks[0].collate(masks, slots or max(map(len, masks)) + 2, size)
     empty = np.zeros((len(masks), 1, 4)), np.zeros((len(masks), 1))
     keys = ("boxes", "box_mask", "boxes_ignore", "ignore_mask")
     batch = dict(zip(keys, empty * 2, strict=True)) | {

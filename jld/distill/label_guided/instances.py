@@ -8,43 +8,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from jld.models.targets import Targets
-from jld.ops.mask_targets import BitmapTargets, mask_targets
+from jld.ops.mask_maps import mask_maps, pixels_of_cells
+from jld.ops.mask_targets import mask_targets
 from jld.toolchain import jittor as jt
 
 MASK_SIDE = 7
 UPRIGHT = 4
 # Divisor of the sides of boxes without any, whose cells are left out anyway.
 SMALLEST_SIDE = 1e-12
-
-
-@dataclass(frozen=True)
-class InstanceMasks:
-    """Masks of the G objects of every image.
-
-    Attributes:
-        crops: [N, G, 49] 0/1, the mask inside its own box on 7 x 7 cells, row by row.
-        bitmaps: [N, G, H, W] 0/1 over the padded batch.
-    """
-
-    crops: jt.Var
-    bitmaps: jt.Var
-
-
-class Bitmaps(NamedTuple):
-    """Cells in px of the padded batch.
-
-    Attributes:
-        objects: [N, G, H, W] 0/1.
-        context: NumPy [N, H, W] bool of the last row of `Instances`.
-    """
-
-    objects: jt.Var
-    context: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -62,7 +37,8 @@ class Instances:
         real: [N, S] 1 where there is an object or a context.
         paints: [N, S] 1 for the rows that are painted into their cells; the context is not.
         image_size: (H, W) of the padded batch in px.
-        bitmaps: None where an object's cells are those of its box.
+        masked: ground truth whose masks the cells follow; None where an object's cells are those of its box.
+        has_context: whether the last row is a context.
     """
 
     boxes: jt.Var
@@ -70,18 +46,21 @@ class Instances:
     real: jt.Var
     paints: jt.Var
     image_size: tuple[int, int]
-    bitmaps: Bitmaps | None = None
+    masked: Targets | None = None
+    has_context: bool = False
 
     def cells(self, height: int, width: int) -> jt.Var:
         """[N, S, height, width] 1 where a cell of a map over the batch belongs to the row.
 
         A cell is where its index times the stride is, not its centre; both borders of a box count. A box
-        without width or height has no cell. Bitmaps are sampled at the nearest pixel.
+        without width or height has no cell. Masks are sampled at the nearest pixel, see `mask_maps`.
 
         Source: megvii-research/LGD, dynamic_teacher.py.
         """
-        if self.bitmaps is not None:
-            return _sampled(self.bitmaps, height, width)
+        if self.masked is not None:
+            objects = mask_maps(self.masked, self.image_size, height, width)
+            context = _own_cells(self.masked.img_shapes, self.image_size, (height, width)) & self.has_context
+            return jt.concat([objects, jt.array(context.astype(np.float32))], dim=1)
         if self.boxes.shape[2] == UPRIGHT:
             return self._inside_upright(height, width)
         return self._inside_rotated(height, width)
@@ -104,38 +83,21 @@ class Instances:
         return _within(dx * cos + dy * sin, w) * _within(dy * cos - dx * sin, h)
 
 
-def _sampled(bitmaps: Bitmaps, height: int, width: int) -> jt.Var:
-    """[N, S, height, width] of the nearest pixels above and left."""
-    picks = []
-    for cells, px in zip((height, width), bitmaps.objects.shape[2:], strict=True):
-        places = np.arange(cells, dtype=np.float32) * np.float32(px / cells)
-        picks.append(np.minimum(places.astype(np.int32), px - 1))
-    y, x = map(jt.array, picks)
-    context = bitmaps.context[:, picks[0]][:, :, picks[1]].astype(np.float32)
-    objects = bitmaps.objects[:, :, y][:, :, :, x].float32()
-    return jt.concat([objects, jt.array(context).unsqueeze(1)], dim=1)
-
-
 def _within(distance: jt.Var, side: jt.Var) -> jt.Var:
     """1 where a distance from the centre is at most half a side. Divided, as released: no cell at 0 / 0."""
     inside = jt.abs(distance) / side.maximum(SMALLEST_SIDE) <= 0.5
     return inside.float32() * (side > 0).float32()
 
 
-def masks_of(targets: Targets) -> InstanceMasks:
-    """The masks of a batch's objects, and their crops to their own boxes.
+def mask_crops(targets: Targets) -> jt.Var:
+    """[N, G, 49] 0/1: the mask of every object inside its own box on 7 x 7 cells, row by row.
 
     Raises:
-        ValueError: the targets hold no bitmaps.
+        ValueError: the targets hold no masks.
     """
-    if not isinstance(targets.masks, BitmapTargets):
-        raise ValueError(
-            "a label-guided teacher with masks needs bitmaps: set dataset.train.with_masks='bitmaps'."
-        )
     num_images, count = targets.mask.shape
     own = jt.arange(count).unsqueeze(0).broadcast([num_images, count])
-    crops = mask_targets(targets, targets.boxes, own, MASK_SIDE)
-    return InstanceMasks(crops.reshape(num_images, count, -1), targets.masks.bitmaps)
+    return mask_targets(targets, targets.boxes, own, MASK_SIDE).reshape(num_images, count, -1)
 
 
 def descriptor_size(num_classes: int, num_sides: int, *, with_masks: bool = False) -> int:
@@ -149,7 +111,7 @@ def instances_of(
     image_size: tuple[int, int],
     *,
     context_box: bool,
-    masks: InstanceMasks | None = None,
+    with_masks: bool = False,
 ) -> Instances:
     """The objects of a batch, see `Instances`.
 
@@ -158,11 +120,11 @@ def instances_of(
     counts modulo half a turn, in half turns: an option of jld, the released code knows upright boxes.
 
     Args:
-        targets: boxes and labels; `img_shapes` too where there are masks.
+        targets: boxes and labels; `masks` and `img_shapes` too with masks.
         num_classes: C.
         image_size: (H, W) of the padded batch in px.
         context_box: whether the whole image is a row of its own.
-        masks: of the same G objects, or None.
+        with_masks: objects are also described by their masks, and their cells follow them.
     Source: megvii-research/LGD, label_encoder.py (`box_descriptor_encode`).
     """
     has_objects = (targets.mask.sum(1, keepdims=True) > 0).float32()  # [N, 1]
@@ -173,18 +135,17 @@ def instances_of(
     boxes = jt.concat([targets.boxes.maximum(lower).minimum(upper), last], dim=1)
     one_hot = (targets.labels.unsqueeze(2) == jt.arange(num_classes)).float32() * targets.mask.unsqueeze(2)
     shares = [_relative(boxes, image_size), jt.concat([one_hot, jt.zeros_like(one_hot[:, :1])], dim=1)]
-    bitmaps = None
-    if masks is not None:
-        crops = masks.crops.float32()
+    if with_masks:
+        crops = mask_crops(targets)
         shares.append(jt.concat([crops, whole.unsqueeze(2).broadcast(crops[:, :1])], dim=1))
-        bitmaps = Bitmaps(masks.bitmaps, _own_pixels(targets.img_shapes, image_size) & context_box)
     return Instances(
         boxes=boxes.detach(),
         descriptors=(jt.concat(shares, dim=2) * 2.0 - 1.0).detach(),
         real=jt.concat([targets.mask, present], dim=1).detach(),
         paints=jt.concat([targets.mask, jt.zeros(present.shape) if context_box else present], dim=1).detach(),
         image_size=image_size,
-        bitmaps=bitmaps,
+        masked=targets if with_masks else None,
+        has_context=context_box,
     )
 
 
@@ -221,10 +182,13 @@ def _relative(boxes: jt.Var, image_size: tuple[int, int]) -> jt.Var:
     return jt.concat([shares[:, :, :4].minimum(1.0), turns - jt.floor(turns)], dim=2)
 
 
-def _own_pixels(image_shapes: np.ndarray | None, image_size: tuple[int, int]) -> np.ndarray:
-    """NumPy [N, H, W], true inside the images themselves, false in their padding."""
+def _own_cells(
+    image_shapes: np.ndarray | None, image_size: tuple[int, int], cells: tuple[int, int]
+) -> np.ndarray:
+    """NumPy [N, 1, *cells], true where a cell of a map lies inside the image itself, not in its padding."""
     if image_shapes is None:
         raise ValueError("masks need Targets.img_shapes, the sizes of the images before padding.")
     shapes = np.asarray(image_shapes)[:, :, None]
-    rows, columns = (np.arange(px) < shapes[:, axis] for axis, px in enumerate(image_size))
-    return rows[:, :, None] & columns[:, None, :]
+    pixels = (pixels_of_cells(*each) for each in zip(cells, image_size, strict=True))
+    rows, columns = (places < shapes[:, axis] for axis, places in enumerate(pixels))
+    return (rows[:, :, None] & columns[:, None, :])[:, None]

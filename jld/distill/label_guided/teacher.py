@@ -9,7 +9,7 @@ import numpy as np
 
 from jld.checkpoint import read_checkpoint
 from jld.checkpoint.names.lgd import painter_part
-from jld.distill.label_guided.instances import descriptor_size, instances_of, masks_of
+from jld.distill.label_guided.instances import descriptor_size, instances_of
 from jld.distill.label_guided.painter import INTERACTIONS, LabelPainter
 from jld.distill.step import Step
 from jld.errors import CheckpointError, ConfigError, suggestion
@@ -40,8 +40,8 @@ class LabelGuidedTeacher:
         detach_appearance: the losses of the painted maps reach the painter and the head, not the student's
             backbone and neck.
         masks: objects are also described by their masks on 7 x 7 cells, and painted inside them instead of
-            inside their boxes; needs a dataset with_masks="bitmaps". The released Mask R-CNN fills polygons
-            for the 7 x 7 cells, here the bitmap is resampled (`mask_targets`).
+            inside their boxes; needs a dataset with masks. Polygons are filled for the 7 x 7 cells, as
+            released; with_masks="bitmaps" resamples them (`mask_targets`).
         num_heads: of the attention; a divisor of the maps' channels.
         checkpoint: a file of the released code whose teacher is the start; None draws initial weights.
     Raises:
@@ -123,14 +123,14 @@ class LabelGuidedTeacher:
             targets: ground truth of the batch.
             image_size: (H, W) of the padded batch in px.
         Raises:
-            ValueError: masks are asked for, and the targets hold none, or polygons.
+            ValueError: masks are asked for, and the targets hold none.
         """
         instances = instances_of(
             targets,
             self.interface.num_classes,
             image_size,
             context_box=self.context_box,
-            masks=masks_of(targets) if self.masks else None,
+            with_masks=self.masks,
         )
         return self._modules["painter"](features, instances)
 
