@@ -11,7 +11,7 @@ from jld.registry import build
 from jld.toolchain import jittor as jt
 from tests.golden_cases import case, fill
 from tests.models.golden_models import assert_sampled, backbone_config, generated, take, targets_of
-from tests.models.golden_two_stage import build_faster
+from tests.models.golden_two_stage import build_whole
 
 PLAIN = {"outside": "mirror", "max_instances": 256}  # as released; the case has 103 positives in an image
 
@@ -55,7 +55,7 @@ def faster(meta, role):
     own = {name: shape for name, shape in spec["shapes"].items() if not name.startswith("adap_neck")}
     known = {"model": section, "det_cfg": {}, "params": {"model": {"salt": spec["salt"], "shapes": own}}}
     state = fill.state_dict(meta, role)
-    return build_faster(known), {k: v for k, v in state.items() if k.startswith("adap_neck")}
+    return build_whole(known), {k: v for k, v in state.items() if k.startswith("adap_neck")}
 
 
 def frozen(detector):
