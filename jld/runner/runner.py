@@ -12,7 +12,7 @@ from typing import Any
 from jld.boxes.detections import Detections
 from jld.checkpoint import Checkpoint
 from jld.config import Config, config_file, dump_config
-from jld.config.lengths import in_steps
+from jld.config.lengths import begun_at_once, in_steps
 from jld.data import DataLoader, Dataset
 from jld.data.dota import Views
 from jld.data.labels import follow_classes
@@ -349,10 +349,10 @@ class Runner:
 
 
 def shortened(config: Config) -> Config:
-    """The same config for a smoke run: one epoch, a line per step, a folder of its own."""
+    """The same config for a smoke run: one epoch, all phases, a line per step, a folder of its own."""
     return Config(
         {
-            **config,
+            **begun_at_once(config),
             "max_epoch": 1,
             "max_iter": None,
             "log_interval": 1,
