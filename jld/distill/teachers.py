@@ -29,7 +29,11 @@ class Teacher(Protocol):
     Attributes:
         interface: what its traces look like; terms are checked against it. A teacher that reads the student's
             own heads may know it only once it is bound.
+        mask_form: in which form the targets must hold masks (`polygons`, `bitmaps`); None: in none.
     """
+
+    @property
+    def mask_form(self) -> str | None: ...
 
     @property
     def interface(self) -> Interface: ...
@@ -67,6 +71,8 @@ class FrozenTeacher:
         ConfigError: unknown `input_statistics`; the config has no model.
         CheckpointError: the weights do not fit.
     """
+
+    mask_form: str | None = None
 
     def __init__(
         self,

@@ -122,6 +122,7 @@ class Runner:
         config = in_steps(self.config, parts.num_steps(self.config, len(loader)))
         distiller = build_distiller(config.distill, detector)
         if distiller is not None:
+            checks.check_lessons(distiller.teachers, datasets["train"])
             # Where the config names no terms they were chosen for the two: the saved config says which.
             self.config.distill.terms = self.config.distill.terms or config.distill.terms
             self.log.info("distillation:\n%s", distiller.describe(detector))
