@@ -7,7 +7,7 @@ of the training: a number with a decimal point, below 1.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jld.config.config import Config
@@ -26,7 +26,7 @@ def scaled_lengths(config: Config) -> Config:
 
     These are `max_epoch`, `max_iter` and `checkpoint_iters`; a scheduler's `milestones`, `max_steps` and
     `warmup_iters`; the `start` of parameter groups; `start`, `stop` and `warmup` of terms, unless they are
-    shares. Steps are rounded up, epochs must stay whole.
+    shares, and the `epochs` of their decay. Steps are rounded up, epochs must stay whole.
 
     Args:
         config: valid, with its defaults; it is changed.
@@ -59,6 +59,8 @@ def scaled_lengths(config: Config) -> Config:
         _scale(section, TURNS, epochs if in_epochs else steps)
         _scale(section, ("warmup_iters",), steps)
     _scale_starts(config, steps)
+    for term in _terms(config):
+        _scale(term.get("schedule") or {}, ("epochs",), epochs)
     return config
 
 
@@ -78,6 +80,16 @@ def in_steps(config: Config, total_steps: int) -> Config:
     return found
 
 
+def begun_at_once(config: Config) -> Config:
+    """A copy of the config in which whatever begins at a step does so in the second, warmed up in one.
+
+    So that a training of a few steps shows every phase but the last; shares follow its length anyway.
+    """
+    found = Config(config)
+    _scale_starts(found, lambda value: value if is_share(value) else min(value, 1), ("start", "warmup"))
+    return found
+
+
 def is_share(value: float) -> bool:
     """Whether a number of steps is a share of the training: 0.0 to 1.0, without the latter, never an int."""
     return isinstance(value, float) and 0.0 <= value < 1.0
@@ -87,12 +99,18 @@ def _rounded_up(value: float) -> int:
     return math.ceil(round(value, 6))  # rounded first: 3 * 0.1 is not quite 0.3
 
 
-def _scale_starts(config: Config, scaled: Callable[[float], float]) -> None:
+def _scale_starts(
+    config: Config, scaled: Callable[[float], float], keys: tuple[str, ...] = TERM_STEPS
+) -> None:
     for section in _sections(config, "optimizer"):
         for group in section.get("parameter_groups") or ():
             _scale(group, ("start",), scaled)
-    for term in (config["distill"] or {}).get("terms") or ():
-        _scale(term.get("schedule") or {}, TERM_STEPS, scaled)
+    for term in _terms(config):
+        _scale(term.get("schedule") or {}, keys, scaled)
+
+
+def _terms(config: Config) -> Sequence[Any]:
+    return (config["distill"] or {}).get("terms") or ()
 
 
 def _sections(config: Config, name: str) -> list[Mapping[str, Any]]:

@@ -68,6 +68,7 @@ class Distiller:
         self.lessons = list(lessons)
         self.regions = dict(regions)
         self._last: dict[str, jt.Var] = {}
+        self._resting: set[str] = set()
         self._check_names()
 
     @property
@@ -131,6 +132,7 @@ class Distiller:
         learns itself.
         """
         factors = {lesson.term.name: lesson.schedule.factor(step.iteration) for lesson in self.lessons}
+        self._resting = {name for name, factor in factors.items() if not factor}
         traces = {name: self.teachers[name](step) for name in self._needed_teachers(factors)}
         losses = self._teachers_losses(traces, step)
         contexts = _Contexts(step, traces, self.regions)
@@ -175,14 +177,14 @@ class Distiller:
         return self._last
 
     def describe_shares(self, losses: Mapping[str, float]) -> dict[str, str]:
-        """{term: what it weighs beside the task losses} of those that acted.
+        """{term: what it weighs beside the task losses} of those that acted and do not rest in the last step.
 
         Args:
             losses: {name: mean over some steps}, those of the task and of this distiller.
         """
         own = {term.name for term in self.terms}
         task = sum(value for name, value in losses.items() if name not in own and "." not in name)
-        acting = {name: losses[name] for name in losses if name in own and losses[name]}
+        acting = {name: losses[name] for name in losses if name in own - self._resting and losses[name]}
         return {name: share_line(name, value / task) for name, value in acting.items()} if task > 0 else {}
 
     def modules(self) -> dict[str, jt.Module]:

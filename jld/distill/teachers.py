@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from jld.config import load_config
+from jld.config import load_config, to_plain
 from jld.data.classes import class_names_of
 from jld.distill.step import Step
 from jld.errors import ConfigError
 from jld.models import Detector, build_detector, load_weights
 from jld.models.interface import Interface
-from jld.models.normalisation import renormalise
+from jld.models.normalisation import InputStatistics, renormalise
 from jld.models.targets import Targets
 from jld.models.trace import ROI, Trace
 from jld.registry import TEACHERS
@@ -29,7 +29,11 @@ class Teacher(Protocol):
     Attributes:
         interface: what its traces look like; terms are checked against it. A teacher that reads the student's
             own heads may know it only once it is bound.
+        mask_form: in which form the targets must hold masks (`polygons`, `bitmaps`); None: in none.
     """
+
+    @property
+    def mask_form(self) -> str | None: ...
 
     @property
     def interface(self) -> Interface: ...
@@ -61,10 +65,14 @@ class FrozenTeacher:
         checkpoint: its weights (.pth, .pkl, .safetensors); None keeps the initial ones (for tests).
         input_statistics: `own` re-normalises the student's input where the teacher's config normalises
             differently; `student` feeds the student's tensor as it is, as the released code does.
+    Attributes:
+        model: the `model` section that the detector was built from, as plain data.
     Raises:
         ConfigError: unknown `input_statistics`; the config has no model.
         CheckpointError: the weights do not fit.
     """
+
+    mask_form: str | None = None
 
     def __init__(
         self,
@@ -91,6 +99,7 @@ class FrozenTeacher:
         # Inside a tuple Jittor's module traversal does not find it, whoever holds the teacher.
         self._hidden = (detector,)
         self._renormalises = input_statistics == "own"
+        self.model = to_plain(config["model"])
         self._class_order: list[int] | None = None
 
     @property
@@ -103,6 +112,10 @@ class FrozenTeacher:
         """See `Teacher`."""
         return self.detector.interface
 
+    def expected_input(self, student: Detector) -> InputStatistics | None:
+        """How a student's images are said to be normalised; None: they are taken as they are."""
+        return student.normalisation if self._renormalises else None
+
     def bind(self, student: Detector) -> None:
         """See `Teacher`; finds the order of the student's classes among the teacher's."""
         own, given = student.interface.classes, self.interface.classes
@@ -111,7 +124,7 @@ class FrozenTeacher:
 
     def __call__(self, step: Step) -> Trace:
         """See `Teacher`."""
-        given = step.student.normalisation if self._renormalises else None
+        given = self.expected_input(step.student)
         with jt.no_grad():
             images = renormalise(step.images, step.targets.img_shapes, given, self.detector.normalisation)
             features = self.detector.features(images)

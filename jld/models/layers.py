@@ -156,6 +156,14 @@ def init_xavier_uniform(conv: jt.Module) -> None:
         conv.bias = jt.zeros(conv.bias.shape)
 
 
+def init_c2_xavier(conv: jt.Module) -> None:
+    """Weight uniform in +-sqrt(3 / fan_in), Caffe2's "xavier"; bias zero."""
+    bound = math.sqrt(3.0 / math.prod(conv.weight.shape[1:]))
+    conv.weight = (jt.rand(*conv.weight.shape) * 2.0 - 1.0) * bound
+    if conv.bias is not None:
+        conv.bias = jt.zeros(conv.bias.shape)
+
+
 def init_kaiming_normal(conv: jt.Module) -> None:
     """Weight from N(0, 2 / fan_out), as residual networks want it; bias zero."""
     out_channels, _, height, width = conv.weight.shape

@@ -101,7 +101,7 @@ class CandidateReader:
 
         hidden = not (is_main() and sys.stderr.isatty())
         batches = iter(tqdm(loader.epoch(0), total=len(loader), desc=title, leave=False, disable=hidden))
-        name = self._kept_name(teacher)
+        name = self._kept_name(student, teacher)
         for number in count():
             path = None if name is None else name.with_name(f"{name.name}_{number:04}.npz")
             kept = _kept_rows(path)
@@ -151,14 +151,15 @@ class CandidateReader:
     def _numbers(self) -> dict[Any, int]:
         return {img_id: number for number, img_id in enumerate(self.images.image_ids)}
 
-    def _kept_name(self, teacher: Teacher) -> Path | None:
-        """Path and stem of the teacher's files: other weights, images or transforms have other names."""
+    def _kept_name(self, student: Detector, teacher: Teacher) -> Path | None:
+        """Path and stem of the teacher's files: another model, other weights or images have other names."""
         if self.folder is None or not isinstance(teacher, FrozenTeacher):
             return None  # one that learns sees something else in every epoch
         digest = hashlib.sha256()
         for name, var in teacher.detector.state_dict().items():
             digest.update(name.encode() + var.numpy().tobytes())
-        settings = (self.images.describe(), self.min_side_px, self.batch_size, self.seed)
+        reads = (teacher.model, teacher.detector.normalisation, teacher.expected_input(student))
+        settings = (*reads, self.images.describe(), self.min_side_px, self.batch_size, self.seed)
         digest.update(repr(settings).encode() + self.drawn.tobytes())
         return self.folder / f"teacher_{digest.hexdigest()[:12]}_{rank()}of{world_size()}"
 

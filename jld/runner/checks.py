@@ -7,6 +7,7 @@ from typing import Any
 
 from jld.data import Dataset
 from jld.data.labels import difference
+from jld.distill import Teacher
 from jld.errors import ConfigError
 from jld.evaluation import published_row
 from jld.models import Detector
@@ -53,6 +54,22 @@ def check_run(
         ]
     if problems:
         raise ConfigError("\n".join(problems))
+
+
+def check_lessons(teachers: Mapping[str, Teacher], dataset: Dataset) -> None:
+    """Stops where a teacher would look for what the training data do not hold.
+
+    Raises:
+        ConfigError: see above.
+    """
+    given = getattr(dataset, "mask_form", None) if dataset.has_masks else None
+    for name, teacher in teachers.items():
+        wanted = getattr(teacher, "mask_form", None)  # a teacher of a project need not say
+        if wanted not in (None, given):
+            raise ConfigError(
+                f"the teacher {name!r} reads masks as {wanted}, and dataset.train gives {given or 'none'}: "
+                f"set dataset.train.with_masks={wanted!r}, or teach without masks."
+            )
 
 
 def _split_problems(

@@ -12,7 +12,7 @@ from typing import Any
 from jld.boxes.detections import Detections
 from jld.checkpoint import Checkpoint
 from jld.config import Config, config_file, dump_config
-from jld.config.lengths import in_steps
+from jld.config.lengths import begun_at_once, in_steps
 from jld.data import DataLoader, Dataset
 from jld.data.dota import Views
 from jld.data.labels import follow_classes
@@ -122,6 +122,7 @@ class Runner:
         config = in_steps(self.config, parts.num_steps(self.config, len(loader)))
         distiller = build_distiller(config.distill, detector)
         if distiller is not None:
+            checks.check_lessons(distiller.teachers, datasets["train"])
             # Where the config names no terms they were chosen for the two: the saved config says which.
             self.config.distill.terms = self.config.distill.terms or config.distill.terms
             self.log.info("distillation:\n%s", distiller.describe(detector))
@@ -349,10 +350,10 @@ class Runner:
 
 
 def shortened(config: Config) -> Config:
-    """The same config for a smoke run: one epoch, a line per step, a folder of its own."""
+    """The same config for a smoke run: one epoch, all phases, a line per step, a folder of its own."""
     return Config(
         {
-            **config,
+            **begun_at_once(config),
             "max_epoch": 1,
             "max_iter": None,
             "log_interval": 1,

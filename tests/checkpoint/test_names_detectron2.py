@@ -121,6 +121,7 @@ def test_caffe2_weights_fill_a_backbone(tmp_path, wrapped):
     np.testing.assert_allclose(norm["weight"] / np.sqrt(norm["running_var"] + 1e-5), 2.0, rtol=1e-7)
     assert not norm["running_mean"].any()
     assert "ImageNet classifier" in report.dropped.values()
+    assert any("optimizer" in reason for reason in report.dropped.values())  # nothing goes without a word
 
 
 @pytest.mark.parametrize(

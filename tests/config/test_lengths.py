@@ -3,7 +3,7 @@
 import pytest
 
 from jld.config import Config, fill_defaults
-from jld.config.lengths import in_steps, scaled_lengths
+from jld.config.lengths import begun_at_once, in_steps, scaled_lengths
 from jld.errors import ConfigError
 
 
@@ -59,6 +59,25 @@ def test_shares_are_of_the_whole_training_and_follow_it():
     first, second = (term.schedule for term in found.distill.terms)
     assert (first.start, first.stop, first.warmup, second.start) == (15000, 67500, 50, 0)
     assert shortened.distill.terms[0].schedule.start == 1 / 6, "the config itself keeps its shares"
+
+
+def test_a_decay_over_epochs_follows_the_factor():
+    terms = [dict(type="PKD", schedule=dict(type="EpochDecay", epochs=24))]
+    given = config(0.5, scheduler=None, distill=dict(teacher=dict(config="t.py"), terms=terms))
+    assert scaled_lengths(given).distill.terms[0].schedule.epochs == 12
+
+
+def test_a_few_steps_show_every_phase():
+    given = config(1.0)
+    given.distill.terms.append(dict(type="PKD", schedule=dict(start=0.5, stop=9, warmup=7, decay="linear")))
+    found = begun_at_once(given)
+    assert found.optimizer.student.parameter_groups[0].start == 1
+    assert [dict(term.schedule) for term in (found.distill.terms[0], found.distill.terms[2])] == [
+        dict(start=1, stop=130001),
+        dict(start=0.5, stop=9, warmup=1, decay="linear"),
+    ]
+    assert given.distill.terms[0].schedule.start == 30000
+    assert begun_at_once(config(1.0, optimizer=None, distill=None)).max_iter == 180000
 
 
 def test_the_factor_one_changes_nothing():

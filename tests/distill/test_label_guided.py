@@ -358,3 +358,5 @@ def test_the_student_gets_no_signal_and_the_adapter_learns_while_the_term_rests(
     for iteration, reached in ((0, {"adapter"}), (2, {"adapter", "neck"}), (5, {"adapter"})):
         loss = distiller(step(iteration=iteration))["loss_distill"]
         assert loss.item() > 0 and reached_by(loss, watched) == reached
+        acts = "neck" in reached
+        assert ("loss_distill" in distiller.describe_shares({"loss_cls": 1.0, "loss_distill": 0.5})) == acts

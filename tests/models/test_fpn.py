@@ -73,3 +73,16 @@ def test_bad_options_are_named():
         FPN((3, 4), num_outs=1)
     with pytest.raises(ValueError, match="2 backbone maps and got 1"):
         FPN((3, 4))(maps()[:1])
+    with pytest.raises(ConfigError, match="c2_xavier"):
+        FPN((3, 4), init="c2-xavier")
+
+
+@pytest.mark.parametrize("init", ["xavier", "c2_xavier"])
+def test_initial_weights_fill_the_range_of_their_kind(init):
+    neck = FPN((32, 64), 16, num_outs=3, add_extra_convs="on_input", init=init)
+    for module in (*neck.lateral_convs, *neck.fpn_convs):
+        weight, bias = module.conv.weight.numpy(), module.conv.bias.numpy()
+        area = weight.shape[2] * weight.shape[3]
+        fans = weight.shape[1] * area, weight.shape[0] * area
+        bound = np.sqrt(3 / fans[0] if init == "c2_xavier" else 6 / sum(fans))
+        assert 0.95 * bound < np.abs(weight).max() <= bound and not bias.any()

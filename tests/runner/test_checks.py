@@ -11,10 +11,11 @@ from jld.config import fill_defaults
 from jld.config.jdet.keys import CLASS_IOU
 from jld.data import DrawnDataset, DrawnOrientedDataset, ImageDataset, ImageFolder
 from jld.data.dota import DOTA1_CLASSES
+from jld.distill import FrozenTeacher, LabelGuidedTeacher
 from jld.errors import ConfigError
 from jld.models import Detector, Interface, StageInterface
 from jld.models.boxes import DeltaBoxes, DistanceBoxes, DistributionBoxes
-from jld.runner.checks import check_run
+from jld.runner.checks import check_lessons, check_run
 
 
 class Sure(Detector):
@@ -83,6 +84,15 @@ def test_masks_are_learned_and_scored_where_there_are_some():
     )
     wanted = {"val": {"evaluator": {"type": "CocoEvaluator", "with_masks": True}}}
     assert "and DrawnDataset has no masks" in problems({"val": drawn()}, finder, wanted)
+
+
+def test_labels_with_masks_are_taught_where_there_are_bitmaps():
+    teachers = {"teacher": LabelGuidedTeacher(masks=True), "other": FrozenTeacher.__new__(FrozenTeacher)}
+    check_lessons(teachers, drawn(with_masks="bitmaps"))
+    check_lessons({"teacher": LabelGuidedTeacher()}, oriented())
+    for dataset, given in ((drawn(with_masks=True), "polygons"), (drawn(), "none"), (oriented(), "none")):
+        with pytest.raises(ConfigError, match=f"'teacher' reads masks as bitmaps.*gives {given}: set"):
+            check_lessons(teachers, dataset)
 
 
 def test_parts_that_suit_each_other_pass(images):

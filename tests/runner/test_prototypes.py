@@ -52,6 +52,7 @@ class Colours(jt.Module):
 def frozen(detector):
     teacher = FrozenTeacher.__new__(FrozenTeacher)
     teacher._hidden, teacher._renormalises, teacher._class_order = (detector,), False, None
+    teacher.model = {"type": "Colours"}
     return teacher
 
 
@@ -125,6 +126,9 @@ def test_the_teacher_looks_once_and_the_student_in_every_epoch(loop):
     teacher.weight.assign(teacher.weight + 1.0)
     PrototypeHook(**SETTINGS).before_training(loop)
     assert teacher.calls == 3 * batches and len(list(loop.work_dir.glob("prototypes/teacher_*.npz"))) == 2
+    loop.distiller.teacher.model = {"type": "Colours", "neck": "another"}  # the same weights, put otherwise
+    PrototypeHook(**SETTINGS).before_training(loop)
+    assert teacher.calls == 4 * batches
 
 
 def test_kept_features_of_other_objects_are_refused(loop):

@@ -4,6 +4,7 @@ _base_ = "faster_rcnn_r50_fpn.py"
 
 model = dict(
     backbone=dict(style="caffe", norm_trainable=False, pretrained="detectron2://R-50"),
+    neck=dict(init="c2_xavier"),
     rpn_head=dict(
         assigner=dict(min_pos_iou=0.0, low_quality_box="own_best", padding="matched"),
         box_coder=dict(clip_shrinking=False),

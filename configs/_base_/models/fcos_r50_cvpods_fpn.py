@@ -4,7 +4,7 @@ _base_ = "fcos_r50_caffe_fpn.py"
 
 model = dict(
     backbone=dict(pretrained="detectron2://R-50"),
-    neck=dict(add_extra_convs="on_input"),
+    neck=dict(add_extra_convs="on_input", init="c2_xavier"),
     bbox_head=dict(
         conv_bias=True, centerness_on_reg=True, norm_on_bbox=True, assigner=dict(center_radius=1.5),
         loss_bbox=dict(type="GIoULoss", loss_weight=1.0, _cover_=True), nms=dict(iou_threshold=0.6),

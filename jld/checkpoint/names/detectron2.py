@@ -37,6 +37,7 @@ DROPS: Rules = (
     (r"^(stem\.)?(fc\d*|linear|pred)\.", "ImageNet classifier"),
     (r"^bottom_up\.(fc|linear|head)\.", "ImageNet classifier"),
     (r"^bottom_up\.stem\.conv1\.bias$", "bias before a normalisation"),
+    (r"\.momentum$", "of the optimizer, not a weight"),
     (r"^fpn\.", "the pyramid under its second name"),
     (r"\brelative_position_index$", "constant that our backbone computes"),
 )
@@ -115,11 +116,7 @@ def detect(state: State) -> float:
 def prepared(state: State) -> dict[str, np.ndarray]:
     """The state in names that each mean one thing, with the statistics that Caffe2 folds into its scales."""
     if "conv1_w" in state:
-        state = {
-            _renamed(name, _CAFFE2): values
-            for name, values in state.items()
-            if not name.endswith("_momentum")
-        }
+        state = {_renamed(name, _CAFFE2): values for name, values in state.items()}
     result = {_plain(name, state): values for name, values in state.items()}
     for name, values in list(result.items()):
         if found := re.match(r"(bottom_up\.(?:stem|res\d)\..*norm\.)weight$", name):

@@ -75,6 +75,11 @@ class LabelGuidedTeacher:
         self._modules: dict[str, LabelPainter] = {}
 
     @property
+    def mask_form(self) -> str | None:
+        """See `Teacher`."""
+        return "bitmaps" if self.masks else None
+
+    @property
     def student(self) -> Detector:
         """The detector that the teacher was bound to.
 

@@ -14,3 +14,4 @@ optimizer = dict(
     student=dict(lr=0.02, grad_clip=_clip, parameter_groups=None),
     teacher=dict(lr=0.02, grad_clip=_clip),
 )
+auto_scale_lr = None  # nor does the plain student's rate follow the images of a step
