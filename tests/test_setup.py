@@ -33,6 +33,6 @@ def test_the_installed_package_wins_over_a_clone_named_jld(tmp_path):
     wheel = python("-c", BUILD, cwd=clone)[-1]
     with zipfile.ZipFile(clone / "wheel" / wheel) as archive:
         archive.extractall(tmp_path / "site")
-    # -S: the jld under test, which may be installed in the same way, stays out of the path.
-    version, file = python("-S", "-c", IMPORT, str(tmp_path / "site"), cwd=tmp_path)
+    # -ES: the jld under test, installed in the same way or named by PYTHONPATH, stays out of the path.
+    version, file = python("-ES", "-c", IMPORT, str(tmp_path / "site"), cwd=tmp_path)
     assert version == "7.8.9" and Path(file) == package.parent / "__init__.py"
