@@ -21,7 +21,7 @@ from jld.runner.history import total_loss
 from jld.toolchain import jittor as jt
 from projects.benchmark import Duel, Settings, benchmark_inference, benchmark_train, peer
 from projects.benchmark.core import set_detection
-from projects.benchmark.peer import has_torch, open_peers, write_scene
+from projects.benchmark.peer import has_module, open_peers, scene_arrays
 from projects.benchmark.scene import make_distiller, make_student, random_batch
 from projects.benchmark.train import make_loop, run_steps
 
@@ -37,7 +37,7 @@ PYTHON = os.environ.get("JLD_TORCH_PYTHON", sys.executable)
 
 @pytest.fixture(scope="module")
 def torch_python():
-    if not has_torch(PYTHON):
+    if not has_module(PYTHON):
         pytest.skip("torch is not installed; JLD_TORCH_PYTHON names an interpreter that has it")
     register_parts()
     return PYTHON
@@ -80,7 +80,7 @@ def sides(torch_python, tmp_path_factory):
     distiller = make_distiller(SETTINGS, student)
     _spread(student, 1)
     _spread(distiller.teacher.detector, 2)
-    write_scene(folder / "scene.npz", student, distiller.teacher.detector, batch)
+    np.savez(folder / "scene.npz", **scene_arrays(student, distiller.teacher.detector, batch))
     given = asdict(SETTINGS) | {"device": "cpu", "scene": str(folder / "scene.npz")}
     given |= {"channels_last": False, "compiled": False, "product_side": 8}
     given |= {"lr": LR, "steps": STEPS, "score_threshold": SCORE_THRESHOLD}
