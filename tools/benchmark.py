@@ -16,7 +16,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-WHAT = ("train", "networks", "inference", "assign", "conv", "rotated")
+WHAT = ("train", "networks", "inference", "assign", "conv", "rois", "rotated")
+# As `TITLES` of projects/benchmark/scene.py, which would load Jittor; the last ones are trained only.
+DETECTORS = ("gfl", "rotated", "faster_rcnn", "mask_rcnn", "lgd_retinanet")
+TRAINED_ONLY = DETECTORS[2:]
+WITHOUT_PEER = ("rotated", "lgd_retinanet")
 # Assignment is measured at the size of COCO training unless the command line says otherwise.
 SIZES = {"assign": (800, 1344)}
 # As in jld.ops.precision, which would load Jittor.
@@ -29,12 +33,17 @@ def parser() -> argparse.ArgumentParser:
     add = made.add_argument
     add(
         "--what", choices=WHAT, default="train",
-        help="train: a distillation step, whole and in stages, beside PyTorch's; inference: detection on an "
+        help="train: a training step, whole and in stages, beside PyTorch's; inference: detection on an "
         "image, beside PyTorch's; networks: forward and backward without losses, beside PyTorch's; assign: "
-        "ATSS and the VLR region; conv: convolution shapes; rotated: overlaps, suppression, splitting, "
-        "merging and evaluation of rotated boxes beside plain loops and the public tools",
+        "ATSS and the VLR region; conv: convolution shapes; rois: RoIAlign and suppression of proposals, "
+        "beside torchvision's; rotated: overlaps, suppression, splitting, merging and evaluation of rotated "
+        "boxes beside plain loops and the public tools",
     )  # fmt: skip
-    add("--detector", choices=("gfl", "rotated"), help="of train; default gfl; rotated: no comparison")
+    add(
+        "--detector", choices=DETECTORS,
+        help="of train: gfl (default) and rotated distil from a teacher, lgd_retinanet from labels, "
+        "faster_rcnn and mask_rcnn are plain; beside PyTorch: gfl and, from torchvision, the plain ones",
+    )  # fmt: skip
     add(
         "--precision", choices=PRECISIONS,
         help="of train: of convolutions, default float32; PyTorch on cuda: autocast",
@@ -51,13 +60,17 @@ def parser() -> argparse.ArgumentParser:
     add("--steps", type=int, help="measured repetitions, default 10")
     add("--warmup", type=int, help="repetitions before them, default 3")
     add("--device", choices=("cpu", "cuda"), default="cpu")
-    add("--peer-python", default=sys.executable, help="interpreter that has torch (and mmcv), to compare")
+    add(
+        "--peer-python",
+        default=sys.executable,
+        help="interpreter that has torch (torchvision, mmcv), to compare",
+    )
     add("--devkit", type=Path, metavar="DIR", help="rotated: DOTA_devkit with its polyiou compiled")
     add("--mmrotate", type=Path, metavar="DIR", help="rotated: mmRotate 0.x, for its splitter")
-    add("--no-peer", action="store_true", help="train, inference, networks: jld alone")
+    add("--no-peer", action="store_true", help="train, inference, networks, rois: jld alone")
     add(
         "--peer-compile", action="store_true",
-        help="train, inference, networks: beside eager torch also torch with networks by torch.compile",
+        help="train of gfl, inference, networks: beside eager torch also torch with compiled networks",
     )  # fmt: skip
     add(
         "--peer-memory-format", choices=("contiguous", "channels_last"),
@@ -81,6 +94,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     if options.precision and options.what != "train":
         parser().error("--precision is for --what train: everything else computes in float32.")
+    if options.detector in TRAINED_ONLY and options.what != "train":
+        parser().error(f"--detector {options.detector} is for --what train.")
+    if options.peer_compile and (options.what == "rois" or options.detector in TRAINED_ONLY):
+        parser().error("--peer-compile is for gfl: torchvision's peers are measured as they are.")
     # Imported here: --help and a wrong flag should not wait for Jittor.
     from jld.apis import register_parts, use_device
     from jld.errors import JldError
@@ -128,7 +145,7 @@ def duel_of(options: argparse.Namespace) -> Any:
     from projects.benchmark import Duel
 
     memory_format = options.peer_memory_format
-    has_peer = not options.no_peer and options.detector != "rotated"
+    has_peer = not options.no_peer and options.detector not in WITHOUT_PEER
     return Duel(
         python=options.peer_python if has_peer else None,
         channels_last=None if memory_format is None else memory_format == "channels_last",

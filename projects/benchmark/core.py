@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 from jld.assign.regions.valuable import ValuableLocalizationRegion
 from jld.distill import Step, StepContext
+from jld.distill.label_guided.instances import instances_of
 from jld.models.targets import Targets
-from jld.models.trace import Stage, Trace
+from jld.models.trace import MASK, ROI, RPN, Stage, Trace
 from jld.ops.precision import convolutions_in
 from jld.runner.history import total_loss
 from jld.runner.loop import TrainingLoop
@@ -19,6 +21,11 @@ from jld.toolchain import jittor as jt
 FORWARD = ("student forward", "teacher forward")
 DISTILLATION = ("distillation regions", "distillation terms")
 GRADIENT = "distillation gradient"
+LABEL_GUIDED = ("label encoder", "objects related", "knowledge mapper", "second head pass")
+
+Run = Callable[[str, Callable[[], Any]], Any]
+"""`run(name, function)` gives `function()`."""
+Losses = dict[str, jt.Var]
 
 
 def predict(detector: Any, images: jt.Var) -> list[jt.Var]:
@@ -67,10 +74,21 @@ def finding_valuable(priors: Any, targets: Targets, assignment: Any) -> Callable
     return lambda: region(context)
 
 
-def staged_step(run: Callable[[str, Callable], Any], loop: TrainingLoop, batch: dict) -> None:
+def staged_step(run: Run, loop: TrainingLoop, batch: dict) -> None:
     """One step of the loop, every stage through `run(name, function)`."""
-    detector, distiller, optimizer = loop.detector, loop.distiller, loop.optimizer
     images, targets = run("batch to device", lambda: (jt.array(batch["images"]), Targets.from_batch(batch)))
+    if loop.distiller is None:
+        losses = _two_stage(run, loop, images, targets)
+    elif loop.distiller.modules():
+        losses = _label_guided(run, loop, images, targets)
+    else:
+        losses = _distilled(run, loop, images, targets)
+    run("backward", lambda: loop.optimizer.backward(total_loss(losses)))
+    run("optimizer", loop.optimizer.step)
+
+
+def _distilled(run: Run, loop: TrainingLoop, images: jt.Var, targets: Targets) -> Losses:
+    detector, distiller = loop.detector, loop.distiller
     with convolutions_in(loop.precision):
         features, predictions = run(FORWARD[0], lambda: _forward(detector, images))
     head, iteration = detector.bbox_head, loop.iteration
@@ -84,7 +102,73 @@ def staged_step(run: Callable[[str, Callable], Any], loop: TrainingLoop, batch: 
     context = StepContext(step, teacher_trace, distiller.regions)
     names = dict.fromkeys(term.region for term in distiller.terms)
     run(DISTILLATION[0], lambda: [context.region(name) for name in names])
-    terms = run(DISTILLATION[1], lambda: {term.name: term.weight * term(context) for term in distiller.terms})
+    terms = run(DISTILLATION[1], lambda: _weighted(distiller, context))
     run(GRADIENT, lambda: jt.grad(total_loss(terms), _predictions(trace)))
-    run("backward", lambda: optimizer.backward(total_loss(losses | terms)))
-    run("optimizer", optimizer.step)
+    return losses | terms
+
+
+def _weighted(distiller: Any, context: StepContext) -> Losses:
+    return {term.name: term.weight * term(context) for term in distiller.terms}
+
+
+def _two_stage(run: Run, loop: TrainingLoop, images: jt.Var, targets: Targets) -> Losses:
+    detector = loop.detector
+    rpn_head, roi_head = detector.rpn_head, detector.roi_head
+    with convolutions_in(loop.precision):
+        features = run("features", lambda: detector.features(images))
+        rpn = run("RPN, its sample", lambda: rpn_head.stage(features, targets))
+        proposals = run("proposals", lambda: rpn_head.proposals(rpn, targets.img_shapes))
+        sample = run("sample of RoIs", lambda: roi_head.sampled(proposals, targets))
+        stages = {RPN: rpn, ROI: run("RoI head", lambda: roi_head.stage(features, *sample))}
+        if roi_head.mask_head is not None:
+            count = roi_head.sampler.most_positives
+            stages[MASK] = run("mask head", lambda: roi_head.mask_stage(features, stages[ROI], count))
+        trace = Trace(features, rpn.places.level_strides, stages)
+        return run("task losses", lambda: detector.losses(trace, targets))
+
+
+def _label_guided(run: Run, loop: TrainingLoop, images: jt.Var, targets: Targets) -> Losses:
+    detector, distiller = loop.detector, loop.distiller
+    teacher, (painter,) = distiller.teacher, distiller.teacher.modules().values()
+    with convolutions_in(loop.precision):
+        features = run("features", lambda: detector.features(images))
+        trace = run("head, assignment", lambda: detector.predict(features, targets))
+        instances = instances_of(
+            targets, detector.interface.num_classes, images.shape[2:], context_box=teacher.context_box
+        )
+        values = run(LABEL_GUIDED[0], lambda: painter.values(instances))
+        cells = [instances.cells(*x.shape[2:]) for x in features]
+        with mock.patch.object(type(painter), "values", lambda *_: values):  # they were computed above
+            rows = run(LABEL_GUIDED[1], lambda: painter.related(features, cells, instances))
+        painted = run(
+            LABEL_GUIDED[2], lambda: [painter.mapper(*pair, instances.paints) for pair in zip(rows, cells)]
+        )
+        taught = run(LABEL_GUIDED[3], lambda: detector.predict(painted, targets))
+        losses = run("task losses", lambda: detector.losses(trace, targets))
+        own = run("task losses of painted maps", lambda: teacher.losses(taught, targets))
+    step = Step(images, targets, detector, features, trace, loop.iteration)
+    context = StepContext(step, taught, distiller.regions)
+    terms = run("distillation term", lambda: _weighted(distiller, context))
+    return losses | {f"{name}.tea": value for name, value in own.items()} | terms
+
+
+def forward_of(loop: TrainingLoop, batch: dict) -> None:
+    """The networks of a step, without losses."""
+    images, targets = jt.array(batch["images"]), Targets.from_batch(batch)
+    detector, distiller = loop.detector, loop.distiller
+    features = detector.features(images)
+    trace = detector.predict(features, targets)
+    if distiller is not None:
+        distiller.teacher(Step(images, targets, detector, features, trace, loop.iteration))
+
+
+def sampled(detector: Any, batch: dict) -> dict[str, int]:
+    """{"RoIs", "positive RoIs"}: how many a two-stage detector draws from its proposals for a batch."""
+    targets = Targets.from_batch(batch)
+    with jt.no_grad():
+        trace = detector.predict(detector.features(jt.array(batch["images"])), targets)
+    drawn = trace.stages[ROI].assigned
+    return {
+        "RoIs": int(drawn.label_weights.sum().item()),
+        "positive RoIs": int(drawn.positive_mask.sum().item()),
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -10,6 +11,7 @@ from unittest import mock
 
 import numpy as np
 
+from jld.models.heads.mask_head import Doubled
 from jld.ops.conv2d import Conv2d
 from jld.toolchain import jittor as jt
 from projects.benchmark.alternate import Sides
@@ -17,11 +19,19 @@ from projects.benchmark.clock import Timing, measure
 from projects.benchmark.peer import PRODUCT, TORCH, TorchPeer, product_side
 
 REPETITIONS = 8
+EVERY_AXIS = slice(None)
+# {layer: the axes of its weight, outputs first, the others those that a number of its result is a sum over}.
+# `Doubled` has inputs and outputs in front, and reads a single cell of every input.
+COUNTED_LAYERS: dict[type, slice] = {
+    Conv2d: EVERY_AXIS,
+    jt.nn.Linear: EVERY_AXIS,
+    Doubled: slice(1, None, -1),
+}
 
 
 @dataclass(frozen=True)
 class Operations:
-    """Multiplications and additions of convolutions as they are defined, whatever computes them.
+    """Multiplications and additions of convolutions and linear layers as they are defined, not as computed.
 
     Attributes:
         forward: of all layers.
@@ -48,18 +58,24 @@ def convolution_operations(outputs: Sequence[int], weight: Sequence[int]) -> flo
 
 
 def count_operations(network: Callable[[], Any]) -> Operations:
-    """What the convolution layers do in one call of `network`; nothing is computed, shapes suffice."""
+    """What these layers do in one call of `network`; nothing is computed, shapes suffice."""
     every, trained = [], []
-    execute = Conv2d.execute
 
-    def counting(layer: Conv2d, x: jt.Var) -> jt.Var:
-        y = execute(layer, x)
-        every.append(convolution_operations(y.shape, layer.weight.shape))
-        if not layer.weight.is_stop_grad():
-            trained.append(every[-1])
-        return y
+    def counting(execute: Callable, weight_axes: slice) -> Callable:
+        def counted(layer: Any, x: jt.Var) -> jt.Var:
+            y = execute(layer, x)
+            every.append(convolution_operations(y.shape, layer.weight.shape[weight_axes]))
+            if not layer.weight.is_stop_grad():
+                trained.append(every[-1])
+            return y
 
-    with mock.patch.object(Conv2d, "execute", counting), jt.no_grad():
+        return counted
+
+    with ExitStack() as stack:
+        for kind, weight_axes in COUNTED_LAYERS.items():
+            layer = counting(kind.execute, weight_axes)
+            stack.enter_context(mock.patch.object(kind, "execute", layer))
+        stack.enter_context(jt.no_grad())
         network()
     return Operations(sum(every), sum(trained))
 

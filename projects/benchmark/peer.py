@@ -20,7 +20,8 @@ from projects.benchmark.clock import Timing
 from projects.benchmark.scene import Settings
 
 PROGRAM = "torch_peer"
-MISSING = "torch is not installed: no ratio"
+NEEDS = {"gfl": "torch", "faster_rcnn": "torchvision", "mask_rcnn": "torchvision"}
+"""{detector: what its peer is made with}; the others have none."""
 TORCH, COMPILED = "torch", "torch.compile"
 PRODUCT = "matrix product"
 PRODUCT_SIDES = {"cpu": 2048, "cuda": 8192}
@@ -110,15 +111,38 @@ def open_peers(
     Raises:
         JldError: torch is there but the program failed.
     """
-    if duel.python is None or settings.detector != "gfl" or not has_torch(duel.python):
+    needs = NEEDS.get(settings.detector)
+    is_asked = needs is not None and is_there(duel, needs)
+    arrays = scene_arrays(student, teacher, batch) if is_asked else None
+    with open_programs(asdict(settings), duel, arrays) as peers:
+        yield peers
+
+
+def is_there(duel: Duel, needs: str) -> bool:
+    """Whether somebody to compare with is wanted, and has that module."""
+    return duel.python is not None and has_module(duel.python, needs)
+
+
+@contextmanager
+def open_programs(
+    told: Mapping[str, Any], duel: Duel, arrays: Mapping[str, np.ndarray] | None
+) -> Iterator[dict[str, TorchPeer]]:
+    """{side: program}, empty without arrays.
+
+    Args:
+        told: what the programs are to measure, its key `detector`, and at which sizes.
+        duel: interpreter, memory format, and whether a compiled peer is wanted.
+        arrays: {"part/name": array} that they read.
+    """
+    if arrays is None or duel.python is None:
         yield {}
         return
     device = device_name()
     channels_last = device == "cuda" if duel.channels_last is None else duel.channels_last
-    given = asdict(settings) | {"device": device, "channels_last": channels_last, "threads": thread_count()}
+    given = dict(told) | {"device": device, "channels_last": channels_last, "threads": thread_count()}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         scene = Path(folder) / "scene.npz"
-        write_scene(scene, student, teacher, batch)
+        np.savez(scene, **arrays)
         given |= {"scene": str(scene), "product_side": product_side()}
         yield {
             side: stack.enter_context(_started(duel.python, given | {"compiled": side == COMPILED}))
@@ -139,14 +163,15 @@ def _started(python: str, given: Mapping[str, Any]) -> Iterator[TorchPeer]:
                 process.stdin.close()
 
 
-def has_torch(python: str) -> bool:
-    """Whether that interpreter can import torch.
+def has_module(python: str, name: str = "torch") -> bool:
+    """Whether that interpreter can import the module.
 
     Raises:
         JldError: it cannot be started.
     """
     try:
-        return not subprocess.run([python, "-c", "import torch"], capture_output=True, check=False).returncode
+        done = subprocess.run([python, "-c", f"import {name}"], capture_output=True, check=False)
+        return not done.returncode
     except OSError as error:
         raise JldError(
             f"--peer-python {python} cannot be started ({error.strerror}): name a Python that has torch."
@@ -168,23 +193,25 @@ def thread_count() -> int:
     return int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
 
 
-def write_scene(path: Path, student: Any, teacher: Any, batch: Mapping[str, Any]) -> None:
-    """Weights and batch as one .npz: "student/<name>", "teacher/<name>", "batch/<name>"."""
+def scene_arrays(student: Any, teacher: Any, batch: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Weights and batch: "student/<name>", "teacher/<name>", "batch/<name>"."""
     arrays = {f"batch/{name}": value for name, value in batch.items() if isinstance(value, np.ndarray)}
     for role, detector in (("student", student), ("teacher", teacher)):
         if detector is not None:
             arrays |= {f"{role}/{name}": var.numpy() for name, var in detector.state_dict().items()}
-    np.savez(path, **arrays)
+    return arrays
 
 
-def peer_facts(duel: Duel, peers: Mapping[str, TorchPeer]) -> dict[str, Any]:
-    """Who the peers were and their largest use of memory in MiB; nothing where none was wanted.
+def peer_facts(duel: Duel, peers: Mapping[str, TorchPeer], needs: str = TORCH) -> dict[str, Any]:
+    """Who the peers were and their largest use of memory in MiB, or what they lack (`needs`).
+
+    Nothing where none was wanted.
 
     Memory is what is resident, or on a GPU what tensors and the allocator took.
     """
     if duel.python is None:
         return {}
-    facts: dict[str, Any] = {} if peers else {"peer": MISSING}
+    facts: dict[str, Any] = {} if peers else {"peer": f"{needs} is not installed: no ratio"}
     for side, peer in peers.items():
         facts["peer" if side == TORCH else f"peer, {side}"] = peer.describe()
         memory = peer.ask("memory")

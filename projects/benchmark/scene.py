@@ -1,6 +1,6 @@
-"""What is measured: a student and its teacher with random weights, and random batches.
+"""What is measured: a student, its teacher where it has one, with random weights, and random batches.
 
-The detectors are GFL and rotated RetinaNet with distributions and GWD, those of configs/_base_.
+The detectors and their distillation are those of configs/_base_.
 """
 
 from __future__ import annotations
@@ -22,13 +22,24 @@ from jld.ops.precision import FLOAT32
 SIDES_PX = (16.0, 320.0)
 """Smallest and largest side of a random box; between them uniform in the logarithm."""
 
-TITLES = {"gfl": "GFL", "rotated": "rotated RetinaNet"}
+TITLES = {
+    "gfl": "GFL",
+    "rotated": "rotated RetinaNet",
+    "faster_rcnn": "Faster R-CNN",
+    "mask_rcnn": "Mask R-CNN",
+    "lgd_retinanet": "LGD on RetinaNet",
+}
+TWO_STAGE = ("faster_rcnn", "mask_rcnn")
+FROZEN_TEACHER = ("gfl", "rotated")
 BASE = Path(__file__).resolve().parents[2] / "configs" / "_base_"
 MODELS = {
     "gfl": ("models/gfl_r50_fpn",),
     "rotated": ("models/rotated_retinanet_r18_fpn", "models/rotated_distribution", "models/rotated_gwd"),
+    "faster_rcnn": ("models/faster_rcnn_r50_fpn",),
+    "mask_rcnn": ("models/mask_rcnn_r50_fpn",),
+    "lgd_retinanet": ("models/retinanet_r50_detectron2_fpn",),
 }
-TERMS = {"gfl": ("distill/full",), "rotated": ("distill/rotated_gwd",)}
+TERMS = {"gfl": "distill/full", "rotated": "distill/rotated_gwd", "lgd_retinanet": "distill/lgd"}
 
 
 @dataclass(frozen=True)
@@ -41,7 +52,7 @@ class Settings:
         batch: images per step.
         boxes: objects per image.
         num_classes: C.
-        student_depth, teacher_depth: of the ResNets.
+        student_depth, teacher_depth: of the ResNets; without a frozen teacher the second has no meaning.
         base_channels: width of their stem.
         head_channels: width of neck and towers, a multiple of 8.
         steps: measured repetitions.
@@ -64,8 +75,9 @@ class Settings:
     precision: str = FLOAT32
 
     def pair(self) -> str:
-        """Student and teacher as text."""
-        return f"{TITLES[self.detector]} R-{self.student_depth} from R-{self.teacher_depth}"
+        """The student, and its teacher where that is frozen, as text."""
+        student = f"{TITLES[self.detector]} R-{self.student_depth}"
+        return f"{student} from R-{self.teacher_depth}" if self.detector in FROZEN_TEACHER else student
 
     def size(self) -> str:
         """Batch and image size as text."""
@@ -77,12 +89,25 @@ def model_section(settings: Settings, depth: int) -> dict[str, Any]:
     section, channels = _base(MODELS[settings.detector])["model"], settings.head_channels
     expansion = 1 if depth < 50 else 4
     widths = [settings.base_channels * expansion * 2**stage for stage in range(4)]
-    head = {"num_classes": settings.num_classes, "in_channels": channels, "feat_channels": channels}
-    if settings.detector == "gfl":
-        head["num_norm_groups"] = min(32, channels // 4)
     backbone = {"depth": depth, "base_channels": settings.base_channels, "pretrained": None}
     neck = {"in_channels": widths, "out_channels": channels}
-    return merge(section, {"backbone": backbone, "neck": neck, "bbox_head": head})
+    return merge(section, {"backbone": backbone, "neck": neck} | _head_sections(settings))
+
+
+def _head_sections(settings: Settings) -> dict[str, Any]:
+    """What the heads' sections of a config have to be told of the sizes asked for."""
+    channels = settings.head_channels
+    reads = {"in_channels": channels}
+    dense, second = reads | {"feat_channels": channels}, reads | {"num_classes": settings.num_classes}
+    if settings.detector in TWO_STAGE:
+        roi_head: dict[str, Any] = {"bbox_head": second}
+        if settings.detector == "mask_rcnn":
+            roi_head["mask_head"] = second | {"conv_out_channels": channels}
+        return {"rpn_head": dense, "roi_head": roi_head}
+    head = dense | second
+    if settings.detector == "gfl":
+        head["num_norm_groups"] = min(32, channels // 4)
+    return {"bbox_head": head}
 
 
 def _base(names: tuple[str, ...]) -> dict[str, Any]:
@@ -97,10 +122,18 @@ def make_student(settings: Settings) -> Any:
     return detector
 
 
-def make_distiller(settings: Settings, student: Any) -> Distiller:
-    """LD and KD of configs/_base_/distill from a teacher with random weights."""
-    teacher = {"config": {"model": model_section(settings, settings.teacher_depth)}}
-    return build_distiller(_base(TERMS[settings.detector])["distill"] | {"teacher": teacher}, student)
+def make_distiller(settings: Settings, student: Any) -> Distiller | None:
+    """The terms of configs/_base_/distill, acting from the first step on; None for a detector without any.
+
+    A frozen teacher has random weights.
+    """
+    if settings.detector not in TERMS:
+        return None
+    section = _base((TERMS[settings.detector],))["distill"]
+    if settings.detector in FROZEN_TEACHER:
+        section["teacher"] = {"config": {"model": model_section(settings, settings.teacher_depth)}}
+    section["terms"] = [term | {"schedule": None} for term in section["terms"]]
+    return build_distiller(section, student)
 
 
 def random_batch(settings: Settings, seed: int = 0) -> dict[str, Any]:
@@ -108,10 +141,7 @@ def random_batch(settings: Settings, seed: int = 0) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     n, slots = settings.batch, bucket(settings.boxes)
     image_shape = np.array([settings.height, settings.width], np.float32)
-    limits = image_shape[::-1]
-    sides = np.exp(rng.uniform(*np.log(SIDES_PX), (n, slots, 2)))
-    sides = np.minimum(sides, limits * 0.9)
-    corner = rng.uniform(size=(n, slots, 2)) * (limits - sides)
+    corner, sides = random_boxes(rng, (n, slots), settings)
     mask = np.zeros((n, slots), np.float32)
     mask[:, : settings.boxes] = 1
     shapes = np.tile(image_shape, (n, 1))
@@ -119,7 +149,8 @@ def random_batch(settings: Settings, seed: int = 0) -> dict[str, Any]:
     if settings.detector == "rotated":
         angles = rng.uniform(0, np.pi / 2, (n, slots, 1))
         boxes = np.concatenate([corner + sides / 2, sides, angles], -1)
-    return {
+    masks = {"mask_bitmaps": _ellipses(boxes, mask, settings)} if settings.detector == "mask_rcnn" else {}
+    return masks | {
         "images": rng.standard_normal((n, 3, settings.height, settings.width), np.float32),
         "boxes": (boxes * mask[..., None]).astype(np.float32),
         "labels": (rng.integers(0, settings.num_classes, (n, slots)) * mask).astype(np.int32),
@@ -133,3 +164,21 @@ def random_batch(settings: Settings, seed: int = 0) -> dict[str, Any]:
         "img_ids": list(range(n)),
         "img_files": [f"random {k}" for k in range(n)],
     }
+
+
+def random_boxes(
+    rng: np.random.Generator, shape: tuple[int, int], settings: Settings
+) -> tuple[np.ndarray, np.ndarray]:
+    """Upper left corners and sides, both [*shape, 2] in px (x, y), of boxes within the image."""
+    limits = np.array([settings.width, settings.height], np.float32)
+    sides = np.minimum(np.exp(rng.uniform(*np.log(SIDES_PX), (*shape, 2))), limits * 0.9)
+    return rng.uniform(size=(*shape, 2)) * (limits - sides), sides
+
+
+def _ellipses(boxes: np.ndarray, mask: np.ndarray, settings: Settings) -> np.ndarray:
+    """uint8 [N, G, H, W] 1 inside the ellipse that touches all sides of a box, zeros in empty slots."""
+    low, high = (boxes[..., None, None, axes] for axes in (slice(0, 2), slice(2, 4)))
+    rows, columns = np.mgrid[: settings.height, : settings.width]
+    pixels = np.stack([columns, rows], -1) + 0.5
+    distance = np.square((2 * pixels - low - high) / (high - low)).sum(-1)
+    return ((distance <= 1) & (mask[..., None, None] > 0)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""How long a distillation step takes, and which part of it is distillation."""
+"""How long a training step takes, and which part of it is distillation."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from jld.ops.precision import FLOAT16, FLOAT32
 from jld.optim import SGD, LossScale, Optimizers
 from jld.runner.hooks import Hook
 from jld.runner.loop import TrainingLoop
-from jld.toolchain import jittor as jt
-from projects.benchmark.alternate import JLD, add_busy_row, alternate, side_by_side
+from jld.runner.parts import trainable_parameters
+from projects.benchmark.alternate import JLD, Task, add_busy_row, alternate, side_by_side
 from projects.benchmark.clock import (
     Moment,
     StageClock,
@@ -24,18 +24,32 @@ from projects.benchmark.clock import (
     timing_between,
     wait,
 )
-from projects.benchmark.core import DISTILLATION, FORWARD, GRADIENT, staged_step
+from projects.benchmark.core import (
+    DISTILLATION,
+    FORWARD,
+    GRADIENT,
+    LABEL_GUIDED,
+    forward_of,
+    sampled,
+    staged_step,
+)
 from projects.benchmark.peak import count_operations, peak_facts
-from projects.benchmark.peer import NO_PEER, TORCH, Duel, open_peers, peer_facts
+from projects.benchmark.peer import NEEDS, NO_PEER, TORCH, Duel, TorchPeer, open_peers, peer_facts
 from projects.benchmark.report import Report
-from projects.benchmark.scene import Settings, make_distiller, make_student, random_batch
+from projects.benchmark.scene import (
+    FROZEN_TEACHER,
+    Settings,
+    make_distiller,
+    make_student,
+    random_batch,
+)
 
 # Random images say nothing about learning; a small rate keeps every value finite.
 LEARNING_RATE = 1e-5
 STEP, ALONE = "step", "step without distillation"
 COUNTED = (
-    "convolutions as they are defined (Winograd's need fewer): forward, and twice that backward "
-    "where weights learn; of the teacher forward alone"
+    "convolutions as they are defined (Winograd's need fewer) and linear layers: forward, and twice that "
+    "backward where weights learn; of a frozen teacher forward alone"
 )
 
 
@@ -80,14 +94,16 @@ def benchmark_train(settings: Settings, duel: Duel = NO_PEER) -> Report:
 
     Args:
         settings: sizes.
-        duel: with whom, and whether busy cores are measured too. The peer has the same weights and batch.
+        duel: with whom, and whether busy cores are measured too. The peer has the same batch and, where it is
+            the same detector, the same weights.
     """
     began, batch = time.time(), random_batch(settings)
     student = make_student(settings)
     distiller = make_distiller(settings, student)
-    operations = step_operations(student, distiller.teacher.detector, batch)
-    with open_peers(settings, duel, student, distiller.teacher.detector, batch) as peers:
-        loop = make_loop(student, distiller, batch, settings.precision)
+    frozen = distiller.teacher.detector if settings.detector in FROZEN_TEACHER else None
+    loop = make_loop(student, distiller, batch, settings.precision)
+    operations = count_operations(lambda: forward_of(loop, batch)).step
+    with open_peers(settings, duel, student, frozen, batch) as peers:
         first = timing_between(run_steps(loop, settings.warmup)[:1])
         facts: dict[str, Any] = {
             "first step, s": first.median / 1e3,
@@ -97,16 +113,8 @@ def benchmark_train(settings: Settings, duel: Duel = NO_PEER) -> Report:
             **device_memory_mib(),
             "values read by the host in a steady step": sum(reads_of_one_step(loop).values()),
         }
-        if TORCH in peers:
-            facts["largest difference of a loss of the first step from torch's, share of the total"] = (
-                disagreement(loop.history.records[0].values, peers[TORCH].ask("losses"))
-            )
-        alone = make_loop(make_student(settings), None, batch, settings.precision)
-        tasks = {
-            STEP: lambda count: {STEP: timing_between(run_steps(loop, count))},
-            ALONE: lambda count: {ALONE: timing_between(run_steps(alone, count))},
-            "stages": lambda count: run_stages(loop, batch, count),
-        }
+        facts |= first_step_facts(loop, batch, peers)
+        tasks = tasks_of(loop, settings, batch)
         sides = alternate(tasks, peers, settings, warm=(STEP,))
         rows = [STEP]
         if duel.shared:
@@ -114,25 +122,46 @@ def benchmark_train(settings: Settings, duel: Duel = NO_PEER) -> Report:
             rows.append(row)
             facts |= slower
         ours = sides[JLD]
-        facts |= peer_facts(duel, peers) | shares(ours)
+        facts |= peer_facts(duel, peers, NEEDS.get(settings.detector, TORCH)) | shares(ours)
         facts |= peak_facts(STEP, operations, COUNTED, sides, peers)
-    title = (
-        f"training step: {settings.pair()}, {settings.size()}, "
-        f"{settings.boxes} objects per image, {settings.num_classes} classes, "
-        f"{settings.steps} steps after {settings.warmup}"
-        f"{'' if settings.precision == FLOAT32 else f', convolutions in {settings.precision}'}"
+    return Report(title_of(settings), **side_by_side(sides, labels_of(ours, rows)), facts=facts)
+
+
+def title_of(settings: Settings) -> str:
+    """What is measured, at which sizes."""
+    precision = "" if settings.precision == FLOAT32 else f", convolutions in {settings.precision}"
+    return (
+        f"training step: {settings.pair()}, {settings.size()}, {settings.boxes} objects per image, "
+        f"{settings.num_classes} classes, {settings.steps} steps after {settings.warmup}{precision}"
     )
-    stages = [row for row in ours if row not in (*rows, ALONE, GRADIENT)]
-    labels = {row: row for row in (*rows, ALONE)} | {row: f"  {row}" for row in stages}
-    labels[GRADIENT] = f"{GRADIENT} (part of backward)"
-    return Report(title, **side_by_side(sides, labels), facts=facts)
 
 
-def step_operations(student: Any, teacher: Any, batch: Mapping[str, Any]) -> float:
-    """Multiplications and additions of a step, see `COUNTED`."""
-    images = jt.array(batch["images"])
-    guided = count_operations(lambda: teacher(images)).forward
-    return count_operations(lambda: student(images)).step + guided
+def labels_of(timings: Mapping[str, Timing], rows: list[str]) -> dict[str, str]:
+    """{row: its label}: whole steps, those without distillation, then stages; `rows` are the first."""
+    stages = [row for row in timings if row not in (*rows, ALONE, GRADIENT)]
+    labels = {row: row for row in (*rows, ALONE) if row in timings} | {row: f"  {row}" for row in stages}
+    return labels | ({GRADIENT: f"{GRADIENT} (part of backward)"} if GRADIENT in timings else {})
+
+
+def tasks_of(loop: TrainingLoop, settings: Settings, batch: dict) -> dict[str, Task]:
+    """What is measured in turn: whole steps, those without distillation where there is any, and stages."""
+    tasks: dict[str, Task] = {STEP: lambda count: {STEP: timing_between(run_steps(loop, count))}}
+    if loop.distiller is not None:
+        alone = make_loop(make_student(settings), None, batch, settings.precision)
+        tasks[ALONE] = lambda count: {ALONE: timing_between(run_steps(alone, count))}
+    return tasks | {"stages": lambda count: run_stages(loop, batch, count)}
+
+
+def first_step_facts(loop: TrainingLoop, batch: dict, peers: Mapping[str, TorchPeer]) -> dict[str, Any]:
+    """How near the peer is: the same losses, or for a two-stage detector how many RoIs either has drawn."""
+    if hasattr(loop.detector, "roi_head"):
+        drawn = {JLD: sampled(loop.detector, batch)}
+        drawn |= {side: peer.ask("sampled") for side, peer in peers.items()}
+        return {f"{name}, {side}": count for side, counts in drawn.items() for name, count in counts.items()}
+    if TORCH not in peers:
+        return {}
+    share = disagreement(loop.history.records[0].values, peers[TORCH].ask("losses"))
+    return {"largest difference of a loss of the first step from torch's, share of the total": share}
 
 
 def disagreement(ours: Mapping[str, Any], theirs: Mapping[str, float]) -> float:
@@ -143,7 +172,8 @@ def disagreement(ours: Mapping[str, Any], theirs: Mapping[str, float]) -> float:
 
 def make_loop(student: Any, distiller: Any, batch: dict, precision: str = FLOAT32) -> TrainingLoop:
     """The training loop on one batch; `run_steps` runs it."""
-    optimizer = SGD(dict(student.named_parameters()), LEARNING_RATE, momentum=0.9, weight_decay=1e-4)
+    params = trainable_parameters(student, distiller)
+    optimizer = SGD(params, LEARNING_RATE, momentum=0.9, weight_decay=1e-4)
     optimizer = Optimizers(optimizer, LossScale() if precision == FLOAT16 else None)
     loader = SameBatch(batch)
     return TrainingLoop(student, loader, optimizer, distiller=distiller, max_iter=0, precision=precision)
@@ -175,16 +205,31 @@ def run_stages(loop: TrainingLoop, batch: dict, count: int) -> dict[str, Timing]
 
 
 def shares(timings: Mapping[str, Timing]) -> dict[str, float]:
-    """What distillation costs beside student and teacher forward, and as a difference of whole steps."""
+    """What distillation costs; nothing where there is none.
+
+    Of a frozen teacher beside both forward passes, and as a difference of whole steps. Of a label-guided one
+    whole steps beside plain ones, and the parts' shares of all stages.
+    """
+    if ALONE not in timings:
+        return {}
+    step, alone = timings[STEP], timings[ALONE]
+    if LABEL_GUIDED[0] in timings:
+        stages = [timing.cpu_median for row, timing in timings.items() if row not in (STEP, ALONE)]
+        parts = {f"{row}, CPU time of all stages, %": timings[row].cpu_median for row in LABEL_GUIDED}
+        return {
+            "step / step without distillation": step.median / alone.median,
+            "the same in CPU time": step.cpu_median / alone.cpu_median,
+        } | {name: 100 * part / sum(stages) for name, part in parts.items()}
     forward = sum(timings[name].median for name in FORWARD)
     forward_cpu = sum(timings[name].cpu_median for name in FORWARD)
     terms = sum(timings[name].median for name in DISTILLATION)
     terms_cpu = sum(timings[name].cpu_median for name in DISTILLATION)
     gradient_cpu = timings[GRADIENT].cpu_median
-    rest_cpu = timings[STEP].cpu_median - timings[ALONE].cpu_median - timings["teacher forward"].cpu_median
     return {
         "distillation (regions + terms) / (student + teacher forward), %": 100 * terms / forward,
         "the same in CPU time, %": 100 * terms_cpu / forward_cpu,
         "with its gradient, in CPU time, %": 100 * (terms_cpu + gradient_cpu) / forward_cpu,
-        "step - step without distillation - teacher forward, CPU ms": rest_cpu,
+        "step - step without distillation - teacher forward, CPU ms": (
+            step.cpu_median - alone.cpu_median - timings["teacher forward"].cpu_median
+        ),
     }

@@ -13,6 +13,7 @@ import pytest
 
 from jld.apis import register_parts
 from jld.errors import JldError
+from jld.models.heads.mask_head import Doubled
 from jld.ops.conv2d import Conv2d
 from jld.toolchain import jittor as jt
 from projects.benchmark import (
@@ -24,22 +25,25 @@ from projects.benchmark import (
     benchmark_convolutions,
     benchmark_inference,
     benchmark_networks,
+    benchmark_rois,
     benchmark_rotated,
     benchmark_train,
     machine_report,
     networks,
     peak,
     peer,
+    rois,
 )
 from projects.benchmark.alternate import JLD, WINDOW, add_busy_row, alternate, busy_cores, side_by_side
 from projects.benchmark.clock import TIMING_COLUMNS, StageClock, Timing, counted_reads, loaded_kernels
+from projects.benchmark.core import LABEL_GUIDED
 from projects.benchmark.operations import Convolution
 from projects.benchmark.peak import Operations, convolution_operations, count_operations, peak_facts
-from projects.benchmark.peer import Duel, has_torch, open_peers, peer_facts
+from projects.benchmark.peer import Duel, has_module, open_peers, peer_facts
 from projects.benchmark.rotated_peers import run_devkit, run_mmrotate
 from projects.benchmark.rotated_scene import detections_and_truths
-from projects.benchmark.scene import make_distiller, make_student, random_batch
-from projects.benchmark.train import disagreement, shares
+from projects.benchmark.scene import TITLES, make_distiller, make_student, random_batch
+from projects.benchmark.train import ALONE, disagreement, make_loop, shares
 from tools import benchmark as tool
 
 TINY = Settings(
@@ -168,6 +172,75 @@ def test_shares_relate_distillation_to_both_forward_passes():
     timings |= {"step": _same(300, 300), "step without distillation": _same(250, 270)}
     found = list(shares(timings).values())
     assert found == pytest.approx([4.0, 10.0, 12.0, 10.0])
+
+
+def test_shares_of_a_teacher_that_paints_are_those_of_all_stages():
+    timings = {"step": _same(30, 20), ALONE: _same(20, 16), "features": _same(1, 1)}
+    timings |= {row: _same(9, cpu) for row, cpu in zip(LABEL_GUIDED, (1, 2, 3, 3), strict=True)}
+    assert list(shares(timings).values()) == pytest.approx([1.5, 1.25, 10, 20, 30, 30])
+    assert shares({"step": _same(1, 1), "features": _same(1, 1)}) == {}
+
+
+TWO_STAGE_STAGES = [
+    "batch to device", "features", "RPN, its sample", "proposals", "sample of RoIs", "RoI head", "mask head",
+    "task losses", "backward", "optimizer",
+]  # fmt: skip
+
+
+def test_a_two_stage_step_has_its_own_stages_and_reads_nothing():
+    report = benchmark_train(replace(TINY, detector="mask_rcnn"))
+    assert report.title.startswith("training step: Mask R-CNN R-18, 1 x 3 x 64 x 96")
+    assert [row[0].strip() for row in report.rows] == ["step", *TWO_STAGE_STAGES]
+    facts = report.facts
+    assert facts["values read by the host in a steady step"] == 0
+    assert facts["RoIs, jld"] > facts["positive RoIs, jld"] >= TINY.boxes  # the objects' own boxes among them
+    assert facts["operations of one step, GFLOP"] > 0 and not any("torch" in name for name in facts)
+
+
+def test_a_label_guided_step_is_measured_beside_the_plain_one():
+    settings = replace(TINY, detector="lgd_retinanet")
+    report = benchmark_train(settings)
+    names = [row[0].strip() for row in report.rows]
+    assert names[:4] == ["step", ALONE, "batch to device", "features"] and {*LABEL_GUIDED} < {*names}
+    assert report.facts["values read by the host in a steady step"] == 0
+    step, alone = (row[1].median for row in report.rows[:2])
+    assert report.facts["step / step without distillation"] == pytest.approx(step / alone)
+    student = make_student(settings)
+    loop = make_loop(student, make_distiller(settings, student), random_batch(settings))
+    trained = {slot.name for slot in loop.optimizer.slots}
+    assert any(name.startswith("distill.teacher.painter.") for name in trained)
+    assert any(name.startswith("distill.loss_distill.adapter.") for name in trained)
+
+
+def test_masks_are_ellipses_within_their_boxes():
+    batch = random_batch(replace(TINY, detector="mask_rcnn"))
+    masks, boxes = batch["mask_bitmaps"], batch["boxes"]
+    assert masks.shape == (1, 8, 64, 96) and masks.dtype == np.uint8
+    assert not masks[batch["box_mask"] == 0].any()
+    for mask, (x1, y1, x2, y2) in zip(masks[0, :3], boxes[0], strict=False):
+        assert mask.sum() == pytest.approx(np.pi / 4 * (x2 - x1) * (y2 - y1), rel=0.1)
+        rows, columns = np.nonzero(mask)
+        assert y1 - 0.5 <= rows.min() and rows.max() + 0.5 <= y2
+        assert x1 - 0.5 <= columns.min() and columns.max() + 0.5 <= x2
+
+
+def test_rois_are_compared_with_equal_results_only(monkeypatch):
+    settings = replace(TINY, head_channels=8, steps=1)
+    monkeypatch.setattr(rois, "ROIS", 40)
+    report = benchmark_rois(settings)
+    rows = ["RoIAlign", "RoIAlign with gradient", "NMS of proposals"]
+    assert [row[0] for row in report.rows] == rows
+    assert report.facts["proposals looked at in an image"] == 3 * (16 * 24 + 8 * 12 + 4 * 6 + 2 * 3 + 1)
+    ours = dict(zip(rows, (jt.ones((1, 2)), [jt.array([2.0, 4.0])], jt.array([[0, 3, 5, 9]])), strict=True))
+
+    def answering(**changes):
+        given = {"crops": np.ones((1, 2)), "gradient/0": np.array([2, 4.00001]), "kept/0": [0, 3, 5]}
+        return SimpleNamespace(ask=lambda task, file: np.savez(file, **given | changes))
+
+    assert list(rois.compare(ours, 9, answering()).values()) == pytest.approx([0, 2.5e-6, 3], rel=0.1)
+    for changes in ({"kept/0": [0, 3, 6]}, {"kept/0": [0, 3]}, {"crops": np.array([[1, 1.1]])}):
+        with pytest.raises(JldError, match="results are others"):
+            rois.compare(ours, 9, answering(**changes))
 
 
 def test_train_table_has_every_stage_and_a_steady_step_reads_nothing():
@@ -337,7 +410,7 @@ def test_a_peer_that_fails_is_named(fake_torch, tmp_path):
             with pytest.raises(JldError, match="ended with code 4"):
                 peers["torch"].ask("die")
     with pytest.raises(JldError, match="cannot be started"):
-        has_torch(str(tmp_path / "missing"))
+        has_module(str(tmp_path / "missing"))
 
 
 class _Peer:
@@ -420,6 +493,9 @@ def test_operations_are_those_of_the_definition_and_count_training_where_weights
     assert (found.forward, found.trained) == (frozen + trained, trained)
     assert found.step == frozen + 3 * trained
     assert count_operations(lambda: first(jt.zeros((1, 3, 2, 2)))) == Operations(2 * 8 * 27, 0)
+    linear, doubled = jt.nn.Linear(5, 7), Doubled(5, 2)
+    assert count_operations(lambda: linear(jt.zeros((2, 3, 5)))).forward == 2 * (2 * 3 * 7) * 5
+    assert count_operations(lambda: doubled(jt.zeros((2, 5, 3, 4)))).forward == 2 * (2 * 2 * 6 * 8) * 5
 
 
 def test_the_share_of_the_peak_is_of_the_best_product(monkeypatch):
@@ -468,6 +544,15 @@ def test_flags_fill_the_settings():
     assert settings("--what", "assign") == Settings(height=800, width=1344)
     assert settings("--what=assign", "--height=64").height == 64
     assert settings("--teacher-depth=101", "--batch=4") == Settings(teacher_depth=101, batch=4)
+
+
+def test_detectors_of_the_flags_are_those_of_the_scene(capsys):
+    assert set(tool.DETECTORS) == set(TITLES)
+    assert set(tool.WITHOUT_PEER) == set(TITLES) - set(peer.NEEDS)
+    for flags in (["--what=inference", "--detector=faster_rcnn"], ["--detector=mask_rcnn", "--peer-compile"]):
+        with pytest.raises(SystemExit):
+            tool.main(flags)
+    assert "is for --what train" in (said := capsys.readouterr().err) and "is for gfl" in said
 
 
 def test_flags_name_the_peer():

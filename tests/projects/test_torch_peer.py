@@ -19,9 +19,9 @@ from jld.models.pretrained import assign_state
 from jld.models.targets import Targets
 from jld.runner.history import total_loss
 from jld.toolchain import jittor as jt
-from projects.benchmark import Duel, Settings, benchmark_inference, benchmark_train, peer
+from projects.benchmark import Duel, Settings, benchmark_inference, benchmark_rois, benchmark_train, peer
 from projects.benchmark.core import set_detection
-from projects.benchmark.peer import has_torch, open_peers, write_scene
+from projects.benchmark.peer import has_module, open_peers, scene_arrays
 from projects.benchmark.scene import make_distiller, make_student, random_batch
 from projects.benchmark.train import make_loop, run_steps
 
@@ -37,7 +37,7 @@ PYTHON = os.environ.get("JLD_TORCH_PYTHON", sys.executable)
 
 @pytest.fixture(scope="module")
 def torch_python():
-    if not has_torch(PYTHON):
+    if not has_module(PYTHON):
         pytest.skip("torch is not installed; JLD_TORCH_PYTHON names an interpreter that has it")
     register_parts()
     return PYTHON
@@ -80,7 +80,7 @@ def sides(torch_python, tmp_path_factory):
     distiller = make_distiller(SETTINGS, student)
     _spread(student, 1)
     _spread(distiller.teacher.detector, 2)
-    write_scene(folder / "scene.npz", student, distiller.teacher.detector, batch)
+    np.savez(folder / "scene.npz", **scene_arrays(student, distiller.teacher.detector, batch))
     given = asdict(SETTINGS) | {"device": "cpu", "scene": str(folder / "scene.npz")}
     given |= {"channels_last": False, "compiled": False, "product_side": 8}
     given |= {"lr": LR, "steps": STEPS, "score_threshold": SCORE_THRESHOLD}
@@ -184,6 +184,29 @@ def test_the_benchmark_compares_whole_steps_and_images(torch_python):
     assert [row[0].strip() for row in report.rows] == ["image", "of it network", "image, busy cores"]
     assert report.facts["detections kept"] == report.facts["detections kept by torch"] > 0
     assert 0 < report.facts["share of the peak, torch, %"] < 1000
+
+
+@pytest.fixture(scope="module")
+def torchvision_python(torch_python):
+    if not has_module(torch_python, "torchvision"):
+        pytest.skip("torchvision is not installed; JLD_TORCH_PYTHON names an interpreter that has it")
+    return torch_python
+
+
+def test_torchvision_crops_and_suppresses_alike(torchvision_python):
+    report = benchmark_rois(replace(SETTINGS, steps=1), Duel(torchvision_python))  # raises where it does not
+    assert report.facts["proposals kept, the same in both"] > 100
+    assert [len(row) for row in report.rows] == [5, 5, 5]
+
+
+def test_a_two_stage_step_is_measured_beside_torchvisions(torchvision_python):
+    """Of torchvision's widths, with the stages of jld."""
+    settings = Settings("mask_rcnn", 64, 64, batch=1, boxes=2, num_classes=3, steps=1, warmup=1)
+    report = benchmark_train(settings, Duel(torchvision_python))
+    assert [len(row) for row in report.rows] == [5] * 11
+    facts = report.facts
+    assert facts["RoIs, torch"] > 0 and facts["positive RoIs, torch"] >= settings.boxes
+    assert "torchvision: " in facts["peer"] and "differs: " in facts["peer"]
 
 
 def test_compiled_networks_compute_the_same_and_are_a_side_of_their_own(torch_python, monkeypatch):

@@ -1,9 +1,10 @@
 """The program that jld's benchmark talks to: python -m torch_peer '{"device": "cpu", ...}'
 
 The argument holds jld's settings, `device`, `threads`, `channels_last`, whether networks are `compiled`, the
-`product_side` of a matrix product and the path `scene` of models and batch. First it prints what it is; then
-every line of its input is a request such as {"task": "step", "count": 5}, answered by one line of JSON:
-{"failure": why} where `torch.compile` failed. It ends with its input.
+`product_side` of a matrix product and the path `scene` of models and batch; its `detector` says what is
+measured. First it prints what it is; then every line of its input is a request such as {"task": "step",
+"count": 5}, answered by one line of JSON: {"failure": why} where `torch.compile` failed. It ends with its
+input.
 """
 
 from __future__ import annotations
@@ -14,10 +15,22 @@ from typing import Any
 
 import torch
 
-from .scene import read_scene
-from .tasks import Tasks
+from .tasks import DistillationTasks, Tasks
 
 MOST_OF_A_REASON = 200
+
+
+def tasks_of(given: dict[str, Any]) -> Tasks:
+    """What can be asked for; torchvision is imported where it is needed."""
+    if given["detector"] == "gfl":
+        return DistillationTasks(given)
+    if given["detector"] == "rois":
+        from .rois import RoITasks
+
+        return RoITasks(given)
+    from .two_stage import TwoStageTasks
+
+    return TwoStageTasks(given)
 
 
 def main(text: str) -> None:
@@ -28,15 +41,8 @@ def main(text: str) -> None:
     torch.set_num_threads(given["threads"])
     is_cuda = given["device"] == "cuda"
     torch.backends.cudnn.benchmark = is_cuda
-    tasks = Tasks(read_scene(given))
-    about = {
-        "version": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "channels last": given["channels_last"],
-        "suppression": tasks.suppression_name,
-        "networks": "compiled" if given["compiled"] else "eager",
-        "training in": str(tasks.scene.half or torch.float32).removeprefix("torch."),
-    }
+    tasks = tasks_of(given)
+    about = {"version": torch.__version__, "threads": torch.get_num_threads()} | tasks.about
     if is_cuda:
         about["convolutions in TF32"] = torch.backends.cudnn.allow_tf32
     print(json.dumps(about), file=answers, flush=True)

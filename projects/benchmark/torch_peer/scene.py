@@ -54,6 +54,16 @@ class Scene:
         return make_priors(*self.images.shape[2:], STRIDES, self.device)
 
 
+def read_parts(given: dict[str, Any]) -> dict[str, dict[str, np.ndarray]]:
+    """{part: {name: array}} of the file that jld wrote."""
+    parts: dict[str, dict[str, np.ndarray]] = {}
+    with np.load(given["scene"]) as file:
+        for key in file.files:
+            part, name = key.split("/", 1)
+            parts.setdefault(part, {})[name] = file[key]
+    return parts
+
+
 def read_scene(given: dict[str, Any]) -> Scene:
     """The scene of what the program was told, see `__main__`; compiled networks are compiled at first use.
 
@@ -62,12 +72,7 @@ def read_scene(given: dict[str, Any]) -> Scene:
     """
     device = given["device"]
     memory_format = torch.channels_last if given["channels_last"] else torch.contiguous_format
-    with np.load(given["scene"]) as file:
-        arrays = dict(file)
-    parts: dict[str, dict[str, Any]] = {"student": {}, "teacher": {}, "batch": {}}
-    for key, array in arrays.items():
-        part, name = key.split("/", 1)
-        parts[part][name] = array
+    parts = read_parts(given)
 
     def detector(part: str) -> Detector:
         sizes = (given["base_channels"], given["head_channels"], given["num_classes"])
@@ -80,7 +85,7 @@ def read_scene(given: dict[str, Any]) -> Scene:
     images = torch.from_numpy(parts["batch"]["images"])
     return Scene(
         detector("student"),
-        detector("teacher").requires_grad_(False) if parts["teacher"] else None,
+        detector("teacher").requires_grad_(False) if "teacher" in parts else None,
         parts["batch"],
         images.pin_memory() if device == "cuda" else images,
         device,

@@ -14,7 +14,7 @@ from .assignment import assign, valuable_region
 from .detection import Selection, detections, find_suppression
 from .losses import distillation_losses, task_losses, total
 from .networks import Detector
-from .scene import Scene
+from .scene import Scene, read_scene
 
 # Random images say nothing about learning; a small rate keeps every value finite.
 OPTIMIZER = {"lr": 1e-5, "momentum": 0.9, "weight_decay": 1e-4}
@@ -111,26 +111,85 @@ class Training:
 
 
 class Tasks:
-    """Everything the program can be asked for.
+    """What every program can be asked for; subclasses add to it.
 
     Attributes:
+        device: "cpu" or "cuda".
+        product_side: rows of the square matrices whose product is measured.
         timed: {name: function}; each call is one measurement.
-        suppression_name: what the last step of detection is done with.
+        staged: one step, every stage through `run(name, function)`; None: there are no stages.
+        asked: {name: function of the request's options that returns the reply}.
+        about: what belongs to the numbers, beside version and threads.
+    """
+
+    staged: Callable[[Callable], None] | None = None
+
+    def __init__(self, device: str, product_side: int, about: Mapping[str, Any]):
+        self.device, self.product_side, self.about = device, product_side, dict(about)
+        self.timed: dict[str, Callable[[], Any]] = {"matrix product": lambda: self.factor @ self.factor}
+        self.asked: dict[str, Callable[..., dict[str, Any]]] = {"memory": self._memory}
+
+    @cached_property
+    def factor(self) -> torch.Tensor:
+        """A square float32 matrix, to be multiplied by itself."""
+        return torch.rand(self.product_side, self.product_side, device=self.device)
+
+    def answer(self, task: str, count: int = 1, **options: Any) -> dict[str, Any]:
+        """The reply to one request, or {"times": {row: [[ms, ...], [CPU ms, ...]]}}.
+
+        Args:
+            task: a key of `timed` or `asked`, or "stages".
+            count: repetitions of what is timed.
+            options: of what is asked.
+        """
+        if task in self.asked:
+            return self.asked[task](**options)
+        clock = Clock(self.device)
+        for _ in range(count):
+            if task == "stages":
+                self.staged(clock.run)
+            else:
+                clock.run(task, self.timed[task])
+        return {"times": clock.times}
+
+    def _memory(self) -> dict[str, float]:
+        if self.device == "cpu":
+            return {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+        return {
+            "allocated": torch.cuda.max_memory_allocated() / 2**20,
+            "reserved": torch.cuda.max_memory_reserved() / 2**20,
+        }
+
+
+class DistillationTasks(Tasks):
+    """GFL, trained with and without its teacher, and its detections.
+
+    Attributes:
+        suppression: what the last step of detection is done with.
         score_threshold: of detection.
     """
 
-    def __init__(self, scene: Scene):
+    def __init__(self, given: dict[str, Any]):
+        scene = read_scene(given)
         self.scene, self.training = scene, Training(scene)
         self.score_threshold = Selection.score_threshold
-        self.suppression_name, self.suppression = find_suppression()
-        self.timed: dict[str, Callable[[], Any]] = {
+        suppression_name, self.suppression = find_suppression()
+        about = {
+            "channels last": given["channels_last"],
+            "suppression": suppression_name,
+            "networks": "compiled" if given["compiled"] else "eager",
+            "training in": str(scene.half or torch.float32).removeprefix("torch."),
+        }
+        super().__init__(scene.device, scene.product_side, about)
+        self.staged = self.training.staged_step
+        self.asked |= {"losses": self._losses, "detections": self._detections}
+        self.timed |= {
             "step": self.training.step,
             "step without distillation": self.training.plain_step,
             "student forward + backward": self._network_gradient,
             "teacher forward": lambda: self._forward(scene.teacher, self.held_images),
             "image": self._detect,
             "network": lambda: self._forward(scene.student, scene.images_on_device()),
-            "matrix product": lambda: self.factor @ self.factor,
         }
 
     @cached_property
@@ -138,34 +197,12 @@ class Tasks:
         """The images, already on the device, for measurements of networks alone."""
         return self.scene.images_on_device()
 
-    @cached_property
-    def factor(self) -> torch.Tensor:
-        """A square float32 matrix, to be multiplied by itself."""
-        return torch.rand(self.scene.product_side, self.scene.product_side, device=self.scene.device)
+    def _losses(self) -> dict[str, float]:
+        return {name: value.item() for name, value in self.training.losses().items()}
 
-    def answer(self, task: str, count: int = 1, score_threshold: float | None = None) -> dict[str, Any]:
-        """The reply to one request: losses, memory, or {"times": {row: [[ms, ...], [CPU ms, ...]]}}.
-
-        Args:
-            task: a key of `timed`, "stages", "losses", "detections" or "memory".
-            count: repetitions of what is timed.
-            score_threshold: of detection from now on.
-        """
-        if score_threshold is not None:
-            self.score_threshold = score_threshold
-        if task == "losses":
-            return {name: value.item() for name, value in self.training.losses().items()}
-        if task == "detections":
-            return {"count": len(self._detect()[0][1])}
-        if task == "memory":
-            return self._memory()
-        clock = Clock(self.scene.device)
-        for _ in range(count):
-            if task == "stages":
-                self.training.staged_step(clock.run)
-            else:
-                clock.run(task, self.timed[task])
-        return {"times": clock.times}
+    def _detections(self, score_threshold: float) -> dict[str, int]:
+        self.score_threshold = score_threshold  # from now on
+        return {"count": len(self._detect()[0][1])}
 
     @torch.no_grad()
     def _forward(self, detector: Detector, images: torch.Tensor) -> Any:
@@ -185,11 +222,3 @@ class Tasks:
         outputs = scene.student(scene.images_on_device())
         selection = Selection(self.score_threshold)
         return detections(outputs, scene.priors(), shapes, factors, selection, self.suppression)
-
-    def _memory(self) -> dict[str, float]:
-        if self.scene.device == "cpu":
-            return {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
-        return {
-            "allocated": torch.cuda.max_memory_allocated() / 2**20,
-            "reserved": torch.cuda.max_memory_reserved() / 2**20,
-        }
