@@ -103,7 +103,7 @@ def test_a_run_starts_so_unless_it_resumes(resumed, weights, teacher_file, tmp_p
         )
     )
     monkeypatch.setattr(runner.parts, "agree_on_classes", lambda datasets, weights, log: datasets)
-    monkeypatch.setattr(runner.parts, "account_of", lambda *_: None)
+    monkeypatch.setattr(runner.parts, "account_of", lambda *_: {"fingerprint": None})
     monkeypatch.setattr(runner.Runner, "_new_detector", lambda self, dataset: tiny.new_student(weights))
     monkeypatch.setattr(runner.Runner, "_train", lambda self, loop, *_: tiny.model_arrays(loop.detector))
     runs = runner.Runner(config)
