@@ -17,6 +17,7 @@ from jld.assign.sampling import Sampler
 from jld.boxes.detections import Detections
 from jld.boxes.mask_pasting import paste_masks
 from jld.boxes.places import Places, rows_at
+from jld.errors import ConfigError
 from jld.models.heads.box_head import BoxHead
 from jld.models.heads.mask_head import MaskHead
 from jld.models.heads.rpn_head import Proposals
@@ -40,6 +41,8 @@ class RoIHead(jt.Module):
         strides: px per cell of the levels that are read, fine to coarse; coarser ones serve the RPN alone.
         sampling_ratio: see `roi_align`; 0 is that of mmDetection and detectron2.
         canonical_px: a box of this side reads the level of stride 16.
+    Raises:
+        ConfigError: the two heads count other classes, or the sampler leaves no positive to learn masks from.
     Source: arXiv:1504.08083; mmDetection's StandardRoIHead with a SingleRoIExtractor.
     Differs: objects without width or height are never RoIs (reference: their box loss is NaN).
     """
@@ -56,6 +59,8 @@ class RoIHead(jt.Module):
         sampling_ratio: int = 0,
         canonical_px: float = 224.0,
     ):
+        if mask_head is not None:
+            _check_masks(bbox_head, mask_head, sampler)
         self.bbox_head, self.mask_head = bbox_head, mask_head
         self.assigner, self.sampler, self.add_gt_as_proposals = assigner, sampler, add_gt_as_proposals
         self.pooler = RoIPooler(tuple(int(stride) for stride in strides), sampling_ratio, canonical_px)
@@ -154,6 +159,20 @@ def first_rows(assignment: Assignment, count: int) -> Assignment:
     return dataclasses.replace(
         assignment, **{name: getattr(assignment, name)[:, :count] for name in per_place}
     )
+
+
+def _check_masks(bbox_head: BoxHead, mask_head: MaskHead, sampler: Sampler) -> None:
+    counts = bbox_head.num_classes, mask_head.num_classes
+    if counts[0] != counts[1]:
+        raise ConfigError(
+            f"bbox_head.num_classes is {counts[0]} and mask_head.num_classes is {counts[1]}: set both to the "
+            "number of classes of the dataset."
+        )
+    if sampler.most_positives < 1:
+        raise ConfigError(
+            "roi_head.sampler draws no positives, and masks are learnt from nothing else: raise its num or "
+            "pos_fraction."
+        )
 
 
 def _size(batch: Mapping[str, Any], image: int) -> tuple[int, int]:
