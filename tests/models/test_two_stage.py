@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from jld.boxes.overlaps import pairwise_overlaps
 from jld.distill import Step, build_distiller
 from jld.errors import ConfigError
 from jld.models import Targets, build_detector
@@ -104,6 +105,8 @@ def test_a_trace_with_targets_holds_samples(step):
     # The objects' own boxes are RoIs, but not the one without width; the second image has none.
     assert {0, 1} <= set(index[0]) and 2 not in index[0] and (index[1] < 0).all()
     assert (roi.places.boxes.numpy()[mask == 0] == [0, 0, 1, 1]).all()
+    overlaps = pairwise_overlaps(roi.places.boxes.numpy()[0], ARRAYS["in/gt_bboxes/0"]).max(1) * mask[0]
+    np.testing.assert_allclose(roi.assigned.max_iou.numpy(), [overlaps, 0 * overlaps], atol=1e-6)
     assert roi.boxes().shape == [2, 16, 4] and roi.probabilities().shape == [2, 16, NUM_CLASSES]
 
 

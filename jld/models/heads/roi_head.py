@@ -86,12 +86,14 @@ class RoIHead(jt.Module):
         proposed = self.pooler.places(proposals.boxes, proposals.mask)
         found = self._assigned(proposed, proposals.mask, targets)
         boxes, gt_index, usable = proposals.boxes, found.gt_index, found.label_weights
+        overlaps = found.max_iou
         if self.add_gt_as_proposals:
             n, g = targets.mask.shape
             sides = targets.boxes[:, :, 2:] - targets.boxes[:, :, :2]
             proper = targets.mask * (sides.min(2) > 0).float32()
             boxes = jt.concat([targets.boxes, boxes], dim=1)
             usable = jt.concat([proper, usable], dim=1)
+            overlaps = jt.concat([proper, overlaps], dim=1)
             gt_index = jt.concat([jt.arange(g).int32().unsqueeze(0).broadcast((n, g)), gt_index], dim=1)
         places = self.sampler(
             dataclasses.replace(found, gt_index=gt_index, label_weights=usable), targets.seeds
@@ -99,7 +101,8 @@ class RoIHead(jt.Module):
         mask = (places < boxes.shape[1]).float32()
         rois = self.pooler.places(rows_at(boxes, places), mask)
         index = rows_at(gt_index, places, past_end=NEGATIVE)
-        return rois, make_assignment(index, mask, targets, mask, self.bbox_head.num_classes)
+        overlaps = rows_at(overlaps, places)
+        return rois, make_assignment(index, overlaps, targets, mask, self.bbox_head.num_classes)
 
     def stage(self, features: Sequence[jt.Var], rois: Places, assignment: Assignment | None) -> Stage:
         """What the box head makes of RoIs on pyramid maps."""
