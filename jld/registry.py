@@ -93,6 +93,10 @@ class Registry:
         """{primary name: class}, sorted by name, without aliases."""
         return {name: cls for cls, name in sorted(self._primary.items(), key=lambda item: item[1])}
 
+    def aliases(self, name: str) -> list[str]:
+        """The other names of the class called `name`, sorted."""
+        return sorted(key for key, cls in self._classes.items() if cls is self.get(name) and key != name)
+
     def __contains__(self, name: str) -> bool:
         return name in self._classes
 

@@ -1,4 +1,4 @@
-"""Lists everything a config can name: kind, name, first docstring line and source.
+"""Lists everything a config can name: kind, name, first docstring line, other names and source.
 
 Usage: python tools/list.py [kind or part of a name ...]
 """
@@ -29,15 +29,19 @@ def listing(wanted: list[str]) -> list[str]:
     lines = []
     for registry in Registry.instances:
         found = [
-            (name, *describe_class(cls))
+            (name, aliases, *describe_class(cls))
             for name, cls in registry.classes().items()
-            if not wanted or any(word.lower() in f"{registry.kind} {name}".lower() for word in wanted)
+            for aliases in [", ".join(registry.aliases(name))]
+            if not wanted
+            or any(word.lower() in f"{registry.kind} {name} {aliases}".lower() for word in wanted)
         ]
         if found:
             lines += ["", f"{registry.kind}"]
             width = max(len(name) for name, *_ in found)
-        for name, summary, source in found:
+        for name, aliases, summary, source in found:
             lines.append(f"  {name:<{width}}  {summary}".rstrip())
+            if aliases:
+                lines.append(f"  {'':<{width}}  Also: {aliases}")
             if source:
                 lines.append(f"  {'':<{width}}  Source: {source}")
     return lines[1:]

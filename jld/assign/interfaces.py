@@ -67,7 +67,7 @@ class RegionContext(Protocol):
 
 
 class Region(Protocol):
-    """Chooses places; it may have `num_sides` and `requires`, see `jld.assign.regions`."""
+    """Chooses places; it may have `num_sides`, `requires`, `needs_grid`, see `jld.assign.regions`."""
 
     def __call__(self, context: RegionContext, /) -> jt.Var:
         """[N, P] the weight of every place, 0 outside."""

@@ -53,8 +53,8 @@ class RandomSampler:
     Raises:
         ConfigError: no place, or a share outside of [0, 1].
     Source: arXiv:1506.01497, section 3.1.3; mmDetection's RandomSampler.
-    Differs: what is drawn follows from the image, the step and the run's seed alone, not from the order of
-        the images or from their distribution over processes.
+    Differs: what is drawn follows from the image, the step, the run's seed and the numbers of the places,
+        which the padding of a batch decides; not from the order of the images or from earlier draws.
     """
 
     is_even = False

@@ -23,7 +23,8 @@ def describe_interface(interface: Interface) -> dict[str, str]:
     }
     for name, stage in interface.stages.items():
         rows |= {f"{name} head": stage.head, f"{name} boxes": stage.boxes.describe()}
-        rows[f"{name} centre of a cell"] = f"{stage.center_offset:g} strides"
+        if stage.is_grid:
+            rows[f"{name} centre of a cell"] = f"{stage.center_offset:g} strides"
         rows |= {f"{name} {key}": str(value) for key, value in stage.places.items() if key != "strides"}
         rows |= {f"{name} {key}": "x".join(map(str, shape)) or "1" for key, shape in stage.shapes.items()}
     return rows
@@ -55,8 +56,7 @@ def check_compatible(
     Args:
         teachers: {name: interface}.
         lessons: (term, name of its teacher).
-        regions: {name: region object}; one that reads predictions names them in `requires`, one that reads
-            boxes their numbers in `num_sides`.
+        regions: {name: region object}; see `jld.assign.regions` for what they say of themselves.
     Raises:
         ConfigError: all problems at once.
     """
@@ -79,7 +79,7 @@ def _problems(
         return problems
     for term in terms:
         used = {name: regions[name] for name in term.regions}
-        problems += _region_problems(student, term, used)
+        problems += _region_problems(student, term, used) + _grid_problems(student, term, used)
         readers = [(region, region.requires) for region in used.values() if hasattr(region, "requires")]
         if readers or term.requires:
             problems += _place_problems(student, teacher, term)
@@ -137,6 +137,20 @@ def _region_problems(student: Interface, term: Term, regions: Mapping[str, Regio
         f"{'such as rotated_ld' if found == 5 else 'such as vlr'}, or main"
         for name, sides in readers.items()
         if sides != found
+    ]
+
+
+def _grid_problems(student: Interface, term: Term, regions: Mapping[str, Region]) -> list[str]:
+    stage = student.stage(term.stage)
+    readers = [
+        f"the region {name!r}" for name, region in regions.items() if getattr(region, "needs_grid", False)
+    ]
+    readers += ["the term"] * term.needs_grid
+    return [
+        f"{term.name}: {reader} reads cells of a pyramid, and the RoIs of {stage.head} lie in none: leave "
+        f"out stage={term.stage!r}, or use a region such as main or inside_gt"
+        for reader in readers
+        if not stage.is_grid
     ]
 
 

@@ -43,7 +43,7 @@ def init_from_teacher(student: Detector, distiller: Distiller, modules: Sequence
     if all(classes) and classes[0] != classes[1] and any(map(PARAMETER.fullmatch, own)):
         raise ConfigError(
             f"{KEY}: the last layer of the classes cannot be copied, because teacher and student have their "
-            "classes in another order: leave 'bbox_head' out."
+            f"classes in another order: leave {next(filter(PARAMETER.fullmatch, own)).split('.')[0]!r} out."
         )
     for name, var in own.items():
         var.assign(jt.array(given[name].numpy()))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from jld.losses.reduction import WeightedLoss
+from jld.errors import ConfigError
+from jld.losses.reduction import Loss, WeightedLoss
 from jld.ops.soft_targets import soft_cross_entropy
 from jld.registry import LOSSES
 from jld.toolchain import jittor as jt
@@ -51,3 +52,22 @@ class CrossEntropyLoss(WeightedLoss):
     def element_loss(self, pred: jt.Var, target: jt.Var) -> jt.Var:
         """See the two functions above."""
         return (binary_cross_entropy_with_logits if self.use_sigmoid else cross_entropy)(pred, target)
+
+
+def require_cross_entropy(loss: Loss, key: str, *, use_sigmoid: bool) -> None:
+    """Stops a head whose scores are told by another function than the one its loss trains.
+
+    A softmax over the one logit of a sigmoid is 1 whatever it is: such a head would learn nothing.
+
+    Args:
+        loss: LOSSES object; one of a project says `use_sigmoid` as `CrossEntropyLoss` does.
+        key: its name in the config, such as `RPNHead.loss_cls`.
+        use_sigmoid: what the head makes scores with.
+    Raises:
+        ConfigError: see above.
+    """
+    if getattr(loss, "use_sigmoid", None) != use_sigmoid:
+        raise ConfigError(
+            f"{key} is a {type(loss).__name__} that does not suit scores made by "
+            f"{'sigmoids' if use_sigmoid else 'a softmax'}: use CrossEntropyLoss(use_sigmoid={use_sigmoid})."
+        )

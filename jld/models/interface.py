@@ -23,8 +23,9 @@ class StageInterface:
         boxes: what the box outputs stand for.
         class_keys: the keys whose first trailing axis is the classes, behind them perhaps the background.
         places: {setting: value} of which place is which: row k of two stages with equal settings is the same
-            cell, and where a cell has several priors, the same prior.
-        anchors: the shapes of the priors of a cell, see `PriorGenerator`; deltas are relative to them.
+            cell, and where a cell has several priors, the same prior. Empty for RoIs, which lie in no cell.
+        anchors: the shapes of the priors of a cell, see `PriorGenerator`; deltas are relative to them. Of
+            RoIs: how they find their level, whose strides their distances are told in.
         center_offset: position of a grid place's centre inside its cell, in strides.
         tower: (number of convolutions, channels) of the towers before the last layers; None without any.
     """
@@ -38,6 +39,16 @@ class StageInterface:
     anchors: tuple[str, ...] = ()
     center_offset: float = 0.0
     tower: tuple[int, int] | None = None
+
+    @property
+    def is_grid(self) -> bool:
+        """Whether the places are cells of the feature maps."""
+        return bool(self.places)
+
+    @property
+    def has_background(self) -> bool:
+        """Whether `cls_logits` holds the background behind the classes: its scores are one softmax."""
+        return self.shapes.get("cls_logits") == (self.num_classes + 1,)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,10 @@ class RoIPooler:
     sampling_ratio: int = 0
     canonical_px: float = 224.0
 
+    def describe(self) -> str:
+        """How a RoI finds its level."""
+        return f"strides {self.strides}, {self.canonical_px:g} px on 16"
+
     def places(self, boxes: jt.Var, mask: jt.Var) -> Places:
         """RoIs of boxes [N, R, 4] in px where the mask [N, R] is 1; the other slots hold a box of a pixel."""
         # Any proper box keeps logarithms and divisions finite in slots that nothing reads.

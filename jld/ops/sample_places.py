@@ -1,7 +1,8 @@
 """A fixed number of places for a loss: some positives, the rest negatives, chosen by chance on the device.
 
 Every place draws a number that follows from the image's seed and the place alone, and those with the smallest
-numbers are taken. So the choice does not depend on the device, on the batch, or on what was drawn before.
+numbers are taken. So the choice does not depend on the device, on the other images, or on what was drawn
+before; but in a batch that is padded to another size, or to more boxes, the places have other numbers.
 """
 
 from __future__ import annotations

@@ -97,10 +97,11 @@ def _detector_problems(detector: Detector, dataset: Dataset) -> Iterator[str]:
         yield difference(classes, told.classes, ours="the dataset", theirs="the detector")
     num_sides = told.stage().boxes.num_sides
     if dataset.num_sides not in (None, num_sides):
+        unlabelled = "" if dataset.is_labelled else "; ImageFolder serves either kind"
         yield (
             f"{type(dataset).__name__} holds {_KINDS[dataset.num_sides]} boxes, and "
             f"{type(detector).__name__} finds {_KINDS[num_sides]} ones: choose a detector or a dataset of "
-            "the other kind."
+            f"the other kind{unlabelled}."
         )
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from jld.boxes.overlaps import pairwise_overlaps
 from jld.distill import Step, build_distiller
 from jld.errors import ConfigError
 from jld.models import Targets, build_detector
@@ -104,6 +105,8 @@ def test_a_trace_with_targets_holds_samples(step):
     # The objects' own boxes are RoIs, but not the one without width; the second image has none.
     assert {0, 1} <= set(index[0]) and 2 not in index[0] and (index[1] < 0).all()
     assert (roi.places.boxes.numpy()[mask == 0] == [0, 0, 1, 1]).all()
+    overlaps = pairwise_overlaps(roi.places.boxes.numpy()[0], ARRAYS["in/gt_bboxes/0"]).max(1) * mask[0]
+    np.testing.assert_allclose(roi.assigned.max_iou.numpy(), [overlaps, 0 * overlaps], atol=1e-6)
     assert roi.boxes().shape == [2, 16, 4] and roi.probabilities().shape == [2, 16, NUM_CLASSES]
 
 
@@ -268,11 +271,56 @@ def test_box_distributions_of_rois_are_distilled(scene):
         ({"type": "LocalizationKD", "stage": "roi"}, "box_logits"),
         ({"type": "CrossKD"}, "towers"),
         ({"type": "ClassificationKD", "stage": "mask"}, "no stage 'mask'"),
+        ({"type": "ClassificationKD", "stage": "roi", "region": "vlr"}, "region 'vlr' reads cells"),
+        ({"type": "CWD", "stage": "roi"}, "the term reads cells"),
+        ({"type": "BCKD", "stage": "roi"}, "softmax with background"),
+        ({"type": "ClassificationKD", "stage": "roi", "activation": "sigmoid"}, "softmax with background"),
     ],
 )
 def test_what_cannot_be_distilled_is_refused_before_training(detector, term, message):
     with pytest.raises(ConfigError, match=message):
         build_distiller(distill(section(), term), detector)
+
+
+def test_distances_of_rois_are_compared_on_equal_levels():
+    """They are told in strides of the level, which a teacher may choose otherwise."""
+    teacher = section(**DISTRIBUTIONS)
+    teacher["roi_head"]["canonical_px"] = 448
+    term = {"type": "LocalizationKD", "region": "main", "stage": "roi"}
+    with pytest.raises(ConfigError, match="canonical_px"):
+        build_distiller(distill(teacher, term), build_detector(section(**DISTRIBUTIONS)))
+
+
+SIGMOID = {"type": "CrossEntropyLoss", "use_sigmoid": True}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rpn_head": {"loss_cls": {"type": "CrossEntropyLoss"}}}, r"RPNHead\.loss_cls"),
+        ({"rpn_head": {"loss_cls": {"type": "FocalLoss"}}}, r"RPNHead\.loss_cls"),
+        ({"roi_head": {"bbox_head": {**section()["roi_head"]["bbox_head"], "loss_cls": SIGMOID}}}, "BoxHead"),
+        ({"mask_head": {"num_classes": NUM_CLASSES + 1}}, "mask_head.num_classes is 4"),
+        ({"mask_head": {"roi_feat_size": 40}}, "roi_feat_size is 40"),
+        ({"mask_head": {"loss_mask": {"type": "CrossEntropyLoss"}}}, r"MaskHead\.loss_mask"),
+        (
+            {
+                "mask_head": {},
+                "roi_head": {"sampler": {"type": "RandomSampler", "num": 3, "pos_fraction": 0.25}},
+            },
+            "no positives",
+        ),
+    ],
+)
+def test_heads_that_could_not_learn_are_refused(change, message):
+    config = section()
+    for name in ("rpn_head", "roi_head"):
+        config[name] |= change.get(name, {})
+    if "mask_head" in change:
+        head = {"type": "MaskHead", "num_classes": NUM_CLASSES, "in_channels": 16, "loss_mask": SIGMOID}
+        config["roi_head"]["mask_head"] = head | change["mask_head"]
+    with pytest.raises(ConfigError, match=message):
+        build_detector(config)
 
 
 def test_roi_head_reads_maps_that_there_are():

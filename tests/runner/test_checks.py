@@ -115,6 +115,10 @@ def test_boxes_of_the_other_kind(split):
     assert f"dataset.{split}: DrawnDataset holds upright boxes" in said and "rotated ones" in said
 
 
+def test_upright_detectors_are_told_what_reads_images_without_labels(images):
+    assert "ImageFolder serves either kind" in problems({"test": ImageDataset(images)}, UPRIGHT)
+
+
 def test_distributions_have_the_angles_of_what_they_expect():
     deltas = detector(4, 5, "oc").interface.stage().boxes
     assert DistributionBoxes(deltas, 9).angle_version == "oc"

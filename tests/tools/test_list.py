@@ -44,6 +44,7 @@ def test_everything_is_listed_by_kind(tool):
         "shape",
         "  Box",
         "  Circle  All points at one distance.",
+        "          Also: Ring",
         "          Source: Euclid, book III.",
         "",
         "colour",
@@ -53,7 +54,12 @@ def test_everything_is_listed_by_kind(tool):
 
 @pytest.mark.parametrize(
     ("wanted", "kinds"),
-    [(["circ"], ["shape"]), (["colour"], ["colour"]), (["red", "box"], ["shape", "colour"])],
+    [
+        (["circ"], ["shape"]),
+        (["ring"], ["shape"]),
+        (["colour"], ["colour"]),
+        (["red", "box"], ["shape", "colour"]),
+    ],
 )
 def test_words_choose(tool, wanted, kinds):
     lines = tool.listing(wanted)

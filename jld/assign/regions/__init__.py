@@ -5,8 +5,8 @@ predictions) to weights [N, P], 0 outside. Regions need no positives, and an ima
 ordinary case.
 
 A region may declare `num_sides`, the numbers per box it understands (4: corners, 5: rotated boxes; absent: it
-reads no boxes), and `requires`, the keys of `predictions` it reads of both networks. Both are checked before
-training.
+reads no boxes), `requires`, the keys of `predictions` it reads of both networks, and `needs_grid`: it reads
+cells of a pyramid, so the places cannot be RoIs. All are checked before training.
 """
 
 from jld.assign.regions.everywhere import All

@@ -34,6 +34,7 @@ class GeneralInstance:
 
     num_sides = 4
     requires = ("cls_logits",)
+    needs_grid = True
 
     def __init__(
         self,

@@ -45,6 +45,7 @@ class InsideOwnLevel:
     """
 
     num_sides = 4
+    needs_grid = True
 
     def __init__(self, base_px: float = 56.0):
         self.base_px = base_px

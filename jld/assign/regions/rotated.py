@@ -66,6 +66,7 @@ class RotatedLDRegion:
     """
 
     num_sides = 5
+    needs_grid = True
 
     def __init__(self, geometry: str = "rotated", gamma: float = 0.25, topk: int = 9):
         self.describe = _geometry(geometry, type(self).__name__)
@@ -117,6 +118,7 @@ class RotatedFineGrained:
     """
 
     num_sides = 5
+    needs_grid = True
 
     def __init__(self, threshold: float = 0.5, geometry: str = "rotated"):
         if not 0 < threshold < 1:

@@ -32,6 +32,7 @@ class ValuableLocalizationRegion:
     """
 
     num_sides = 4
+    needs_grid = True
 
     def __init__(self, gate: str = "iof", gamma: float = 0.25, exclude_main: bool = False, topk: int = 9):
         if gate not in GATES:

@@ -46,11 +46,13 @@ class Term:
     Args:
         weight: factor of the scalar; a term of weight 0 is removed before training.
         name: key in the loss dict, must contain "loss".
-        stage: the stage whose predictions and places are read; None: the first one both models have.
+        stage: the stage whose predictions and places are read; None: the first of each model, in two-stage
+            detectors `rpn`.
         adapters: brings the student's maps to the teacher's width; made by `bind`, used by `__call__`.
     Attributes:
         regions: names of the regions the term asks the context for.
         requires: keys of `predictions` both models must offer, in equal shapes and for the same places.
+        needs_grid: whether predictions are read as maps, so that the stage cannot be one of RoIs.
         reads_features: whether the neck's maps are read; then some strides must be shared.
         hidden_depth: after how many layers both heads' towers are read (`Stage.hidden`); None: not at all.
         off: what happens in steps that the term's schedule leaves out: `skip` it, or `detach_student`: its
@@ -61,6 +63,7 @@ class Term:
 
     regions: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
+    needs_grid = False
     reads_features = False
     hidden_depth: int | None = None
     off = "skip"
@@ -110,6 +113,17 @@ class Term:
     def describe(self) -> str:
         """The term in one line, for the table printed before training."""
         return f"{self.name}: {type(self).__name__}(weight={self.weight:g})"
+
+
+def softmax_problems(term: Term, student: Interface, teacher: Interface) -> list[str]:
+    """Why a term that reads every class score as a sigmoid cannot be used; empty where it can."""
+    sides = {"student": student.stage(term.stage), "teacher": teacher.stage(term.stage)}
+    return [
+        f"{type(term).__name__} reads class scores as sigmoids, those of the {role}'s {side.head} are a "
+        "softmax with background: use ClassificationKD or RobustLabels with activation='softmax'"
+        for role, side in sides.items()
+        if side.has_background
+    ]
 
 
 # What to do when a term reads a prediction that a model does not make.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jld.distill.context import StepContext
 from jld.distill.denominators import DENOMINATORS, check_denominator
 from jld.distill.reduction import levels_with_positives
-from jld.distill.terms.base import Term
+from jld.distill.terms.base import Term, softmax_problems
 from jld.losses.focal import distillation_focal
 from jld.losses.iou import giou_loss
 from jld.losses.reduction import total
@@ -59,7 +59,7 @@ class BCKD(Term):
     def check(self, student: Interface, teacher: Interface) -> list[str]:
         """See `Term`."""
         stages = {"student": student.stage(self.stage), "teacher": teacher.stage(self.stage)}
-        return super().check(student, teacher) + [
+        return [*super().check(student, teacher), *softmax_problems(self, student, teacher)] + [
             f"BCKD compares upright boxes; those of the {role}'s {stage.head} are described by "
             f"{stage.boxes.num_sides} numbers: use LocalizationKD or CrossKD"
             for role, stage in stages.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jld.distill.context import StepContext
-from jld.distill.terms.base import RegionName, RegionTerm
+from jld.distill.terms.base import RegionName, RegionTerm, softmax_problems
 from jld.errors import ConfigError, suggestion
 from jld.losses.kl import binary_kl_divergence, kl_divergence
 from jld.models.interface import Interface
@@ -55,6 +55,8 @@ class ClassificationKD(RegionTerm):
     def check(self, student: Interface, teacher: Interface) -> list[str]:
         """See `Term`."""
         problems = super().check(student, teacher)
+        if self.activation == "sigmoid":
+            problems += softmax_problems(self, student, teacher)
         if self.activation == "softmax" and student.stage(self.stage).shapes.get("cls_logits") == (1,):
             problems.append(
                 "ClassificationKD: a softmax over one class is 1 whatever the logits, the term is zero: "

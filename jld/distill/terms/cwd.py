@@ -69,7 +69,7 @@ class CWD(Term):
         adapters = ConvAdapters(adapter, bias=False) if reads == "features" else None
         super().__init__(weight, name, stage=stage, adapters=adapters)
         self.temperature = float(check_temperature(temperature))
-        self.reads_features = reads == "features"
+        self.reads_features, self.needs_grid = reads == "features", reads == "cls_logits"
         self.requires = () if self.reads_features else ("cls_logits",)
 
     def __call__(self, context: StepContext) -> jt.Var:

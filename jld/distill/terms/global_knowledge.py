@@ -13,6 +13,7 @@ from jld.boxes.places import cells_inside, rows_at
 from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
 from jld.distill.instances import InstanceReader, cells_of
+from jld.distill.terms.base import softmax_problems
 from jld.distill.terms.classification_kd import DIVERGENCES
 from jld.distill.terms.defeat import decoupled_error
 from jld.distill.terms.instances import InstanceTerm
@@ -181,6 +182,8 @@ class RobustLabels(InstanceTerm):
     def check(self, student: Interface, teacher: Interface) -> list[str]:
         """See `Term`."""
         problems = super().check(student, teacher)
+        if self.activation == "sigmoid":
+            problems += softmax_problems(self, student, teacher)
         if self.activation == "softmax" and student.stage(self.stage).shapes.get("cls_logits") == (1,):
             problems.append(
                 "RobustLabels: a softmax over one class is 1 whatever the logits, the term is zero: "

@@ -74,9 +74,12 @@ class LocalizationKD(RegionTerm):
             axes=slice(0, 1) if is_projected else slice(None),
         )
         if not problems and not equal_deltas(*(side.stage(self.stage) for side in (student, teacher))):
+            what, same = "deltas", "box coder and anchors"
+            if not student.stage(self.stage).is_grid:
+                what, same = "distances", "strides and canonical_px"
             return [
-                "LocalizationKD: deltas stand for other boxes at the teacher than at the student: give both "
-                "heads the same box coder and anchors"
+                f"LocalizationKD: {what} stand for other boxes at the teacher than at the student: give both "
+                f"heads the same {same}"
             ]
         if not problems and not is_projected and self._matrices(student, teacher) is not None:
             problems.append(

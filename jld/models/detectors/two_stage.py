@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -53,7 +54,8 @@ class TwoStageDetector(Detector):
     def interface(self) -> Interface:
         """See `Detector`."""
         box_head, mask_head = self.roi_head.bbox_head, self.roi_head.mask_head
-        stages = {RPN: self.rpn_head.interface, ROI: box_head.interface}
+        rois = dataclasses.replace(box_head.interface, anchors=(self.roi_head.pooler.describe(),))
+        stages = {RPN: self.rpn_head.interface, ROI: rois}
         if mask_head is not None:
             stages[MASK] = mask_head.interface_on(box_head.boxes)
         strides = tuple(self.rpn_head.priors.strides)

@@ -14,6 +14,7 @@ from jld.boxes.detections import Detections
 from jld.boxes.interfaces import BoxCoder
 from jld.boxes.places import Places
 from jld.errors import ConfigError
+from jld.losses.cross_entropy import require_cross_entropy
 from jld.losses.reduction import Loss
 from jld.models.boxes import box_loss, deltas_or_bins, targets_or_places
 from jld.models.interface import StageInterface
@@ -50,7 +51,8 @@ class BoxHead(jt.Module):
         loss_bbox: on deltas; with `reg_max` on boxes in strides.
         score_threshold, nms, max_per_image: see `RoIPostprocess`.
     Raises:
-        ConfigError: neither `reg_max` nor `box_coder`, or both; `reg_max` for every class.
+        ConfigError: neither `reg_max` nor `box_coder`, or both; `reg_max` for every class; a `loss_cls` that
+            is no softmax cross entropy.
     Source: mmDetection's Shared2FCBBoxHead, whose names of layers are kept.
     """
 
@@ -74,6 +76,7 @@ class BoxHead(jt.Module):
             raise ConfigError(
                 "BoxHead: distributions (reg_max) are one for all classes: set class_agnostic=True."
             )
+        require_cross_entropy(loss_cls, "BoxHead.loss_cls", use_sigmoid=False)
         self.num_classes, self.roi_feat_size, self.class_agnostic = num_classes, roi_feat_size, class_agnostic
         self.boxes = deltas_or_bins(box_coder, reg_max, "BoxHead")
         self.loss_cls, self.loss_bbox = loss_cls, loss_bbox

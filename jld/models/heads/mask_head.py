@@ -9,6 +9,8 @@ import math
 from collections.abc import Mapping
 
 from jld.boxes.places import Places
+from jld.errors import ConfigError
+from jld.losses.cross_entropy import require_cross_entropy
 from jld.losses.reduction import Loss
 from jld.models.boxes import BoxRepresentation
 from jld.models.heads.box_head import entries_of
@@ -16,6 +18,7 @@ from jld.models.interface import StageInterface
 from jld.models.layers import ConvModule, init_kaiming_normal
 from jld.models.trace import Hidden, Stage
 from jld.ops.conv2d import Conv2d, conv2d
+from jld.ops.mask_targets import LARGEST_SIZE
 from jld.registry import HEADS
 from jld.toolchain import jittor as jt
 
@@ -38,6 +41,8 @@ class MaskHead(jt.Module):
         roi_feat_size: bins along each side of a crop.
         class_agnostic: one mask for all classes.
         loss_mask: binary cross entropy, `CrossEntropyLoss(use_sigmoid=True)`.
+    Raises:
+        ConfigError: another loss, or masks larger than targets can be made for.
     Source: arXiv:1703.06870; mmDetection's FCNMaskHead, whose names of layers are kept.
     """
 
@@ -52,6 +57,11 @@ class MaskHead(jt.Module):
         class_agnostic: bool = False,
         loss_mask: Loss,
     ):
+        require_cross_entropy(loss_mask, "MaskHead.loss_mask", use_sigmoid=True)
+        if not 0 < 2 * roi_feat_size <= LARGEST_SIZE:
+            raise ConfigError(
+                f"MaskHead.roi_feat_size is {roi_feat_size}, not 1 to {LARGEST_SIZE // 2}: published is 14."
+            )
         self.num_classes, self.class_agnostic, self.roi_feat_size = num_classes, class_agnostic, roi_feat_size
         self.loss_mask = loss_mask
         widths = [in_channels, *[conv_out_channels] * num_convs]

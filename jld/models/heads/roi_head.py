@@ -17,6 +17,7 @@ from jld.assign.sampling import Sampler
 from jld.boxes.detections import Detections
 from jld.boxes.mask_pasting import paste_masks
 from jld.boxes.places import Places, rows_at
+from jld.errors import ConfigError
 from jld.models.heads.box_head import BoxHead
 from jld.models.heads.mask_head import MaskHead
 from jld.models.heads.rpn_head import Proposals
@@ -40,6 +41,8 @@ class RoIHead(jt.Module):
         strides: px per cell of the levels that are read, fine to coarse; coarser ones serve the RPN alone.
         sampling_ratio: see `roi_align`; 0 is that of mmDetection and detectron2.
         canonical_px: a box of this side reads the level of stride 16.
+    Raises:
+        ConfigError: the two heads count other classes, or the sampler leaves no positive to learn masks from.
     Source: arXiv:1504.08083; mmDetection's StandardRoIHead with a SingleRoIExtractor.
     Differs: objects without width or height are never RoIs (reference: their box loss is NaN).
     """
@@ -56,6 +59,8 @@ class RoIHead(jt.Module):
         sampling_ratio: int = 0,
         canonical_px: float = 224.0,
     ):
+        if mask_head is not None:
+            _check_masks(bbox_head, mask_head, sampler)
         self.bbox_head, self.mask_head = bbox_head, mask_head
         self.assigner, self.sampler, self.add_gt_as_proposals = assigner, sampler, add_gt_as_proposals
         self.pooler = RoIPooler(tuple(int(stride) for stride in strides), sampling_ratio, canonical_px)
@@ -81,12 +86,14 @@ class RoIHead(jt.Module):
         proposed = self.pooler.places(proposals.boxes, proposals.mask)
         found = self._assigned(proposed, proposals.mask, targets)
         boxes, gt_index, usable = proposals.boxes, found.gt_index, found.label_weights
+        overlaps = found.max_iou
         if self.add_gt_as_proposals:
             n, g = targets.mask.shape
             sides = targets.boxes[:, :, 2:] - targets.boxes[:, :, :2]
             proper = targets.mask * (sides.min(2) > 0).float32()
             boxes = jt.concat([targets.boxes, boxes], dim=1)
             usable = jt.concat([proper, usable], dim=1)
+            overlaps = jt.concat([proper, overlaps], dim=1)
             gt_index = jt.concat([jt.arange(g).int32().unsqueeze(0).broadcast((n, g)), gt_index], dim=1)
         places = self.sampler(
             dataclasses.replace(found, gt_index=gt_index, label_weights=usable), targets.seeds
@@ -94,7 +101,8 @@ class RoIHead(jt.Module):
         mask = (places < boxes.shape[1]).float32()
         rois = self.pooler.places(rows_at(boxes, places), mask)
         index = rows_at(gt_index, places, past_end=NEGATIVE)
-        return rois, make_assignment(index, mask, targets, mask, self.bbox_head.num_classes)
+        overlaps = rows_at(overlaps, places)
+        return rois, make_assignment(index, overlaps, targets, mask, self.bbox_head.num_classes)
 
     def stage(self, features: Sequence[jt.Var], rois: Places, assignment: Assignment | None) -> Stage:
         """What the box head makes of RoIs on pyramid maps."""
@@ -154,6 +162,20 @@ def first_rows(assignment: Assignment, count: int) -> Assignment:
     return dataclasses.replace(
         assignment, **{name: getattr(assignment, name)[:, :count] for name in per_place}
     )
+
+
+def _check_masks(bbox_head: BoxHead, mask_head: MaskHead, sampler: Sampler) -> None:
+    counts = bbox_head.num_classes, mask_head.num_classes
+    if counts[0] != counts[1]:
+        raise ConfigError(
+            f"bbox_head.num_classes is {counts[0]} and mask_head.num_classes is {counts[1]}: set both to the "
+            "number of classes of the dataset."
+        )
+    if sampler.most_positives < 1:
+        raise ConfigError(
+            "roi_head.sampler draws no positives, and masks are learnt from nothing else: raise its num or "
+            "pos_fraction."
+        )
 
 
 def _size(batch: Mapping[str, Any], image: int) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from jld.boxes.formats import split_corners
 from jld.boxes.interfaces import BoxCoder, PriorGenerator
 from jld.boxes.places import GridPlaces, on_grid, rows_at
 from jld.errors import ConfigError, suggestion
+from jld.losses.cross_entropy import require_cross_entropy
 from jld.losses.reduction import Loss
 from jld.models.boxes import DeltaBoxes, box_loss, targets_or_places
 from jld.models.heads.dense_head import DenseHead
@@ -93,7 +94,7 @@ class RPNHead(DenseHead):
         train_nms_pre, train_max_proposals, test_nms_pre, test_max_proposals, nms_threshold, min_size_px: see
             `ProposalLimits`; the first two hold where targets are given.
     Raises:
-        ConfigError: unknown `normalizer`.
+        ConfigError: unknown `normalizer`, or a `loss_cls` that is no binary cross entropy.
     Source: arXiv:1506.01497, section 3; mmDetection's RPNHead, whose names of layers are kept.
     """
 
@@ -124,6 +125,7 @@ class RPNHead(DenseHead):
             raise ConfigError(
                 f"RPNHead: unknown normalizer {normalizer!r}: {suggestion(normalizer, NORMALIZERS)}"
             )
+        require_cross_entropy(loss_cls, "RPNHead.loss_cls", use_sigmoid=True)
         self.priors, self.assigner, self.sampler = priors, assigner, sampler
         self.boxes, self.loss_cls, self.loss_bbox = DeltaBoxes(box_coder), loss_cls, loss_bbox
         self.allowed_border, self.normalizer = allowed_border, normalizer
