@@ -74,7 +74,8 @@ def cells_of(
 ) -> jt.Var:
     """[..., 4] int32 first column, first row, last column, last row of the cells that boxes [..., 4] lie on.
 
-    floor(coordinate / stride), limited to the map.
+    floor(coordinate / stride), limited to the map. Mirrored, a box across a border may end before it begins:
+    inclusive ones then hold their first column or row (the released code: none, and NaN as their mean).
 
     Args:
         size: (height, width) of the map.
@@ -87,6 +88,8 @@ def cells_of(
         jt.minimum(jt.floor(OUTSIDE[outside](each) / stride), float(limit))
         for each, limit in zip(split_corners(boxes), limits, strict=True)
     ]
+    if inclusive and outside != "clip":
+        columns[2:] = [jt.maximum(*pair) for pair in zip(columns[:2], columns[2:], strict=True)]
     return jt.stack(columns, -1).int32()
 
 

@@ -199,7 +199,8 @@ def _checked_rule(rule: Mapping) -> dict:
         raise ConfigError(f"optimizer.parameter_groups: the rule {dict(rule)} needs match='pattern'.")
     for key, kind in (("lr_mult", int | float), ("decay_mult", int | float), ("start", int)):
         if not isinstance(rule.get(key, 0), kind) or rule.get(key, 0) < 0:
-            raise ConfigError(f"optimizer.parameter_groups: {key}={rule[key]!r} must be a number from 0 on.")
+            wanted = "a whole number of steps" if key == "start" else "a number"
+            raise ConfigError(f"optimizer.parameter_groups: {key}={rule[key]!r} must be {wanted} from 0 on.")
     return dict(rule)
 
 

@@ -37,6 +37,20 @@ class Optimizers:
                 "train nothing."
             )
 
+    def check_length(self, total_steps: int) -> None:
+        """Stops when parameters would not learn at all in a training of this many steps.
+
+        Raises:
+            ConfigError: see above.
+        """
+        late = [slot for slot in self.slots if slot.start >= total_steps]
+        if late:
+            raise ConfigError(
+                f"{_some([slot.name for slot in late])} would begin to learn at step {late[0].start}, but "
+                f"the training has only {total_steps} steps: lower the `start` of the parameter group, or "
+                "freeze them in the model."
+            )
+
     @property
     def slots(self) -> list[Slot]:
         """The parameters of all optimizers, with their settings and buffers."""

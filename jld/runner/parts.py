@@ -208,7 +208,9 @@ def _scale_lr(settings: dict[str, Any], config: Mapping[str, Any], path: str) ->
     base = config["auto_scale_lr"].get("base_batch_size", 16)
     images = config["dataset"]["train"].get("batch_size", 1) * config["accumulate_steps"]
     stated, settings["lr"] = settings["lr"], scaled_lr(settings["lr"], images, base)
-    return f"lr {stated:g} is meant for {base} images a step; with {images} it becomes {settings['lr']:g}."
+    whose = f"{_name(path)}: " if "." in path else ""
+    becomes = f"with {images} it becomes {settings['lr']:g}"
+    return f"{whose}lr {stated:g} is meant for {base} images a step; {becomes}."
 
 
 def precision_text(precision: str) -> str:

@@ -145,7 +145,7 @@ class PrototypeHook(Hook):
             self._draw(loop, self._reader.images, candidates, chosen[0])
         self._made_at = loop.iteration
         self._hand_out(loop, prototypes)
-        counts = [len(rows) for rows in chosen[0]]
+        counts = [len(set(rows.tolist())) for rows in chosen[0]]  # as released, one may be chosen again
         log.info(
             "prototypes of epoch %d: %d of %d candidates on the finest level, of %d of %d classes; %.0f s",
             loop.epoch + 1, sum(counts), len(candidates.labels), sum(map(bool, counts)), len(counts),

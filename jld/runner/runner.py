@@ -148,8 +148,10 @@ class Runner:
             history=LossHistory(str(self.work_dir / "config.py")),
         )
         loop.work_dir = self.work_dir
-        if distiller is not None and not self.dry_run:
-            distiller.check_length(loop.total_steps)
+        if not self.dry_run:
+            optimizer.check_length(loop.total_steps)
+            if distiller is not None:
+                distiller.check_length(loop.total_steps)
         return self._train(loop, datasets, accounts)
 
     def _train(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from jld.assign.assignment import make_assignment
 from jld.boxes.coders import DeltaBoxCoder
 from jld.boxes.places import Places
 from jld.distill import Distiller, Lesson, StepContext
-from jld.distill.instances import Prototypes, positives_of
+from jld.distill.instances import Prototypes, cells_of, positives_of
 from jld.distill.schedule import EpochDecay
 from jld.distill.terms import GlobalKnowledge, InstanceRelations, RobustFeatures, RobustLabels
 from jld.errors import ConfigError
@@ -140,6 +141,13 @@ class Scene:
         for key, gradient in zip(keys, jt.grad(value, maps), strict=True):
             if f"{key}/sample" in self.arrays:
                 assert_sampled(self.meta, self.arrays, key, gradient.numpy(), rtol)
+
+
+def test_a_mirrored_box_across_a_border_keeps_a_cell():
+    boxes = jt.array(np.float32([(-40, -9, 12, 20), (10, 4, 300, 300), (-300, -300, -40, -9)]))
+    read = partial(cells_of, boxes, 8.0, (6, 7), inclusive=True)
+    assert read(outside="mirror").numpy().tolist() == [[5, 1, 5, 2], [1, 0, 6, 5], [6, 5, 6, 5]]
+    assert read(outside="clip").numpy().tolist() == [[0, 0, 1, 2], [1, 0, 6, 5], [0, 0, 0, 0]]
 
 
 @pytest.fixture(scope="module", params=CASES)

@@ -125,7 +125,7 @@ def test_wrong_settings_are_named():
         SGD({"p": parameter()}, 0.1, grad_clip=dict(maximum=3))
     with pytest.raises(ConfigError, match=r"no parameter fits the rule .*'q\*'"):
         SGD({"p": parameter()}, 0.1, parameter_groups=[dict(match="q*", lr_mult=2)])
-    with pytest.raises(ConfigError, match="start=-1 must be a number from 0 on"):
+    with pytest.raises(ConfigError, match="start=-1 must be a whole number of steps from 0 on"):
         SGD({"p": parameter()}, 0.1, parameter_groups=[dict(match="p", start=-1)])
     with pytest.raises(ConfigError, match="nesterov"):
         SGD({"p": parameter()}, 0.1, nesterov=True)
@@ -301,6 +301,9 @@ def test_no_gradient_is_computed_before_a_start():
         found.append(list(grads))
         optimizer.members["optimizer"].step(grads)
     assert found == [["early"], ["early", "late"]]
+    optimizer.check_length(2)
+    with pytest.raises(ConfigError, match=r"late would begin to learn at step 1, but .* only 1 steps"):
+        optimizer.check_length(1)
     with pytest.raises(ConfigError, match="the first steps would train nothing"):
         Optimizers(SGD(params, 0.1, parameter_groups=[dict(match="*", start=1)]))
 

@@ -78,7 +78,7 @@ def test_optimizers_of_a_config_have_their_own_parameters_and_rates():
         ("teacher", ["distill.lgd.w"]),
     ]
     assert optimizer.rates == pytest.approx({"student": 0.0025, "teacher": 0.01})
-    assert "lr 0.01 is meant for 16 images" in said and "with 4 it becomes 0.01." in said
+    assert "student: lr 0.01 is meant for 16 images" in said and "with 4 it becomes 0.01." in said
     with pytest.raises(ConfigError, match=r"no `match` covers neck\.w"):
         parts.build_optimizer(config_of({"student": TWO["teacher"]}), {"neck.w": jt.ones(1), **params()})
     with pytest.raises(ConfigError, match=r"auto_scale_lr needs optimizer\.lr"):
