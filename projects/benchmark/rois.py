@@ -152,8 +152,9 @@ def compare(ours: Mapping[str, Any], num_proposals: int, peer: Any) -> dict[str,
 
 def _difference(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> float:
     """The largest one of all arrays, divided by the largest number: a level may have no box, and zeros."""
-    largest = max(np.abs(own - other).max() for own, other in zip(ours, theirs, strict=True))
-    return float(largest / max(np.abs(other).max() for other in theirs))
+    # NumPy's maximum: Python's would overlook what is not a number.
+    largest = np.max([np.abs(own - other).max() for own, other in zip(ours, theirs, strict=True)])
+    return float(largest / np.max([np.abs(other).max() for other in theirs]))
 
 
 def _quarters(boxes: np.ndarray) -> np.ndarray:
