@@ -1,7 +1,8 @@
 """Features of boxes, resampled to one size from the pyramid level that suits each box (RoIAlign).
 
 One operator reads all levels, so that a box costs the same wherever it lies and no map is copied. The samples
-of a bin are weights along two axes: on the CPU every cell is read once for a bin, not once for a sample.
+of a bin are weights along two axes: on the CPU a row of bins is the weighted sum of whole rows of cells, and
+only this sum is weighted once more along the other axis.
 """
 
 from __future__ import annotations
@@ -97,6 +98,9 @@ struct Taps {
             first.push_back(cell.size());
         }
     }
+    // Where the row of all these cells starts, and its length. In a box turned around places fall.
+    int left() const { return cell.empty() ? 0 : *std::min_element(cell.begin(), cell.end()); }
+    int span() const { return cell.empty() ? 0 : *std::max_element(cell.begin(), cell.end()) - left() + 1; }
 };
 }}
 """
@@ -106,6 +110,7 @@ _CPU_SOURCE = """
     #pragma omp parallel
     {
         Taps rows, columns;
+        std::vector<float> line;
         #pragma omp for schedule(dynamic, 4)
         for (long roi = 0; roi < (long)boxes_shape0 * per_image; roi++) {
             float* crop = out0_p + roi * channels * high * wide;
@@ -116,18 +121,21 @@ _CPU_SOURCE = """
             const int height = heights[level], width = widths[level];
             rows.fill(box[1], box[3], strides[level], high, ratio, aligned, height);
             columns.fill(box[0], box[2], strides[level], wide, ratio, aligned, width);
-            const float* plane = maps[level] + roi / per_image * channels * height * width;
+            const int left = columns.left(), span = columns.span();
+            line.resize(span);
+            float* sums = line.data();
+            const float* plane = maps[level] + roi / per_image * channels * height * width + left;
             for (int c = 0; c < channels; c++, plane += (long)height * width)
-                for (int y = 0; y < high; y++, crop += wide)
+                for (int y = 0; y < high; y++, crop += wide) {
+                    std::fill(sums, sums + span, 0.f);
                     for (int i = rows.first[y]; i < rows.first[y + 1]; i++) {
-                        const float* line = plane + (long)rows.cell[i] * width;
-                        for (int x = 0; x < wide; x++) {
-                            float sum = 0;
-                            for (int j = columns.first[x]; j < columns.first[x + 1]; j++)
-                                sum += columns.weight[j] * line[columns.cell[j]];
-                            crop[x] += rows.weight[i] * sum;
-                        }
+                        const float *cells = plane + (long)rows.cell[i] * width, weight = rows.weight[i];
+                        for (int x = 0; x < span; x++) sums[x] += weight * cells[x];
                     }
+                    for (int x = 0; x < wide; x++)
+                        for (int j = columns.first[x]; j < columns.first[x + 1]; j++)
+                            crop[x] += columns.weight[j] * sums[columns.cell[j] - left];
+                }
         }
     }
 """
@@ -138,6 +146,7 @@ _CPU_GRADIENT = """
     #pragma omp parallel
     {
         Taps rows, columns;
+        std::vector<float> line;
         #pragma omp for schedule(dynamic)
         for (int part = 0; part < boxes_shape0 * blocks; part++) {
             const int image = part / blocks, start = part % blocks * block;
@@ -154,18 +163,23 @@ _CPU_GRADIENT = """
                 const int height = heights[level], width = widths[level];
                 rows.fill(box[1], box[3], strides[level], high, ratio, aligned, height);
                 columns.fill(box[0], box[2], strides[level], wide, ratio, aligned, width);
-                float* plane = maps[level] + ((long)image * channels + start) * height * width;
+                const int left = columns.left(), span = columns.span();
+                line.resize(span);
+                float* values = line.data();
+                float* plane = maps[level] + ((long)image * channels + start) * height * width + left;
                 const float* crop = crops_p + (roi * channels + start) * high * wide;
                 for (int c = start; c < stop; c++, plane += (long)height * width)
-                    for (int y = 0; y < high; y++, crop += wide)
+                    for (int y = 0; y < high; y++, crop += wide) {
+                        std::fill(values, values + span, 0.f);
+                        for (int x = 0; x < wide; x++)
+                            for (int j = columns.first[x]; j < columns.first[x + 1]; j++)
+                                values[columns.cell[j] - left] += columns.weight[j] * crop[x];
                         for (int i = rows.first[y]; i < rows.first[y + 1]; i++) {
-                            float* line = plane + (long)rows.cell[i] * width;
-                            for (int x = 0; x < wide; x++) {
-                                const float value = rows.weight[i] * crop[x];
-                                for (int j = columns.first[x]; j < columns.first[x + 1]; j++)
-                                    line[columns.cell[j]] += columns.weight[j] * value;
-                            }
+                            float* cells = plane + (long)rows.cell[i] * width;
+                            const float weight = rows.weight[i];
+                            for (int x = 0; x < span; x++) cells[x] += weight * values[x];
                         }
+                    }
             }
         }
     }

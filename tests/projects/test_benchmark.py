@@ -231,14 +231,17 @@ def test_rois_are_compared_with_equal_results_only(monkeypatch):
     rows = ["RoIAlign", "RoIAlign with gradient", "NMS of proposals"]
     assert [row[0] for row in report.rows] == rows
     assert report.facts["proposals looked at in an image"] == 3 * (16 * 24 + 8 * 12 + 4 * 6 + 2 * 3 + 1)
-    ours = dict(zip(rows, (jt.ones((1, 2)), [jt.array([2.0, 4.0])], jt.array([[0, 3, 5, 9]])), strict=True))
+    both = [jt.array([2.0, 4.0]), jt.zeros((3,)), jt.ones((1, 2))]  # no box reads the second level
+    ours = dict(zip(rows, (both[-1], both, jt.array([[0, 3, 5, 9]])), strict=True))
 
     def answering(**changes):
-        given = {"crops": np.ones((1, 2)), "gradient/0": np.array([2, 4.00001]), "kept/0": [0, 3, 5]}
+        given = {"crops": np.ones((1, 2)), "gradient/0": np.array([2, 4.00001]), "gradient/1": np.zeros(3)}
+        given["kept/0"] = [0, 3, 5]
         return SimpleNamespace(ask=lambda task, file: np.savez(file, **given | changes))
 
     assert list(rois.compare(ours, 9, answering()).values()) == pytest.approx([0, 2.5e-6, 3], rel=0.1)
-    for changes in ({"kept/0": [0, 3, 6]}, {"kept/0": [0, 3]}, {"crops": np.array([[1, 1.1]])}):
+    wrong = {"crops": np.array([[1, 1.1]])}, {"gradient/1": np.array([0, np.nan, 0])}
+    for changes in ({"kept/0": [0, 3, 6]}, {"kept/0": [0, 3]}, *wrong):
         with pytest.raises(JldError, match="results are others"):
             rois.compare(ours, 9, answering(**changes))
 
