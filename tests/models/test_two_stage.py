@@ -299,6 +299,10 @@ SIGMOID = {"type": "CrossEntropyLoss", "use_sigmoid": True}
     [
         ({"rpn_head": {"loss_cls": {"type": "CrossEntropyLoss"}}}, r"RPNHead\.loss_cls"),
         ({"rpn_head": {"loss_cls": {"type": "FocalLoss"}}}, r"RPNHead\.loss_cls"),
+        (
+            {"rpn_head": {"box_coder": {"type": "DeltaXYWHAOBBoxCoder", "angle_version": "le90"}}},
+            r"rpn_head\.box_coder describes boxes by 5",
+        ),
         ({"roi_head": {"bbox_head": {**section()["roi_head"]["bbox_head"], "loss_cls": SIGMOID}}}, "BoxHead"),
         ({"mask_head": {"num_classes": NUM_CLASSES + 1}}, "mask_head.num_classes is 4"),
         ({"mask_head": {"roi_feat_size": 40}}, "roi_feat_size is 40"),

@@ -37,7 +37,7 @@ class TwoStageDetector(Detector):
         rpn_head: pyramid maps to proposals.
         roi_head: RoIs to classes, boxes and masks; reads the finest of the maps.
     Raises:
-        ConfigError: the RoI head reads maps that the RPN does not have.
+        ConfigError: the RoI head reads maps that the RPN does not have, or a head describes rotated boxes.
     Source: arXiv:1506.01497 on the pyramid of arXiv:1612.03144.
     """
 
@@ -48,6 +48,12 @@ class TwoStageDetector(Detector):
                 f"the RoI head reads maps of strides {read}, the first ones of the RPN have {strides}: set "
                 "roi_head.strides and rpn_head.priors.strides."
             )
+        for name, head in (("rpn_head", rpn_head), ("roi_head.bbox_head", roi_head.bbox_head)):
+            if head.boxes.num_sides != 4:
+                raise ConfigError(
+                    f"{name}.box_coder describes boxes by {head.boxes.num_sides} numbers, but proposals and "
+                    "RoIs are upright: use DeltaBoxCoder."
+                )
         self.backbone, self.neck, self.rpn_head, self.roi_head = backbone, neck, rpn_head, roi_head
 
     @property
