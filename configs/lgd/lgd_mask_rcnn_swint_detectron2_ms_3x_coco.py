@@ -4,7 +4,6 @@ Alone among the rows its labels hold masks; the student learns by AdamW, the tea
 Command: python tools/run_net.py --config-file=configs/lgd/lgd_mask_rcnn_swint_detectron2_ms_3x_coco.py --task=train
 Published: val AP 46.4, and 42.5 of the masks (README of megvii-research/LGD).
 Measured with jld: not measured. Memory, time: not measured.
-Differs: masks are bitmaps, out of which the painter and the mask head cut theirs; the released ones fill polygons.
 """
 
 _base_ = ["../mask_rcnn/mask_rcnn_swint_detectron2_ms_3x_coco.py", "../_base_/distill/lgd.py"]
@@ -21,5 +20,4 @@ optimizer = dict(
     ),
     teacher=dict(lr=0.02),
 )
-dataset = dict(train=dict(with_masks="bitmaps"))
 published = dict(row="lgd-mask-rcnn-swin-t-ms-3x")

@@ -29,11 +29,11 @@ class Teacher(Protocol):
     Attributes:
         interface: what its traces look like; terms are checked against it. A teacher that reads the student's
             own heads may know it only once it is bound.
-        mask_form: in which form the targets must hold masks (`polygons`, `bitmaps`); None: in none.
+        needs_masks: whether the targets must hold masks.
     """
 
     @property
-    def mask_form(self) -> str | None: ...
+    def needs_masks(self) -> bool: ...
 
     @property
     def interface(self) -> Interface: ...
@@ -72,7 +72,7 @@ class FrozenTeacher:
         CheckpointError: the weights do not fit.
     """
 
-    mask_form: str | None = None
+    needs_masks = False
 
     def __init__(
         self,

@@ -140,28 +140,32 @@ class Scale(jt.Module):
         return x * self.scale.broadcast(x)
 
 
-def init_normal(conv: jt.Module, std: float = 0.01, bias: float = 0.0) -> None:
-    """Weight from N(0, std), bias constant."""
-    conv.weight = jt.randn(*conv.weight.shape) * std
-    if conv.bias is not None:
-        conv.bias = jt.full(conv.bias.shape, bias)
+def init_normal(layer: jt.Module, std: float = 0.01, bias: float = 0.0) -> None:
+    """Weight from N(0, std), bias constant; of a convolution or a linear layer."""
+    layer.weight = jt.randn(*layer.weight.shape) * std
+    if layer.bias is not None:
+        layer.bias = jt.full(layer.bias.shape, bias)
 
 
-def init_xavier_uniform(conv: jt.Module) -> None:
-    """Weight uniform in +-sqrt(6 / (fan_in + fan_out)), bias zero."""
-    out_channels, in_channels, height, width = conv.weight.shape
-    bound = math.sqrt(6.0 / ((in_channels + out_channels) * height * width))
-    conv.weight = (jt.rand(*conv.weight.shape) * 2.0 - 1.0) * bound
-    if conv.bias is not None:
-        conv.bias = jt.zeros(conv.bias.shape)
+def init_xavier_uniform(layer: jt.Module) -> None:
+    """Weight uniform in +-sqrt(6 / (fan_in + fan_out)), bias zero; of a convolution or a linear layer."""
+    outputs, inputs, *kernel = layer.weight.shape
+    _init_uniform(layer, math.sqrt(6.0 / ((inputs + outputs) * math.prod(kernel))))
 
 
-def init_c2_xavier(conv: jt.Module) -> None:
+def init_c2_xavier(layer: jt.Module) -> None:
     """Weight uniform in +-sqrt(3 / fan_in), Caffe2's "xavier"; bias zero."""
-    bound = math.sqrt(3.0 / math.prod(conv.weight.shape[1:]))
-    conv.weight = (jt.rand(*conv.weight.shape) * 2.0 - 1.0) * bound
-    if conv.bias is not None:
-        conv.bias = jt.zeros(conv.bias.shape)
+    _init_uniform(layer, math.sqrt(3.0 / math.prod(layer.weight.shape[1:])))
+
+
+# By the fan-in and the fan-out (mmDetection), or by the fan-in alone (detectron2, cvpods).
+XAVIERS = {"xavier": init_xavier_uniform, "c2_xavier": init_c2_xavier}
+
+
+def _init_uniform(layer: jt.Module, bound: float) -> None:
+    layer.weight = (jt.rand(*layer.weight.shape) * 2.0 - 1.0) * bound
+    if layer.bias is not None:
+        layer.bias = jt.zeros(layer.bias.shape)
 
 
 def init_kaiming_normal(conv: jt.Module) -> None:

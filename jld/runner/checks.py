@@ -62,13 +62,12 @@ def check_lessons(teachers: Mapping[str, Teacher], dataset: Dataset) -> None:
     Raises:
         ConfigError: see above.
     """
-    given = getattr(dataset, "mask_form", None) if dataset.has_masks else None
     for name, teacher in teachers.items():
-        wanted = getattr(teacher, "mask_form", None)  # a teacher of a project need not say
-        if wanted not in (None, given):
+        # A teacher of a project need not say.
+        if getattr(teacher, "needs_masks", False) and not dataset.has_masks:
             raise ConfigError(
-                f"the teacher {name!r} reads masks as {wanted}, and dataset.train gives {given or 'none'}: "
-                f"set dataset.train.with_masks={wanted!r}, or teach without masks."
+                f"the teacher {name!r} reads masks, and dataset.train gives none: set "
+                "dataset.train.with_masks=True, or teach without masks."
             )
 
 

@@ -187,6 +187,19 @@ def assert_detections(meta, arrays, head):
             np.testing.assert_allclose(found["boxes"], arrays[f"{prefix}/dets"][:, :4], rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("init", ["xavier", "c2_xavier"])
+def test_initial_weights_fill_the_range_of_their_kind(init):
+    meta, _ = case("t_bbox_head_agnostic")
+    section = roi_head_config(meta["head"], meta["train_cfg"], TEST_CFG)["bbox_head"]
+    head = build(section | {"init": init})
+    weight = head.shared_fcs[0].weight.numpy()
+    bound = np.sqrt(3 / weight.shape[1] if init == "c2_xavier" else 6 / sum(weight.shape))
+    assert 0.95 * bound < np.abs(weight).max() <= bound and not head.shared_fcs[0].bias.numpy().any()
+    assert 0.005 < head.fc_cls.weight.numpy().std() < 0.02
+    with pytest.raises(ConfigError, match=r"BoxHead init 'c2'.*c2_xavier"):
+        build(section | {"init": "c2"})
+
+
 def test_distributions_are_for_all_classes():
     meta, _ = case("t_bbox_head_agnostic")
     section = roi_head_config(meta["head"], meta["train_cfg"], TEST_CFG)["bbox_head"]

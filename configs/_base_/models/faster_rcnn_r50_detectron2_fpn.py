@@ -10,5 +10,5 @@ model = dict(
         box_coder=dict(clip_shrinking=False),
         normalizer="fixed",
     ),
-    roi_head=dict(bbox_head=dict(box_coder=dict(clip_shrinking=False))),
+    roi_head=dict(bbox_head=dict(box_coder=dict(clip_shrinking=False), init="c2_xavier")),
 )

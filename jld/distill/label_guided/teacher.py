@@ -75,9 +75,9 @@ class LabelGuidedTeacher:
         self._modules: dict[str, LabelPainter] = {}
 
     @property
-    def mask_form(self) -> str | None:
+    def needs_masks(self) -> bool:
         """See `Teacher`."""
-        return "bitmaps" if self.masks else None
+        return self.masks
 
     @property
     def student(self) -> Detector:

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from jld.boxes.detections import Detections
 from jld.boxes.interfaces import BoxCoder
 from jld.boxes.places import Places
-from jld.errors import ConfigError
+from jld.errors import ConfigError, suggestion
 from jld.losses.cross_entropy import require_cross_entropy
 from jld.losses.reduction import Loss
 from jld.models.boxes import box_loss, deltas_or_bins, targets_or_places
 from jld.models.interface import StageInterface
+from jld.models.layers import XAVIERS, init_normal
 from jld.models.postprocess import RoIPostprocess
 from jld.models.trace import Hidden, Stage
 from jld.ops.suppression import Suppression
@@ -50,13 +52,15 @@ class BoxHead(jt.Module):
         loss_cls: softmax cross entropy.
         loss_bbox: on deltas; with `reg_max` on boxes in strides.
         score_threshold, nms, max_per_image: see `RoIPostprocess`.
+        init: initial weights of the two layers, `xavier` (mmDetection) or `c2_xavier` (detectron2), see
+            XAVIERS.
     Raises:
-        ConfigError: neither `reg_max` nor `box_coder`, or both; `reg_max` for every class; a `loss_cls` that
-            is no softmax cross entropy.
+        ConfigError: neither `reg_max` nor `box_coder`, or both; `reg_max` for every class; unknown `init`; a
+            `loss_cls` that is no softmax cross entropy.
     Source: mmDetection's Shared2FCBBoxHead, whose names of layers are kept.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (the signature is the schema of a config section)
         self,
         num_classes: int,
         in_channels: int = 256,
@@ -71,7 +75,10 @@ class BoxHead(jt.Module):
         score_threshold: float = 0.05,
         nms: Suppression,
         max_per_image: int = 100,
+        init: str = "xavier",
     ):
+        if init not in XAVIERS:
+            raise ConfigError(f"BoxHead init {init!r}: {suggestion(init, XAVIERS)}")
         if reg_max is not None and not class_agnostic:
             raise ConfigError(
                 "BoxHead: distributions (reg_max) are one for all classes: set class_agnostic=True."
@@ -84,11 +91,11 @@ class BoxHead(jt.Module):
         self._frame = None if reg_max is None else "strides"
         self._box_shape = self.boxes.shape if class_agnostic else (num_classes, *self.boxes.shape)
         self.shared_fcs = nn.Sequential(
-            _linear(in_channels * roi_feat_size**2, fc_out_channels),
-            _linear(fc_out_channels, fc_out_channels),
+            _linear(in_channels * roi_feat_size**2, fc_out_channels, XAVIERS[init]),
+            _linear(fc_out_channels, fc_out_channels, XAVIERS[init]),
         )
-        self.fc_cls = _linear(fc_out_channels, num_classes + 1, std=0.01)
-        self.fc_reg = _linear(fc_out_channels, math.prod(self._box_shape), std=0.001)
+        self.fc_cls = _linear(fc_out_channels, num_classes + 1, init_normal)
+        self.fc_reg = _linear(fc_out_channels, math.prod(self._box_shape), partial(init_normal, std=0.001))
 
     @property
     def class_keys(self) -> tuple[str, ...]:
@@ -195,11 +202,7 @@ def entries_of(values: jt.Var, labels: jt.Var) -> jt.Var:
     return values.reindex([*shape[:2], *shape[3:]], ["i0", "i1", "@e0(i0,i1)", *rest], extras=[labels])
 
 
-def _linear(num_inputs: int, num_outputs: int, std: float | None = None) -> jt.nn.Linear:
-    """Weights from N(0, std), without it uniform as Xavier proposed; bias zero."""
+def _linear(num_inputs: int, num_outputs: int, init: Callable[[jt.Module], None]) -> jt.nn.Linear:
     layer = nn.Linear(num_inputs, num_outputs)
-    bound = math.sqrt(6.0 / (num_inputs + num_outputs))
-    drawn = (jt.rand(num_outputs, num_inputs) * 2.0 - 1.0) * bound
-    layer.weight = drawn if std is None else jt.randn(num_outputs, num_inputs) * std
-    layer.bias = jt.zeros((num_outputs,))
+    init(layer)
     return layer

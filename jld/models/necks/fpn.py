@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jld.errors import ConfigError, suggestion
-from jld.models.layers import ConvModule, init_c2_xavier, init_xavier_uniform
+from jld.models.layers import XAVIERS, ConvModule
 from jld.registry import NECKS
 from jld.toolchain import jittor as jt
 
 nn = jt.nn
 
 EXTRA_SOURCES = ("on_input", "on_lateral", "on_output")
-INITS = {"xavier": init_xavier_uniform, "c2_xavier": init_c2_xavier}
 
 
 def upsample_like(x: jt.Var, finer: jt.Var) -> jt.Var:
@@ -50,8 +49,7 @@ class FPN(jt.Module):
             "on_lateral", "on_output" (last pyramid map); True means "on_input"; False: extra levels are
             subsampled maps.
         relu_before_extra_convs: ReLU between the extra convolutions.
-        init: initial weights, uniform by the mean of fan-in and fan-out, `xavier` (mmDetection), or by the
-            fan-in alone, `c2_xavier` (detectron2, cvpods).
+        init: initial weights: `xavier` (mmDetection) or `c2_xavier` (detectron2, cvpods), see XAVIERS.
     Raises:
         ConfigError: unknown source or init, or fewer outputs than backbone maps.
     Source: arXiv:1612.03144.
@@ -72,8 +70,8 @@ class FPN(jt.Module):
             raise ConfigError(
                 f"FPN add_extra_convs {add_extra_convs!r}: {suggestion(str(add_extra_convs), EXTRA_SOURCES)}"
             )
-        if init not in INITS:
-            raise ConfigError(f"FPN init {init!r}: {suggestion(init, INITS)}")
+        if init not in XAVIERS:
+            raise ConfigError(f"FPN init {init!r}: {suggestion(init, XAVIERS)}")
         used = list(in_channels)[start_level:]
         if num_outs < len(used) or not used:
             raise ConfigError(
@@ -92,7 +90,7 @@ class FPN(jt.Module):
                 convs.append(ConvModule(channels, out_channels, 3, stride=2, padding=1))
         self.fpn_convs = nn.Sequential(*convs)
         for module in (*self.lateral_convs, *self.fpn_convs):
-            INITS[init](module.conv)
+            XAVIERS[init](module.conv)
 
     def execute(self, maps: Sequence[jt.Var]) -> tuple[jt.Var, ...]:
         """`num_outs` maps [N, D, H_l, W_l], fine to coarse, from the backbone's maps.
