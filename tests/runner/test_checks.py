@@ -92,7 +92,7 @@ def test_labels_with_masks_are_taught_where_there_are_masks():
         check_lessons(teachers, drawn(with_masks=form))
     check_lessons({"teacher": LabelGuidedTeacher()}, oriented())
     for dataset in (drawn(), oriented()):
-        with pytest.raises(ConfigError, match="'teacher' reads masks, and dataset.train gives none: set"):
+        with pytest.raises(ConfigError, match=r"'teacher' reads masks, and dataset\.train gives none: set"):
             check_lessons(teachers, dataset)
 
 
