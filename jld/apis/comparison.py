@@ -102,11 +102,11 @@ def _config_of(entry: Entry, work_dir: Path, seed: int, overrides: Sequence[str]
 
 
 def _num_steps(config: Config) -> int:
-    section = config.dataset.train
-    if config.max_iter is not None:
-        return config.max_iter
-    datasets, _ = parts.build_datasets({"train": section}, ("train",))
-    return config.max_epoch * -(-len(datasets["train"]) // section.get("batch_size", 1))
+    section, num_images = config.dataset.train, 0
+    if config.max_iter is None:
+        datasets, _ = parts.build_datasets({"train": section}, ("train",))
+        num_images = len(datasets["train"])
+    return parts.num_steps(config, -(-num_images // section.get("batch_size", 1)))
 
 
 def _train_and_score(config: Config) -> dict[str, Any]:
