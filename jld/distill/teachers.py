@@ -39,7 +39,7 @@ class Teacher(Protocol):
     def interface(self) -> Interface: ...
 
     def bind(self, student: Detector) -> None:
-        """Prepares the teacher for a student, before anything is checked; a second call changes nothing."""
+        """Prepares the teacher for a student; called before anything is checked."""
 
     def __call__(self, step: Step) -> Trace:
         """The trace of a step, with classes and places in the student's order."""
