@@ -20,6 +20,7 @@ from jld.config.config import Config
 from jld.config.imports import is_path
 from jld.config.jdet import is_jdet, translate_jdet, translate_keys
 from jld.config.jdet.keys import MERGE_IOU, MERGE_TYPE, translate_merge_type
+from jld.config.named import find_config
 from jld.config.yaml_text import parse_yaml
 from jld.errors import ConfigError, nearest
 from jld.utils.logging import get_logger
@@ -38,12 +39,12 @@ def load_config(path: str | Path) -> Config:
     defaults to the file's stem, `work_dir` to `work_dirs/{name}`.
 
     Args:
-        path: a `.py`, `.yaml` or `.yml` file.
+        path: a `.py`, `.yaml` or `.yml` file, or what `find_config` makes one of.
     Raises:
         ConfigError: a file is missing (says who includes it), does not parse or run (says the line), or the
             bases go in a circle (says the chain).
     """
-    path = Path(path)
+    path = find_config(path)
     values = _strip_covers(_load_merged(path, ()))
     values = translate_jdet(values, path) if is_jdet(values) else values
     values.setdefault("name", path.stem)
