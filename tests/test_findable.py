@@ -103,10 +103,15 @@ COVERS = {
     "checkpoint/test_training_state.py": ("checkpoint/atomic.py",),
     "cli/test_mpirun.py": ("utils/distributed.py",),
     "config/test_imports.py": ("config/prepare.py",),
+    "config/test_mmdet.py": (
+        "config/mmdet/data.py",
+        "config/mmdet/model.py",
+        "config/mmdet/schedule.py",
+    ),
     "config/test_jdet.py": (
         "config/jdet/data.py",
         "config/jdet/model.py",
-        "config/jdet/section.py",
+        "config/foreign.py",
     ),
     "config/test_loader.py": ("config/yaml_text.py",),
     "config/test_validate.py": ("config/sections.py",),

@@ -14,10 +14,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from jld.config.foreign import Section
 from jld.config.jdet.data import translate_dataset
 from jld.config.jdet.keys import UNSERVED, translate_keys
 from jld.config.jdet.model import DETECTORS, DISTILLED, translate_distill, translate_model
-from jld.config.jdet.section import Section
 from jld.config.schema import TOP_LEVEL
 from jld.errors import ConfigError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jld.config.jdet.section import Section
+from jld.config.foreign import Section
 from jld.config.schema import DATASET_KEYS, LOADER_KEYS
 
 ANGLE_VERSION = "le135"
