@@ -19,6 +19,7 @@ LAYERS = (
     ("distill",),
     ("optim",),
     ("runner",),
+    ("bridge",),
     ("apis",),
     ("cli",),
 )

@@ -8,8 +8,10 @@ Detectron2 and of the teachers of other groups none is known.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 from jld.checkpoint.download import download
 from jld.errors import CheckpointError, suggestion
@@ -23,7 +25,8 @@ class KnownFile:
     """One published file.
 
     Attributes:
-        name: what a config calls it: "torchvision://resnet18"; of a detector the name of its config.
+        name: what a config calls it: "torchvision://resnet18"; of a detector the name of its config; or the
+            address itself.
         url: its address.
         sha256: the beginning of its hash, "" where none is known.
         megabytes: of 2**20 bytes, where its publisher states them.
@@ -38,6 +41,8 @@ class KnownFile:
     def place(self) -> Path:
         """Where it lies on this machine, with its publisher's hash in the name of a backbone's file."""
         scheme, separator, name = self.name.partition("://")
+        if self.name == self.url:
+            return Path(TEACHERS, PurePosixPath(urlsplit(self.url).path).name)
         suffix = PurePosixPath(self.url).suffix
         if not separator:
             return Path(TEACHERS, f"{scheme}{suffix}")
@@ -132,11 +137,15 @@ def weights_folder() -> Path:
 
 
 def known_file(name: str) -> KnownFile | None:
-    """The published file of a name, with or without its scheme, or of the place it belongs to."""
+    """The published file of a name, with or without its scheme, of its place, or of any address."""
     places = (name, str(Path(name)))
     for known in KNOWN_FILES:
         if name in (known.name, known.name.partition("://")[2]) or str(known.place) in places:
             return known
+    if address := re.match(r"https?:/+(?=.)", name):  # a Path has squeezed the slashes
+        url = f"{address[0].partition(':')[0]}://{name[address.end() :]}"
+        named = re.search(r"-([0-9a-f]{8,64})\.\w+$", url)
+        return KnownFile(url, url, named[1] if named else "")
     return None
 
 

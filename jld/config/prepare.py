@@ -32,6 +32,8 @@ def prepare_config(source: str | Path | Mapping[str, Any], overrides: Iterable[s
     """
     loaded = load_config(source) if isinstance(source, str | Path) else source
     config = translate_keys(apply_overrides(loaded, overrides))
+    if "model" not in config and {"tasks", "source_dataset_path"} & set(config):
+        raise ConfigError(f"{config_file(config)}: this prepares data: use it with `jld preprocess`.")
     imports = config.get("imports")
     if not isinstance(imports, list | tuple | None) or not all(
         isinstance(entry, str) for entry in imports or ()

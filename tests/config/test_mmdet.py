@@ -184,6 +184,15 @@ def test_a_value_that_the_bases_lack(tmp_path):
         load_config(path)
 
 
+def test_a_part_of_a_config_is_no_config(tmp_path):
+    write_2x(tmp_path, "GFL")
+    assert "it has no `model`: it is a part that others name in _base_" in refusal(tmp_path / "bases.py")
+    hooked = write_2x(
+        tmp_path, "GFL", "custom_hooks = [dict(type='NumClassCheckHook'), dict(type='EMAHook')]\n"
+    )
+    assert "custom_hooks: jld does not translate its 'EMAHook'" in refusal(hooked)
+
+
 def test_images_of_a_step_are_said(tmp_path, caplog):
     logging.getLogger("jld").setLevel(logging.WARNING)
     path = write_2x(

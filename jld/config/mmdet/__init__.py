@@ -24,6 +24,8 @@ _TOP = frozenset(
     "data lr_config optimizer_config runner total_epochs checkpoint_config log_config evaluation "
     "train_dataloader val_dataloader optim_wrapper param_scheduler default_hooks default_scope".split()
 )
+# Hooks that only check; others would change what is learnt.
+_IDLE_HOOKS = frozenset(("NumClassCheckHook", "CheckInvalidLossHook", "MemoryProfilerHook"))
 _IN_MODEL = frozenset(("train_cfg", "test_cfg", "data_preprocessor"))
 _TRANSLATED = frozenset(("model", "dataset", "optimizer", "scheduler", "auto_scale_lr"))
 _BASE_VALUE = re.compile(r"\{\{\s*_base_\.([\w.]+)\s*\}\}")
@@ -33,7 +35,7 @@ def is_mmdet(config: Mapping[str, Any]) -> bool:
     """Whether a config speaks mmDetection's language."""
     model = config.get("model")
     inside = isinstance(model, Mapping) and _IN_MODEL & set(model)
-    return "dataset" not in config and bool(inside or (model is not None and _TOP & set(config)))
+    return "dataset" not in config and bool(inside or _TOP & set(config))
 
 
 def translate_mmdet(config: Mapping[str, Any], file: str | Path | None = None) -> dict[str, Any]:
@@ -55,6 +57,8 @@ def translate_mmdet(config: Mapping[str, Any], file: str | Path | None = None) -
 
 
 def _translate(config: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(config.get("model"), Mapping):
+        raise ConfigError("it has no `model`: it is a part that others name in _base_.")
     config = _with_settings_inside(config)
     model = Section(config["model"], "model", "mmDetection")
     if model.type not in DETECTORS:
@@ -62,6 +66,9 @@ def _translate(config: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(
             f"jld does not translate its {model.type!r}{hint}; it does so with {', '.join(DETECTORS)}."
         )
+    for hook in config.get("custom_hooks") or ():
+        if hook.get("type") not in _IDLE_HOOKS:
+            raise ConfigError(f"custom_hooks: jld does not translate its {hook.get('type')!r}.")
     kept = {key.name: config[key.name] for key in TOP_LEVEL if key.name in config}
     kept = {key: value for key, value in kept.items() if key not in _TRANSLATED}
     translated = translate_model(model)
