@@ -1,13 +1,25 @@
 """Installation of jld. Everything the quick start and the tests need comes from the package index."""
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "jld" / "__init__.py").read_text()).group(1)
 ON_X86_LINUX = "; platform_machine == 'x86_64' and sys_platform == 'linux'"
+
+
+class BuildWithConfigs(build_py):
+    """Puts the configs into the package; an editable install finds them beside it."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            shutil.copytree(HERE / "configs", Path(self.build_lib) / "jld" / "configs", dirs_exist_ok=True)
+
 
 setup(
     name="jld",
@@ -24,6 +36,8 @@ setup(
         "jld": ["py.typed", "evaluation/*.json"],
         "jld.toolchain": ["cuda_overlay/bin/*", "cuda_overlay/include/*.h", "cuda_overlay/include/cub/*"],
     },
+    entry_points={"console_scripts": ["jld = jld.cli.commands:main"]},
+    cmdclass={"build_py": BuildWithConfigs},
     # numpy 1.26 has no wheels above 3.12; shapely 2.2 and matplotlib 3.11 none below 3.11.
     python_requires=">=3.11,<3.13",
     install_requires=[

@@ -10,6 +10,7 @@ import pytest
 
 from jld.apis import register_parts
 from jld.cli import parser
+from jld.cli.commands import COMMANDS
 from jld.config import describe_schema, prepare_config
 from jld.registry import REGIONS, TERMS, build
 
@@ -27,7 +28,7 @@ def commands(page):
     """Every command line of the page as words."""
     for block in blocks(page, "bash"):
         for line in block.replace("\\\n", " ").splitlines():
-            if line.startswith("python tools/"):
+            if line.startswith(("python tools/", "jld ")):
                 yield shlex.split(line, comments=True)
 
 
@@ -68,14 +69,25 @@ def test_named_files_exist(page):
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_commands_use_flags_that_exist(page):
     for words in commands(page):
-        tool = ROOT / words[1]
-        assert tool.is_file(), words
-        if tool.name == "run_net.py":
-            parser().parse_args(words[2:])
+        if words[0] == "jld":
+            assert words[1] in COMMANDS, words
+            module, given = COMMANDS[words[1]].module, COMMANDS[words[1]].given
+        else:
+            assert (ROOT / words[1]).is_file(), words
+            module, given = words[1].removesuffix(".py").replace("/", "."), ()
+        if module in ("jld.cli.run_net", "tools.run_net"):
+            parser(*given).parse_args(words[2:])
             continue
         flags = [word.split("=")[0] for word in words if word.startswith("--")]
-        source = tool.read_text()
+        source = "".join(map(source_of, (module, "jld.apis.arguments")))
+        if module.startswith("tools."):  # most are thin
+            source += source_of(module.replace("tools.", "jld.apis.").replace(".list", ".listing"))
         assert all(f'"{flag}"' in source for flag in flags), words
+
+
+def source_of(module):
+    file = ROOT / f"{module.removesuffix('.py').replace('.', '/')}.py"
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
 
 
 def test_shown_configs_are_valid(shown, monkeypatch):

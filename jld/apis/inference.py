@@ -39,7 +39,8 @@ def init_detector(
     """A detector ready for `inference_detector`.
 
     Args:
-        config: config file or dict; or a published checkpoint alone, which carries its config.
+        config: config file, the name of one, or dict; or a published checkpoint alone, which carries its
+            config.
         checkpoint: weights in any format `jld.checkpoint` reads, of a training state with an average of the
             weights that average; None keeps the initial ones (for tests),
             unless `config` is a checkpoint.
@@ -57,7 +58,7 @@ def init_detector(
     use_device(device)
     register_parts()
     loaded: Checkpoint | None
-    if isinstance(config, str | Path) and Path(config).suffix not in CONFIG_SUFFIXES:
+    if isinstance(config, str | Path) and Path(config).suffix not in ("", *CONFIG_SUFFIXES):
         checkpoint = config if checkpoint is None else checkpoint
         loaded = _evaluated(checkpoint)
         found = _config_inside(loaded.meta, checkpoint)
