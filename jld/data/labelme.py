@@ -29,8 +29,8 @@ def read_labelme_folder(
     """The content of the files as that of a COCO json, what is wrong with them, and what is not in it.
 
     Rectangles, circles (the squares around them), polygons and rotated rectangles are read; shapes of one
-    label and `group_id` are one object. `difficult`, as a key or among the `flags`, makes a crowd. Classes are
-    those of `labels.txt` in the folder, then all others by name. Images without a file are left out.
+    label and `group_id` are one object. `difficult`, as a key or among the `flags`, makes a crowd. Classes
+    are those of `labels.txt` in the folder, then all others by name. Images without a file are left out.
 
     Args:
         folder: of the json files, searched with its subfolders.
@@ -90,7 +90,8 @@ def _read_file(
         height, width = reader.size(images / place)
     image = {"id": place, "file_name": place, "height": height, "width": width}
     shapes, kept, wrong = json.read_columns(content["shapes"], SHAPE_FIELDS, "shapes", file)
-    unread, objects = Tally(), {}
+    unread = Tally()
+    objects: dict[Any, dict[str, Any]] = {}
     unread.add("that cannot be used", file, len(content["shapes"]) - len(kept))
     for row, index in enumerate(kept):
         each = {key: column[row] for key, column in shapes.items()}
@@ -140,7 +141,7 @@ def _joined(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, An
     parts = [
         part for each in (first, second) for part in each.get("segmentation") or [_corners(each["bbox"])]
     ]
-    points = [point for part in parts for point in zip(part[::2], part[1::2], strict=True)]
+    points = [[x, y] for part in parts for x, y in zip(part[::2], part[1::2], strict=True)]
     is_crowd = int(first["iscrowd"] or second["iscrowd"])
     return {**first, **polygon_entry(points), "segmentation": parts, "iscrowd": is_crowd}
 
