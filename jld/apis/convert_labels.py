@@ -156,11 +156,11 @@ def _report(
     return "\n".join([*rows, *([f"without an object: {', '.join(missing)}"] if missing else [])])
 
 
-def add_source(parser: argparse.ArgumentParser) -> None:
+def add_source(parser: argparse.ArgumentParser, *, is_needed: bool = True) -> None:
     """The arguments that say where labels are."""
     add = parser.add_argument
     add("source", type=Path, help="annotation file (coco, cvat) or folder (all others)")
-    add("--from", dest="format", required=True, metavar="FORMAT", help=f"one of {', '.join(FORMATS)}")
+    add("--from", dest="format", required=is_needed, metavar="FORMAT", help=f"one of {', '.join(FORMATS)}")
     add("--images-dir", type=Path, metavar="DIR", help="folder of the images, where it is not found")
     add("--classes", nargs="+", metavar="NAME", help="class names in their order; others are passed over")
     add("--image-set", metavar="NAME", help="list of VOC in ImageSets/Main (default: trainval, or every xml)")

@@ -218,7 +218,7 @@ def test_names_without_spaces_must_stay_apart(upright, tmp_path):
     content["categories"][2]["name"] = "traffic_light"
     (tmp_path / "labels.json").write_text(json.dumps(content))
     source = LabelSource("coco", tmp_path / "labels.json", images=upright.path.parent / "images")
-    with pytest.raises(DataError, match="two of .* are the same"):
+    with pytest.raises(DataError, match=r"two of .* are the same"):
         convert_labels(source, "dota", tmp_path / "to")
     assert not (tmp_path / "to").exists()
 
