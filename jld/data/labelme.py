@@ -83,7 +83,7 @@ def _read_file(
         raise DataError(f"{file}: is no file of labelme, which has a list of shapes.")
     columns, _, problems = json.read_columns([content], FILE_FIELDS, "file", file)
     if problems:
-        raise DataError(str(problems[0]))
+        raise DataError(str(problems[0]).replace("file[0]: ", ""))
     (name,), (height,), (width,) = columns["imagePath"], columns["imageHeight"], columns["imageWidth"]
     place = _image_file(file, name, images)
     if not height or not width:
