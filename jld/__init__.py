@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "inference_detector", "init_detector"]
+__all__ = ["__version__", "inference_detector", "init_detector", "predict"]
 
 
 def __getattr__(name: str) -> Any:
@@ -14,4 +14,8 @@ def __getattr__(name: str) -> Any:
         from jld import apis
 
         return getattr(apis, name)
+    if name == "predict":
+        from jld.apis.predict import predict  # of the package, the module has this name
+
+        return predict
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
