@@ -1,6 +1,8 @@
 """The documentation: what it shows can be loaded, what it names exists, what it commands is understood."""
 
+import importlib
 import importlib.util
+import inspect
 import re
 import shlex
 import sys
@@ -11,7 +13,7 @@ import pytest
 from jld.apis import register_parts
 from jld.cli import parser
 from jld.config import describe_schema, prepare_config
-from jld.registry import REGIONS, TERMS, build
+from jld.registry import DATASETS, REGIONS, TERMS, build
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(path.relative_to(ROOT) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -70,8 +72,12 @@ def test_commands_use_flags_that_exist(page):
     for words in commands(page):
         tool = ROOT / words[1]
         assert tool.is_file(), words
+        module = ROOT / "jld/apis" / tool.name
         if tool.name == "run_net.py":
             parser().parse_args(words[2:])
+            continue
+        if module.is_file() and "\ndef parser(" in module.read_text():
+            importlib.import_module(f"jld.apis.{tool.stem}").parser().parse_args(words[2:])
             continue
         flags = [word.split("=")[0] for word in words if word.startswith("--")]
         source = tool.read_text()
@@ -84,6 +90,24 @@ def test_shown_configs_are_valid(shown, monkeypatch):
     assert len(configs) >= 4
     for path in configs:
         prepare_config(path)
+
+
+@pytest.mark.parametrize("page", ["docs/my_labels.md", "docs/my_labels_zh-CN.md"])
+def test_shown_datasets_have_the_keys_that_are_shown(page):
+    shown = []
+    for block in blocks(page, "python"):
+        names = {}
+        exec(block, names)
+        shown += [value for value in names.values() if isinstance(value, dict) and "type" in value]
+    assert len(shown) >= 8
+    for section in shown:
+        keys = {key: value for key, value in section.items() if key != "type"}
+        inspect.signature(DATASETS.get(section["type"])).bind(**keys)
+
+
+def test_both_languages_show_the_same_commands():
+    assert list(commands("docs/my_labels.md")) == list(commands("docs/my_labels_zh-CN.md"))
+    assert blocks("docs/my_labels.md", "python") == blocks("docs/my_labels_zh-CN.md", "python")
 
 
 def test_shown_term_passes_its_shown_test(shown, monkeypatch):

@@ -182,17 +182,22 @@ def source_of(arguments: argparse.Namespace) -> LabelSource:
     )
 
 
-def main(argv: list[str] | None = None) -> int:
-    """0 when all is written, 1 after an error that a user can mend."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    add_source(parser)
-    parser.add_argument("target", type=Path, help="folder to make")
-    parser.add_argument("--to", required=True, metavar="FORMAT", help="one of the same formats")
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """All flags."""
+    made = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    add_source(made)
+    made.add_argument("target", type=Path, help="folder to make")
+    made.add_argument("--to", required=True, metavar="FORMAT", help="one of the same formats")
+    made.add_argument(
         "--images", default="link", help="link, copy or none: what becomes of the images (default: link)"
     )
-    parser.add_argument("--force", action="store_true", help="replace what an earlier conversion made")
-    arguments = parser.parse_args(argv)
+    made.add_argument("--force", action="store_true", help="replace what an earlier conversion made")
+    return made
+
+
+def main(argv: list[str] | None = None) -> int:
+    """0 when all is written, 1 after an error that a user can mend."""
+    arguments = parser().parse_args(argv)
     try:
         text = convert_labels(
             source_of(arguments),

@@ -59,13 +59,18 @@ def dataset_of_config(file: Path, split: str) -> DetectionDataset:
     return build(section | {"transforms": []}, path=f"dataset.{split}")
 
 
+def parser() -> argparse.ArgumentParser:
+    """All flags."""
+    made = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    add_source(made, is_needed=False)
+    made.add_argument("split", nargs="?", default="train", help="of a config (default: train)")
+    made.add_argument("--out", type=Path, metavar="FILE", help="picture to write, such as stats.png")
+    return made
+
+
 def main(argv: list[str] | None = None) -> int:
     """0 when all is printed, 1 after an error that a user can mend."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    add_source(parser, is_needed=False)
-    parser.add_argument("split", nargs="?", default="train", help="of a config (default: train)")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="picture to write, such as stats.png")
-    arguments = parser.parse_args(argv)
+    arguments = parser().parse_args(argv)
     try:
         if arguments.source.suffix in CONFIG_SUFFIXES and not arguments.format:
             dataset = dataset_of_config(arguments.source, arguments.split)
