@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "distill", "inference_detector", "init_detector"]
+__all__ = ["__version__", "distill", "inference_detector", "init_detector", "predict"]
 
 
 def __getattr__(name: str) -> Any:
@@ -16,6 +16,8 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module("jld.apis"), name)
     if name == "distill":
         return importlib.import_module("jld.distill")
+    if name == "predict":
+        return importlib.import_module("jld.apis.predict").predict  # of the package, the module has this name
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

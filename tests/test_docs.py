@@ -1,6 +1,8 @@
 """The documentation: what it shows can be loaded, what it names exists, what it commands is understood."""
 
+import importlib
 import importlib.util
+import inspect
 import re
 import shlex
 import sys
@@ -12,7 +14,7 @@ from jld.apis import register_parts
 from jld.cli import parser
 from jld.cli.commands import COMMANDS
 from jld.config import describe_schema, prepare_config
-from jld.registry import REGIONS, TERMS, build
+from jld.registry import DATASETS, REGIONS, TERMS, build
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(path.relative_to(ROOT) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -78,6 +80,10 @@ def test_commands_use_flags_that_exist(page):
         if module in ("jld.cli.run_net", "tools.run_net"):
             parser(*given).parse_args(words[2:])
             continue
+        api = module.replace("tools.", "jld.apis.")
+        if "\ndef parser(" in source_of(api):
+            importlib.import_module(api).parser().parse_args(words[2:])
+            continue
         flags = [word.split("=")[0] for word in words if word.startswith("--")]
         source = "".join(map(source_of, (module, "jld.apis.arguments")))
         if module.startswith("tools."):  # most are thin
@@ -96,6 +102,24 @@ def test_shown_configs_are_valid(shown, monkeypatch):
     assert len(configs) >= 4
     for path in configs:
         prepare_config(path)
+
+
+@pytest.mark.parametrize("page", ["docs/my_labels.md", "docs/my_labels_zh-CN.md"])
+def test_shown_datasets_have_the_keys_that_are_shown(page):
+    shown = []
+    for block in blocks(page, "python"):
+        names = {}
+        exec(block, {}, names)
+        shown += [value for value in names.values() if isinstance(value, dict) and "type" in value]
+    assert len(shown) >= 8
+    for section in shown:
+        keys = {key: value for key, value in section.items() if key != "type"}
+        inspect.signature(DATASETS.get(section["type"])).bind(**keys)
+
+
+def test_both_languages_show_the_same_commands():
+    assert list(commands("docs/my_labels.md")) == list(commands("docs/my_labels_zh-CN.md"))
+    assert blocks("docs/my_labels.md", "python") == blocks("docs/my_labels_zh-CN.md", "python")
 
 
 def test_shown_term_passes_its_shown_test(shown, monkeypatch):

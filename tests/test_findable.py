@@ -115,7 +115,19 @@ COVERS = {
     ),
     "config/test_loader.py": ("config/yaml_text.py",),
     "config/test_validate.py": ("config/sections.py",),
+    "apis/test_convert_labels.py": (
+        "data/label_sources.py",
+        "data/label_writers.py",
+    ),
     "data/test_account.py": ("data/tables.py",),
+    "data/test_annotation_files.py": (
+        "data/cvat.py",
+        "data/labelme.py",
+    ),
+    "data/test_label_statistics.py": (
+        "apis/label_stats.py",
+        "visualization/label_statistics.py",
+    ),
     "data/test_dota_convert.py": ("data/dota/xml_readers.py",),
     "data/test_dota_dataset.py": (
         "data/dota/layout.py",

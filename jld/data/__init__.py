@@ -11,6 +11,7 @@ from jld.data.image_dataset import ImageDataset
 from jld.data.image_folder import ImageFolder
 from jld.data.images import BrokenImageError, ImageReader
 from jld.data.jdet_dataset import JDetDataset
+from jld.data.label_sources import LabelSource
 from jld.data.loader import DataLoader
 from jld.data.oriented import OrientedDataset
 from jld.data.problems import Problem
@@ -33,6 +34,7 @@ __all__ = [
     "ImageFolder",
     "ImageReader",
     "JDetDataset",
+    "LabelSource",
     "Normalize",
     "OrientedDataset",
     "Pad",

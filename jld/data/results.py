@@ -43,12 +43,13 @@ def write_coco_results(
         DataError: a label without an identifier, boxes that are not upright, or no masks where they are asked
             for.
     """
-    return _write_list(_coco_entries(detections, category_ids, what), path)
+    return _write_list(coco_entries(detections, category_ids, what), path)
 
 
-def _coco_entries(
-    detections: Iterable[Detections], category_ids: Sequence[int], what: str
+def coco_entries(
+    detections: Iterable[Detections], category_ids: Sequence[int], what: str = "bbox"
 ) -> Iterator[dict[str, Any]]:
+    """The objects of a COCO result file, see `write_coco_results`."""
     for found in detections:
         if found.boxes is None:
             raise DataError(

@@ -56,7 +56,7 @@ class YOLODataset(DetectionDataset):
         strict: bool = True,
     ):
         images = Path(images_dir)
-        labels = Path(labels_dir) if labels_dir else _labels_beside(images)
+        labels = Path(labels_dir) if labels_dir else labels_beside(images)
         for folder in (images, labels):
             if not folder.is_dir():
                 raise DataError(f"{folder} is no folder.")
@@ -76,7 +76,12 @@ class YOLODataset(DetectionDataset):
         )
 
 
-def _labels_beside(images: Path) -> Path:
+def labels_beside(images: Path) -> Path:
+    """The folder of label files: the last `images` in a path replaced by `labels`.
+
+    Raises:
+        DataError: there is no such part.
+    """
     parts = list(images.parts)
     if "images" not in parts:
         raise DataError(f"{images} has no folder named images in it: give labels_dir.")
