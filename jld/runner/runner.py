@@ -186,7 +186,7 @@ class Runner:
         """Scores the checkpoint on dataset.val, prints the table, writes results/; returns the metrics."""
         dataset = self._datasets("val", needed=("val",))["val"]
         detector, dataset, checkpoint = self._trained_detector("val", dataset)
-        metrics, detections = self._evaluate(detector, dataset, "val", with_flips=True)
+        metrics, detections = self._evaluate(detector, dataset, "val", within_training=False)
         if not is_main():
             return metrics
         about = {"config": str(config_file(self.config) or ""), "checkpoint": str(checkpoint), "split": "val"}
@@ -306,7 +306,7 @@ class Runner:
             best_metric = parts.best_metric(config, evaluator, datasets["val"].classes)
 
             def evaluate() -> dict[str, Any]:
-                return self._evaluate(loop.detector, datasets["val"], "val")[0]
+                return self._evaluate(loop.detector, datasets["val"], "val", within_training=True)[0]
 
             hooks.append(EvaluationHook(evaluate, logger, config.eval_interval, best_metric))
         hooks += build(config.hooks or [], path="hooks")
@@ -339,11 +339,12 @@ class Runner:
             loader.close()
 
     def _evaluate(
-        self, detector: Detector, dataset: Dataset, split: str, *, with_flips: bool = False
+        self, detector: Detector, dataset: Dataset, split: str, *, within_training: bool
     ) -> tuple[dict[str, Any], Sequence[Detections]]:
         # During training one view has to do: each flip takes as long as the images themselves.
-        views = self._views(dataset, with_flips=with_flips)
-        evaluator = parts.build_evaluator(self.config.dataset[split], dataset)
+        views = self._views(dataset, with_flips=not within_training)
+        section = self.config.dataset[split]
+        evaluator = parts.build_evaluator(section, dataset, within_training=within_training)
         loader = self._loader(split, dataset)
         try:
             return tasks.evaluate(detector, loader, evaluator, views=views)
