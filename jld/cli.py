@@ -132,7 +132,10 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="a few steps on a few images, with the same config",
     )
-    add("--checkpoint", help="weights for val, test and vis_test; default: the run's last checkpoint")
+    add(
+        "--checkpoint",
+        help="for val, test and vis_test: a file, `best` or `last` of the run (default: best)",
+    )
     add("--list", action="store_true", help="list everything a config can name")
     add("--debug", action="store_true", help="show the traceback of errors")
     return made

@@ -218,6 +218,7 @@ COVERS = {
         "optim/sgd.py",
     ),
     "runner/test_checks.py": ("models/interface.py",),
+    "runner/test_hooks.py": ("runner/early_stopping.py",),
     "runner/test_loop.py": (
         "ops/finite.py",
         "runner/history.py",

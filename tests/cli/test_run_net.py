@@ -107,7 +107,8 @@ def test_val_writes_metrics_and_detections(trained, capsys):
     assert "36.5" not in shown
     metrics = json.loads((work_dir / "results" / "metrics.json").read_text())
     assert 0 <= metrics["AP"] <= 1
-    assert metrics["run"]["checkpoint"].endswith("last.pkl")
+    assert metrics["run"]["checkpoint"].endswith("best.pkl")
+    assert "the best of this run (AP " in shown and "--checkpoint last takes the last weights" in shown
     detections = json.loads((work_dir / "results" / "detections.json").read_text())
     assert len(detections["images"]) == 3
     assert detections["classes"] == ["disc", "ring", "square", "triangle", "cross"]
