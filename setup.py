@@ -21,7 +21,7 @@ setup(
     package_dir={"": "."},
     packages=find_packages(include=["jld", "jld.*"]),
     package_data={
-        "jld": ["py.typed", "evaluation/*.json"],
+        "jld": ["py.typed", "evaluation/*.json", "visualization/*.html"],
         "jld.toolchain": ["cuda_overlay/bin/*", "cuda_overlay/include/*.h", "cuda_overlay/include/cub/*"],
     },
     # numpy 1.26 has no wheels above 3.12; shapely 2.2 and matplotlib 3.11 none below 3.11.

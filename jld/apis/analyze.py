@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 from jld.apis.looking import Seen, add_flags, file_name, looked_at
 from jld.checkpoint import atomic_write
 from jld.data import Dataset
-from jld.errors import DataError, JldError
+from jld.errors import JldError
 from jld.evaluation.analysis import ERRORS, Analysis, Change, analyse, change
 from jld.evaluation.analysis_tables import analysis_tables, change_table
 from jld.utils.logging import set_up_logging
@@ -32,7 +33,7 @@ def analyse_run(seen: Seen, threshold: float = 0.3) -> Analysis:
 
 
 def figures(runs: Mapping[str, Analysis]) -> Iterator[tuple[str, Figure]]:
-    """(stem of a file, figure) of the analyses of runs on the same data; confusion is that of the last one."""
+    """(stem of a file, figure) of the analyses of runs on the same data; the last one's confusion."""
     last = list(runs.values())[-1]
     yield "errors", errors.error_figure({name: each.tide for name, each in runs.items()}, ERRORS)
     yield (
@@ -58,11 +59,15 @@ def changed_images(changed: Change, count: int) -> list[int]:
     return gained + [int(index) for index in order[::-1][:count] if balance[index] < 0]
 
 
+def _pixels(dataset: Dataset, img_id: Any) -> np.ndarray:
+    return dataset.read_image(list(dataset.image_ids).index(img_id))
+
+
 def error_picture(
     analysis: Analysis, dataset: Dataset, index: int, *, with_text: bool = True
 ) -> tuple[np.ndarray, list[Mark]]:
     """(image, marks) of what a run finds, misses and invents in an image; see `error_marks`."""
-    image = dataset.read_image(index)
+    image = _pixels(dataset, analysis.records[index]["img_id"])
     marks = error_marks(
         image.shape[:2],
         analysis.records[index],
@@ -79,8 +84,9 @@ def change_picture(
     runs: Mapping[str, Analysis], changed: Change, dataset: Dataset, index: int, *, with_text: bool = True
 ) -> tuple[np.ndarray, list[Mark]]:
     """(both panels as one image, marks) of what the second run changed in an image; see `change_marks`."""
-    image = dataset.read_image(index)
-    shape, (before, after) = image.shape[:2], runs.values()
+    before, after = runs.values()
+    image = _pixels(dataset, before.records[index]["img_id"])
+    shape = image.shape[:2]
     both = change_marks(
         shape,
         (before.records[index], after.records[index]),
@@ -129,28 +135,25 @@ def write_analysis(seen: Mapping[str, Seen], options: argparse.Namespace) -> str
     folder = Path(options.save_dir or Path(last.config.work_dir) / "results" / "analysis")
     runs = {name: analyse_run(each, options.threshold) for name, each in seen.items()}
     changed = change(*runs.values(), num_samples=options.bootstrap) if len(runs) > 1 else None
-    tables = analysis_tables(runs)
+    tables, names = analysis_tables(runs), list(runs)
     if changed is not None:
-        tables["What changed"] = change_table(changed, (list(runs)[0], list(runs)[1]))
+        tables["What changed"] = change_table(changed, (names[0], names[1]))
     text = "\n\n".join(f"{title}\n{table}" for title, table in tables.items())
     content = json.dumps({name: each.to_plain() for name, each in runs.items()}, indent=1)
-    for name, part in (("tables.txt", f"{text}\n"), ("analysis.json", content)):
-        atomic_write(folder / name, lambda file, part=part: file.write(part.encode()))
+    atomic_write(folder / "tables.txt", lambda file: file.write(f"{text}\n".encode()))
+    atomic_write(folder / "analysis.json", lambda file: file.write(content.encode()))
     for stem, figure in figures(runs):
         write_figure(folder / f"{stem}.{options.format}", figure, options.dpi)
     analysis, with_text = list(runs.values())[-1], not options.no_text
-    ids = {image: index for index, image in enumerate(last.dataset.image_ids)}
     chosen = worst_images(analysis, options.num)
     if changed is not None:
         chosen = changed_images(changed, -(-options.num // 2))
     for index in chosen:
-        img_id = analysis.records[index]["img_id"]
-        if ids.get(img_id) != index:
-            raise DataError(f"image {img_id!r} stands in another place of the ground truth than in the data.")
         if changed is None:
             picture = error_picture(analysis, last.dataset, index, with_text=with_text)
         else:
             picture = change_picture(runs, changed, last.dataset, index, with_text=with_text)
-        path = folder / "images" / f"{file_name(img_id)}.{options.format}"
+        stem = file_name(analysis.records[index]["img_id"])
+        path = folder / "images" / f"{stem}.{options.format}"
         write_marks(path, *picture, dpi=options.dpi)
     return f"{text}\n\n{folder}: tables, figures, {len(chosen)} images"

@@ -61,6 +61,8 @@ def look(
     if is_file and config is None:
         raise ConfigError(f"{path} are detections: name the data they are of with --config-file.")
     own = prepare_config((is_file and config) or _config_file(path))
+    if path.is_dir():
+        own["work_dir"] = str(path)  # which may have been moved since
     import_parts(own.imports)
     if own.dataset[split] is None:
         raise ConfigError(f"the config of {run} has no dataset.{split}.")
@@ -114,15 +116,16 @@ def file_name(img_id: object) -> str:
     return re.sub(r"[^\w.-]", "_", str(img_id)) or "image"
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of every tool that looks at runs."""
+def add_flags(parser: argparse.ArgumentParser, *, writes_pictures: bool = True) -> None:
+    """The flags of every tool that looks at runs; where it writes pictures, also those of their files."""
     add = parser.add_argument
     add("--config-file", "--config", dest="config_file", help="the data, where RUN is a file of detections")
     add("--checkpoint", help="best (default), last or a file; of every run")
     add("--split", default="val", help="train, val or test (default: val)")
     add("--threshold", type=float, default=0.3, help="score from which on detections count (default: 0.3)")
-    add("--format", default="png", help="of pictures: png, jpg, pdf, svg (default: png)")
-    add("--dpi", type=float, default=200, help="of pictures, and inside pdf and svg (default: 200)")
+    if writes_pictures:
+        add("--format", default="png", help="of pictures: png, jpg, pdf, svg (default: png)")
+        add("--dpi", type=float, default=200, help="of pictures, and inside pdf and svg (default: 200)")
     add("--no-text", "--no_text", action="store_true", help="boxes without names and scores")
     add("--no_cuda", "--cpu", action="store_true", help="run on the CPU even beside a GPU")
 

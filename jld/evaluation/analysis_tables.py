@@ -31,7 +31,7 @@ def analysis_tables(runs: Mapping[str, Analysis]) -> dict[str, str]:
 
 
 def change_table(change: Change, names: tuple[str, str]) -> str:
-    """What the second run changed: scores with the interval of the difference, then objects and detections."""
+    """What the second run changed: scores with the interval of the difference, objects, detections."""
     lines = [
         [name, *_pair(row, 100.0), _interval(row, 100.0)]
         for name, row in change.metrics.items()

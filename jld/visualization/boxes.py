@@ -141,9 +141,14 @@ def _check(
         )
 
 
+def class_name(label: int, classes: Sequence[str] | None) -> str:
+    """The name of a class as it is written; its number without names, or where no font has the characters."""
+    return str(label) if classes is None or font_file(classes[label]) is None else classes[label]
+
+
 def _caption(index: int, labels: np.ndarray, scores: np.ndarray | None, classes: Sequence[str] | None) -> str:
     label = int(labels[index])
-    name = str(label) if classes is None or font_file(classes[label]) is None else classes[label]
+    name = class_name(label, classes)
     return name if scores is None else f"{name} {float(scores[index]):.2f}"
 
 

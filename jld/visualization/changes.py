@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jld.visualization.boxes import box_corners, box_marks, line_thickness, tags
+from jld.visualization.boxes import box_corners, box_marks, class_name, line_thickness, tags
 from jld.visualization.canvas import PAPER, Color
 from jld.visualization.marks import Line, Mark
 
@@ -130,7 +130,7 @@ def _captions(
     prefix: str,
 ) -> list[tuple[np.ndarray, str, Color]]:
     corners = box_corners(record[boxes][chosen])
-    names = [f"{prefix}{classes[label]}" for label in record[labels][chosen]]
+    names = [f"{prefix}{class_name(int(label), classes)}" for label in record[labels][chosen]]
     if boxes == "boxes":
         scores = record["scores"][chosen]
         names = [f"{name} {score:.2f}" for name, score in zip(names, scores, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ TRUTH_HEX = "#4caf50"
 def figure_to_bgr(figure: Figure) -> np.ndarray:
     """Renders a figure: uint8 [H, W, 3] BGR."""
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")
+        canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., 2::-1].copy()
 
 
@@ -42,7 +45,12 @@ def figure_bytes(figure: Figure, suffix: str, dpi: float = 200) -> bytes:
     data = io.BytesIO()
     metadata = {"Date": None} if suffix == ".svg" else {"CreationDate": None} if suffix == ".pdf" else None
     # Text that can be searched and edited; TrueType in pdf, which publishers ask for; equal files each time.
-    with rc_context({"svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "jld"}):
+    with (
+        warnings.catch_warnings(),
+        rc_context({"svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "jld"}),
+    ):
+        # Said before in a sentence with a cure, see `jld.visualization.fonts`.
+        warnings.filterwarnings("ignore", "Glyph .* missing")
         figure.savefig(data, format=suffix.removeprefix("."), dpi=dpi, metadata=metadata)
     return data.getvalue()
 
