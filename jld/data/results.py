@@ -110,7 +110,7 @@ def read_results(
                 raise DataError(f"{path} has the classes {content['classes']}, and the data {list(classes)}.")
             return [_plain_detections(entry) for entry in content["images"]]
         return _coco_detections(content, {number: label for label, number in enumerate(category_ids)})
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path}: neither detections of jld nor a COCO result file ({error!r}).") from error
