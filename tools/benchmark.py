@@ -35,9 +35,9 @@ def parser() -> argparse.ArgumentParser:
         "--what", choices=WHAT, default="train",
         help="train: a training step, whole and in stages, beside PyTorch's; inference: detection on an "
         "image, beside PyTorch's; networks: forward and backward without losses, beside PyTorch's; assign: "
-        "ATSS and the VLR region; conv: convolution shapes; scores: COCO's by pycocotools and "
-        "hotcoco; rois: RoIAlign and suppression of proposals, beside torchvision's; rotated: overlaps, suppression, splitting, merging and evaluation of rotated "
-        "boxes beside plain loops and the public tools",
+        "ATSS and the VLR region; conv: convolution shapes; scores: COCO's by pycocotools and hotcoco; rois: "
+        "RoIAlign and suppression of proposals, beside torchvision's; rotated: overlaps, suppression, "
+        "splitting, merging and evaluation of rotated boxes beside plain loops and the public tools",
     )  # fmt: skip
     add(
         "--detector", choices=DETECTORS,

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,39 +21,38 @@ GAP = 8
 
 
 def draw_runs(
-    runs: Mapping[str, Seen], index: int, *, threshold: float = 0.3, with_text: bool = True
+    runs: Mapping[str, Seen],
+    index: int,
+    truth: Mapping[str, Any] | None = None,
+    *,
+    threshold: float = 0.3,
+    with_text: bool = True,
 ) -> tuple[np.ndarray, list[Mark]]:
     """Ground truth and every run's detections of one image, from left to right.
 
     Args:
         runs: {title: run} on the same data.
         index: of the image in the data.
+        truth: its ground truth, see `Dataset.ground_truth`; None leaves that panel out.
         threshold: detections scored below are left out.
         with_text: whether to write class names, scores and titles.
     Returns:
         (uint8 BGR, marks), see `jld.visualization.marks.write_marks`.
     """
     dataset = next(iter(runs.values())).dataset
-    image = dataset.read_image(index)
-    shape, img_id = image.shape[:2], dataset.image_ids[index]
-    truth = dataset.ground_truth()[index]
-    panels = [
-        (
-            "ground truth",
-            box_marks(
-                shape,
-                truth.get("rboxes", truth["boxes"]),
-                truth["labels"],
-                classes=dataset.classes,
-                with_text=with_text,
-            ),
+    image, img_id = dataset.read_image(index), dataset.image_ids[index]
+    shape = image.shape[:2]
+    panels: dict[str, list[Mark]] = {}
+    if truth is not None:
+        boxes = truth.get("rboxes", truth["boxes"])
+        panels["ground truth"] = box_marks(
+            shape, boxes, truth["labels"], classes=dataset.classes, with_text=with_text
         )
-    ]
     for name, seen in runs.items():
         found = next((each for each in seen.detections if each.img_id == img_id), None)
-        marks: list[Mark] = []
+        panels[name] = []
         if found is not None:
-            marks = box_marks(
+            panels[name] = box_marks(
                 shape,
                 found.shapes,
                 found.labels,
@@ -61,9 +61,8 @@ def draw_runs(
                 score_threshold=threshold,
                 with_text=with_text,
             )
-        panels.append((name, marks))
-    titled = [(image, [*marks, *(title_marks(shape, name) if with_text else [])]) for name, marks in panels]
-    return beside(titled, gap=GAP)
+    titles = {name: title_marks(shape, name) if with_text else [] for name in panels}
+    return beside([(image, [*marks, *titles[name]]) for name, marks in panels.items()], gap=GAP)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,11 +79,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         runs = looked_at(options.runs, options)
         dataset = next(iter(runs.values())).dataset
         ids = list(map(str, dataset.image_ids))
+        truths = dataset.ground_truth() if dataset.is_labelled else [None] * len(ids)
         if unknown := [name for name in options.images if name not in ids]:
             raise DataError(f"the data have no image {unknown[0]!r}; their first is {ids[0]!r}.")
         for name in options.images or ids[: options.num]:
+            index = ids.index(name)
             picture = draw_runs(
-                runs, ids.index(name), threshold=options.threshold, with_text=not options.no_text
+                runs, index, truths[index], threshold=options.threshold, with_text=not options.no_text
             )
             path = Path(options.save_dir) / f"{file_name(name)}.{options.format}"
             print(write_marks(path, *picture, dpi=options.dpi))

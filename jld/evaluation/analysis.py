@@ -153,9 +153,12 @@ def records_of(
     if not any(found.rboxes is not None for found in detections):
         return "bbox", pair_by_image(detections, ground_truth, num_classes)
     # Checked as upright boxes; the rotated ones stand beside them.
-    upright = [replace(found, rboxes=None, boxes=_around(found.corners())) for found in detections]
+    upright = [
+        replace(found, rboxes=None, polys=None, boxes=_around(found.corners())) for found in detections
+    ]
     records = pair_by_image(upright, ground_truth, num_classes)
-    shapes = {found.img_id: found.rboxes for found in detections}
+    # An image without detections does not say which form they would have.
+    shapes = {found.img_id: found.rboxes for found in detections if found.rboxes is not None}
     for record, truth in zip(records, ground_truth, strict=True):
         if "rboxes" not in truth:
             raise DataError(f"image {record['img_id']!r} has rotated detections and upright ground truth.")

@@ -128,9 +128,10 @@ def turned(entry):
 def test_rotated_boxes_are_analysed_as_such(first):
     found, ground_truth = scene()
     turned_scene = list(map(turned, found)), list(map(turned, ground_truth))
-    analysis = analyse(*turned_scene, CLASSES)
+    empty = turned(truth(3, [], []))
+    analysis = analyse([*turned_scene[0], detected(3, [], [], [])], [*turned_scene[1], empty], CLASSES)
     assert "an extension, comparable with no benchmark" in analysis.protocol
-    assert analysis.counts().tolist() == first.counts().tolist()
+    assert analysis.counts().tolist() == [*first.counts().tolist(), [0, 0, 0]]
     assert analysis.metrics["AP50"] == pytest.approx(first.metrics["AP50"])
     with pytest.raises(DataError, match="rotated detections and upright ground truth"):
         records_of(turned_scene[0], ground_truth, 3)
