@@ -18,6 +18,7 @@ from jld.data.results import read_results, write_plain_results
 from jld.errors import ConfigError
 from jld.runner import Runner, parts
 from jld.runner.going_on import chosen_checkpoint
+from jld.runner.state import config_text
 from jld.utils.logging import get_logger
 
 
@@ -43,8 +44,8 @@ def look(
 ) -> Seen:
     """What a run finds on a split of its data.
 
-    Detections are kept in `<work_dir>/results/looking` under a name that follows from the weights and the
-    data, and taken from there the next time.
+    Detections are kept in `<work_dir>/results/looking` under a name that follows from the weights, the data
+    and the settings of detecting, and taken from there the next time.
 
     Args:
         run: the run's work folder or config; or a file of detections (as `--task=val` writes them: plain, or
@@ -72,7 +73,7 @@ def look(
         return Seen(path.stem, own, dataset, _in_order(dataset, read_results(path, *_names(dataset))))
     weights = chosen_checkpoint(own, checkpoint)
     datasets, _ = parts.build_datasets(own.dataset, (split,))
-    kept = _place(Path(own.work_dir), weights, datasets[split], split)
+    kept = _place(own, weights, datasets[split], split)
     if kept.is_file():
         get_logger("look").info("detections of %s from %s", weights, kept)
         dataset = datasets[split]
@@ -104,11 +105,13 @@ def _in_order(dataset: Dataset, found: Sequence[Detections]) -> list[Detections]
     return [*ordered, *by_image.values()]
 
 
-def _place(work_dir: Path, weights: Path, dataset: Dataset, split: str) -> Path:
-    digest = hashlib.sha256(f"{dataset.fingerprint()} {list(dataset.image_ids)}".encode())
+def _place(config: Config, weights: Path, dataset: Dataset, split: str) -> Path:
+    settings = {key: config[key] for key in ("model", "flip_test", "merge_iou_threshold")}
+    text = config_text({**settings, "data": config.dataset[split], "images": list(dataset.image_ids)})
+    digest = hashlib.sha256(f"{dataset.fingerprint()} {text}".encode())
     with weights.open("rb") as file:
         digest.update(hashlib.file_digest(file, "sha256").digest())
-    return work_dir / "results" / "looking" / f"{split}_{digest.hexdigest()[:16]}.json"
+    return Path(config.work_dir) / "results" / "looking" / f"{split}_{digest.hexdigest()[:16]}.json"
 
 
 def file_name(img_id: object) -> str:

@@ -82,7 +82,10 @@ def _curves(work_dir: Path) -> Section:
 def _errors(seen: Seen, options: argparse.Namespace) -> list[Section]:
     if not fast_coco.is_installed():
         return [Section("Errors", [Note('Error analysis needs hotcoco: pip install "jld[analysis]".')])]
-    analysis = analyse_run(seen, options.threshold)
+    try:
+        analysis = analyse_run(seen, options.threshold)
+    except DataError as error:
+        return [Section("Errors", [Note(str(error))])]
     blocks: list[Text | Picture] = [
         Text(table, title) for title, table in analysis_tables({seen.name: analysis}).items()
     ]

@@ -62,6 +62,4 @@ def test_example_pictures_show_detections_above_the_ground_truth():
     hidden = tasks.example_pictures([weak], dataset)
     assert (shown[f"val/{first}"] != hidden[f"val/{first}"]).any()
     assert (shown[f"val/{second}"] == hidden[f"val/{second}"]).all()
-    assert (shown[f"val/{second}"] != dataset.read_image(1)).any() == bool(
-        len(dataset.ground_truth()[1]["labels"])
-    )
+    assert tasks.example_pictures([other], dataset) == {}  # patches that were joined, for instance
