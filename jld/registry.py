@@ -126,6 +126,7 @@ REGIONS = Registry("region")
 TERMS = Registry("distillation term")
 TERM_SCHEDULES = Registry("schedule of a term", is_plain=True)
 HOOKS = Registry("hook")
+LOGGERS = Registry("logger", is_plain=True)
 SUPPRESSORS = Registry("non-maximum suppression")
 DEFORMATIONS = Registry("deformable convolution", is_plain=True)
 

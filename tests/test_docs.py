@@ -26,6 +26,14 @@ def blocks(page, language):
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
 
 
+def flags_of(tool):
+    """The text that declares the flags of a tool: its own, and that of the functions it only calls."""
+    text = tool.read_text()
+    modules = re.findall(r"^from (jld\.apis\.\w+) import", text, re.MULTILINE)
+    paths = [ROOT / f"{module.replace('.', '/')}.py" for module in modules]
+    return text + "".join(map(flags_of, paths))
+
+
 def commands(page):
     """Every command line of the page as words."""
     for block in blocks(page, "bash"):
@@ -75,25 +83,16 @@ def test_commands_use_flags_that_exist(page):
             assert words[1] in COMMANDS, words
             module, given = COMMANDS[words[1]].module, COMMANDS[words[1]].given
         else:
-            assert (ROOT / words[1]).is_file(), words
             module, given = words[1].removesuffix(".py").replace("/", "."), ()
-        if module in ("jld.cli.run_net", "tools.run_net"):
+        file = ROOT / f"{module.removesuffix('.py').replace('.', '/')}.py"
+        assert file.is_file(), words
+        if file.stem == "run_net":
             parser(*given).parse_args(words[2:])
-            continue
-        api = module.replace("tools.", "jld.apis.")
-        if "\ndef parser(" in source_of(api):
-            importlib.import_module(api).parser().parse_args(words[2:])
-            continue
-        flags = [word.split("=")[0] for word in words if word.startswith("--")]
-        source = "".join(map(source_of, (module, "jld.apis.arguments")))
-        if module.startswith("tools."):  # most are thin
-            source += source_of(module.replace("tools.", "jld.apis.").replace(".list", ".listing"))
-        assert all(f'"{flag}"' in source for flag in flags), words
-
-
-def source_of(module):
-    file = ROOT / f"{module.removesuffix('.py').replace('.', '/')}.py"
-    return file.read_text(encoding="utf-8") if file.is_file() else ""
+        elif hasattr(made := importlib.import_module(module), "parser"):
+            made.parser().parse_args(words[2:])
+        else:
+            flags = [word.split("=")[0] for word in words if word.startswith("--")]
+            assert all(f'"{flag}"' in flags_of(file) for flag in flags), words
 
 
 def test_shown_configs_are_valid(shown, monkeypatch):

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jld.errors import JldError
-from jld.visualization.canvas import write_image
-from jld.visualization.curves import draw_curves, read_log
+from jld.visualization.curves import curves_figure, read_log
+from jld.visualization.figures import write_figure
 
 
 def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -28,7 +28,8 @@ def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--x", default="iter", choices=("iter", "epoch"), help="the x axis")
     parser.add_argument("--smoothing", type=int, help="points per average of a training curve; 1 for none")
     parser.add_argument("--title", default="", help="written above the panels")
-    parser.add_argument("--out", default="curves.png", help="the picture to write (default: curves.png)")
+    parser.add_argument("--out", default="curves.png", help="a png, pdf or svg (default: curves.png)")
+    parser.add_argument("--dpi", type=float, default=100, help="of a png (default: 100)")
     arguments = parser.parse_args(words)
     if arguments.names and len(arguments.names) != len(arguments.work_dirs):
         parser.error(f"{len(arguments.work_dirs)} runs came with {len(arguments.names)} names.")
@@ -48,12 +49,12 @@ def main(words: Sequence[str] | None = None) -> int:
     names = arguments.names or run_names(arguments.work_dirs)
     try:
         runs = {name: read_log(folder) for name, folder in zip(names, arguments.work_dirs, strict=True)}
-        picture = draw_curves(
+        figure = curves_figure(
             runs, arguments.keys, x_key=arguments.x, smoothing=arguments.smoothing, title=arguments.title
         )
-        path = write_image(arguments.out, picture)
+        path = write_figure(arguments.out, figure, arguments.dpi)
     except JldError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{path}: {picture.shape[1]} x {picture.shape[0]} px, {len(runs)} runs")
+    print(f"{path}: {figure.get_figwidth():g} x {figure.get_figheight():g} inches, {len(runs)} runs")
     return 0

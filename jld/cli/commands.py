@@ -43,6 +43,11 @@ COMMANDS: dict[str, Command] = {
     "predict": Command("find objects in images, folders, films, URLs", "jld.apis.predict"),
     "convert": Command("labels of one format into those of another", "jld.apis.convert_labels"),
     "stats": Command("count and draw what labels look like", "jld.apis.label_stats"),
+    "analyze": Command(
+        "errors, curves and calibration of a run; what distillation changed", "jld.apis.analyze"
+    ),
+    "draw": Command("pictures of detections fit for a paper", "jld.apis.draw"),
+    "report": Command("one HTML page of a run", "jld.apis.report"),
     "list": Command("configs and weights by name; the parts of configs", "jld.apis.listing"),
     "download": Command("fetch ImageNet weights and published teachers by name", "jld.apis.downloads"),
     "browse": Command("draw the ground truth as training sees it", "jld.apis.browse_dataset"),

@@ -146,7 +146,10 @@ def parser(task: str | None = None) -> argparse.ArgumentParser:
         action="store_true",
         help="a few steps on a few images, with the same config",
     )
-    add("--checkpoint", help="weights for val, test and vis_test; default: the run's last checkpoint")
+    add(
+        "--checkpoint",
+        help="for val, test and vis_test: a file, `best` or `last` of the run (default: best)",
+    )
     add("--download", action="store_true", help="fetch weights that the config names and this machine lacks")
     add("--list", action="store_true", help="list everything a config can name")
     add("--debug", action="store_true", help="show the traceback of errors")

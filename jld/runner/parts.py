@@ -130,9 +130,13 @@ def num_steps(config: Mapping[str, Any], num_batches: int) -> int:
     return (config["max_epoch"] or 0) * -(-num_batches // config["accumulate_steps"])
 
 
-def build_evaluator(section: Mapping[str, Any], dataset: Dataset) -> Evaluator:
+def build_evaluator(
+    section: Mapping[str, Any], dataset: Dataset, *, within_training: bool = False
+) -> Evaluator:
     """The evaluator a dataset section names, else the dataset's own.
 
+    Args:
+        within_training: that for scores between epochs, where the evaluator has another (`within_training`).
     Raises:
         ConfigError: neither has one.
     """
@@ -142,7 +146,9 @@ def build_evaluator(section: Mapping[str, Any], dataset: Dataset) -> Evaluator:
             f"{type(dataset).__name__} has no evaluator of its own: set dataset.val.evaluator; "
             f"{suggestion('', EVALUATORS.names())}"
         )
-    return build({"type": wanted} if isinstance(wanted, str) else wanted)
+    evaluator = build({"type": wanted} if isinstance(wanted, str) else wanted)
+    faster = getattr(evaluator, "within_training", None) if within_training else None
+    return evaluator if faster is None else faster()
 
 
 def best_metric(config: Mapping[str, Any], evaluator: Evaluator, classes: Sequence[str]) -> str:
