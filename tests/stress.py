@@ -247,6 +247,7 @@ def try_runs(seconds: float, seed: int = 0, epochs: int = 2) -> Result:
                 wholes[workers] = outcome(whole), time.monotonic() - start
             expected, length = wholes[workers]
             result.faults += broken_run(config, folder / "broken", expected, length, rng, result)
+            print(f"... {result.tried} endings of runs, {len(result.faults)} faults", flush=True)
             shutil.rmtree(folder / "broken", ignore_errors=True)
     return result
 
