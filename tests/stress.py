@@ -247,7 +247,7 @@ def try_runs(seconds: float, seed: int = 0, epochs: int = 2) -> Result:
                 wholes[workers] = outcome(whole), time.monotonic() - start
             expected, length = wholes[workers]
             result.faults += broken_run(config, folder / "broken", expected, length, rng, result)
-            print(f"... {result.tried} endings of runs, {len(result.faults)} faults", flush=True)
+            print(f"runs: {result.tried} ended so far, {len(result.faults)} faults", flush=True)
             shutil.rmtree(folder / "broken", ignore_errors=True)
     return result
 
@@ -271,6 +271,7 @@ def broken_run(
             run.send_signal(number)
             code = run.wait(120)
         result.tried += 1
+        print(f"... {number.name}: exit code {code}", flush=True)
         flags = ("--resume",)
         if code == 0:
             break
