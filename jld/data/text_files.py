@@ -6,6 +6,8 @@ Encodings are never guessed: UTF-8, with or without a byte order mark, or UTF-16
 from __future__ import annotations
 
 import codecs
+import os
+import stat
 from pathlib import Path
 
 from jld.errors import DataError
@@ -25,6 +27,9 @@ def read_bytes(path: str | Path, what: str) -> bytes:
         DataError: it cannot be read, is packed, or stands for a file that was not fetched; names the reason.
     """
     try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 (a Path takes as long as a short file)
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise ValueError("it is a pipe, a socket or a device and no file")  # never waited for
         content = Path(path).read_bytes()
     except (OSError, ValueError) as problem:  # ValueError: a NUL in the name
         reason = getattr(problem, "strerror", None) or problem
