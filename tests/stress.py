@@ -247,6 +247,7 @@ def try_runs(seconds: float, seed: int = 0, epochs: int = 2) -> Result:
                 wholes[workers] = outcome(whole), time.monotonic() - start
             expected, length = wholes[workers]
             result.faults += broken_run(config, folder / "broken", expected, length, rng, result)
+            print(f"runs: {result.tried} ended so far, {len(result.faults)} faults", flush=True)
             shutil.rmtree(folder / "broken", ignore_errors=True)
     return result
 
@@ -270,11 +271,14 @@ def broken_run(
             run.send_signal(number)
             code = run.wait(120)
         result.tried += 1
+        print(f"... {number.name}: exit code {code}", flush=True)
         flags = ("--resume",)
         if code == 0:
             break
         if code not in (-number, 128 + number):
             return [f"exit code {code} after {number.name}: {said_by(work_dir)}"]
+    if code and train(config, work_dir, *flags).wait():  # ended too soon each time: left alone now
+        return [said_by(work_dir)]
     records, weights = outcome(work_dir)
     faults = [] if records == expected[0] else ["the log lines differ from those of the whole run"]
     if any(not np.array_equal(weights[name], array) for name, array in expected[1].items()):

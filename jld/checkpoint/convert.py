@@ -128,6 +128,8 @@ def _place(
         report.adapted[name] = note
     is_float = fitted.dtype.kind == "f"
     converted[name] = fitted.astype(np.float32, copy=False) if is_float else fitted
+    if is_float and not np.isfinite(converted[name]).all():
+        report.not_finite.append(name)
 
 
 def fit(name: str, values: np.ndarray, shape: Shape) -> tuple[np.ndarray | None, str]:

@@ -86,6 +86,8 @@ class BoundedStream:
 def reading(path: Path) -> Iterator[None]:
     """Turn whatever goes wrong with a file's content into one sentence that names the file."""
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise MalformedError("it is a pipe, a socket or a device and no file")  # never waited for
         yield
     except MalformedError as error:
         raise CheckpointError(f"Cannot read checkpoint {path}: {error}.") from error

@@ -29,9 +29,14 @@ _STATE_KEYS = (
     "model",
     "model_state_dict",
     "model_state",
+    "student",
+    "net",
+    "params",
+    "weights",
     "state_dict_ema",
     "ema_state_dict",
     "model_ema",
+    "params_ema",
     "blobs",
 )
 _MODULES = re.compile(r"(module\.)+")

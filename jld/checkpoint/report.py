@@ -32,6 +32,7 @@ class Report:
         shape_mismatch: our name -> (shape in the file, shape in the model).
         support_mismatch: name of a distribution's support -> what differs.
         adapted: our name -> what was done to the values.
+        not_finite: our names whose values are not all numbers: the training that wrote them had failed.
         file_shapes, model_shapes: everything seen, in our spelling, for explanations.
     """
 
@@ -43,13 +44,15 @@ class Report:
     shape_mismatch: dict[str, tuple[Shape, Shape]] = field(default_factory=dict)
     support_mismatch: dict[str, str] = field(default_factory=dict)
     adapted: dict[str, str] = field(default_factory=dict)
+    not_finite: list[str] = field(default_factory=list)
     file_shapes: dict[str, Shape] = field(default_factory=dict)
     model_shapes: dict[str, Shape] = field(default_factory=dict)
 
     @property
     def is_complete(self) -> bool:
         """Whether every parameter of the model came from the file and nothing was left over."""
-        return not (self.missing or self.unexpected or self.shape_mismatch or self.support_mismatch)
+        others = self.support_mismatch or self.not_finite
+        return not (self.missing or self.unexpected or self.shape_mismatch or others)
 
     def text(self) -> str:
         """A table for people: one line per outcome, the first few names of each below it."""
@@ -67,6 +70,7 @@ class Report:
             ("unexpected", len(self.unexpected), self.unexpected),
             ("wrong shape", len(shapes), shapes),
             ("wrong support", len(self.support_mismatch), list(self.support_mismatch.values())),
+            *([("not finite", len(self.not_finite), self.not_finite)] if self.not_finite else []),
         )
         lines = [f"names as in {self.origin}"]
         for title, count, details in rows:
@@ -84,11 +88,11 @@ def require_complete(report: Report, what: str, path: str | Path, strict: bool =
         report: what `convert_state` found.
         what: the model in the user's words, such as "the teacher".
         path: the file, for the message.
-        strict: False accepts a partial fit, but never an empty one.
+        strict: False accepts a partial fit, but never an empty one or values that are no numbers.
     Raises:
         CheckpointError: one sentence with the likeliest reason.
     """
-    if report.is_complete or (not strict and report.loaded):
+    if report.is_complete or (not strict and report.loaded and not report.not_finite):
         return
     raise CheckpointError(f"{path} does not fit {what}: {explain(report)}.")
 
@@ -96,6 +100,7 @@ def require_complete(report: Report, what: str, path: str | Path, strict: bool =
 def explain(report: Report) -> str:
     """The likeliest reason why a file does not fit, as a phrase."""
     reasons = (
+        _not_finite,
         _nothing_in_common,
         _other_depth,
         _other_stem,
@@ -107,6 +112,16 @@ def explain(report: Report) -> str:
         _other_names,
     )
     return next(filter(None, (reason(report) for reason in reasons)), "everything fits")
+
+
+def _not_finite(report: Report) -> str:
+    if not report.not_finite:
+        return ""
+    more = f" and {len(report.not_finite) - 1} more" if len(report.not_finite) > 1 else ""
+    return (
+        f"{report.not_finite[0]}{more} holds values that are not finite: the training that wrote it had "
+        "diverged; take an earlier file"
+    )
 
 
 def _nothing_in_common(report: Report) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jld.data.images import BrokenImageError
+from jld.data.images import IMAGE_SUFFIXES, BrokenImageError
 from jld.data.problems import Problem, error, raise_errors, warning
-from jld.data.tables import AnnotationTable
+from jld.data.tables import BORDER_TOLERANCE, AnnotationTable
 
 HEADERS_READ = 200
+SAME = 0.02
+"""Two rates of a picture that was resized as a whole differ by less."""
 MIXERS = np.random.default_rng(0).integers(1 << 63, size=6, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 
 
@@ -30,7 +33,7 @@ def check_dataset(dataset: Any, headers_read: int = HEADERS_READ) -> list[Proble
         return problems
     files = list(dict.fromkeys(dataset.image_file(index) for index in range(len(dataset) // dataset.times)))
     missing = _missing_files(files)
-    problems += [error("image file does not exist.", file) for file in files if file in missing]
+    problems += [error(f"image file does not exist{missing[file]}.", file) for file in missing]
     problems += _header_problems(dataset, missing, headers_read)
     return sorted(problems, key=lambda problem: problem.severity != "error")
 
@@ -66,22 +69,31 @@ def _repetitions(table: AnnotationTable | None) -> list[Problem]:
     return [warning(text)]
 
 
-def _missing_files(files: list[str]) -> set[str]:
+def _missing_files(files: list[str]) -> dict[str, str]:
+    """{file that is not there: what is there instead}."""
     # One listing per folder is much faster than one question per file, on network disks above all.
     present: dict[str, set[str]] = {}
-    missing = set()
+    alike: dict[str, dict[str, str]] = {}
+    missing = {}
     for file in files:
         folder, name = os.path.split(file)
         if folder not in present:
-            present[folder] = (
-                {entry.name for entry in Path(folder).iterdir()} if Path(folder).is_dir() else set()
-            )
+            is_there = Path(folder).is_dir()
+            present[folder] = {entry.name for entry in Path(folder).iterdir()} if is_there else set()
+            # Names are often right but for capitals or the suffix.
+            alike[folder] = {_loosely(entry): entry for entry in present[folder]} if is_there else {}
         if name not in present[folder]:
-            missing.add(file)
+            other = alike[folder].get(_loosely(name))
+            missing[file] = f"; the folder holds {other}" if other else ""
     return missing
 
 
-def _header_problems(dataset: Any, missing: set[str], headers_read: int) -> list[Problem]:
+def _loosely(name: str) -> str:
+    stem, suffix = os.path.splitext(name)  # noqa: PTH122 (of a million names)
+    return (stem if suffix.lower() in IMAGE_SUFFIXES else name).casefold()
+
+
+def _header_problems(dataset: Any, missing: Mapping[str, str], headers_read: int) -> list[Problem]:
     table, count = dataset.table, len(dataset) // dataset.times
     reader, problems, deep = dataset.image_reader, [], []
     for index in np.unique(np.linspace(0, count - 1, min(headers_read, count)).astype(int)):
@@ -105,9 +117,10 @@ def _header_problems(dataset: Any, missing: set[str], headers_read: int) -> list
             problems.append(error(conflict, file))
         elif (height, width) != tuple(table.sizes[index]):
             said = f"{table.sizes[index][1]}x{table.sizes[index][0]}"
-            problems.append(
-                warning(f"is {width}x{height} px, but its annotation says {said} (width x height).", file)
-            )
+            text = f"is {width}x{height} px, but its annotation says {said} (width x height)"
+            is_resized = _was_resized((height, width), table.sizes[index], _centers(table, index))
+            cure = ", and its objects suit that size only: was it resized after it was labelled?"
+            problems.append(error(text + cure, file) if is_resized else warning(f"{text}.", file))
     if deep:
         (file, bits), others = deep[0], len(deep) - 1
         more = f" (and {others} more of the headers read)" if others else ""
@@ -115,6 +128,13 @@ def _header_problems(dataset: Any, missing: set[str], headers_read: int) -> list
             warning(f"has {bits} bits per sample, which are scaled to 8, see docs/images.md{more}.", file)
         )
     return problems
+
+
+def _was_resized(size: tuple[int, int], labelled: np.ndarray, centers: np.ndarray) -> bool:
+    """Whether objects do not belong to a picture of this size: some lie outside, or all of it is scaled."""
+    rates = np.array(size) / labelled
+    is_scaled = abs(rates[0] / rates[1] - 1) < SAME and abs(rates[0] - 1) > SAME
+    return len(centers) > 0 and bool(is_scaled or (centers > np.array(size[::-1]) + BORDER_TOLERANCE).any())
 
 
 def _centers(table: Any, index: int) -> np.ndarray:

@@ -5,9 +5,9 @@ a config tells.
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from jld.data.account import Tally
@@ -62,7 +62,7 @@ def class_names(classes: str | Sequence[str] | None) -> tuple[str, ...] | None:
     if classes is None:
         return None
     if isinstance(classes, str):
-        is_file = Path(classes).is_file()
+        is_file = os.path.isfile(classes)  # noqa: PTH113 (a Path raises on names that no file can have)
         if not is_file and classes.endswith(".txt"):
             raise ConfigError(f"classes names the file {classes}, which does not exist.")
         classes = read_list(classes, "list of classes") if is_file else [classes.strip()]

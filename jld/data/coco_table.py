@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ import numpy as np
 
 from jld.data import json_files as json
 from jld.data import values
+from jld.data.box_readings import CENTER_SIZE, CORNER_SIZE, misread
+from jld.data.classes import folded
 from jld.data.coco_masks import mask_findings, read_masks
 from jld.data.file_names import portable, repeated
 from jld.data.problems import Problem, error, raise_errors, warning
@@ -26,6 +28,18 @@ ANNOTATION_FIELDS = {
     "image_id": json.IDENTIFIER, "category_id": json.IDENTIFIER, "bbox": json.BOX, "area": json.AREA,
     "iscrowd": json.FLAG, "ignore": json.FLAG,
 }  # fmt: skip
+LISTS = ("images", "categories", "annotations")
+FOREIGN = {
+    "a file of labelme": {"shapes"},
+    "a project of VIA": {"_via_img_metadata"},
+    "results of a detector": {"image_id", "score"},
+    "an export of CreateML": {"image", "annotations"},
+    "an export of Label Studio": {"data", "annotations"},
+    "GeoJSON": {"features"},
+}
+"""{what else a json of labels may be: keys of its top, or of the first entry of its list}."""
+LARGEST_AREA = 2.0
+"""An object fills its box at most; files round, but not by this factor."""
 
 
 @dataclass
@@ -60,18 +74,26 @@ def read_coco_json(path: Path, *, needs_annotations: bool = True) -> dict[str, A
         path: json file.
         needs_annotations: False also accepts a file without annotations, as test sets have.
     Raises:
-        DataError: no valid json (with line and column), or one of the lists is missing or empty.
+        DataError: no valid json (with line and column), or one of the lists is missing, empty or there twice.
     """
-    content = json.read_json(path, "annotation file")
+    content = json.read_json(path, "annotation file", once=LISTS)
     if not isinstance(content, dict):
-        raise DataError(f"{path}: expected an object with images, annotations and categories at the top.")
+        raise DataError(
+            f"{path}: expected an object with images, annotations and categories at the top{_looks(content)}."
+        )
     if not needs_annotations and content.get("annotations") is None:
         content["annotations"] = []
-    for key in ("images", "categories", "annotations"):
+    for key in LISTS:
         may_be_empty = key == "annotations" and not needs_annotations
         if not isinstance(content.get(key), list) or not (content[key] or may_be_empty):
-            raise DataError(f"{path}: the list {key!r} is missing or empty.")
+            raise DataError(f"{path}: the list {key!r} is missing or empty{_looks(content)}.")
     return content
+
+
+def _looks(content: Any) -> str:
+    first = content[0] if isinstance(content, list) and content else content
+    keys = set(first) if isinstance(first, dict) else set()
+    return next((f"; it looks like {name}" for name, known in FOREIGN.items() if known <= keys), "")
 
 
 def read_categories(
@@ -108,12 +130,29 @@ def read_categories(
             )
             problems.append(warning(f"{text}and results name it by the first.", path))
     names = wanted or tuple(ids_of)
+    problems += _spellings(names, path)
     label_of = {identity: names.index(name) if name in names else -1 for identity, name in name_of.items()}
     return Categories(names, tuple(ids_of[name][0] for name in names), label_of, name_of), problems
 
 
+def _spellings(names: Sequence[str], path: Path) -> list[Problem]:
+    first: dict[str, str] = {}
+    pairs = [(first.setdefault(folded(name).casefold(), name), name) for name in names]
+    return [
+        warning(f"has the categories {name!r} and {other!r}: one class in two spellings, or two?", path)
+        for name, other in pairs
+        if name != other
+    ]
+
+
 def read_table(
-    content: dict, categories: Categories, folder: Path, path: Path, *, with_masks: bool = False
+    content: dict,
+    categories: Categories,
+    folder: Path,
+    path: Path,
+    *,
+    with_masks: bool = False,
+    box_form: str = CORNER_SIZE,
 ) -> ReadTable:
     """Images and annotations as a table.
 
@@ -123,11 +162,14 @@ def read_table(
         folder: of the images.
         path: the json file, for messages.
         with_masks: whether the table holds the masks too.
+        box_form: of the boxes in the files, for a message; those in `content` are [x, y, width, height].
     """
     images, problems = _read_images(content["images"], folder, path)
     rows, found = _read_rows(content["annotations"], images, categories, path)
     problems += (
-        found + _check_boxes(rows, images, path) + _roots(content["categories"], categories, rows, path)
+        found
+        + _check_boxes(rows, images, path, box_form)
+        + _roots(content["categories"], categories, rows, path)
     )
     labels = np.array([categories.label_of[identity] for identity in rows["category_id"]], np.int64)
     wanted = np.flatnonzero((labels >= 0) & ~rows["is_broken"])
@@ -233,19 +275,26 @@ def _read_rows(
 
 
 def _fill_areas(rows: dict[str, Any], path: Path) -> list[Problem]:
-    """Where no area is stated (missing, null, 0 or less), that of the box is taken."""
+    """Where no area is stated (missing, null, 0 or less) or an impossible one, that of the box is taken."""
     xywh = rows["xywh"]
     with np.errstate(all="ignore"):  # sides that are no numbers are reported with their image
         own = xywh[:, 2] * xywh[:, 3]
+        excess = (own > 0) & (rows["area"] > LARGEST_AREA * own)
     unknown = rows["area"] <= 0
     stated = [
         row for row in np.flatnonzero(unknown & (own > 0)) if rows["entries"][row].get("area") is not None
     ]
-    rows["area"] = np.where(unknown, own, rows["area"])
-    if not stated:
-        return []
-    text = f"states an area of 0 or less for {len(stated)} of its objects; width x height is taken "
-    return [warning(f"{text}(first: {_name_row(rows, stated[0])}).", path)]
+    rows["area"] = np.where(unknown | excess, own, rows["area"])
+    kinds = (("of 0 or less", stated), ("far larger than the box", np.flatnonzero(excess)))
+    return [
+        warning(
+            f"states an area {kind} for {len(found)} of its objects; width x height is taken "
+            f"(first: {_name_row(rows, found[0])}).",
+            path,
+        )
+        for kind, found in kinds
+        if len(found)
+    ]
 
 
 def _turn_boxes(rows: dict[str, Any], path: Path) -> list[Problem]:
@@ -295,7 +344,7 @@ def _roots(entries: list, categories: Categories, rows: dict[str, Any], path: Pa
     ]
 
 
-def _check_boxes(rows: dict[str, Any], images: _Images, path: Path) -> list[Problem]:
+def _check_boxes(rows: dict[str, Any], images: _Images, path: Path, box_form: str) -> list[Problem]:
     limits = images.sizes[rows["image"]][:, ::-1]
     boxes, xywh = rows["boxes"], rows["xywh"]
     xy, wh, far = boxes[:, :2], xywh[:, 2:], boxes[:, 2:]
@@ -304,6 +353,10 @@ def _check_boxes(rows: dict[str, Any], images: _Images, path: Path) -> list[Prob
     if len(xywh) and not unreadable.any() and xywh.min() >= 0 and 0 < xywh.max() <= 1:
         text = f"holds {len(xywh)} boxes that all lie between 0 and 1: fractions of the image are not read, "
         return [error(f"{text}multiply them by its width and height.", path)]
+    first = (xy + far) / 2 if box_form == CENTER_SIZE else xywh[:, :2]
+    numbers = np.concatenate([first, wh], axis=1)[~unreadable]
+    if said := misread(numbers, limits[~unreadable], box_form):
+        return [error(said, path)]
     inside = np.minimum(far, limits) - np.maximum(xy, 0)
     tiny = (wh < 1).any(axis=1) & ~unreadable
     outside = (inside <= 0).any(axis=1) & ~unreadable & ~tiny

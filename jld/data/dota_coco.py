@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -70,7 +71,7 @@ def read_oriented_annotations(
             if image is None or label is None:
                 key = "category_id" if label is None else "image_id"
                 raise ValueError(f"has the {key} {each[key]}, which the file does not list")
-            poly = _corners(each, _rotation(entries[index]), made, name)
+            shape = _shape(each, _rotation(entries[index]), made, name)
         except ValueError as problem:
             problems.append(error(f"{name} {problem}.", path))
             continue
@@ -78,7 +79,7 @@ def read_oriented_annotations(
             category = categories.name_of[each["category_id"]]
             lost.objects.add(f"of the category {category}, which is not wanted", name)
         else:
-            objects[image].append((poly, label, each["iscrowd"] or each["ignore"]))
+            objects[image].append((shape, label, each["iscrowd"] or each["ignore"]))
     problems += [warning(f"holds {made}.", path)] if made.total else []
     unusable = len(entries) - sum(map(len, objects)) - (lost.objects.total - before)
     lost.objects.add("that cannot be used", "see the errors", unusable)
@@ -88,9 +89,16 @@ def read_oriented_annotations(
 def _table(
     rows: list, objects: list[list[tuple[Any, int, bool]]], options: Mapping[str, Any]
 ) -> OrientedTable:
+    shapes = [shape for each in objects for shape, _, _ in each]
+    is_rbox = np.array([len(shape) != CORNERS for shape in shapes], bool)
+    polys = np.empty((len(shapes), CORNERS))
+    # All at once: one by one they take longer than the reading.
+    rboxes = np.array([shape for shape in shapes if len(shape) != CORNERS], np.float64)
+    polys[is_rbox] = rboxes_to_polys(rboxes.reshape(-1, 5)).reshape(-1, CORNERS)
+    polys[~is_rbox] = np.array([shape for shape in shapes if len(shape) == CORNERS]).reshape(-1, CORNERS)
     return oriented_table(
         rows,
-        [np.array([poly for poly, _, _ in each], np.float64).reshape(-1, 8) for each in objects],
+        np.split(polys, np.cumsum([len(each) for each in objects])[:-1]),
         [np.array([label for _, label, _ in each], np.int64) for each in objects],
         [np.array([flag for _, _, flag in each], np.int64) for each in objects],
         **options,
@@ -144,8 +152,8 @@ def _rotation(entry: Mapping[str, Any]) -> float:
         raise ValueError(f"has a rotation that {problem}") from None
 
 
-def _corners(each: Mapping[str, Any], degrees: float, made: Tally, name: str) -> Sequence[float] | np.ndarray:
-    """The corners of an object; what had to be guessed is counted in `made`."""
+def _shape(each: Mapping[str, Any], degrees: float, made: Tally, name: str) -> Sequence[float] | np.ndarray:
+    """The four corners of an object, or its rotated box; what had to be guessed is counted in `made`."""
     points, box = each["segmentation"], each["bbox"]
     if points is not None and not degrees:
         if len(points) == CORNERS:
@@ -155,9 +163,8 @@ def _corners(each: Mapping[str, Any], degrees: float, made: Tally, name: str) ->
     if box is None:
         raise ValueError("has neither a polygon nor a bbox")
     x, y, width, height = box
-    if not np.isfinite(box).all() or min(width, height) < 0:
+    if not all(map(math.isfinite, box)) or min(width, height) < 0:
         raise ValueError(f"has the box {box} with a negative or non-finite side")
     if not degrees:
         made.add("objects with neither angle nor polygon, which stay upright", name)
-    rbox = np.array([x + width / 2, y + height / 2, width, height, np.radians(degrees)])
-    return rboxes_to_polys(rbox).reshape(-1)
+    return [x + width / 2, y + height / 2, width, height, math.radians(degrees)]

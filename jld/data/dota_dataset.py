@@ -28,6 +28,7 @@ from jld.data.dota.split import MANIFEST
 from jld.data.dota.views import Views
 from jld.data.dota_coco import read_oriented_annotations
 from jld.data.dota_tables import read_label_folder, read_labels_pkl
+from jld.data.file_names import as_stored
 from jld.data.images import ImageReader
 from jld.data.oriented import OrientedDataset, OrientedTable, annotation_findings
 from jld.data.problems import Problem, error, listing, raise_errors, warning
@@ -254,7 +255,7 @@ def _label_folders(dataset_dir: str | None, whole_labels: str | Sequence[str] | 
 
 
 def _find(folders: Sequence[Path], image_id: str) -> Path | None:
-    files = (folder / f"{image_id}.txt" for folder in folders)
+    files = (folder / f"{as_stored(image_id, folder, '.txt')}.txt" for folder in folders)
     return next((file for file in files if file.is_file()), None)
 
 

@@ -13,7 +13,7 @@ from jld.data.classes import unmatched_names
 from jld.data.dota.formats import LabelFormat
 from jld.data.dota.jdet_labels import read_jdet_labels
 from jld.data.dota.labels import PolyAnnotation
-from jld.data.file_names import portable, repeated
+from jld.data.file_names import composed, files_of_kind, portable, repeated
 from jld.data.images import BrokenImageError, ImageReader, is_image_file
 from jld.data.oriented import is_degrees, oriented_table
 from jld.data.problems import error, warning
@@ -84,13 +84,13 @@ def read_label_folder(
     Raises:
         DataError: there is no image.
     """
-    label_files = {file.stem: file for file in sorted(folder.glob(f"*{layout.suffix}"))}
+    label_files = {composed(file.stem): file for file in files_of_kind(folder, layout.suffix, "*")}
     rows, columns, problems = [], {"polys": [], "labels": [], "flags": []}, []
     lost, passed_over, without, seen = Losses(), Tally(), Tally(), {}
     for file in _image_files(images):
-        label_file = label_files.pop(file.stem, None)
+        label_file = label_files.pop(composed(file.stem), None)
         try:
-            if (first := seen.setdefault(file.stem, file)) is not file:
+            if (first := seen.setdefault(composed(file.stem), file)) is not file:
                 raise DataError(f"{file}: has the same name as {first.name}, results could not tell them.")
             if label_file is None and not layout.may_be_missing:
                 raise DataError(f"{file}: {WITHOUT_LABELS}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,15 +22,42 @@ def unusable(names: Sequence[str], source: object) -> list[Problem]:
     return problems
 
 
+def composed(name: str) -> str:
+    """What names are compared by: systems store a letter with an accent as one character or as two."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def as_stored(name: str, folder: Path, suffix: str = "") -> str:
+    """The name as it stands on the disk, where its accents are stored in another way there.
+
+    Args:
+        name: relative to `folder`.
+        folder: of the file.
+        suffix: that the file has besides.
+    """
+    if name.isascii() or (folder / (name + suffix)).is_file():
+        return name
+    forms = (unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
+    return next((form for form in forms if (folder / (form + suffix)).is_file()), name)
+
+
+def files_of_kind(folder: Path, suffix: str, pattern: str = "**/*") -> list[Path]:
+    """Files of a folder with a suffix, in large or small letters, sorted."""
+    return sorted(file for file in folder.glob(pattern) if file.suffix.lower() == suffix)
+
+
 def portable(names: Sequence[str], folder: Path, source: object) -> tuple[list[str], list[Problem]]:
-    """Names with slashes where Windows wrote backslashes, and a line that says so.
+    """Names as they stand on the disk: with slashes where Windows wrote backslashes, which a line says.
 
     Args:
         names: relative to `folder`.
         folder: of the images; a file whose name really holds a backslash keeps it.
         source: the file that holds the names, for the message.
     """
-    if "\\" not in "".join(names):
+    joined = "".join(names)
+    if not joined.isascii():
+        names = [as_stored(name, folder) for name in names]
+    if "\\" not in joined:
         return list(names), []
     changed = [
         name.replace("\\", "/") if "\\" in name and not (folder / name).is_file() else name for name in names

@@ -15,6 +15,13 @@ SIDEWAYS = (5, 6, 7, 8)
 # struct format of the TIFF types that hold whole numbers.
 _NUMBERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 _NO_IMAGE = "no image format that is read here (JPEG, PNG, TIFF, WebP, BMP)"
+_OTHER_FILES = (
+    (b"version https://", "a pointer of Git LFS: git lfs pull fetches the picture"),
+    (b"<", "a web page or SVG"),
+    (b"GIF8", "a GIF"),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+)
+_OTHER_BRANDS = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"avif": "AVIF"}
 _LOG_COLOURS = (32844, 32845)  # LogL and LogLuv, how TIFF packs floating-point light
 _MOST_VALUES = 1 << 22
 _INTEGER_BITS = (1, 2, 4, 8, 10, 12, 14, 16)
@@ -75,7 +82,15 @@ def read_header(stream: BinaryIO) -> ImageHeader:
             if not (header.width > 0 and header.height > 0):
                 raise HeaderError(f"its header says {header.width} x {header.height} px")
             return header
-    raise HeaderError(_NO_IMAGE)
+    raise HeaderError(_NO_IMAGE + _other_kind(start))
+
+
+def _other_kind(start: bytes) -> str:
+    """Which other file begins so, as the end of a sentence."""
+    brand = _OTHER_BRANDS.get(start[8:12]) if start[4:8] == b"ftyp" else None
+    known = (name for magic, name in _OTHER_FILES if start.startswith(magic))
+    kind = f"{brand}, as phones save it" if brand else next(known, None)
+    return f"; it is {kind}" if kind else ""
 
 
 def is_cut_off(header: ImageHeader, data: bytes | mmap) -> bool:

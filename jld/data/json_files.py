@@ -105,16 +105,33 @@ def recursion_limit() -> Iterator[None]:
         sys.setrecursionlimit(before)
 
 
-def read_json(path: str | Path, what: str) -> Any:
+def read_json(path: str | Path, what: str, once: Sequence[str] = ()) -> Any:
     """The content of a json file.
 
+    Args:
+        path: the file.
+        what: how messages call it.
+        once: keys that no object may hold twice: the parser would keep the last value without a word.
     Raises:
-        DataError: it cannot be read, is no UTF-8 text, no json (names line and column), or nested too deep.
+        DataError: it cannot be read, is no UTF-8 text, no json (names line and column), nested too deep, or
+            holds one of the keys twice.
     """
     text = read_text(path, what)
+    # Pairs are looked at one by one only where a key seems to be there again: that takes twice as long.
+    doubtful = [key for key in once if text.count(f'"{key}"') > 1]
+
+    def joined(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        content, keys = dict(pairs), [key for key, _ in pairs]
+        for key in doubtful if len(content) < len(keys) else ():
+            if keys.count(key) > 1:
+                raise DataError(f"{path}: an object holds {key!r} twice, and one of the two would be lost.")
+        return content
+
     try:
         with recursion_limit():
-            return json.loads(text)
+            return json.loads(text, object_pairs_hook=joined if doubtful else None)
+    except DataError:
+        raise
     except json.JSONDecodeError as problem:
         raise DataError(
             f"{path}:{problem.lineno}: no valid json, {problem.msg} at column {problem.colno}."

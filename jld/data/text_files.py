@@ -6,11 +6,15 @@ Encodings are never guessed: UTF-8, with or without a byte order mark, or UTF-16
 from __future__ import annotations
 
 import codecs
+import os
+import stat
 from pathlib import Path
 
 from jld.errors import DataError
 
 UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+POINTER = b"version https://git-lfs"
+PACKED = ((b"\x1f\x8b", "gzip"), (b"PK\x03\x04", "zip"), (b"BZh", "bzip2"), (b"\xfd7zXZ", "xz"))
 
 
 def read_bytes(path: str | Path, what: str) -> bytes:
@@ -20,13 +24,22 @@ def read_bytes(path: str | Path, what: str) -> bytes:
         path: the file.
         what: how the message calls it, such as "label file".
     Raises:
-        DataError: it cannot be read; names it and the reason.
+        DataError: it cannot be read, is packed, or stands for a file that was not fetched; names the reason.
     """
     try:
-        return Path(path).read_bytes()
+        mode = os.stat(path).st_mode  # noqa: PTH116 (a Path takes as long as a short file)
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise ValueError("it is a pipe, a socket or a device and no file")  # never waited for
+        content = Path(path).read_bytes()
     except (OSError, ValueError) as problem:  # ValueError: a NUL in the name
         reason = getattr(problem, "strerror", None) or problem
         raise DataError(f"{path}: {what} cannot be read, {reason}.") from None
+    if content.startswith(POINTER):
+        raise DataError(f"{path}: {what} is a pointer of Git LFS; fetch the file itself: git lfs pull.")
+    for magic, program in PACKED:
+        if content.startswith(magic):
+            raise DataError(f"{path}: {what} is packed with {program}; unpack it.")
+    return content
 
 
 def read_text(path: str | Path, what: str) -> str:

@@ -15,7 +15,7 @@ from jld.boxes.rotated import rboxes_to_xyxy
 from jld.data.account import Losses, Tally
 from jld.data.classes import VOC_CLASSES, class_names, unmatched_names
 from jld.data.dataset import DetectionDataset
-from jld.data.file_names import portable, unusable
+from jld.data.file_names import as_stored, composed, portable, unusable
 from jld.data.images import BrokenImageError, ImageReader, is_image_file
 from jld.data.problems import Problem, error, raise_errors, warning
 from jld.data.tables import BORDER_TOLERANCE, AnnotationTable, drop_images, usable_boxes
@@ -140,6 +140,8 @@ class _FolderReader:
     file_of: dict[str, str] = field(default_factory=dict)
     passed_over: Tally = field(default_factory=Tally)
     turned: Tally = field(default_factory=Tally)
+    from_zero: Tally = field(default_factory=Tally)
+    exchanged: Tally = field(default_factory=Tally)
     lost: Losses = field(default_factory=Losses)
     largest: float = 0.0
     real_root: str = ""
@@ -156,8 +158,8 @@ class _FolderReader:
             image_ids, found = _image_ids(folder, set_name or "trainval")
             self.problems += found
         for image_id in image_ids:
-            xml = annotations / f"{image_id}.xml"
-            same = files.get(image_id) or [images / f"{image_id}.jpg"]
+            xml = annotations / f"{as_stored(image_id, annotations, '.xml')}.xml"
+            same = files.get(composed(image_id)) or [images / f"{image_id}.jpg"]
             if len(same) > 1:
                 names = " and ".join(sorted(path.name for path in same))
                 self.problems.append(error(f"has two images, {names}: which one is it?", xml))
@@ -169,6 +171,9 @@ class _FolderReader:
             except DataError as problem:
                 self.problems.append(error(str(problem)))
             else:
+                stem = composed(Path(annotation.filename.replace("\\", "/")).stem)
+                if stem != composed(Path(image_id).name) and stem in files:
+                    self.exchanged.add("annotations that say they are of another image in JPEGImages", xml)
                 self._add(image_id, same[0], size, annotation, xml)
                 continue
             self.lost.images.add("that cannot be used", image_id)
@@ -228,6 +233,8 @@ class _FolderReader:
         except ValueError as problem:
             return self._refuse(f"object {name!r} {problem}.", xml, item.line)
         self.largest = max(self.largest, *box)
+        if self.one_based and min(box) == 0:
+            self.from_zero.add("boxes with a coordinate of 0, while VOC counts from 1", xml)
         if degrees % 180:
             x1, y1, x2, y2 = box
             turned = [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, math.radians(degrees)]
@@ -256,8 +263,15 @@ class _FolderReader:
         for name, count in self.passed_over.counts.items():
             example = self.passed_over.examples[name]
             self.lost.objects.add(f"of the class {name}, which is not wanted", example, count)
-        if self.turned.total:
-            problems.append(warning(f"holds {self.turned}.", source))
+        problems += [
+            warning(f"holds {tally}{cure}.", source)
+            for tally, cure in (
+                (self.turned, ""),
+                (self.exchanged, ": are labels exchanged?"),
+                (self.from_zero, "; one_based=False takes coordinates as they are"),
+            )
+            if tally.total
+        ]
         if 0 < self.largest <= 1:
             text = "has boxes that all lie between 0 and 1: fractions of the image are not "
             problems.append(error(f"{text}read, multiply them by its width and height.", source))
@@ -317,7 +331,7 @@ def _files_by_stem(folder: Path) -> dict[str, list[Path]]:
     if folder.is_dir():
         for path in folder.iterdir():
             if is_image_file(path):
-                files.setdefault(path.stem, []).append(path)
+                files.setdefault(composed(path.stem), []).append(path)
     return files
 
 

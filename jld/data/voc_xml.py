@@ -44,8 +44,11 @@ class XmlObject:
         Raises:
             ValueError: the mark is neither yes nor no.
         """
+        flags = self.element.findall("difficult")
+        if len(flags) > 1:
+            raise ValueError("has two difficult")
         try:
-            return values.flag(self.element.findtext("difficult"))
+            return values.flag(flags[0].text if flags else None)
         except ValueError as problem:
             raise ValueError(f"has a difficult that {problem}") from None
 
@@ -72,6 +75,11 @@ class XmlObject:
         """
         if self.bndbox is None:
             raise ValueError("has no bndbox")
+        if len(self.bndbox) > len(SIDES):
+            tags = [side.tag for side in self.bndbox]
+            for side in SIDES:
+                if tags.count(side) > 1:
+                    raise ValueError(f"has two {side} in one bndbox")
         numbers = []
         for side in SIDES:
             text = self.bndbox.findtext(side)
@@ -88,12 +96,16 @@ class XmlObject:
 
 @dataclass
 class XmlAnnotation:
-    """Objects of one file and the image size where it is given; `odd_size` is a size that cannot be."""
+    """Objects of one file and the image size where it is given; `odd_size` is a size that cannot be.
+
+    `filename` is the image that the file says it describes, "" where it does not.
+    """
 
     objects: list[XmlObject]
     height: int | None
     width: int | None
     odd_size: str = ""
+    filename: str = ""
 
 
 def read_voc_xml(path: str | Path) -> XmlAnnotation:
@@ -108,15 +120,18 @@ def read_voc_xml(path: str | Path) -> XmlAnnotation:
         if len(element.findall("name")) > 1:
             raise DataError(f"{path}:{file.line(element)}: an object that has two names.")
         objects += [XmlObject(file, element, bndbox) for bndbox in element.findall("bndbox") or [None]]
-    if root.tag != "annotation" or (not objects and root.find(".//object") is not None):
-        where = f"below <{root.tag}>" if root.tag != "annotation" else "further down"
+    strange = next((each.tag for each in root if each.tag.lower() == "object" != each.tag), "")
+    if root.tag != "annotation" or strange or (not objects and root.find(".//object") is not None):
+        where = f"below <{root.tag}>" if root.tag != "annotation" else f"<{strange}>" * bool(strange)
+        where = where or "further down"
         raise DataError(
             f"{path}: no annotation of VOC, which has <object> right below <annotation>; here it is {where}."
         )
     texts = [(root.findtext(f"size/{name}") or "").strip() for name in ("height", "width")]
     height, width = map(_size, texts)
     odd = [text for text, size in zip(texts, (height, width), strict=True) if size == 0 and text]
-    return XmlAnnotation(objects, height or None, width or None, odd[0] if odd else "")
+    filename = (root.findtext("filename") or "").strip()
+    return XmlAnnotation(objects, height or None, width or None, odd[0] if odd else "", filename)
 
 
 def _size(text: str) -> int | None:

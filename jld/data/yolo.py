@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from jld.data.account import Losses, Tally
+from jld.data.box_readings import CENTER_SIZE
 from jld.data.classes import class_names
 from jld.data.coco_table import read_categories, read_table
 from jld.data.dataset import DetectionDataset
+from jld.data.file_names import composed, files_of_kind
 from jld.data.images import BrokenImageError, ImageReader, list_images
 from jld.data.problems import Problem, error, raise_errors, warning
 from jld.data.tables import drop_images
@@ -63,7 +65,7 @@ class YOLODataset(DetectionDataset):
         wanted, reader = class_names(classes), ImageReader.of(image_reader)
         content, problems, lost = _content(images, labels, names_of_numbers(labels, wanted), reader)
         categories, found = read_categories(content["categories"], wanted, labels)
-        read = read_table(content, categories, images, labels)
+        read = read_table(content, categories, images, labels, box_form=CENTER_SIZE)
         problems += found + read.problems
         if strict:
             raise_errors(problems, str(labels))
@@ -74,6 +76,10 @@ class YOLODataset(DetectionDataset):
         super().__init__(
             table, categories.names, transforms, problems, times=times, lost=lost, image_reader=reader
         )
+
+
+def _key(file: Path, folder: Path) -> str:
+    return composed(str(file.relative_to(folder).with_suffix("")))
 
 
 def labels_beside(images: Path) -> Path:
@@ -95,13 +101,13 @@ def _content(
     """(content as of a COCO json, so that one place checks boxes; findings; what is not in it)."""
     content: dict[str, list] = {"images": [], "annotations": []}
     content["categories"] = [{"id": number, "name": name} for number, name in enumerate(names)]
-    label_files = {file.relative_to(labels).with_suffix(""): file for file in sorted(labels.rglob("*.txt"))}
+    label_files = {_key(file, labels): file for file in files_of_kind(labels, ".txt")}
     problems: list[Problem] = []
     lost, without = Losses(), Tally()
-    seen: dict[Path, Path] = {}
+    seen: dict[str, Path] = {}
     for file in list_images(images):
         place = file.relative_to(images)
-        key = place.with_suffix("")
+        key = _key(file, images)
         label_file = label_files.pop(key, None)
         try:
             if (first := seen.setdefault(key, file)) != file:

@@ -32,6 +32,8 @@ def read_texts(path: Path, wanted: Collection[str]) -> tuple[list[str], dict[str
         wanted: names; members of other names are not unpacked.
     """
     try:
+        if path.is_fifo():
+            raise OSError("it is a pipe and no file")  # would be waited for
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
             if len(members) > MAX_MEMBERS:

@@ -290,6 +290,18 @@ def test_only_a_part_may_be_asked_for():
     assert report.dropped["bbox_head.gfl_cls.weight"] == "only backbone.* is wanted"
 
 
+@pytest.mark.parametrize("broken", [np.nan, np.inf, 1e300])
+def test_weights_that_are_no_numbers_are_refused_in_part_too(broken):
+    state = layouts.zeros(layouts.gfl(18))
+    state["bbox_head.gfl_cls.bias"] = np.full(80, broken)
+    with np.errstate(over="ignore"):
+        _, report = convert_state(state, layouts.ours(layouts.gfl(18)), "mmdet")
+    for strict in (True, False):
+        with pytest.raises(CheckpointError, match=r"gfl_cls\.bias holds values that are not finite"):
+            require_complete(report, "the student", "r18.pth", strict)
+    assert "not finite         1" in report.text()
+
+
 def test_the_report_reads_as_a_table():
     text = converted(layouts.gfl(18), layouts.gfl(18, 20)).text()
     lines = text.splitlines()

@@ -46,8 +46,7 @@ def fcos(state):
     )
 
 
-@pytest.mark.parametrize("form", [plain, fcos])
-@pytest.mark.parametrize("suffix", [".pkl", ".pth"])
+@pytest.mark.parametrize(("form", "suffix"), [(plain, ".pkl"), (fcos, ".pth")])
 def test_there_and_back(tmp_path, form, suffix):
     state = form(reference_state())
     constants = {"pixel_mean": np.float32([[[103.53]], [[116.28]], [[123.675]]])}

@@ -206,6 +206,15 @@ def test_wrappers_prefixes_and_strays_are_taken_off(tmp_path):
     assert any(entry.startswith("names") for entry in checkpoint.skipped)
 
 
+@pytest.mark.parametrize(
+    "keys", [("student", "teacher"), ("net", "epoch"), ("params", "params_ema"), ("params_ema",)]
+)
+def test_weights_are_found_under_the_keys_of_other_programs(tmp_path, keys):
+    content = {key: {"backbone.a": np.full(1, float(place))} for place, key in enumerate(keys)} | {"lr": 0.1}
+    state = read_checkpoint(write(tmp_path / "a.pkl", pickle.dumps(content))).state
+    assert_same(state, {"backbone.a": np.zeros(1)})
+
+
 def test_the_optimizer_is_not_read_with_the_weights(tmp_path):
     # What is no data there does not matter for the weights, but for resuming it does.
     content = {"meta": {}, "model": {"a": np.ones(2)}, "optimizer": {"objects": np.array([object], object)}}

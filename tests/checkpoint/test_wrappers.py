@@ -48,6 +48,26 @@ def test_an_average_without_a_model_beside_it_is_the_model(prefix):
     assert set(part) >= set(ARRAYS) and set(dropped) <= {"ema.num_updates"}
 
 
+@pytest.mark.parametrize(
+    "prefix", ["network.", "lit_model.model.", "models.0.", "_fsdp_wrapped_module.", "model_s."]
+)
+@pytest.mark.parametrize("beside", ["", "teacher.", "model_ema."])
+def test_a_prefix_that_all_parts_share_is_taken_off_whatever_its_name(prefix, beside):
+    state = (
+        behind(prefix) | {prefix + "step": np.ones(1)} | (behind(f"{prefix}{beside}", 9) if beside else {})
+    )
+    part, _ = student_part(state)
+    assert {name: float(part[name].flat[0]) for name in ARRAYS} == {
+        name: float(values.flat[0]) for name, values in ARRAYS.items()
+    }
+
+
+@pytest.mark.parametrize("prefixes", [("teacher.",), ("net_a.", "net_b."), ("encoder_q.", "encoder_k.")])
+def test_neither_a_teacher_nor_one_of_two_is_taken_for_the_student(prefixes):
+    state = {name: values for prefix in prefixes for name, values in behind(prefix).items()}
+    assert student_part(state) == (state, {})
+
+
 def test_plain_states_stay_as_they_are():
     state = behind("") | {"model.extra": np.ones(1)}
     part, dropped = student_part(state)

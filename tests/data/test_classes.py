@@ -66,3 +66,7 @@ def test_a_class_without_objects_is_no_error_by_itself():
     assert said.severity == "warning" and "none is of 'tank' (did you mean 'storage-tank'?)" in said.message
     assert unmatched_names(["ship", "helipad"], {"ship"}, Tally(), "labels") == []
     assert unmatched_names(["trucks"], {"trucks"}, other, "labels")[0].severity == "warning"
+
+
+def test_a_name_longer_than_any_file_is_a_name():
+    assert class_names("x" * 5000) == ("x" * 5000,)

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import runpy
 import subprocess
 import sys
 import threading
@@ -399,38 +400,49 @@ def test_plan_problems_are_explained(source, tmp_path, changes, message):
         read_plan(plan_config(source, tmp_path, **changes))
 
 
+@pytest.mark.parametrize(("image", "label"), [("e\u0301#% .b", "\u00e9#% .b"), ("\u00e9", "e\u0301")])
+def test_labels_are_found_however_their_accents_are_stored(source, tmp_path, image, label):
+    (source / "images/P0001.png").rename(source / f"images/{image}.png")
+    (source / "labelTxt/P0001.txt").rename(source / f"labelTxt/{label}.TXT")
+    assert [each.label_file for each in find_images([source])][-1] == str(source / f"labelTxt/{label}.TXT")
+
+
+@pytest.mark.parametrize("name", ["a\nb", os.fsdecode(b"a\xff")])
+def test_names_that_no_list_can_hold_are_refused_before_anything_is_cut(source, tmp_path, name):
+    (source / "images/P0001.png").rename(source / f"images/{name}.png")
+    (source / "labelTxt/P0001.txt").rename(source / f"labelTxt/{name}.txt")
+    with pytest.raises(DataError, match="1 images cannot be used"):
+        find_images([source])
+
+
 def test_target_must_not_hold_the_source(source, tmp_path):
     with pytest.raises(ConfigError, match="must not hold the source"):
         read_plan(plan_config(source, tmp_path, target_dataset_path=str(tmp_path)))
 
 
-def test_tool_cuts_goes_on_and_clears(source, tmp_path):
+def test_tool_cuts_goes_on_and_clears(source, tmp_path, monkeypatch, capsys):
     config = tmp_path / "cut.py"
     config.write_text("\n".join(f"{key} = {value!r}" for key, value in plan_config(source, tmp_path).items()))
 
-    def run(*flags):
-        command = [
-            sys.executable,
-            "tools/preprocess.py",
-            "--config-file",
-            str(config),
-            "--workers",
-            "2",
-            *flags,
-        ]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
+    command = ["tools/preprocess.py", f"--config-file={config}"]
     before = contents(source.parent)
-    done = run()
+    done = subprocess.run(
+        [sys.executable, *command, "--workers=2"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "8 patches of 3 images" in done.stdout
     assert (tmp_path / "out" / "train_64_16_1.0" / "labels.pkl").is_file()
-    assert run().returncode == 0
-    assert "removed" in run("--clear").stdout
+    main = runpy.run_path(str(ROOT / command[0]))["main"]
+
+    def run(*flags):
+        monkeypatch.setattr(sys, "argv", [*command, "--workers=1", *flags])
+        return main()
+
+    assert run() == 0
+    assert run("--clear") == 0 and "removed" in capsys.readouterr().out
     assert not (tmp_path / "out" / "train_64_16_1.0").exists() and contents(source.parent) == before
     (source / "labelTxt" / "P0001.txt").write_text("nonsense\n")
-    failed = run()
-    assert failed.returncode == 1 and "P0001.txt:1" in failed.stderr and "Traceback" not in failed.stderr
+    assert run() == 1 and "P0001.txt:1" in capsys.readouterr().err
 
 
 def test_shipped_configs_make_what_the_dataset_configs_read():

@@ -245,7 +245,7 @@ def test_rolabelimg_turns_clockwise(tmp_path):
         ("<name>ship</name>", "<name>ship</name><name>tug</name>", "has 2 name"),
         ("<cy>20</cy>", "", "no robndbox/cy"),
         ("<difficult>1<", "<difficult>2<", "difficult that is '2'"),
-        ("<robndbox>", "<robndbox><cx>1</cx></robndbox><robndbox>", "has 2 robndbox/cx"),
+        ("<robndbox>", "<robndbox><cx>1</cx></robndbox><robndbox>", "has 2 robndbox;"),
         ("<width>80<", "<width>50<", "says 50 x 50 px"),
     ],
 )

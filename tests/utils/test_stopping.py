@@ -50,6 +50,17 @@ def test_in_training_it_is_noted_saved_and_said(number, caplog):
     assert f"stopped by {number.name}. step 2 is saved." in caplog.text
 
 
+def test_a_signal_in_the_last_moment_counts_as_well(caplog, monkeypatch):
+    """A shell that runs one command after the other must learn of a Ctrl-C."""
+    with pytest.raises(stopping.Stopped) as caught, stopping.handled(), stopping.handled():
+        with stopping.postponed():
+            send(signal.SIGTERM)
+    assert caught.value.code == 143 and "stopped by SIGTERM. Everything was done by then." in caplog.text
+    monkeypatch.setattr(stopping, "world_size", lambda: 2)
+    with stopping.handled(), stopping.postponed():
+        send(signal.SIGTERM)
+
+
 def test_an_error_after_a_signal_is_the_stop(caplog):
     """Compilers and data workers are ended by the same Ctrl-C."""
     seen = []

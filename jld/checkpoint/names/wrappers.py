@@ -27,6 +27,7 @@ WRAPPERS = (
 )
 # What a detector or a bare backbone begins with.
 _PARTS = re.compile(r"(backbone|neck|bbox_head|rpn_head|roi_head|conv1|stem|layer\d)\.")
+_OWN_NAMES = re.compile(rf"(?P<wrapper>.*?\.){_PARTS.pattern}")
 _BESIDE = (
     (re.compile(r"(\w+\.)*teacher(_model)?s?\."), "teacher kept beside the student"),
     (re.compile(r"(\w+\.)*(ema|ema_model|model_ema|averaged_model)\."), "running average beside the weights"),
@@ -38,11 +39,12 @@ def student_part(state: State) -> tuple[dict, dict[str, str]]:
     """(the model's own names to arrays, {name in the file: why it is left out}).
 
     A prefix is taken off where no name stands without it that looks like a part of a detector, but some do
-    behind it; whatever lies beside is left out.
+    behind it; whatever lies beside is left out. Where none of `WRAPPERS` does so, a prefix that all parts
+    share is one (`network.`, `lit_model.`), but that of a teacher.
     """
     part, dropped, prefix = dict(state), {}, ""
     for _ in range(MAX_DEPTH):
-        wrapper = next((each for each in WRAPPERS if _wraps(part, each)), None)
+        wrapper = next((each for each in WRAPPERS if _wraps(part, each)), None) or _shared_wrapper(part)
         if wrapper is None:
             break
         for name in part:
@@ -51,6 +53,17 @@ def student_part(state: State) -> tuple[dict, dict[str, str]]:
         part = {name.removeprefix(wrapper): part[name] for name in part if name.startswith(wrapper)}
         prefix += wrapper
     return part, dropped
+
+
+def _shared_wrapper(state: State) -> str | None:
+    found = set()
+    for name in state:
+        if _PARTS.match(name):
+            return None
+        match = _OWN_NAMES.match(name)
+        if match is not None and not any(pattern.match(match["wrapper"]) for pattern, _ in _BESIDE):
+            found.add(match["wrapper"])
+    return found.pop() if len(found) == 1 else None
 
 
 def _wraps(state: State, wrapper: str) -> bool:

@@ -20,7 +20,7 @@ from jld.data.problems import Problem, error, warning
 from jld.errors import DataError
 
 WHOLE, AUTO = "whole", "auto"
-UNWRITABLE = re.compile(r"\s|^$")
+UNWRITABLE = re.compile(r"\s|^$|[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ class Layout:
         images = [name for name in dict.fromkeys(map(self.whole_id, image_ids)) if UNWRITABLE.search(name)]
         if images:
             count = f"{len(images)} image{'s' if len(images) > 1 else ''}"
-            texts.append(f"{count} cannot be named in a result file, the name holds a space: {images[0]!r}.")
+            reason = "holds a space" if re.search(r"\s", images[0]) else "holds bytes that are no text"
+            texts.append(f"{count} cannot be named in a result file, the name {reason}: {images[0]!r}.")
         texts += [
             f"class {name!r} cannot name a result file."
             for name in self.label_names

@@ -32,6 +32,7 @@ from jld.data.dota.patches import (
     split_image,
     write_text,
 )
+from jld.data.file_names import composed, files_of_kind, unusable
 from jld.data.images import ImageReader, is_image_file
 from jld.data.json_files import read_json
 from jld.data.problems import Problem, error, listing
@@ -67,13 +68,14 @@ def find_images(
         labels = folder / "labelTxt" if label_folders is None else label_folders[index]
         if not images.is_dir():
             raise DataError(f"{images} is no folder; the layout is <source>/<label>/images and labelTxt.")
-        for file in sorted(images.iterdir()):
-            if not is_image_file(file):
-                continue
-            label = labels / f"{file.stem}.txt"
+        files = sorted(filter(is_image_file, images.iterdir()))
+        problems += unusable([file.name for file in files], images)
+        label_files = {composed(file.stem): file for file in files_of_kind(labels, ".txt", "*")}
+        for file in files:
+            label = label_files.get(composed(file.stem), labels / f"{file.stem}.txt")
             if file.stem in found:
                 problems.append(error(f"has the same name as {found[file.stem].image_file}.", file))
-            if has_labels and not label.is_file():
+            if has_labels and composed(file.stem) not in label_files:
                 problems.append(error("image has no label file; expected it in labelTxt.", label))
             found[file.stem] = SourceImage(file.stem, str(file), str(label) if has_labels else None)
     if problems:

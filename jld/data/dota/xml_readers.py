@@ -120,11 +120,14 @@ def read_rolabelimg_xml(path: str | Path, size: tuple[int, int]) -> tuple[PolyAn
     """
 
     def read(element: ElementTree.Element) -> tuple[list[float], str, int]:
-        if element.find("robndbox") is None:
+        turned = element.findall("robndbox")  # a path for each part would take twice as long
+        if not turned:
             x1, y1, x2, y2 = _sides(element)
             upright = [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, 0.0]
             return upright, _text(element, "name"), _flag(element)
-        rbox = [_number(element, f"robndbox/{part}") for part in ("cx", "cy", "w", "h", "angle")]
+        if len(turned) > 1:
+            raise ValueError(f"has {len(turned)} robndbox; an object has one.")
+        rbox = [_number(turned[0], part, "robndbox/") for part in ("cx", "cy", "w", "h", "angle")]
         if abs(rbox[4]) > 2 * math.pi:
             raise ValueError(f"has the angle {rbox[4]:g}, more than a full turn in radians.")
         if min(rbox[2:4]) < 0:
@@ -164,16 +167,16 @@ def _read_objects(
     return PolyAnnotation.of(rboxes_to_polys(shapes) if of_rboxes else shapes, names, flags), problems
 
 
-def _text(element: ElementTree.Element, tag: str) -> str:
+def _text(element: ElementTree.Element, tag: str, place: str = "") -> str:
     found = element.findall(tag)
     text = (found[0].text or "").strip() if found else ""
     if not text or len(found) > 1:
-        raise ValueError(f"has {len(found) if text else 'no'} {tag}; an object has one.")
+        raise ValueError(f"has {len(found) if text else 'no'} {place}{tag}; an object has one.")
     return text
 
 
-def _number(element: ElementTree.Element, tag: str) -> float:
-    return _as_number(_text(element, tag), tag)
+def _number(element: ElementTree.Element, tag: str, place: str = "") -> float:
+    return _as_number(_text(element, tag, place), place + tag)
 
 
 def _as_number(text: str, tag: str) -> float:
