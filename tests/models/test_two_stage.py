@@ -274,6 +274,8 @@ def test_box_distributions_of_rois_are_distilled(scene):
         ({"type": "ClassificationKD", "stage": "roi", "region": "vlr"}, "region 'vlr' reads cells"),
         ({"type": "CWD", "stage": "roi"}, "the term reads cells"),
         ({"type": "BCKD", "stage": "roi"}, "softmax with background"),
+        ({"type": "GID", "responses": ["rpn", "mask"]}, "no stage 'mask'"),
+        ({"type": "CrossRoIKD", "stage": "rpn"}, "use CrossKD"),
         ({"type": "ClassificationKD", "stage": "roi", "activation": "sigmoid"}, "softmax with background"),
     ],
 )

@@ -106,9 +106,12 @@ class RoIHead(jt.Module):
 
     def stage(self, features: Sequence[jt.Var], rois: Places, assignment: Assignment | None) -> Stage:
         """What the box head makes of RoIs on pyramid maps."""
-        crops = self.pooler.crops(features, rois, self.bbox_head.roi_feat_size)
-        predictions = self.bbox_head(crops, rois.boxes.shape[0])
-        return Stage(predictions, rois, self.bbox_head, assignment)
+
+        def read(maps: Sequence[jt.Var]) -> dict[str, jt.Var]:
+            crops = self.pooler.crops(maps, rois, self.bbox_head.roi_feat_size)
+            return self.bbox_head(crops, rois.boxes.shape[0])
+
+        return Stage(read(features), rois, self.bbox_head, assignment, reread=read)
 
     def mask_stage(self, features: Sequence[jt.Var], rois: Stage, count: int) -> Stage:
         """What the mask head makes of the positives among the first `count` RoIs of a stage.
