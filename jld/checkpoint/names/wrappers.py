@@ -26,7 +26,7 @@ WRAPPERS = (
     "ema.",
 )
 # What a detector or a bare backbone begins with.
-_PARTS = re.compile(r"(backbone|neck|bbox_head|rpn_head|roi_head|conv1|stem|layer\d)\.")
+_PARTS = re.compile(r"(backbone|neck|bbox_head|rpn_head|roi_head|mask_head|conv1|stem|layer\d)\.")
 _BESIDE = (
     (re.compile(r"(\w+\.)*teacher(_model)?s?\."), "teacher kept beside the student"),
     (re.compile(r"(\w+\.)*(ema|ema_model|model_ema|averaged_model)\."), "running average beside the weights"),
