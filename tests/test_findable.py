@@ -203,6 +203,7 @@ COVERS = {
         "ops/paint_boxes.py",
     ),
     "ops/test_conv2d.py": (
+        "ops/biased_relu.py",
         "ops/headers.py",
         "ops/onednn_conv.py",
         "ops/pointwise_conv.py",
