@@ -22,6 +22,7 @@ COVERS = {
         "models/heads/roi_head.py",
         "models/rois.py",
     ),
+    "distill/test_two_stages.py": ("distill/likeliest.py", "distill/terms/cross_roi_kd.py"),
     "models/test_rpn_golden.py": ("models/heads/rpn_head.py",),
     "models/test_mask_head_golden.py": ("models/heads/mask_head.py",),
     "models/test_box_head_golden.py": ("models/heads/box_head.py",),
@@ -237,6 +238,7 @@ COVERS = {
         "ops/paint_boxes.py",
     ),
     "ops/test_conv2d.py": (
+        "ops/biased_relu.py",
         "ops/headers.py",
         "ops/onednn_conv.py",
         "ops/pointwise_conv.py",

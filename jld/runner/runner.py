@@ -114,7 +114,8 @@ class Runner:
         datasets = parts.agree_on_classes(
             self._datasets("train", "val", needed=("train",)), self._weights(), self.log
         )
-        accounts = {split: parts.account_of(split, each) for split, each in datasets.items()}
+        model = self.config.model
+        accounts = {split: parts.account_of(split, each, model) for split, each in datasets.items()}
         if is_main() and not self.dry_run:
             data = accounts["train"]["fingerprint"]
             require_same_data(self.work_dir, self.config, data, resumed=self.goes_on)

@@ -62,8 +62,8 @@ def count_operations(network: Callable[[], Any]) -> Operations:
     every, trained = [], []
 
     def counting(execute: Callable, weight_axes: slice) -> Callable:
-        def counted(layer: Any, x: jt.Var) -> jt.Var:
-            y = execute(layer, x)
+        def counted(layer: Any, *args: Any, **options: Any) -> jt.Var:
+            y = execute(layer, *args, **options)
             every.append(convolution_operations(y.shape, layer.weight.shape[weight_axes]))
             if not layer.weight.is_stop_grad():
                 trained.append(every[-1])
