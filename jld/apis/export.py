@@ -1,0 +1,163 @@
+"""A trained student as an ONNX file: `tools/export.py` and the same from Python."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jld.apis.arguments import add_config, config_of, run_as_tool
+from jld.apis.inference import init_detector
+from jld.checkpoint import atomic_write
+from jld.data.transforms import Pad, Resize
+from jld.errors import ConfigError
+from jld.export import ExportSettings, require, session_of, to_onnx
+from jld.export.check import check_export, normalised
+from jld.models import Detector
+from jld.toolchain import jittor as jt
+
+EPILOG = """examples:
+  %(prog)s CONFIG weights.pth --out student.onnx                  any image size, normalisation and NMS inside
+  %(prog)s CONFIG weights.pth --out student.onnx --size 800x1333  one size
+  %(prog)s CONFIG weights.pth --out student.onnx --size 800x1333 --time 10
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parses the command line, exports, checks and prints; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="export.py",
+        description="Write a detector as an ONNX file that gives the same boxes.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_config(parser)
+    add = parser.add_argument
+    add("checkpoint", nargs="?", help="weights (default: the initial ones, for trying out)")
+    add("--out", required=True, metavar="FILE", help="the file to write, such as student.onnx")
+    add("--size", metavar="HxW", help="height x width in px of the images (default: any)")
+    add(
+        "--float-input",
+        action="store_true",
+        help="take a normalised float32 [1, 3, H, W] instead of what OpenCV reads",
+    )
+    add("--no-nms", action="store_true", help="leave suppression to the program that runs the file")
+    add("--time", type=int, default=0, metavar="N", help="run N times here and in ONNX Runtime, and compare")
+    options = parser.parse_args(argv)
+    return run_as_tool(lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> None:
+    detector = init_detector(config_of(options), options.checkpoint, device="cpu")
+    settings = ExportSettings(
+        size=_size(options.size), raw_input=not options.float_input, suppress=not options.no_nms
+    )
+    worst = export_detector(detector, options.out, settings)
+    megabytes = Path(options.out).stat().st_size / 1e6
+    print(f"{options.out}: {megabytes:.1f} MB, largest differences from the detector:")
+    print("\n".join(f"  {name:<14} {value:.1e}" for name, value in worst.items()))
+    if options.time:
+        print(time_export(detector, options.out, settings, options.time))
+
+
+def export_detector(
+    detector: Detector, path: str | Path, settings: ExportSettings | None = None
+) -> dict[str, float]:
+    """Writes a detector as an ONNX file, after comparing both on random images.
+
+    Args:
+        detector: from `init_detector`.
+        path: of the file.
+        settings: None: any size, normalisation and suppression inside. The padding is always that of the
+            detector's own test pipeline.
+    Returns:
+        {name of an output: largest absolute difference}, see `check_export`.
+    Raises:
+        ConfigError: a package is missing, a part has no ONNX form, or the file would differ.
+        CheckpointError: it cannot be written.
+    """
+    pad, resize = (_transform(detector, kind) for kind in (Pad, Resize))
+    if pad is not None and pad.size_divisor is None:
+        raise ConfigError("the test transforms pad to one size: use Pad(size_divisor=32) to export.")
+    settings = replace(settings or ExportSettings(), size_divisor=pad.size_divisor if pad else 1)
+    metadata: dict[str, Any] = {}
+    if resize is not None:
+        metadata["resize"] = {
+            "short_side": max(resize.min_sizes),
+            "long_side": max(resize.max_sizes),
+            "keep_ratio": resize.keep_ratio,
+        }
+    detector.eval()
+    both = to_onnx(detector, settings, metadata, dense=True)
+    worst = check_export(detector, settings, session_of(both.SerializeToString()))
+    kept = to_onnx(detector, settings, metadata).SerializeToString()
+    atomic_write(path, lambda file: file.write(kept))
+    return worst
+
+
+def _transform(detector: Detector, kind: type) -> Any:
+    found = [step for step in detector.pipeline.transforms if isinstance(step, kind)]
+    return found[0] if found else None
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+)[x,](\d+)", text)
+    if match is None or not min(map(int, match.groups())):
+        raise ConfigError(f"--size {text}: write height and width in px, as 800x1333.")
+    return int(match[1]), int(match[2])
+
+
+def time_export(detector: Detector, path: str | Path, settings: ExportSettings, runs: int) -> str:
+    """A table of milliseconds per image, from the array to detections, of ONNX Runtime and jld, in turn.
+
+    Both get as many threads as they want; the image is random.
+    """
+    size = settings.size or (800, 1333)
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    normal = normalised(pixels, detector)
+    session = session_of(str(path))
+    step = settings.size_divisor
+    padded = np.pad(normal, ((0, 0), (0, 0), *((0, -side % step) for side in size)))
+    batch = {
+        "img_ids": [0],
+        "img_shapes": np.array([size]),
+        "scale_factors": np.ones((1, 4), np.float32),
+        "ori_shapes": np.array([size]),
+    }
+
+    def jittor() -> None:
+        with jt.no_grad():
+            detector.detect(detector(jt.array(padded), batch["img_shapes"]), batch)
+
+    image = pixels if settings.raw_input else normal
+    contenders = {
+        f"ONNX Runtime {require('onnxruntime').__version__}": lambda: session.run(None, {"image": image}),
+        "jld": jittor,
+    }
+    medians = _medians(contenders, runs)
+    lines = [f"{name:<22} {value:8.1f} ms per image" for name, value in medians.items()]
+    return "\n".join([f"{size[0]}x{size[1]} px, median of {runs} runs, in turn", *lines])
+
+
+def _medians(contenders: dict[str, Callable[[], object]], runs: int) -> dict[str, float]:
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for run in range(runs + 1):
+        for name, function in contenders.items():
+            start = time.perf_counter()
+            function()
+            if run:  # the first one compiles and allocates
+                times[name].append(1e3 * (time.perf_counter() - start))
+    return {name: float(np.median(values)) for name, values in times.items()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
