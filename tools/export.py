@@ -1,6 +1,4 @@
-"""Write a detector as an ONNX file; see docs/deploy.md."""
-
-from __future__ import annotations
+"""Writes a detector as an ONNX file: the same as `jld export`."""
 
 import sys
 from pathlib import Path

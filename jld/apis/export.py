@@ -3,44 +3,47 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jld.apis.arguments import add_config, config_of, run_as_tool
+from jld.apis.arguments import ConfigParser
+from jld.apis.complexity import image_size, without_pretrained
 from jld.apis.inference import init_detector
 from jld.checkpoint import atomic_write
+from jld.config import apply_overrides, load_config
 from jld.data.transforms import Pad, Resize
-from jld.errors import ConfigError
+from jld.errors import ConfigError, JldError
 from jld.export import ExportSettings, require, session_of, to_onnx
 from jld.export.check import check_export, normalised
 from jld.models import Detector
 from jld.toolchain import jittor as jt
 
+WEIGHTS = (".safetensors", ".pkl", ".pth", ".pt")
 EPILOG = """examples:
   %(prog)s CONFIG weights.pth --out student.onnx                  any image size, normalisation and NMS inside
   %(prog)s CONFIG weights.pth --out student.onnx --size 800x1333  one size
-  %(prog)s CONFIG weights.pth --out student.onnx --size 800x1333 --time 10
+  %(prog)s student.safetensors --out student.onnx --time 10       a published checkpoint, which has its config
 """
+MEANING = "an experiment's config: a file, or the name of one; or a published checkpoint"
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Parses the command line, exports, checks and prints; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="export.py",
-        description="Write a detector as an ONNX file that gives the same boxes.",
+    parser = ConfigParser(
+        description="Write a detector as an ONNX file that finds the same boxes. CHECKPOINT: its weights; "
+        "without them the initial ones, to try out.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        meaning=MEANING,
+        further={"checkpoint": None},
     )
-    add_config(parser)
     add = parser.add_argument
-    add("checkpoint", nargs="?", help="weights (default: the initial ones, for trying out)")
     add("--out", required=True, metavar="FILE", help="the file to write, such as student.onnx")
     add("--size", metavar="HxW", help="height x width in px of the images (default: any)")
     add(
@@ -50,18 +53,27 @@ def main(argv: list[str] | None = None) -> int:
     )
     add("--no-nms", action="store_true", help="leave suppression to the program that runs the file")
     add("--time", type=int, default=0, metavar="N", help="run N times here and in ONNX Runtime, and compare")
-    options = parser.parse_args(argv)
-    return run_as_tool(lambda: _run(options))
+    options = parser.parse_args(arguments)
+    try:
+        _run(options)
+    except (JldError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _run(options: argparse.Namespace) -> None:
-    detector = init_detector(config_of(options), options.checkpoint, device="cpu")
     settings = ExportSettings(
-        size=_size(options.size), raw_input=not options.float_input, suppress=not options.no_nms
+        size=image_size(options.size), raw_input=not options.float_input, suppress=not options.no_nms
     )
+    config: Any = options.config_file
+    if Path(config).suffix not in WEIGHTS:
+        config = apply_overrides(load_config(config), options.opts)
+        config = config if options.checkpoint else without_pretrained(config)
+    detector = init_detector(config, options.checkpoint, device="cpu")
     worst = export_detector(detector, options.out, settings)
     megabytes = Path(options.out).stat().st_size / 1e6
-    print(f"{options.out}: {megabytes:.1f} MB, largest differences from the detector:")
+    print(f"{options.out}: {megabytes:.1f} MB; largest differences from the detector:")
     print("\n".join(f"  {name:<14} {value:.1e}" for name, value in worst.items()))
     if options.time:
         print(time_export(detector, options.out, settings, options.time))
@@ -107,15 +119,6 @@ def _transform(detector: Detector, kind: type) -> Any:
     return found[0] if found else None
 
 
-def _size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+)[x,](\d+)", text)
-    if match is None or not min(map(int, match.groups())):
-        raise ConfigError(f"--size {text}: write height and width in px, as 800x1333.")
-    return int(match[1]), int(match[2])
-
-
 def time_export(detector: Detector, path: str | Path, settings: ExportSettings, runs: int) -> str:
     """A table of milliseconds per image, from the array to detections, of ONNX Runtime and jld, in turn.
 
@@ -157,7 +160,3 @@ def _medians(contenders: dict[str, Callable[[], object]], runs: int) -> dict[str
             if run:  # the first one compiles and allocates
                 times[name].append(1e3 * (time.perf_counter() - start))
     return {name: float(np.median(values)) for name, values in times.items()}
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -66,15 +66,16 @@ def to_onnx(
         ConfigError: the detector has a part without an ONNX form, or says nothing of its normalisation.
     """
     onnx = require("onnx")
+    if set(detector.interface.stages) != {DENSE}:
+        raise ConfigError(
+            f"{type(detector).__name__} works in several stages and cannot be exported to ONNX: export a "
+            "single-stage student."
+        )
     names = {id(var): name for name, var in detector.state_dict().items()}
     graph = Graph(names, any_size=settings.size is None)
     image, sides = _input(graph, detector, settings)
     with _explained(detector), writing(graph):
         trace = detector(image)
-        if set(trace.stages) != {DENSE}:
-            raise ConfigError(
-                "a detector of several stages cannot be exported yet: export a single-stage student."
-            )
         found = _dense(graph, trace)
     rule = _head(trace.stages[DENSE]).postprocess
     boxes, scores = candidates(graph, rule, found, _lengths(trace), sides)

