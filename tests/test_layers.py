@@ -16,7 +16,7 @@ LAYERS = (
     ("ops",),
     ("data", "evaluation", "visualization", "losses", "assign"),
     ("models",),
-    ("distill",),
+    ("distill", "export"),
     ("optim",),
     ("runner",),
     ("bridge",),
