@@ -28,6 +28,7 @@ BACKBONES = {
     "ResNeXt": ("groups", "base_width"),
     "Res2Net": ("scales", "base_width"),
 }
+GFLV2 = "GFocalHead"  # of the repositories of GFLv2 and LD
 _LOW_QUALITY = ("match_low_quality", "gt_max_assign_all", "ignore_iof_thr")
 ASSIGNERS = {
     "ATSSAssigner": ("topk", "ignore_iof_thr"),
@@ -205,7 +206,7 @@ def _head(
 ) -> tuple[Section, dict[str, Any]]:
     """(the head's section, what all dense heads have in common)."""
     head = model.section("bbox_head")
-    head.choose((f"{model.type.removesuffix('Net')}Head",))
+    head.choose((f"{model.type.removesuffix('Net')}Head", *([GFLV2] if model.type == "GFL" else [])))
     head.expect("norm_cfg", norm)
     for key, value in (("conv_cfg", None), ("dcn_on_last_conv", False), ("pred_kernel_size", 3)):
         head.expect(key, value)
@@ -225,8 +226,11 @@ def _gfl(model: Section, training: Section, testing: Section) -> dict[str, Any]:
     head, translated = _head(model, testing, _GROUP_NORM, ("loss_cls", "loss_dfl", "loss_bbox"))
     head.expect("bbox_coder", {"type": "DistancePointBBoxCoder"})
     translated |= {"reg_max": head.take("reg_max", 16), **_anchored(head, training)}
+    if head.type == GFLV2:
+        own = {"type": "GFLv2Head", **head.copy(("reg_topk", "reg_channels", "add_mean"))}
+        translated |= {**own, "background_channel": True}
     head.finish()
-    return {"bbox_head": translated}
+    return {"bbox_head": translated} | ({"type": "GFLv2"} if head.type == GFLV2 else {})
 
 
 def _atss(model: Section, training: Section, testing: Section) -> dict[str, Any]:
