@@ -119,7 +119,9 @@ COVERS = {
     "config/test_mmdet.py": (
         "config/mmdet/data.py",
         "config/mmdet/model.py",
+        "config/mmdet/parts.py",
         "config/mmdet/schedule.py",
+        "config/mmdet/two_stage.py",
     ),
     "config/test_jdet.py": (
         "config/jdet/data.py",

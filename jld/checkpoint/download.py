@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from http.client import HTTPException
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.error import HTTPError
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from jld.errors import CheckpointError
@@ -31,7 +32,7 @@ def download(url: str, place: Path, sha256: str = "") -> Path:
             removed), or one of several ranks asks; names the address and the place.
     """
     mirror = os.environ.get("JLD_MIRROR")
-    url = f"{mirror.rstrip('/')}/{url.rpartition('/')[2]}" if mirror else url
+    url = f"{mirror.rstrip('/')}/{file_name(url)}" if mirror else url
     if world_size() > 1:
         raise CheckpointError(f"{place} is missing, and ranks of an mpirun do not fetch {url}: do so before.")
     part = place.with_name(place.name + ".part")
@@ -52,6 +53,11 @@ def download(url: str, place: Path, sha256: str = "") -> Path:
             f"it elsewhere and put it to {place}, or name a mirror in JLD_MIRROR."
         ) from error
     return place
+
+
+def file_name(url: str) -> str:
+    """The last part of an address, without a query."""
+    return PurePosixPath(urlsplit(url).path).name
 
 
 def _fetch(url: str, part: Path) -> None:

@@ -11,9 +11,8 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
 
-from jld.checkpoint.download import download
+from jld.checkpoint.download import download, file_name
 from jld.errors import CheckpointError, suggestion
 
 # Published teachers and detectors go where the configs look for them, relative to the current folder.
@@ -42,7 +41,7 @@ class KnownFile:
         """Where it lies on this machine, with its publisher's hash in the name of a backbone's file."""
         scheme, separator, name = self.name.partition("://")
         if self.name == self.url:
-            return Path(TEACHERS, PurePosixPath(urlsplit(self.url).path).name)
+            return Path(TEACHERS, file_name(self.url))
         suffix = PurePosixPath(self.url).suffix
         if not separator:
             return Path(TEACHERS, f"{scheme}{suffix}")

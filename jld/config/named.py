@@ -30,7 +30,7 @@ def named_configs() -> dict[str, list[Path]]:
     """
     found: dict[Path, Path] = {}
     for root in (shipped_configs(), Path(FOLDER)):
-        found |= {file.relative_to(root): file for file in root.rglob("*.py")}
+        found |= {file.relative_to(root): file for file in root.rglob("*") if file.suffix in SUFFIXES}
     names: dict[str, list[Path]] = {}
     for place in sorted(found, key=lambda place: (place.stem, place)):
         if "_base_" not in place.parts:

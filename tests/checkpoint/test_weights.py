@@ -49,6 +49,16 @@ def test_names_with_and_without_scheme_and_places():
     assert known_file("vgg16") is None is available("vgg16") and how_to_get("vgg16") == ""
 
 
+@pytest.mark.parametrize("kind", [str, Path])  # a Path squeezes the slashes of an address
+def test_an_address_is_a_name_too(kind):
+    url = "https://cloud.example.org/f/b737fe43de8c47a6810e/?dl=1"
+    with pytest.raises(CheckpointError) as error:
+        read_checkpoint(kind(url))
+    assert f"it is {url}: `jld download {url}` or the flag --download fetches it" in str(error.value)
+    assert str(error.value).endswith("put it to weights/b737fe43de8c47a6810e.")
+    assert known_file("https://x.org/a/net-0123abcd.pth").sha256 == "0123abcd"
+
+
 def test_nothing_is_fetched_without_being_asked_for():
     assert available(TEACHER) is None
     place = Path("weights/gfl_r101_ms_2x_coco.pth")

@@ -59,6 +59,13 @@ def test_2x_is_jlds_config_of_the_same_row(tmp_path, kind):
     assert config.name == kind.lower() and "data" not in config and "workflow" not in config
 
 
+def test_the_head_of_gflv2_as_its_repository_has_it(tmp_path):
+    head = "type='GFocalHead', reg_topk=4, reg_channels=64, add_mean=True, loss_cls=dict(use_sigmoid=False)"
+    child = tmp_path / "child.py"
+    child.write_text(f"_base_ = {write_2x(tmp_path, 'GFL').name!r}\nmodel = dict(bbox_head=dict({head}))\n")
+    assert missing(load_config(child), "gflv2_r50_1x_coco") == {}
+
+
 def test_a_detector_of_two_stages_without_masks(tmp_path):
     config = load_config(write_2x(tmp_path, "FasterRCNN"))
     changed = {"model.roi_head.assigner.match_low_quality": True}  # of Mask R-CNN, whose settings these are
