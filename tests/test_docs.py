@@ -97,7 +97,7 @@ def test_shown_datasets_have_the_keys_that_are_shown(page):
     shown = []
     for block in blocks(page, "python"):
         names = {}
-        exec(block, names)
+        exec(block, {}, names)
         shown += [value for value in names.values() if isinstance(value, dict) and "type" in value]
     assert len(shown) >= 8
     for section in shown:
