@@ -165,6 +165,7 @@ def add_source(parser: argparse.ArgumentParser, *, is_needed: bool = True) -> No
     add("--classes", nargs="+", metavar="NAME", help="class names in their order; others are passed over")
     add("--image-set", metavar="NAME", help="list of VOC in ImageSets/Main (default: trainval, or every xml)")
     add("--zero-based", action="store_true", help="VOC coordinates count from 0 and may be fractions")
+    add("--orientation", default="exif", help="of turned pictures in the labels: exif (default) or stored")
     add("--boxes", metavar="KIND", help="upright or rotated (default: what the formats have)")
     add("--skip-malformed", action="store_true", help="drop and count what cannot be used")
 
@@ -179,6 +180,7 @@ def source_of(arguments: argparse.Namespace) -> LabelSource:
         arguments.image_set,
         one_based=not arguments.zero_based,
         strict=not arguments.skip_malformed,
+        orientation=arguments.orientation,
     )
 
 

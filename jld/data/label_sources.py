@@ -37,6 +37,7 @@ class LabelSource:
         image_set: of VOC; None: its default.
         one_based: whether VOC's first pixel is 1; its coordinates are then whole.
         strict: whether errors stop; otherwise what they touch is dropped.
+        orientation: which way the labels mean turned pictures, see `ImageReader`.
     Raises:
         ConfigError: unknown format.
         DataError: the path does not exist.
@@ -49,6 +50,7 @@ class LabelSource:
     image_set: str | None = None
     one_based: bool = True
     strict: bool = True
+    orientation: str = "exif"
 
     def __post_init__(self):
         check_format(self.format)
@@ -74,7 +76,8 @@ class LabelSource:
         return OPENERS[self.format](self)
 
     def _options(self, classes: Sequence[str] | None) -> dict[str, Any]:
-        return {"classes": classes, "filter_empty_gt": False, "strict": self.strict}
+        reader = {"orientation": self.orientation}
+        return {"classes": classes, "filter_empty_gt": False, "strict": self.strict, "image_reader": reader}
 
     def _oriented(self) -> tuple[DetectionDataset, Path]:
         images, labels = FOLDERS[self.format](self)

@@ -314,7 +314,8 @@ def write_cvat(images: Sequence[LabelledImage], target: Target) -> None:
         label = ElementTree.SubElement(labels, "label")
         _children(label, name=name)
         mark = ElementTree.SubElement(ElementTree.SubElement(label, "attributes"), "attribute")
-        _children(mark, name="difficult", mutable="False", input_type="checkbox", default_value="false")
+        _children(mark, name="difficult", mutable="False", input_type="checkbox")
+        _children(mark, default_value="false", values="false")
     for number, image in enumerate(images):
         height, width = image.size
         given = {"id": str(number), "name": image.name, "width": str(width), "height": str(height)}

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from jld.apis.convert_labels import MARK, convert_labels, is_rotated, main
 from jld.boxes.rotated import pairwise_poly_iou, rboxes_to_polys, shapes_to_polys
@@ -211,6 +212,20 @@ def test_what_cannot_be_used_stops_or_is_counted(tmp_path):
     text = convert_labels(lenient, "yolo", tmp_path / "to")
     assert "images, 3 objects\n" in text and "2 images, 2 objects of 1 classes" in text
     assert "dropped: 1 that cannot be used" in text and "changed: 1 boxes cut to their image" in text
+
+
+def test_pictures_that_are_turned_are_read_as_their_labels_mean(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    Image.new("RGB", (80, 50)).save(tmp_path / "images/a.jpg", exif=exif)
+    (tmp_path / "labels/a.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    for orientation, box in (("exif", [12.5, 20, 25, 40]), ("stored", [20, 12.5, 40, 25])):
+        source = LabelSource("yolo", tmp_path, classes=["bus"], orientation=orientation)
+        convert_labels(source, "coco", tmp_path / orientation)
+        content = json.loads((tmp_path / orientation / "annotations.json").read_text())
+        assert content["annotations"][0]["bbox"] == box
 
 
 def test_names_without_spaces_must_stay_apart(upright, tmp_path):

@@ -3,13 +3,15 @@
 import json
 
 import cv2
+import numpy as np
 import pytest
 
+import jld
 from jld.apis import analyze
 from jld.cli import main
 from jld.data import DrawnOrientedDataset
 from jld.data.aerial_shapes import KINDS
-from jld.data.dota import SplitSettings, check_submission, find_images, split_dataset
+from jld.data.dota import SplitSettings, check_submission, find_images, read_label_file, split_dataset
 from jld.evaluation import DotaEvaluator
 from tests.cli.tiny_config import ROOT
 from tests.submissions import read_submission
@@ -140,3 +142,17 @@ def test_pictures_of_every_patch(trained, tmp_path):
 def test_thresholds_that_do_not_suit_the_classes_are_found_first(trained, capsys):
     assert run(*trained, "--task", "test", "--opts", "merge_nms_threshold_type=1") == 2
     assert "has no threshold for pier" in capsys.readouterr().err
+
+
+def test_large_images_are_looked_at_through_windows(trained, tmp_path):
+    config, work_dir = trained
+    detector = jld.init_detector(config, work_dir / "checkpoints/last.pkl", device="cpu")
+    image = DrawnOrientedDataset("val", 2, (64, 100), seed=1).read_image(0)
+    found = jld.predict(detector, image, window=64, overlap=28)
+    assert found.form == "rboxes" and len(found) and set(found.names) <= set(KINDS)
+    assert (np.diff(found.scores) <= 0).all() and cv2.imread(str(found.save(tmp_path / "a.png"))) is not None
+    (tmp_path / "a.txt").write_text(found.dota())
+    annotation, problems = read_label_file(tmp_path / "a.txt", KINDS)
+    assert not problems and annotation.names == tuple(found.names)
+    np.testing.assert_allclose(annotation.polys, found.corners(), atol=0.01)
+    assert len(found.crops()) == len(found)
