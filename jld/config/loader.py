@@ -31,6 +31,11 @@ from jld.utils.logging import get_logger
 
 MAX_BASES = 50
 BASE = "_base_"
+MM_PACKAGES = ("mmengine", "mmcv", "mmdet")
+PURE_PYTHON = (
+    " This is a config of mmDetection that imports its Python: give the merged file that a run leaves in its "
+    "work folder."
+)
 # Marks of a section that replaces the inherited one: jld's and JDet's, and mmDetection's.
 COVERS = ("_cover_", "_delete_")
 
@@ -170,7 +175,8 @@ def _read_python(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == str(path)]
-        raise ConfigError(f"{path}, line {lines[-1]}: {type(error).__name__}: {error}.") from error
+        cure = PURE_PYTHON if str(getattr(error, "name", "")).split(".")[0] in MM_PACKAGES else ""
+        raise ConfigError(f"{path}, line {lines[-1]}: {type(error).__name__}: {error}.{cure}") from error
     return {key: value for key, value in namespace.items() if not _is_code(value)}
 
 

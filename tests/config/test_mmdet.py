@@ -191,6 +191,15 @@ def test_a_value_that_the_bases_lack(tmp_path):
         load_config(path)
 
 
+def test_a_config_that_imports_mmdetection_is_told_from_others(tmp_path):
+    path = tmp_path / "lazy.py"
+    path.write_text("from mmengine.config import read_base\nwith read_base():\n    from .x import *\n")
+    with pytest.raises(
+        ConfigError, match=r"lazy\.py, line 1: .*a config of mmDetection that imports its Python"
+    ):
+        load_config(path)
+
+
 def test_a_part_of_a_config_is_no_config(tmp_path):
     write_2x(tmp_path, "GFL")
     assert "it has no `model`: it is a part that others name in _base_" in refusal(tmp_path / "bases.py")
