@@ -101,11 +101,14 @@ def _check_target(folder: Path, source: Path, force: bool) -> None:
 
 
 def _named(images: list[LabelledImage], target: Target, *, is_flat: bool) -> list[LabelledImage]:
-    """Images with names that the format can tell apart.
+    """Images with names that the format can hold and tell apart.
 
     Raises:
-        DataError: two images have one name.
+        DataError: two images have one name, or a name is no text of one line.
     """
+    odd = next((image for image in images if not image.name.isprintable()), None)
+    if odd is not None:
+        raise DataError(f"{odd.file}: a file of labels cannot hold this name, rename the image.")
     if is_flat and any("/" in image.name for image in images):
         target.changed.add("images named by their folders too", images[0].name, len(images))
         images = [replace(image, name=image.name.replace("/", "_")) for image in images]

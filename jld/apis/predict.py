@@ -25,6 +25,7 @@ from jld.config import prepare_config
 from jld.data.dota import merge_windows
 from jld.data.dota.merge import MERGE_IOU
 from jld.data.dota.windows import image_windows
+from jld.data.problems import printable
 from jld.data.results import write_plain_results
 from jld.errors import ConfigError, DataError, JldError, suggestion
 from jld.models import Detector
@@ -188,7 +189,7 @@ class Saver:
             write_lines(self.folder / "dota" / f"{stem}.txt", found.dota())
         if "crops" in self.kinds and len(found):
             for number, (name, crop) in enumerate(zip(found.names, found.crops(), strict=True)):
-                place = self.folder / "crops" / name.replace("/", "_")
+                place = self.folder / "crops" / name.replace("/", "_").replace("..", "_")
                 write_image(place / f"{stem}_{number}.jpg", crop)
         if "json" in self.kinds:
             self._all.append(replace(found, image=None))
@@ -278,7 +279,7 @@ def main(argv: list[str] | None = None) -> int:
         for found in stream(detector, sources, every=arguments.every, on_broken=broken.append, **look):
             saver(found)
             counts = ", ".join(f"{count} {name}" for name, count in Counter(found.names).most_common())
-            print(f"{found.img_id}: {counts or 'nothing'}", flush=True)
+            print(f"{printable(found.img_id)}: {counts or 'nothing'}", flush=True)
         saver.finish()
     except (JldError, OSError) as problem:
         print(f"error: {problem}", file=sys.stderr)
