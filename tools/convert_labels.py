@@ -1,9 +1,4 @@
-"""Converts labels between the formats of annotation tools and benchmarks, see `jld.apis.convert_labels`.
-
-Usage: python tools/convert_labels.py --from voc --to coco data/mine data/mine_coco
-"""
-
-from __future__ import annotations
+"""Converts labels between the formats of annotation tools and benchmarks: the same as `jld convert`."""
 
 import sys
 from pathlib import Path

@@ -1,9 +1,4 @@
-"""Prints and draws what labels look like, see `jld.apis.label_stats`.
-
-Usage: python tools/label_stats.py --from yolo data/mine --out stats.png
-"""
-
-from __future__ import annotations
+"""Prints and draws what labels look like: the same as `jld stats`."""
 
 import sys
 from pathlib import Path

@@ -1,9 +1,4 @@
-"""Finds objects in images, folders and films, see `jld.apis.predict`.
-
-Usage: python tools/predict.py CONFIG_OR_MODEL SOURCE [SOURCE ...] --checkpoint weights.pth --save images json
-"""
-
-from __future__ import annotations
+"""Finds objects in images, folders and films: the same as `jld predict`."""
 
 import sys
 from pathlib import Path

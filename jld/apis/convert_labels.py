@@ -1,6 +1,6 @@
 """Labels of one annotation tool or benchmark become those of another, with an account of every object.
 
-Usage: python tools/convert_labels.py --from voc --to coco data/mine data/mine_coco
+Usage: jld convert data/mine data/mine_coco --from voc --to coco
 
 The target is a folder that this command makes; it appears whole or not at all.
 """
@@ -101,11 +101,14 @@ def _check_target(folder: Path, source: Path, force: bool) -> None:
 
 
 def _named(images: list[LabelledImage], target: Target, *, is_flat: bool) -> list[LabelledImage]:
-    """Images with names that the format can tell apart.
+    """Images with names that the format can hold and tell apart.
 
     Raises:
-        DataError: two images have one name.
+        DataError: two images have one name, or a name is no text of one line.
     """
+    odd = next((image for image in images if not image.name.isprintable()), None)
+    if odd is not None:
+        raise DataError(f"{odd.file}: a file of labels cannot hold this name, rename the image.")
     if is_flat and any("/" in image.name for image in images):
         target.changed.add("images named by their folders too", images[0].name, len(images))
         images = [replace(image, name=image.name.replace("/", "_")) for image in images]
@@ -157,9 +160,8 @@ def _report(
 
 
 def add_source(parser: argparse.ArgumentParser, *, is_needed: bool = True) -> None:
-    """The arguments that say where labels are."""
+    """The flags that say how labels are read."""
     add = parser.add_argument
-    add("source", type=Path, help="annotation file (coco, cvat) or folder (all others)")
     add("--from", dest="format", required=is_needed, metavar="FORMAT", help=f"one of {', '.join(FORMATS)}")
     add("--images-dir", type=Path, metavar="DIR", help="folder of the images, where it is not found")
     add("--classes", nargs="+", metavar="NAME", help="class names in their order; others are passed over")
@@ -170,11 +172,11 @@ def add_source(parser: argparse.ArgumentParser, *, is_needed: bool = True) -> No
     add("--skip-malformed", action="store_true", help="drop and count what cannot be used")
 
 
-def source_of(arguments: argparse.Namespace) -> LabelSource:
-    """What `add_source` was told."""
+def source_of(path: Path, arguments: argparse.Namespace) -> LabelSource:
+    """The labels at a path, as `add_source` was told."""
     return LabelSource(
         arguments.format,
-        arguments.source,
+        path,
         arguments.images_dir,
         arguments.classes,
         arguments.image_set,
@@ -187,6 +189,7 @@ def source_of(arguments: argparse.Namespace) -> LabelSource:
 def parser() -> argparse.ArgumentParser:
     """All flags."""
     made = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    made.add_argument("source", type=Path, help="annotation file (coco, cvat) or folder (all others)")
     add_source(made)
     made.add_argument("target", type=Path, help="folder to make")
     made.add_argument("--to", required=True, metavar="FORMAT", help="one of the same formats")
@@ -202,7 +205,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
         text = convert_labels(
-            source_of(arguments),
+            source_of(arguments.source, arguments),
             arguments.to,
             arguments.target,
             boxes=arguments.boxes,

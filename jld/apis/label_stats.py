@@ -1,27 +1,24 @@
 """Prints and draws what labels look like: classes, sizes, aspect ratios, objects per image, angles.
 
-Usage: python tools/label_stats.py --from yolo data/mine --out stats.png
-       python tools/label_stats.py configs/ld/ld_gfl_r18_from_r101_1x_coco.py train
+Usage: jld stats data/mine --from yolo --out stats.png
+       jld stats ld_gfl_r18_from_r101_1x_coco train
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
-import jld.data  # noqa: F401  registers the datasets and transforms
+from jld.apis.arguments import ConfigParser
+from jld.apis.browse_dataset import build_dataset
 from jld.apis.convert_labels import add_source, source_of
-from jld.config import LOADER_KEYS, import_parts, load_config
+from jld.config import apply_overrides, import_parts, load_config
 from jld.data.check import check_dataset
 from jld.data.dataset import DetectionDataset
 from jld.data.label_sources import ROTATED
 from jld.data.label_statistics import LabelStatistics
 from jld.data.problems import listing
-from jld.errors import ConfigError, DataError, JldError, suggestion
-from jld.registry import build
-
-CONFIG_SUFFIXES = (".py", ".yaml", ".yml")
+from jld.errors import ConfigError, DataError, JldError
 
 
 def label_stats(dataset: DetectionDataset, out: Path | None = None) -> str:
@@ -43,27 +40,14 @@ def label_stats(dataset: DetectionDataset, out: Path | None = None) -> str:
     return f"{dataset.account().describe()}\n\n{found.table()}{findings}"
 
 
-def dataset_of_config(file: Path, split: str) -> DetectionDataset:
-    """The dataset of one split of a config, as training or evaluation reads it.
-
-    Raises:
-        ConfigError: the config has no such split.
-    """
-    config = load_config(file)
-    import_parts(config.get("imports"))
-    sections = config.get("dataset") or {}
-    if not sections.get(split):
-        raise ConfigError(f"{file} has no dataset.{split}: {suggestion(split, sections)}")
-    loader_keys = {key.name for key in LOADER_KEYS}
-    section = {key: value for key, value in sections[split].items() if key not in loader_keys}
-    return build(section | {"transforms": []}, path=f"dataset.{split}")
-
-
-def parser() -> argparse.ArgumentParser:
+def parser() -> ConfigParser:
     """All flags."""
-    made = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    made = ConfigParser(
+        description=f"{__doc__.splitlines()[0]} SPLIT is of a config (default: train).",
+        meaning="a config with a dataset section; with --from an annotation file or a folder",
+        further={"split": "train"},
+    )
     add_source(made, is_needed=False)
-    made.add_argument("split", nargs="?", default="train", help="of a config (default: train)")
     made.add_argument("--out", type=Path, metavar="FILE", help="picture to write, such as stats.png")
     return made
 
@@ -71,14 +55,17 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """0 when all is printed, 1 after an error that a user can mend."""
     arguments = parser().parse_args(argv)
+    path = Path(arguments.config_file)
     try:
-        if arguments.source.suffix in CONFIG_SUFFIXES and not arguments.format:
-            dataset = dataset_of_config(arguments.source, arguments.split)
-        elif not arguments.format:
-            raise ConfigError(f"{arguments.source}: give a config, or the format of the labels with --from.")
-        else:
+        if arguments.format:
             rotated = arguments.boxes == "rotated" or (not arguments.boxes and arguments.format in ROTATED)
-            dataset, _ = source_of(arguments).read(rotated=rotated)
+            dataset, _ = source_of(path, arguments).read(rotated=rotated)
+        elif path.is_dir() or path.suffix in (".json", ".xml"):
+            raise ConfigError(f"{path}: say the format of the labels with --from, or give a config.")
+        else:
+            config = apply_overrides(load_config(arguments.config_file), arguments.opts)
+            import_parts(config.get("imports"))
+            dataset = build_dataset(config, arguments.split)
         print(label_stats(dataset, arguments.out))
     except (JldError, OSError) as problem:
         print(f"error: {problem}", file=sys.stderr)

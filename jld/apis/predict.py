@@ -1,6 +1,6 @@
 """Finds objects in images, folders, films and more, and saves them drawn, as labels or as crops.
 
-Usage: python tools/predict.py CONFIG_OR_MODEL SOURCE [SOURCE ...] --checkpoint weights.pth --save images json
+Usage: jld predict MODEL SOURCE [SOURCE ...] --checkpoint weights.pth --save images json
 """
 
 from __future__ import annotations
@@ -15,16 +15,21 @@ from typing import Any
 
 import numpy as np
 
+from jld.apis.arguments import add_config_flag
 from jld.apis.image_sources import SourceImage, is_single, source_images
-from jld.apis.inference import detect_pixels, init_detector
+from jld.apis.inference import CONFIG_SUFFIXES, detect_pixels, init_detector
 from jld.apis.prediction import Prediction, label_of, write_lines
+from jld.apis.registration import register_parts
 from jld.boxes.detections import Detections
+from jld.config import prepare_config
 from jld.data.dota import merge_windows
 from jld.data.dota.merge import MERGE_IOU
 from jld.data.dota.windows import image_windows
+from jld.data.problems import printable
 from jld.data.results import write_plain_results
 from jld.errors import ConfigError, DataError, JldError, suggestion
 from jld.models import Detector
+from jld.runner.going_on import chosen_checkpoint
 from jld.visualization.canvas import write_image
 
 UPRIGHT_MERGE_IOU = 0.5
@@ -184,7 +189,7 @@ class Saver:
             write_lines(self.folder / "dota" / f"{stem}.txt", found.dota())
         if "crops" in self.kinds and len(found):
             for number, (name, crop) in enumerate(zip(found.names, found.crops(), strict=True)):
-                place = self.folder / "crops" / name.replace("/", "_")
+                place = self.folder / "crops" / name.replace("/", "_").replace("..", "_")
                 write_image(place / f"{stem}_{number}.jpg", crop)
         if "json" in self.kinds:
             self._all.append(replace(found, image=None))
@@ -208,9 +213,18 @@ def parser() -> argparse.ArgumentParser:
     """All flags."""
     made = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     add = made.add_argument
-    add("model", help="config, or published weights that carry theirs")
-    add("source", nargs="+", help="image, folder, pattern, film, http(s) address, or .txt with one a line")
-    add("--checkpoint", metavar="FILE", help="weights, where the model is a config")
+    add(
+        "words",
+        nargs="+",
+        metavar="MODEL SOURCE",
+        help="a config, its name, the folder of a run, or published weights that carry their config; then "
+        "images, folders, patterns, films, http(s) addresses, or .txt with one a line",
+    )
+    add_config_flag(made, "the model; all words are then sources")
+    add(
+        "--checkpoint", metavar="FILE", help="weights of a config: a file, best or last (default: of its run)"
+    )
+    add("--opts", nargs="*", default=[], metavar="KEY=VALUE", help="config keys to change")
     add("--threshold", type=float, default=0.3, metavar="SCORE", help="least score (default: 0.3)")
     add("--classes", nargs="+", metavar="NAME", help="only these classes")
     add("--save", nargs="+", default=["images"], metavar="KIND", help=f"of {', '.join(SAVED)}")
@@ -226,13 +240,33 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def _load(model: str, arguments: argparse.Namespace) -> Detector:
+    """The detector of a config with the weights that `val` would take, or of published weights.
+
+    Raises:
+        ConfigError: a config without weights.
+    """
+    device = "cpu" if arguments.no_cuda else "auto"
+    file = Path(model) / "config.py" if Path(model).is_dir() else Path(model)
+    if file.suffix not in ("", *CONFIG_SUFFIXES):
+        return init_detector(file, arguments.checkpoint, device=device)
+    register_parts()
+    config = prepare_config(str(file), arguments.opts)
+    checkpoint = chosen_checkpoint(config, arguments.checkpoint)
+    print(f"weights: {checkpoint}")
+    return init_detector(config, checkpoint, device=device)
+
+
 def main(argv: list[str] | None = None) -> int:
     """0 when all images were looked at, 1 where some could not be read, or after another error."""
-    arguments = parser().parse_args(argv)
+    made = parser()
+    arguments = made.parse_args(argv)
+    model, *sources = [arguments.config_file] * bool(arguments.config_file) + arguments.words
+    if not sources:
+        made.error("give images behind the model: a file, folder, pattern, film or address")
     broken: list[str] = []
     try:
-        device = "cpu" if arguments.no_cuda else "auto"
-        detector = init_detector(arguments.model, arguments.checkpoint, device=device)
+        detector = _load(model, arguments)
         saver = Saver(
             arguments.save_dir,
             arguments.save,
@@ -242,12 +276,10 @@ def main(argv: list[str] | None = None) -> int:
         )
         look = {key: getattr(arguments, key) for key in ("threshold", "classes", "window", "overlap")}
         look |= {"merge_iou": arguments.merge_iou, "batch_size": arguments.batch_size}
-        for found in stream(
-            detector, arguments.source, every=arguments.every, on_broken=broken.append, **look
-        ):
+        for found in stream(detector, sources, every=arguments.every, on_broken=broken.append, **look):
             saver(found)
             counts = ", ".join(f"{count} {name}" for name, count in Counter(found.names).most_common())
-            print(f"{found.img_id}: {counts or 'nothing'}", flush=True)
+            print(f"{printable(found.img_id)}: {counts or 'nothing'}", flush=True)
         saver.finish()
     except (JldError, OSError) as problem:
         print(f"error: {problem}", file=sys.stderr)

@@ -126,6 +126,7 @@ def labelled_images(dataset: DetectionDataset, root: Path, *, rotated: bool) -> 
     for index, image_file in enumerate(table.image_files):
         rows, file = table.rows(index), Path(image_file)
         name = file.relative_to(root) if file.is_relative_to(root) else Path(file.name)
+        name = Path(file.name) if ".." in name.parts else name  # it must stay below any folder
         marked = (table.is_crowd[rows] | table.is_difficult[rows]).astype(np.int64)
         if isinstance(table, OrientedTable):
             boxes, flags = polys_to_xyxy(table.polys[rows]), table.flags[rows]

@@ -228,6 +228,28 @@ def test_pictures_that_are_turned_are_read_as_their_labels_mean(tmp_path):
         assert content["annotations"][0]["bbox"] == box
 
 
+def test_images_stay_below_the_folder_whatever_their_names_say(tmp_path):
+    write_images(tmp_path / "photos", ["a.png"])
+    (tmp_path / "in/images").mkdir(parents=True)
+    content = {
+        "images": [{"id": 1, "file_name": "../../photos/a.png", "width": WIDTH, "height": HEIGHT}],
+        "categories": [{"id": 1, "name": "bus"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 30, 40]}],
+    }
+    (tmp_path / "in/labels.json").write_text(json.dumps(content))
+    convert_labels(LabelSource("coco", tmp_path / "in/labels.json"), "labelme", tmp_path / "to")
+    assert sorted(path.name for path in (tmp_path / "to").iterdir()) == [
+        "a.json",
+        "a.png",
+        MARK,
+        "labels.txt",
+    ]
+    write_images(tmp_path / "odd/images", ["a\u2028b.png"])
+    (tmp_path / "odd/labels").mkdir()
+    with pytest.raises(DataError, match="cannot hold this name"):
+        convert_labels(LabelSource("yolo", tmp_path / "odd", classes=["bus"]), "voc", tmp_path / "voc")
+
+
 def test_names_without_spaces_must_stay_apart(upright, tmp_path):
     content = json.loads(upright.path.read_text())
     content["categories"][2]["name"] = "traffic_light"

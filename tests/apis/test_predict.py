@@ -11,6 +11,7 @@ import pytest
 import jld
 from jld.apis import predict as module
 from jld.boxes.detections import Detections
+from jld.checkpoint import write_safetensors
 from jld.data import DrawnDataset, YOLODataset
 from jld.data.dota import read_label_file
 from jld.errors import ConfigError, DataError
@@ -100,20 +101,20 @@ def test_objects_on_the_borders_of_windows_are_found_once(detector, monkeypatch,
     assert len(alone) == 4 and alone.img_id == 0
 
 
-def test_the_command_writes_every_kind_of_file(config, shots, tmp_path, capsys):
+def test_the_command_writes_every_kind_of_file(config, detector, shots, tmp_path, capsys, monkeypatch):
     (tmp_path / "in").mkdir()
     for index in range(2):
         (tmp_path / f"in/{index}.png").write_bytes((shots / f"shot {index}.png").read_bytes())
     (tmp_path / "in/broken.png").write_bytes(b"none")
-    words = [
-        str(config),
-        str(tmp_path / "in"),
-        str(shots / "shot 1.png"),
-        str(tmp_path / "in/1.png"),
-        "--cpu",
-    ]
-    words += ["--save_dir", str(tmp_path / "out"), "--threshold", "0", "--save", *module.SAVED]
-    assert module.main(words) == 1
+    monkeypatch.chdir(tmp_path)  # no run of this name has left weights here
+    sources = [str(tmp_path / "in"), str(shots / "shot 1.png"), str(tmp_path / "in/1.png"), "--cpu"]
+    assert module.main([str(config), *sources]) == 1
+    assert "train first or give --checkpoint" in capsys.readouterr().err
+    arrays = {name: value.numpy() for name, value in detector.state_dict().items()}
+    write_safetensors(tmp_path / "weights.safetensors", arrays, {})
+    words = [*sources, "--config", str(config), "--checkpoint", str(tmp_path / "weights.safetensors")]
+    words += ["--save_dir", str(tmp_path / "out"), "--threshold", "0", "--save"]
+    assert module.main([*words, *module.SAVED]) == 1
     said = capsys.readouterr()
     assert "broken.png cannot be used" in said.err and said.out.count(".png: ") == 4
     out = tmp_path / "out"
@@ -131,7 +132,7 @@ def test_the_command_writes_every_kind_of_file(config, shots, tmp_path, capsys):
     annotation, problems = read_label_file(out / "dota/0.txt")
     assert len(annotation) == 5 and not problems
     assert len(list((out / "crops").rglob("*.jpg"))) == 20
-    assert module.main([*words[:1], str(shots / "shot 1.png"), "--cpu", "--save", "image"]) == 1
+    assert module.main([*words, "image"]) == 1
     assert "did you mean 'images'" in capsys.readouterr().err
 
 

@@ -73,6 +73,9 @@ def test_the_command_reads_labels_and_configs(turned, tiny, tmp_path, capsys):
     assert main([str(config), "val"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("4 images: 3 used, 1 left out") and "\ndog " in said
-    for words, reason in (([str(config), "train"], "no dataset.train"), ([str(turned)], "--from")):
+    for words, reason in (
+        ([str(config), "train"], "no dataset.train"),
+        ([str(turned)], "say the format of the labels with --from"),
+    ):
         assert main(words) == 1
         assert reason in capsys.readouterr().err
