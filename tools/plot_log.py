@@ -12,8 +12,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from jld.errors import JldError
-from jld.visualization.canvas import write_image
-from jld.visualization.curves import draw_curves, read_log
+from jld.visualization.curves import curves_figure, read_log
+from jld.visualization.figures import write_figure
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -29,7 +29,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--x", default="iter", choices=("iter", "epoch"), help="the x axis")
     parser.add_argument("--smoothing", type=int, help="points per average of a training curve; 1 for none")
     parser.add_argument("--title", default="", help="written above the panels")
-    parser.add_argument("--out", default="curves.png", help="the picture to write (default: curves.png)")
+    parser.add_argument("--out", default="curves.png", help="a png, pdf or svg (default: curves.png)")
+    parser.add_argument("--dpi", type=float, default=100, help="of a png (default: 100)")
     arguments = parser.parse_args()
     if arguments.names and len(arguments.names) != len(arguments.work_dirs):
         parser.error(f"{len(arguments.work_dirs)} runs came with {len(arguments.names)} names.")
@@ -49,14 +50,14 @@ def main() -> int:
     names = arguments.names or run_names(arguments.work_dirs)
     try:
         runs = {name: read_log(folder) for name, folder in zip(names, arguments.work_dirs, strict=True)}
-        picture = draw_curves(
+        figure = curves_figure(
             runs, arguments.keys, x_key=arguments.x, smoothing=arguments.smoothing, title=arguments.title
         )
-        path = write_image(arguments.out, picture)
+        path = write_figure(arguments.out, figure, arguments.dpi)
     except JldError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{path}: {picture.shape[1]} x {picture.shape[0]} px, {len(runs)} runs")
+    print(f"{path}: {figure.get_figwidth():g} x {figure.get_figheight():g} inches, {len(runs)} runs")
     return 0
 
 
