@@ -1,4 +1,4 @@
-"""Draws where distillation looks (regions) and what it hands over (edge distributions) on a config's images.
+"""Draws where distillation looks (regions) and what it hands over (edges, feature maps) on a config's images.
 
 Usage: python tools/visualize_distillation.py --config-file configs/quick_start/ld_gfl_student.py --num 2
 """
@@ -34,7 +34,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Writes two pictures per image; 1 with a message when that cannot be done."""
+    """Writes up to three pictures per image; 1 with a message when that cannot be done."""
     options = parse_arguments(arguments)
     # Imported here: --help should not wait for Jittor.
     from jld.apis import register_parts, use_device
@@ -60,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             write_image(folder / f"{name}_regions.png", picture.regions)
             if picture.edges is not None:
                 write_image(folder / f"{name}_edges.png", picture.edges)
+            if picture.features is not None:
+                write_image(folder / f"{name}_features.png", picture.features)
             counts = ", ".join(f"{region} {count}" for region, count in picture.counts.items())
             print(f"{folder / name}: {counts} priors" + ("" if picture.edges is not None else "; no edges"))
     except JldError as error:
