@@ -23,6 +23,10 @@ COVERS = {
     "data/test_instance_masks.py": ("data/mask_table.py",),
     "ops/test_window_attention.py": ("ops/layer_norm.py",),
     "models/test_swin.py": ("models/backbones/swin_layouts.py",),
+    "apis/test_analyze.py": (
+        "apis/draw.py",
+        "apis/looking.py",
+    ),
     "assign/test_atss.py": ("assign/assignment.py",),
     "assign/test_own_level.py": ("assign/levels.py",),
     "assign/test_regions.py": (
@@ -170,6 +174,7 @@ COVERS = {
         "distill/terms/feature_imitation.py",
         "distill/terms/localization_kd.py",
     ),
+    "evaluation/test_analysis.py": ("evaluation/analysis_tables.py",),
     "evaluation/test_coco.py": ("evaluation/records.py",),
     "losses/test_losses.py": (
         "losses/cross_entropy.py",

@@ -102,7 +102,7 @@ class CocoEvaluator:
         """(statistics, per class) of boxes ("bbox") or masks ("segm")."""
         compute = fast_coco.curves if self.backend == "hotcoco" else _curves
         precision, recall = compute(records, classes, kind, self.max_detections)
-        return _summary(precision, recall), _per_class(precision, classes)
+        return summary(precision, recall), _per_class(precision, classes)
 
 
 def _curves(
@@ -215,23 +215,24 @@ def _found_annotations(records: list[dict], rows: np.ndarray, kind: str) -> list
     return annotations
 
 
-def _mean(values: np.ndarray) -> float:
+def mean_defined(values: np.ndarray) -> float:
+    """The mean of what is defined, -1 where nothing is."""
     # pycocotools marks what has no ground truth with -1.
     values = values[values > -1]
     return float(values.mean()) if values.size else -1.0
 
 
-def _summary(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
+def summary(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
     """The twelve statistics; unlike COCOeval.summarize it does not insist on a limit of 100 detections.
 
     Args:
         precision: [T, R, C, A, M]; recall: [T, C, A, M], see `_curves`.
     """
-    values = [_mean(precision[..., 0, -1])]
-    values += [_mean(precision[THRESHOLDS == iou][..., 0, -1]) for iou in (50, 75)]
-    values += [_mean(precision[..., area, -1]) for area in (1, 2, 3)]
-    values += [_mean(recall[..., 0, limit]) for limit in (0, 1, 2)]
-    values += [_mean(recall[..., area, -1]) for area in (1, 2, 3)]
+    values = [mean_defined(precision[..., 0, -1])]
+    values += [mean_defined(precision[THRESHOLDS == iou][..., 0, -1]) for iou in (50, 75)]
+    values += [mean_defined(precision[..., area, -1]) for area in (1, 2, 3)]
+    values += [mean_defined(recall[..., 0, limit]) for limit in (0, 1, 2)]
+    values += [mean_defined(recall[..., area, -1]) for area in (1, 2, 3)]
     return dict(zip(STATISTICS, values, strict=True))
 
 
@@ -239,6 +240,6 @@ def _per_class(precision: np.ndarray, classes: Sequence[str]) -> dict[str, dict[
     precision = precision[..., 0, -1]  # [T, R, C]
     rows = {"AP": precision} | {f"AP{iou}": precision[THRESHOLDS == iou] for iou in (50, 75)}
     return {
-        name: {key: _mean(values[..., label]) for key, values in rows.items()}
+        name: {key: mean_defined(values[..., label]) for key, values in rows.items()}
         for label, name in enumerate(classes)
     }

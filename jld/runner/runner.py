@@ -199,7 +199,7 @@ class Runner:
 
     def test(self) -> Path | None:
         """Writes the detections on dataset.test as its benchmark takes them; rank 0 returns the file."""
-        dataset, detections = self._predict("test", writes_results=True)
+        dataset, detections = self.predict("test", writes_results=True)
         if not is_main():
             return None
         whole = dataset.to_whole(detections, self._views(dataset))
@@ -209,7 +209,7 @@ class Runner:
 
     def vis_test(self) -> list[Path]:
         """Draws the detections on dataset.test into `save_dir`; returns the pictures, all of rank 0."""
-        dataset, detections = self._predict("test")
+        dataset, detections = self.predict("test")
         if not is_main():
             return []
         written = tasks.draw_detections(detections, dataset, self.save_dir, classes=dataset.classes)
@@ -325,7 +325,8 @@ class Runner:
         flips = self.config.flip_test if with_flips else None
         return dataset.views(flips or (), self.config.merge_iou_threshold)
 
-    def _predict(self, split: str, *, writes_results: bool = False) -> tuple[Dataset, list[Detections]]:
+    def predict(self, split: str, *, writes_results: bool = False) -> tuple[Dataset, list[Detections]]:
+        """(dataset with the classes of the checkpoint, what it finds in each image) of a split."""
         dataset = self._datasets(split, needed=(split,))[split]
         detector, dataset, _ = self._trained_detector(split, dataset, writes_results=writes_results)
         loader = self._loader(split, dataset)

@@ -5,6 +5,7 @@ import json
 import cv2
 import pytest
 
+from jld.apis import analyze
 from jld.cli import main
 from jld.data import DrawnOrientedDataset
 from jld.data.aerial_shapes import KINDS
@@ -85,6 +86,15 @@ def test_val_writes_scores_and_submission(trained, capsys):
     assert {"AP", "AP50", "AP95", "patch_AP50"} <= set(written) and written["protocol"] == "DOTA (11 points)"
     assert sum(row["num_gts"] for row in written["per_class"].values()) > 0
     assert (trained[1] / "results" / "Task1.zip").is_file()
+
+
+def test_errors_of_rotated_boxes_are_analysed(trained, capsys):
+    for _ in range(2):  # the second time from the detections of the first
+        flags = ("--num", "1", "--threshold", "0.01", "--format", "svg", "--cpu")
+        assert analyze.main([str(trained[1]), *flags]) == 0
+        shown = capsys.readouterr().out
+        assert "COCO protocol on rotated boxes (an extension" in shown and "Dupe: found twice" in shown
+    assert len(list((trained[1] / "results" / "analysis" / "images").glob("*.svg"))) == 1
 
 
 @pytest.mark.parametrize("flags", [(), ("--opts", "flip_test=[V,HV]", "merge_nms_threshold_type=0")])
