@@ -21,7 +21,7 @@ setup(
     package_dir={"": "."},
     packages=find_packages(include=["jld", "jld.*"]),
     package_data={
-        "jld": ["py.typed", "evaluation/*.json"],
+        "jld": ["py.typed", "evaluation/*.json", "visualization/*.html"],
         "jld.toolchain": ["cuda_overlay/bin/*", "cuda_overlay/include/*.h", "cuda_overlay/include/cub/*"],
     },
     # numpy 1.26 has no wheels above 3.12; shapely 2.2 and matplotlib 3.11 none below 3.11.
@@ -51,7 +51,7 @@ setup(
             + ON_X86_LINUX,
             "nvidia-cudnn-cu13>=9,<10" + ON_X86_LINUX,
         ],
-        # Error analysis, reports, and scores within a training in a fiftieth of the time (docs/analysis.md).
+        # Error analysis, reports, and fast scores within a training (docs/analysis.md).
         "analysis": ["hotcoco>=1.3,<2", "jinja2>=3.1"],
         "trackers": ["wandb>=0.20", "mlflow>=3", "swanlab>=0.6"],
         "cluster": ["distributed>=2024.1"],  # preparing data on many machines

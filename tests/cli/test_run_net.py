@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import jld
+from jld.apis import analyze, report
 from jld.checkpoint import publish_model, read_training_state
 from jld.cli import main
 from jld.config import load_config
@@ -112,6 +113,19 @@ def test_val_writes_metrics_and_detections(trained, capsys):
     detections = json.loads((work_dir / "results" / "detections.json").read_text())
     assert len(detections["images"]) == 3
     assert detections["classes"] == ["disc", "ring", "square", "triangle", "cross"]
+
+
+def test_a_trained_run_is_analysed_and_reported(trained, capsys):
+    _, work_dir = trained
+    assert analyze.main([str(work_dir), "--num", "1", "--threshold", "0.01", "--cpu"]) == 0
+    assert "Miss: not found at all" in capsys.readouterr().out
+    (kept,) = (work_dir / "results" / "looking").iterdir()
+    stamp = kept.stat().st_mtime_ns
+    assert report.main([str(work_dir), "--num", "1", "--cpu"]) == 0
+    assert kept.stat().st_mtime_ns == stamp  # the detector ran once
+    page = (work_dir / "report.html").read_text()
+    assert page.count("data:image/svg+xml") == 5 and page.count("data:image/jpeg") == 1
+    assert "Worst images" in page and "objects found" in page
 
 
 def test_test_writes_results(trained):
