@@ -27,6 +27,7 @@ from projects.benchmark import (
     benchmark_networks,
     benchmark_rois,
     benchmark_rotated,
+    benchmark_scores,
     benchmark_train,
     machine_report,
     networks,
@@ -291,6 +292,14 @@ def test_assignment_has_two_rows_per_number_of_objects():
     names = ["ATSS, 2 objects, 8 slots", "VLR, 2 objects, 8 slots", "ATSS, 9 objects, 16 slots"]
     assert [row[0] for row in report.rows] == [*names, "VLR, 9 objects, 16 slots"]
     assert report.facts["priors"] == 96 + 24 + 6 + 2 + 1
+
+
+def test_scores_of_both_backends_are_equal():
+    pytest.importorskip("hotcoco")
+    report = benchmark_scores(TINY, num_images=4)
+    assert [row[0] for row in report.rows] == ["pycocotools", "hotcoco"]
+    assert report.rows[0][2] == report.rows[1][2] and float(report.rows[0][2]) > 0
+    assert float(report.facts["largest difference of the twelve"]) <= 1e-12
 
 
 def test_convolution_table():
