@@ -23,6 +23,14 @@ def blocks(page, language):
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
 
 
+def flags_of(tool):
+    """The text that declares the flags of a tool: its own, and that of the functions it only calls."""
+    text = tool.read_text()
+    modules = re.findall(r"^from (jld\.apis\.\w+) import", text, re.MULTILINE)
+    paths = [ROOT / f"{module.replace('.', '/')}.py" for module in modules]
+    return text + "".join(map(flags_of, paths))
+
+
 def commands(page):
     """Every command line of the page as words."""
     for block in blocks(page, "bash"):
@@ -74,7 +82,7 @@ def test_commands_use_flags_that_exist(page):
             parser().parse_args(words[2:])
             continue
         flags = [word.split("=")[0] for word in words if word.startswith("--")]
-        source = tool.read_text()
+        source = flags_of(tool)
         assert all(f'"{flag}"' in source for flag in flags), words
 
 

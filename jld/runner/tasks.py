@@ -126,11 +126,13 @@ def example_pictures(detections: Sequence[Detections], dataset: Dataset) -> dict
     """{"val/<image>": uint8 BGR} of the images of a dataset, with detections above the dashed ground truth.
 
     Args:
-        detections: of these images and maybe others; in whole images of which these are patches, none is of
-            these.
+        detections: of these images and maybe others; where none is of these, as in whole images of which they
+            are patches, nothing is drawn.
     """
     found = {each.img_id: each for each in detections}
-    pictures = {}
+    pictures: dict[str, np.ndarray] = {}
+    if found.keys().isdisjoint(dataset.image_ids):
+        return pictures
     for index, truth in enumerate(dataset.ground_truth()):
         drawn = draw_truth_outline(dataset.read_image(index), truth.get("polys", truth["boxes"]))
         if each := found.get(truth["img_id"]):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jld.config.validate import validate_config
 from jld.errors import ConfigError
 from jld.registry import build
 from jld.runner.logs import JsonLines, Logger, RunLogger, TensorBoard
@@ -81,3 +82,17 @@ def test_pictures_and_numbers_are_events(tmp_path):
 def test_unknown_loggers_are_refused():
     with pytest.raises(ConfigError, match="unknown logger 'TextLoger': did you mean 'TextLogger'"):
         RunLogger(["TextLoger"])
+
+
+def test_a_config_may_name_loggers_or_give_their_settings(monkeypatch):
+    def problems(*loggers):
+        config = {"logger": {"type": "RunLogger", "loggers": list(loggers)}}
+        return [text for text in validate_config(config) if "logger" in text]
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    assert problems("TextLogger", {"type": "WandbLogger", "project": "p", "mode": "offline"}) == []
+    assert "did you mean 'TextLogger'" in problems("TextLoger")[0]
+    assert "projekt" in problems({"type": "WandbLogger", "projekt": "p"})[0]
+    assert problems({"type": "WandbLogger", "mode": "on"}) and problems({"type": "SGD", "lr": 1.0})
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "pip install wandb" in problems({"type": "WandbLogger"})[0]
