@@ -115,7 +115,10 @@ def test_tool_writes_what_the_function_draws(tool, tmp_path, capsys):
     out = tmp_path / "out"
     arguments = ["--config-file", CONFIG, "--save_dir", str(out), "--regions", "vlr", "main", "--boxes", "1"]
     assert tool.main([*arguments, "--no_cuda", "--opts", *TINY]) == 0
-    assert sorted(file.name for file in out.iterdir()) == ["0_regions.png", "1_edges.png", "1_regions.png"]
+    written = sorted(file.name for file in out.iterdir())
+    assert written == [
+        "0_features.png", "0_regions.png", "1_edges.png", "1_features.png", "1_regions.png"
+    ]  # fmt: skip
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 and lines[0].endswith("vlr 0, main 0 priors; no edges")
     picture = cv2.imread(str(out / "1_regions.png"))
