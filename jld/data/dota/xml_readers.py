@@ -157,7 +157,12 @@ def _read_objects(
             rows.append(read(element))
         except ValueError as problem:
             problems.append(error(f"object {problem}", path, file.line(element)))
-    tag = place.rpartition("/")[2]
+    parent, _, tag = place.rpartition("/")
+    for element in (each for holder in file.root.iterfind(parent or ".") for each in holder):
+        if element.tag != tag and element.tag.lower() == tag.lower():
+            problems.append(
+                error(f"has a <{element.tag}>, but objects are <{tag}>.", path, file.line(element))
+            )
     if not rows and not problems and file.root.find(f".//{tag}") is not None:
         problems.append(error(f"has no {place} below <{file.root.tag}>, but <{tag}> elsewhere.", path))
     if not rows:
