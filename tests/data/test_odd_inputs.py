@@ -15,6 +15,7 @@ import pytest
 
 from jld.data import COCODataset, DOTADataset, VOCDataset, YOLODataset, check_dataset
 from jld.data.images import ImageReader
+from jld.data.labels import follow_classes
 from jld.data.problems import errors_of
 from jld.errors import DataError
 
@@ -404,6 +405,23 @@ def test_yolo(tmp_path, kind):
 )
 def test_label_files_are_found_however_they_are_stored(tmp_path, make, text, label, image):
     judge(lambda: make(tmp_path, text, label, image), 1)
+
+
+@pytest.mark.parametrize(("asked", "stored"), [(NFC, NFD), (NFD, NFC)])
+def test_classes_are_the_same_however_their_accents_are_stored(tmp_path, asked, stored):
+    content = copy.deepcopy(CONTENT)
+    content["categories"][0]["name"] = stored
+    data = coco(tmp_path / "coco", content)
+    assert data.classes == (NFC, "bus")
+    _, said = follow_classes(data, [asked, "bus"], ours="val", theirs="train")
+    assert said.startswith("val has the classes of train in another spelling") == (asked == NFD), said
+    xml = ANNOTATION.replace("car", stored)
+    judge(lambda: voc(tmp_path / "voc", xml, classes=[asked, "bus"]), 1)
+    label = LINE.replace("plane", stored)
+    places = {"annotations_file": str(tmp_path / "d/labelTxt"), "images_dir": str(tmp_path / "d/images")}
+    put(tmp_path / "d/labelTxt/a.txt", label)
+    put(tmp_path / "d/images/a.bmp")
+    judge(lambda: DOTADataset(**places, classes=[asked]), 1)
 
 
 # Rotated boxes by roLabelImg and YOLO.

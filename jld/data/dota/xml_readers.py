@@ -177,7 +177,7 @@ def _text(element: ElementTree.Element, tag: str, place: str = "") -> str:
     text = (found[0].text or "").strip() if found else ""
     if not text or len(found) > 1:
         raise ValueError(f"has {len(found) if text else 'no'} {place}{tag}; an object has one.")
-    return text
+    return values.composed(text)
 
 
 def _number(element: ElementTree.Element, tag: str, place: str = "") -> float:
