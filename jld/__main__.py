@@ -1,8 +1,8 @@
-"""`python -m jld`: the same as tools/run_net.py."""
+"""`python -m jld`: the command `jld`."""
 
 import sys
 
-from jld.cli import main
+from jld.cli.commands import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -126,6 +126,7 @@ REGIONS = Registry("region")
 TERMS = Registry("distillation term")
 TERM_SCHEDULES = Registry("schedule of a term", is_plain=True)
 HOOKS = Registry("hook")
+LOGGERS = Registry("logger", is_plain=True)
 SUPPRESSORS = Registry("non-maximum suppression")
 DEFORMATIONS = Registry("deformable convolution", is_plain=True)
 
@@ -159,16 +160,19 @@ def build(cfg: Any, *, path: str = "", **extra: Any) -> Any:
             sections inside it built).
         path: key path of the section, for error messages.
         extra: further keyword arguments for the outermost class (objects that no config can hold).
+    A class takes the arguments that its attribute `unbuilt` names as they are: configs of their own.
     Raises:
         ConfigError: unknown type, or keywords that its constructor does not take.
     """
     if isinstance(cfg, Mapping):
+        cls = find(cfg["type"]) if "type" in cfg else None
+        unbuilt = getattr(cls, "unbuilt", ())
         values = {
-            key: build(value, path=f"{path}.{key}".strip(".")) for key, value in cfg.items() if key != "type"
+            key: value if key in unbuilt else build(value, path=f"{path}.{key}".strip("."))
+            for key, value in cfg.items()
+            if key != "type"
         }
-        if "type" not in cfg:
-            return values
-        return _construct(find(cfg["type"]), cfg["type"], {**values, **extra}, path)
+        return values if cls is None else _construct(cls, cfg["type"], {**values, **extra}, path)
     if isinstance(cfg, list | tuple):
         return type(cfg)(build(item, path=f"{path}.{index}") for index, item in enumerate(cfg))
     return cfg

@@ -1,6 +1,8 @@
 """The documentation: what it shows can be loaded, what it names exists, what it commands is understood."""
 
+import importlib
 import importlib.util
+import inspect
 import re
 import shlex
 import sys
@@ -10,8 +12,9 @@ import pytest
 
 from jld.apis import register_parts
 from jld.cli import parser
+from jld.cli.commands import COMMANDS
 from jld.config import describe_schema, prepare_config
-from jld.registry import REGIONS, TERMS, build
+from jld.registry import DATASETS, REGIONS, TERMS, build
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(path.relative_to(ROOT) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -23,11 +26,19 @@ def blocks(page, language):
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
 
 
+def flags_of(tool):
+    """The text that declares the flags of a tool: its own, and that of the functions it only calls."""
+    text = tool.read_text()
+    modules = re.findall(r"^from (jld\.apis\.\w+) import", text, re.MULTILINE)
+    paths = [ROOT / f"{module.replace('.', '/')}.py" for module in modules]
+    return text + "".join(map(flags_of, paths))
+
+
 def commands(page):
     """Every command line of the page as words."""
     for block in blocks(page, "bash"):
         for line in block.replace("\\\n", " ").splitlines():
-            if line.startswith("python tools/"):
+            if line.startswith(("python tools/", "jld ")):
                 yield shlex.split(line, comments=True)
 
 
@@ -68,14 +79,20 @@ def test_named_files_exist(page):
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_commands_use_flags_that_exist(page):
     for words in commands(page):
-        tool = ROOT / words[1]
-        assert tool.is_file(), words
-        if tool.name == "run_net.py":
-            parser().parse_args(words[2:])
-            continue
-        flags = [word.split("=")[0] for word in words if word.startswith("--")]
-        source = tool.read_text()
-        assert all(f'"{flag}"' in source for flag in flags), words
+        if words[0] == "jld":
+            assert words[1] in COMMANDS, words
+            module, given = COMMANDS[words[1]].module, COMMANDS[words[1]].given
+        else:
+            module, given = words[1].removesuffix(".py").replace("/", "."), ()
+        file = ROOT / f"{module.removesuffix('.py').replace('.', '/')}.py"
+        assert file.is_file(), words
+        if file.stem == "run_net":
+            parser(*given).parse_args(words[2:])
+        elif hasattr(made := importlib.import_module(module), "parser"):
+            made.parser().parse_args(words[2:])
+        else:
+            flags = [word.split("=")[0] for word in words if word.startswith("--")]
+            assert all(f'"{flag}"' in flags_of(file) for flag in flags), words
 
 
 def test_shown_configs_are_valid(shown, monkeypatch):
@@ -84,6 +101,24 @@ def test_shown_configs_are_valid(shown, monkeypatch):
     assert len(configs) >= 4
     for path in configs:
         prepare_config(path)
+
+
+@pytest.mark.parametrize("page", ["docs/my_labels.md", "docs/my_labels_zh-CN.md"])
+def test_shown_datasets_have_the_keys_that_are_shown(page):
+    shown = []
+    for block in blocks(page, "python"):
+        names = {}
+        exec(block, {}, names)
+        shown += [value for value in names.values() if isinstance(value, dict) and "type" in value]
+    assert len(shown) >= 8
+    for section in shown:
+        keys = {key: value for key, value in section.items() if key != "type"}
+        inspect.signature(DATASETS.get(section["type"])).bind(**keys)
+
+
+def test_both_languages_show_the_same_commands():
+    assert list(commands("docs/my_labels.md")) == list(commands("docs/my_labels_zh-CN.md"))
+    assert blocks("docs/my_labels.md", "python") == blocks("docs/my_labels_zh-CN.md", "python")
 
 
 def test_shown_term_passes_its_shown_test(shown, monkeypatch):

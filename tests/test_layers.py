@@ -16,9 +16,10 @@ LAYERS = (
     ("ops",),
     ("data", "evaluation", "visualization", "losses", "assign"),
     ("models",),
-    ("distill",),
+    ("distill", "export"),
     ("optim",),
     ("runner",),
+    ("bridge",),
     ("apis",),
     ("cli",),
 )
@@ -95,10 +96,10 @@ def jittor_problems(file: str, source: str) -> list[str]:
 
 
 def head_problems(file: str, source: str) -> list[str]:
-    """Reaches into a head from outside of `jld/models`; names in weight files and JDet's are data."""
+    """Reaches into a head from outside of `jld/models`; names in files of weights or of others are data."""
     if file.startswith("jld/models/"):
         return []
-    names_are_data = file.startswith(("jld/checkpoint/", "jld/config/jdet/"))
+    names_are_data = file.startswith(("jld/checkpoint/", "jld/config/jdet/", "jld/config/mmdet/"))
     problems = []
     for node in ast.walk(ast.parse(source)):
         is_reach = isinstance(node, ast.Attribute) and node.attr == "bbox_head"

@@ -16,7 +16,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-WHAT = ("train", "networks", "inference", "assign", "conv", "rois", "rotated")
+WHAT = ("train", "networks", "inference", "assign", "conv", "scores", "rois", "rotated")
 # As `TITLES` of projects/benchmark/scene.py, which would load Jittor; the last ones are trained only.
 DETECTORS = ("gfl", "rotated", "faster_rcnn", "mask_rcnn", "lgd_retinanet")
 TRAINED_ONLY = DETECTORS[2:]
@@ -35,9 +35,9 @@ def parser() -> argparse.ArgumentParser:
         "--what", choices=WHAT, default="train",
         help="train: a training step, whole and in stages, beside PyTorch's; inference: detection on an "
         "image, beside PyTorch's; networks: forward and backward without losses, beside PyTorch's; assign: "
-        "ATSS and the VLR region; conv: convolution shapes; rois: RoIAlign and suppression of proposals, "
-        "beside torchvision's; rotated: overlaps, suppression, splitting, merging and evaluation of rotated "
-        "boxes beside plain loops and the public tools",
+        "ATSS and the VLR region; conv: convolution shapes; scores: COCO's by pycocotools and hotcoco; rois: "
+        "RoIAlign and suppression of proposals, beside torchvision's; rotated: overlaps, suppression, "
+        "splitting, merging and evaluation of rotated boxes beside plain loops and the public tools",
     )  # fmt: skip
     add(
         "--detector", choices=DETECTORS,

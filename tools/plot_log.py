@@ -1,64 +1,11 @@
-"""Draws loss, learning-rate and accuracy curves of one or several runs into one picture.
+"""Draws the curves of one or several runs: the same as `jld plot_log`."""
 
-Usage: python tools/plot_log.py work_dirs/plain work_dirs/ld [--keys total_loss eval/AP] [--out curves.png]
-"""
-
-from __future__ import annotations
-
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from jld.errors import JldError
-from jld.visualization.canvas import write_image
-from jld.visualization.curves import draw_curves, read_log
-
-
-def parse_arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("work_dirs", nargs="+", help="work folders of runs, or their log.jsonl files")
-    parser.add_argument(
-        "--names", nargs="+", help="names of the runs in the legend (default: the folders' names)"
-    )
-    parser.add_argument(
-        "--keys", nargs="+", help="panels, such as total_loss lr eval/AP (default: what was logged)"
-    )
-    parser.add_argument("--x", default="iter", choices=("iter", "epoch"), help="the x axis")
-    parser.add_argument("--smoothing", type=int, help="points per average of a training curve; 1 for none")
-    parser.add_argument("--title", default="", help="written above the panels")
-    parser.add_argument("--out", default="curves.png", help="the picture to write (default: curves.png)")
-    arguments = parser.parse_args()
-    if arguments.names and len(arguments.names) != len(arguments.work_dirs):
-        parser.error(f"{len(arguments.work_dirs)} runs came with {len(arguments.names)} names.")
-    return arguments
-
-
-def run_names(work_dirs: list[str]) -> list[str]:
-    """Folder names, or the paths as given where two folders have the same name."""
-    paths = [Path(folder) for folder in work_dirs]
-    names = [(path.parent if path.suffix == ".jsonl" else path).resolve().name for path in paths]
-    return names if len(set(names)) == len(names) else list(work_dirs)
-
-
-def main() -> int:
-    """Reads the logs and writes the picture; 1 with a message when that cannot be done."""
-    arguments = parse_arguments()
-    names = arguments.names or run_names(arguments.work_dirs)
-    try:
-        runs = {name: read_log(folder) for name, folder in zip(names, arguments.work_dirs, strict=True)}
-        picture = draw_curves(
-            runs, arguments.keys, x_key=arguments.x, smoothing=arguments.smoothing, title=arguments.title
-        )
-        path = write_image(arguments.out, picture)
-    except JldError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"{path}: {picture.shape[1]} x {picture.shape[0]} px, {len(runs)} runs")
-    return 0
-
+from jld.apis.plot_log import main
 
 if __name__ == "__main__":
     sys.exit(main())

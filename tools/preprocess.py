@@ -1,111 +1,11 @@
-"""Cuts DOTA-like datasets into patches, and rewrites FAIR1M, SSDD, HRSC2016 and DIOR-R in the layout of DOTA
-first.
+"""Cuts DOTA-like datasets into patches: the same as `jld preprocess`."""
 
-Usage: python tools/preprocess.py --config-file CFG [--workers N|ADDRESS] [--skip-malformed] [--clear]
-
-Config files are those of JDet (docs of the keys: jld/data/dota/preprocess.py). A killed run is continued by
-the same command. --clear removes the patches a former run made, never the source.
-"""
-
-from __future__ import annotations
-
-import argparse
-import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tqdm import tqdm
-
-from jld.config import load_config
-from jld.data.dota import SplitTask, read_plan, remove_result, split_dataset
-from jld.errors import JldError
-from jld.utils.map_shards import ShardError
-
-
-class Progress:
-    """A bar with the time left; images of a former run come in one step and say nothing about the speed."""
-
-    def __init__(self, name: str):
-        self.name = name
-        self.bar = None
-
-    def __call__(self, done: int, total: int) -> None:
-        """Shows that `done` of `total` images are cut."""
-        if self.bar is None:
-            self.bar = tqdm(total=total, initial=done, desc=self.name, unit="image")
-        self.bar.update(done - self.bar.n)
-        if done == total:
-            self.bar.close()
-
-
-def split(task: SplitTask, num_workers: int | str, skip_malformed: bool) -> None:
-    """Makes the patches of one task."""
-    manifest = split_dataset(
-        task.sources(),
-        task.target,
-        task.settings,
-        classes=task.classes,
-        num_workers=num_workers,
-        skip_malformed=skip_malformed,
-        image_reader=task.image_reader,
-        on_progress=Progress(task.target.name),
-    )
-    objects = "" if task.classes is None else f" with {manifest['num_objects']} objects"
-    print(f"{task.target}: {manifest['num_patches']} patches of {manifest['num_images']} images{objects}.")
-    if manifest["left_out"]:
-        print(f"{len(manifest['left_out'])} label lines were left out; see manifest.json.")
-
-
-def run(arguments: argparse.Namespace) -> None:
-    """Does what the config asks for, or removes what it made."""
-    conversions, tasks = read_plan(load_config(arguments.config_file))
-    if arguments.clear:
-        for task in tasks:
-            removed = remove_result(task.target)
-            print(f"{task.target}: {'removed' if removed else 'no patches of ours there, nothing removed'}.")
-        return
-    for conversion in conversions:
-        count = conversion.run(arguments.workers)
-        print(f"{conversion.target}: {count} images of {conversion.dataset_type} in the layout of DOTA.")
-    for task in tasks:
-        split(task, arguments.workers, arguments.skip_malformed)
-
-
-def workers(text: str) -> int | str:
-    """A number of processes, or the address of a scheduler as it is."""
-    return text if "://" in text else int(text)
-
-
-def main() -> int:
-    """0 when all is done, 1 after an error that a user can mend, 130 after Ctrl-C."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument(
-        "--config-file", required=True, metavar="FILE", help="preprocessing config, .py or .yaml"
-    )
-    parser.add_argument(
-        "--workers",
-        type=workers,
-        default=os.cpu_count() or 1,
-        metavar="N|ADDRESS",
-        help="processes, each with one image; or a Dask scheduler (tcp://host:8786) whose workers see "
-        "the same folders",
-    )
-    parser.add_argument(
-        "--skip-malformed", action="store_true", help="leave out label lines that cannot be used"
-    )
-    parser.add_argument("--clear", action="store_true", help="only remove the patches of this config")
-    try:
-        run(parser.parse_args())
-    except (JldError, ShardError) as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here.", file=sys.stderr)
-        return 130
-    return 0
-
+from jld.apis.preprocess import main
 
 if __name__ == "__main__":
     sys.exit(main())

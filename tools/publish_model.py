@@ -1,45 +1,11 @@
-"""Publish a model: the student's weights, classes, config and metrics as <DST>-<hash>.safetensors."""
+"""Publishes a model as one file: the same as `jld publish`."""
 
-from __future__ import annotations
-
-import argparse
-import json
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from jld.checkpoint import publish_model
-from jld.config import load_config, to_plain
-from jld.errors import JldError
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line, publish, print the path; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("source", metavar="SRC", help="a checkpoint of a run, or any file jld reads")
-    parser.add_argument(
-        "destination", metavar="DST", help="folder and stem of the result, e.g. out/ld_gfl_r18"
-    )
-    parser.add_argument("--classes", nargs="+", metavar="NAME", help="class names (default: those in SRC)")
-    parser.add_argument("--config", metavar="FILE", help="config file to include (default: that in SRC)")
-    parser.add_argument(
-        "--metrics", metavar="JSON", help="for example '{\"AP\": 0.365}' (default: those in SRC)"
-    )
-    parser.add_argument("--average", action="store_true", help="publish the running average of the weights")
-    options = parser.parse_args(arguments)
-    try:
-        config = to_plain(load_config(options.config)) if options.config else None
-        metrics = json.loads(options.metrics) if options.metrics else None
-        path = publish_model(
-            options.source, options.destination, options.classes, config, metrics, options.average
-        )
-    except (JldError, json.JSONDecodeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(path)
-    return 0
-
+from jld.apis.publish_model import main
 
 if __name__ == "__main__":
     sys.exit(main())

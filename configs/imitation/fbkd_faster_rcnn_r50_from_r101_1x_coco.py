@@ -3,7 +3,7 @@
 Command: python tools/run_net.py --config-file=configs/imitation/fbkd_faster_rcnn_r50_from_r101_1x_coco.py --task=train
 Published: val AP 39.3 (open-mmlab/mmrazor, FBKD).
 Measured with jld: not measured. Memory, time: not measured.
-Differs: all five levels are distilled (mmRazor: the four that the RoI head reads).
+Differs: nothing known.
 """
 
 _base_ = [
@@ -19,7 +19,7 @@ distill = dict(
     terms=[
         dict(
             type="FBKD", attention_weight=7e-5, pooling_weight=4e-3, non_local_weight=7e-5, temperature=0.5,
-            use_channel_attention=False, images_per_norm=2,
+            use_channel_attention=False, images_per_norm=2, levels=[0, 1, 2, 3],
         ),
     ],
 )

@@ -1,16 +1,25 @@
 """The library from Python: a detector from files, detections from images, runs beside each other."""
 
-from jld.apis.comparison import Entry, compare, mean_metrics
-from jld.apis.inference import inference_detector, init_detector, use_device
-from jld.apis.registration import list_parts, register_parts
+from __future__ import annotations
 
-__all__ = [
-    "Entry",
-    "compare",
-    "inference_detector",
-    "init_detector",
-    "list_parts",
-    "mean_metrics",
-    "register_parts",
-    "use_device",
-]
+import importlib
+from typing import Any
+
+# {name: the module it stands in}; imported on first use, as most of them need Jittor and some do without.
+_MODULES = {
+    "Entry": "comparison",
+    "compare": "comparison",
+    "distill": "distillation",
+    "inference_detector": "inference",
+    "init_detector": "inference",
+    "mean_metrics": "comparison",
+    "register_parts": "registration",
+    "use_device": "inference",
+}
+__all__ = list(_MODULES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"jld.apis.{_MODULES[name]}"), name)

@@ -115,7 +115,7 @@ def _train_and_score(config: Config) -> dict[str, Any]:
         get_logger("compare").info("already trained: %s", done)
         return json.loads(done.read_text(encoding="utf-8"))
     # A run that was ended between its last checkpoint and this has nothing left to train.
-    metrics = Runner(config, resume=True).run("train") or Runner(config).run("val")
+    metrics = Runner(config, resume=True).run("train") or Runner(config, checkpoint="last").run("val")
     write_metrics(metrics, done)
     return metrics
 

@@ -1,4 +1,4 @@
-"""Pictures of what a teacher hands over: the regions of a step, and the edge distributions of both networks.
+"""Pictures of what a teacher hands over: regions of a step, edge distributions and maps of both networks.
 
 Runs one image at a time through student and teacher; `jld.visualization` draws the arrays.
 """
@@ -24,11 +24,13 @@ from jld.distill.distiller import named_regions
 from jld.errors import ConfigError, suggestion
 from jld.models import InputStatistics, Targets, build_detector, load_weights
 from jld.models.normalisation import pixels_of
+from jld.models.trace import Trace
 from jld.registry import REGIONS
 from jld.runner.parts import build_datasets
 from jld.runner.state import restore_modules
 from jld.toolchain import jittor as jt
 from jld.visualization.distributions import draw_edge_distributions
+from jld.visualization.features import draw_features
 from jld.visualization.regions import draw_regions
 
 
@@ -41,12 +43,15 @@ class DistillationPicture:
         regions: uint8 [h, w, 3] BGR: every region over the image, per level and merged.
         edges: uint8 [h, w, 3] BGR: edge distributions of some objects; None where no object has a positive
             or the head predicts no distributions of edges.
+        features: uint8 [h, w, 3] BGR: feature maps of every level of the student and the teacher, and their
+            difference; None where the two have another number of levels.
         counts: {region: number of priors in it}.
     """
 
     img_id: Any
     regions: np.ndarray
     edges: np.ndarray | None
+    features: np.ndarray | None
     counts: dict[str, int]
 
 
@@ -145,7 +150,7 @@ class _Step:
         batch = collate([sample])
         image = pixels_of(sample["image"], self.statistics)
         with jt.no_grad():
-            context = self._context(batch)
+            context, traces = self._context(batch)
             weights = {name: context.region(name).numpy()[0] for name in self.regions}
         counts = {name: int(np.count_nonzero(values)) for name, values in weights.items()}
         # Where regions meet the later one is drawn on top.
@@ -163,13 +168,20 @@ class _Step:
             panel_size=(480, 720),
         )
         edges = self._draw_edges(context, image, sample, classes, num_boxes, temperature)
-        return DistillationPicture(sample["img_id"], overlay, edges, counts)
+        maps = {name: [level.numpy()[0] for level in trace.features] for name, trace in traces.items()}
+        strides = traces["student"].strides
+        same = len({len(levels) for levels in maps.values()}) == 1
+        features = draw_features(image, maps, strides) if same else None
+        return DistillationPicture(sample["img_id"], overlay, edges, features, counts)
 
-    def _context(self, batch: dict[str, Any]) -> StepContext:
+    def _context(self, batch: dict[str, Any]) -> tuple[StepContext, dict[str, Trace]]:
         images, targets = jt.array(batch["images"]), Targets.from_batch(batch)
         features = self.student.features(images)
-        step = Step(images, targets, self.student, features, self.student.predict(features, targets))
-        return StepContext(step, None if self.teacher is None else self.teacher(step), self.regions)
+        traces = {"student": self.student.predict(features, targets)}
+        step = Step(images, targets, self.student, features, traces["student"])
+        if self.teacher is not None:
+            traces["teacher"] = self.teacher(step)
+        return StepContext(step, traces.get("teacher"), self.regions), traces
 
     def _draw_edges(
         self,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL.Image import Image as Picture
 
+from jld.apis.prediction import Prediction
 from jld.apis.registration import register_parts
 from jld.boxes.detections import Detections
 from jld.checkpoint import Checkpoint
@@ -19,7 +20,7 @@ from jld.data.classes import class_names_of
 from jld.data.images import ImageReader
 from jld.data.json_files import recursion_limit
 from jld.data.transforms import finish_sample, new_sample
-from jld.errors import ConfigError, DataError, suggestion
+from jld.errors import ConfigError, suggestion
 from jld.models import Detector, build_detector
 from jld.models.pretrained import assign_state
 from jld.registry import build
@@ -30,7 +31,7 @@ from jld.utils.logging import warn_once
 
 DEVICES = ("auto", "cpu", "cuda")
 CONFIG_SUFFIXES = (".py", ".yaml", ".yml")
-Image = str | Path | np.ndarray
+Image = str | Path | np.ndarray | Picture
 
 
 def init_detector(
@@ -39,7 +40,8 @@ def init_detector(
     """A detector ready for `inference_detector`.
 
     Args:
-        config: config file or dict; or a published checkpoint alone, which carries its config.
+        config: config file, the name of one, or dict; or a published checkpoint alone, which carries its
+            config.
         checkpoint: weights in any format `jld.checkpoint` reads, of a training state with an average of the
             weights that average; None keeps the initial ones (for tests),
             unless `config` is a checkpoint.
@@ -57,7 +59,7 @@ def init_detector(
     use_device(device)
     register_parts()
     loaded: Checkpoint | None
-    if isinstance(config, str | Path) and Path(config).suffix not in CONFIG_SUFFIXES:
+    if isinstance(config, str | Path) and Path(config).suffix not in ("", *CONFIG_SUFFIXES):
         checkpoint = config if checkpoint is None else checkpoint
         loaded = _evaluated(checkpoint)
         found = _config_inside(loaded.meta, checkpoint)
@@ -76,33 +78,59 @@ def init_detector(
 
 def inference_detector(
     detector: Detector, images: Image | Sequence[Image], *, batch_size: int = 1
-) -> Detections | list[Detections]:
+) -> Prediction | list[Prediction]:
     """Detections on one image or on several.
 
     Args:
         detector: from `init_detector`.
-        images: a path, an array uint8 [H, W, 3] BGR, or a list of them.
+        images: a path, an array or picture as `ImageReader.pixels` takes them, or a list of them; folders,
+            films and more are for `jld.predict`.
         batch_size: images that go through the network together.
     Returns:
-        `Detections` in px of the image, scores falling, whose img_id is the path, or the number in the list;
-        a list of them for a list. `found["boxes"]`, `found["scores"]` and `found["labels"]` are its arrays.
+        `Prediction` (`Detections` with names and drawings) in px of the image, scores falling, whose img_id
+        is the path, or the number in the list; a list of them for a list. `found["boxes"]`, `found["scores"]`
+        and `found["labels"]` are its arrays.
     Raises:
         DataError: an image cannot be read or has another shape.
     """
-    if isinstance(images, str | Path | np.ndarray):
-        return _detections(detector, [images], 1)[0]
-    return _detections(detector, list(images), batch_size)
+    if isinstance(images, str | Path | np.ndarray | Picture):
+        return _predictions(detector, [images], 1)[0]
+    return _predictions(detector, images, batch_size)
 
 
-def _detections(detector: Detector, images: Sequence[Image], batch_size: int) -> list[Detections]:
-    found: list[Detections] = []
+def _predictions(detector: Detector, images: Sequence[Image], batch_size: int) -> list[Prediction]:
+    found: list[Prediction] = []
     for start in range(0, len(images), batch_size):
         group = images[start : start + batch_size]
-        prepare = partial(_sample, detector.pipeline, detector.image_reader)
-        batch = collate([prepare(image, start + k) for k, image in enumerate(group)])
-        with jt.no_grad():
-            found += detector.detect(detector(jt.array(batch["images"]), batch["img_shapes"]), batch)
+        pixels = [read_pixels(detector.image_reader, image) for image in group]
+        names = [
+            str(image) if isinstance(image, str | Path) else start + row for row, image in enumerate(group)
+        ]
+        detections = detect_pixels(detector, pixels, names)
+        found += [
+            Prediction.of(*each, detector=detector) for each in zip(detections, group, pixels, strict=True)
+        ]
     return found
+
+
+def read_pixels(reader: ImageReader, image: Image) -> np.ndarray:
+    """[H, W, 3] uint8 BGR of a file, an array or a picture of Pillow."""
+    return reader.read(image) if isinstance(image, str | Path) else reader.pixels(image)
+
+
+def detect_pixels(
+    detector: Detector, images: Sequence[np.ndarray], names: Sequence[int | str]
+) -> list[Detections]:
+    """Detections on one batch of images [H, W, 3] uint8 BGR; the names become their `img_id`."""
+    # Test transforms draw nothing, but every transform is handed a generator.
+    rng = np.random.default_rng(0)
+    samples = [
+        finish_sample(detector.pipeline(new_sample(image, img_id=name, img_file=str(name)), rng))
+        for image, name in zip(images, names, strict=True)
+    ]
+    batch = collate(samples)
+    with jt.no_grad():
+        return detector.detect(detector(jt.array(batch["images"]), batch["img_shapes"]), batch)
 
 
 def use_device(device: str) -> None:
@@ -154,16 +182,3 @@ def _test_reader(config: Mapping[str, Any]) -> ImageReader:
     dataset = config.get("dataset") or {}
     sections = [dataset.get(split) or {} for split in ("test", "val")]
     return ImageReader.of(next(filter(None, (section.get("image_reader") for section in sections)), None))
-
-
-def _sample(pipeline: Compose, reader: ImageReader, image: Image, number: int) -> dict[str, Any]:
-    name: int | str = number
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise DataError(f"image {number} is {image.dtype} {image.shape}; uint8 [H, W, 3] BGR is needed.")
-        pixels = image
-    else:
-        pixels, name = reader.read(image), str(image)
-    sample = new_sample(pixels, img_id=name, img_file=str(name))
-    # Test transforms draw nothing, but every transform is handed a generator.
-    return finish_sample(pipeline(sample, np.random.default_rng(0)))

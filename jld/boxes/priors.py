@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from jld.boxes.backend import Array
 from jld.boxes.places import GridPlaces
 from jld.errors import ConfigError, suggestion
 from jld.registry import PRIORS
@@ -107,13 +108,13 @@ class AnchorGenerator:
         return self._cache[sizes]
 
     def _make(self, sizes: tuple[tuple[int, int], ...]) -> GridPlaces:
-        levels = [self._level_boxes(stride, size) for stride, size in zip(self.strides, sizes, strict=True)]
+        levels = [self.level_boxes(stride, size) for stride, size in zip(self.strides, sizes, strict=True)]
         lengths = [len(level) for level in levels]
         ends = np.cumsum(lengths).tolist()
         boxes = np.concatenate(levels)
         arrays = {
             "boxes": boxes,
-            "centers": self._centers(boxes),
+            "centers": self.centers(boxes),
             "strides": np.repeat(np.array(self.strides, np.float32), lengths),
             "levels": np.repeat(np.arange(len(levels), dtype=np.int32), lengths),
         }
@@ -125,10 +126,12 @@ class AnchorGenerator:
             level_slices=tuple(slice(a, b) for a, b in zip([0, *ends[:-1]], ends, strict=True)),
         )
 
-    def _centers(self, boxes: np.ndarray) -> np.ndarray:
+    def centers(self, boxes: Array) -> Array:
+        """[P, 2] the centres of boxes [P, 4], x, y in px."""
         return (boxes[:, :2] + boxes[:, 2:]) / 2
 
-    def _level_boxes(self, stride: int, size: tuple[int, int]) -> np.ndarray:
+    def level_boxes(self, stride: int, size: tuple[int, int]) -> np.ndarray:
+        """NumPy [P, 4 or 5] the priors of a level of (height, width) cells."""
         ys, xs = np.mgrid[: size[0], : size[1]].astype(np.float32) * stride
         shifts = np.stack([xs, ys, xs, ys], axis=-1).reshape(-1, 1, 4)
         return (shifts + self.base_anchors(stride)).reshape(-1, 4)

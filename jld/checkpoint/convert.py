@@ -12,7 +12,7 @@ import numpy as np
 import jld
 from jld.checkpoint.class_layer import PARAMETER, check_choice, classes_by_name, require_names
 from jld.checkpoint.export import write_weights
-from jld.checkpoint.names import detect_origin, map_name, prepared, student_part
+from jld.checkpoint.names import detect_origin, map_name, note_of, prepared, student_part
 from jld.checkpoint.names.jdet import POINTWISE_KERNELS, embed_pointwise
 from jld.checkpoint.reader import Checkpoint, read_checkpoint
 from jld.checkpoint.report import Report, Shape, require_complete
@@ -121,6 +121,7 @@ def _place(
         note = f"{shared} of {len(options.model_classes)} classes taken by their names"
     else:
         fitted, note = fit(name, values, targets[name])
+        note = note or note_of(name, report.origin)
     if fitted is None:
         report.shape_mismatch[name] = (values.shape, targets[name])
         return

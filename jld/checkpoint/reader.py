@@ -19,6 +19,8 @@ from jld.checkpoint.pickle_machine import MAX_KEY_LENGTH, PickleMachine, Placeho
 from jld.checkpoint.plain import Unfolder, is_record
 from jld.checkpoint.safetensors_files import looks_like_safetensors, parse_safetensors
 from jld.checkpoint.torch_files import LEGACY_MAGIC_BYTES, read_legacy, read_zip
+from jld.checkpoint.weights import available, how_to_get
+from jld.errors import CheckpointError
 
 HEAD_BYTES = 512
 # Averages come last: they are read where a file holds nothing else.
@@ -75,12 +77,15 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     """The weights and plain data of a `.pth`, `.pkl` or `.safetensors` file; nothing in it is ever run.
 
     `state_dict` / `model` wrappers and a leading `module.` are taken off; optimizers and schedulers are not
-    read, so a file with them costs no more memory than one without.
+    read, so a file with them costs no more memory than one without. A published file that is not there is
+    fetched if that was asked for, see `jld.checkpoint.weights`.
 
     Raises:
         CheckpointError: the file is missing, damaged, hostile, or holds no named arrays.
     """
-    path = Path(path)
+    path = available(path) or Path(path)
+    if not path.exists() and (cure := how_to_get(path)):
+        raise CheckpointError(f"Cannot read checkpoint {path}: there is no such file{cure}.")
     with reading(path), path.open("rb") as stream:
         size = path.stat().st_size
         file_format = sniff(stream.read(HEAD_BYTES), size)

@@ -4,6 +4,7 @@ from jld.config.config import Config, MissingKeyError, config_file, to_plain
 from jld.config.dump import dump_config, dump_text, is_dumped
 from jld.config.imports import import_parts
 from jld.config.loader import load_config
+from jld.config.named import find_config, named_configs, shipped_configs
 from jld.config.overrides import apply_overrides, parse_value
 from jld.config.prepare import prepare_config
 from jld.config.schema import (
@@ -33,14 +34,17 @@ __all__ = [
     "dump_config",
     "dump_text",
     "fill_defaults",
+    "find_config",
     "import_parts",
     "is_dumped",
     "load_config",
+    "named_configs",
     "named_sections",
     "parse_value",
     "plain_assignments",
     "prepare_config",
     "read_written",
+    "shipped_configs",
     "to_plain",
     "validate_config",
 ]

@@ -3,14 +3,17 @@
 A `.py` config is run from its source in a namespace of its own, never imported: its file name may be
 anything, and nothing is left in `sys.modules` or `sys.path`. Knows no keys but `_base_`, `_cover_`, `name`,
 `work_dir` and `imports`; whether the rest can be run is `validate`'s question.
-Configs of JDet are translated.
+Configs of JDet and mmDetection are translated.
 """
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import traceback
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +23,16 @@ from jld.config.config import Config
 from jld.config.imports import is_path
 from jld.config.jdet import is_jdet, translate_jdet, translate_keys
 from jld.config.jdet.keys import MERGE_IOU, MERGE_TYPE, translate_merge_type
+from jld.config.mmdet import is_mmdet, translate_mmdet, with_base_values
+from jld.config.named import find_config
 from jld.config.yaml_text import parse_yaml
 from jld.errors import ConfigError, nearest
 from jld.utils.logging import get_logger
 
 MAX_BASES = 50
-BASE, COVER = "_base_", "_cover_"
+BASE = "_base_"
+# Marks of a section that replaces the inherited one: jld's and JDet's, and mmDetection's.
+COVERS = ("_cover_", "_delete_")
 
 
 def load_config(path: str | Path) -> Config:
@@ -34,18 +41,21 @@ def load_config(path: str | Path) -> Config:
     Later bases win over earlier ones and the file wins over all. Dicts merge key by key, everything else is
     replaced; `_cover_=True` in a dict replaces the inherited dict, whichever base that came from. Names that
     start with an underscore are the file's own helpers and are left out, and so are imported modules,
-    functions and classes. A config of JDet is translated, see `jld.config.jdet`. `name`
-    defaults to the file's stem, `work_dir` to `work_dirs/{name}`.
+    functions and classes. Configs of JDet and of mmDetection are translated, see `jld.config.jdet` and
+    `jld.config.mmdet`. `name` defaults to the file's stem, `work_dir` to `work_dirs/{name}`.
 
     Args:
-        path: a `.py`, `.yaml` or `.yml` file.
+        path: a `.py`, `.yaml` or `.yml` file, or what `find_config` makes one of.
     Raises:
         ConfigError: a file is missing (says who includes it), does not parse or run (says the line), or the
             bases go in a circle (says the chain).
     """
-    path = Path(path)
+    path = find_config(path)
     values = _strip_covers(_load_merged(path, ()))
-    values = translate_jdet(values, path) if is_jdet(values) else values
+    if is_mmdet(values):
+        values = translate_mmdet(values, path)
+    elif is_jdet(values):
+        values = translate_jdet(values, path)
     values.setdefault("name", path.stem)
     values.setdefault("work_dir", f"work_dirs/{values['name']}")
     return translate_keys(Config(values, file=path))
@@ -54,7 +64,7 @@ def load_config(path: str | Path) -> Config:
 def merge(base: Any, child: Any) -> Any:
     """`child` on top of `base`; `_cover_` marks stay in, so that they also act on bases merged later."""
     both = isinstance(base, Mapping) and isinstance(child, Mapping)
-    if not both or child.get(COVER):
+    if not both or any(child.get(mark) for mark in COVERS):
         return child
     merged = {key: merge(base[key], value) if key in base else value for key, value in child.items()}
     return {**base, **merged}
@@ -62,7 +72,7 @@ def merge(base: Any, child: Any) -> Any:
 
 def _strip_covers(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _strip_covers(item) for key, item in value.items() if key != COVER}
+        return {key: _strip_covers(item) for key, item in value.items() if key not in COVERS}
     if type(value) in (list, tuple):
         return type(value)(_strip_covers(item) for item in value)
     return value
@@ -77,17 +87,21 @@ def _load_merged(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
             f"{BASE} goes in a circle: {' -> '.join(map(str, chain))}; remove one of these lines."
         )
     own = _read(path, including)
-    bases = own.pop(BASE, [])
+    merged = _merged_bases(own.pop(BASE, []), path, chain)
+    own = {key: value for key, value in own.items() if not str(key).startswith("_") or key in COVERS}
+    if isinstance(own.get("imports"), list | tuple):
+        own["imports"] = [_locate_import(entry, path.parent) for entry in own["imports"]]
+    return merge(merged, _with_merge_iou(own, path))
+
+
+def _merged_bases(bases: Any, path: Path, chain: Sequence[Path]) -> dict[str, Any]:
     bases = [bases] if isinstance(bases, str) else bases
     if not isinstance(bases, list | tuple) or not all(isinstance(base, str) for base in bases):
         raise ConfigError(f"{path}: {BASE} must be a file name or a list of file names, got {bases!r}.")
-    own = {key: value for key, value in own.items() if not str(key).startswith("_") or key == COVER}
-    if isinstance(own.get("imports"), list | tuple):
-        own["imports"] = [_locate_import(entry, path.parent) for entry in own["imports"]]
     merged: dict[str, Any] = {}
     for base in bases:
         merged = merge(merged, _load_merged(path.parent / base, tuple(chain)))
-    return merge(merged, _with_merge_iou(own, path))
+    return merged
 
 
 def _with_merge_iou(own: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -113,7 +127,11 @@ def _locate_import(entry: Any, folder: Path) -> Any:
 
 
 def _read(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
-    readers: dict[str, Callable] = {".py": _read_python, ".yaml": _read_yaml, ".yml": _read_yaml}
+    readers: dict[str, Callable] = {
+        ".py": lambda path: _read_python(path, including),
+        ".yaml": _read_yaml,
+        ".yml": _read_yaml,
+    }
     included = f" (named in {BASE} of {including[-1]})" if including else ""
     if path.suffix not in readers:
         raise ConfigError(f"config file {path}{included} must end in .py, .yaml or .yml.")
@@ -133,10 +151,15 @@ def _similar_file(path: Path) -> str:
     return f"; did you mean {path.parent / match}?" if match else "."
 
 
-def _read_python(path: Path) -> dict[str, Any]:
+def _read_python(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
     namespace: dict[str, Any] = {"__file__": str(path), "__name__": "config"}
+    source = path.read_bytes()
+    if b"{_base_." in source.replace(b" ", b""):  # mmDetection's reference to a value of the bases
+        text = source.decode("utf-8-sig")
+        bases = partial(_merged_bases, _bases_in(text), path, (*including, path))
+        source = with_base_values(text, bases).encode()
     try:
-        code = compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
+        code = compile(source, str(path), "exec", dont_inherit=True)
     except SyntaxError as error:
         line = f", line {error.lineno}" if error.lineno else ""
         raise ConfigError(f"{path}{line}: {error.msg}.") from error
@@ -149,6 +172,15 @@ def _read_python(path: Path) -> dict[str, Any]:
         lines = [frame.lineno for frame in frames if frame.filename == str(path)]
         raise ConfigError(f"{path}, line {lines[-1]}: {type(error).__name__}: {error}.") from error
     return {key: value for key, value in namespace.items() if not _is_code(value)}
+
+
+def _bases_in(text: str) -> Any:
+    """What a config's text assigns to `_base_`, without running it; [] where that is no literal."""
+    with contextlib.suppress(SyntaxError, ValueError):
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [BASE]:
+                return ast.literal_eval(node.value)
+    return []
 
 
 def _is_code(value: Any) -> bool:

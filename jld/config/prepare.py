@@ -1,11 +1,12 @@
-"""From a file name and the command line's overrides to a config that can be run."""
+"""From a file, its name or a dict, and the command line's overrides to a config that can be run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from jld.config.config import Config
+from jld.config.config import Config, config_file
 from jld.config.imports import import_parts
 from jld.config.jdet import translate_keys
 from jld.config.lengths import scaled_lengths
@@ -17,21 +18,28 @@ from jld.config.validate import check_config
 from jld.errors import ConfigError
 
 
-def prepare_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
+def prepare_config(source: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) -> Config:
     """Loads, overrides, imports what the config asks for, checks, fills defaults, and scales the lengths.
 
     jld's own parts must be registered by the caller; this layer knows none of them.
 
+    Args:
+        source: a config file, the name of one, or a loaded config.
+        overrides: `key.path=value`.
     Raises:
         ConfigError: see `load_config`, `apply_overrides`, `import_parts`, `teacher_section`, `check_config`
             and `scaled_lengths`.
     """
-    config = translate_keys(apply_overrides(load_config(path), overrides))
+    loaded = load_config(source) if isinstance(source, str | Path) else source
+    config = translate_keys(apply_overrides(loaded, overrides))
+    if "model" not in config and {"tasks", "source_dataset_path"} & set(config):
+        raise ConfigError(f"{config_file(config)}: this prepares data: use it with `jld preprocess`.")
     imports = config.get("imports")
     if not isinstance(imports, list | tuple | None) or not all(
         isinstance(entry, str) for entry in imports or ()
     ):
-        raise ConfigError(f"{path}: imports: must be a list of module or file names, got {imports!r}.")
+        where = f"{config_file(config)}: " if config_file(config) else ""
+        raise ConfigError(f"{where}imports: must be a list of module or file names, got {imports!r}.")
     import_parts(imports)
     distill = config.get("distill")
     if isinstance(distill, dict) and isinstance(distill.get("teacher"), str):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,9 +14,6 @@ from jld.config.constructors import constructor_parameters
 from jld.config.schema import Key
 from jld.errors import ConfigError, nearest, suggestion
 from jld.registry import EVALUATORS, REGIONS, TERMS, Registry, lookup
-
-# A whole config of its own, checked when it is loaded.
-_TEACHERS_CONFIG = re.compile(r"distill\.teacher(s\.[^.]+)?\.config")
 
 
 class SectionChecker:
@@ -100,7 +96,9 @@ class SectionChecker:
         for key in known:
             if parameters[key].default is inspect.Parameter.empty and key not in section:
                 self.report(f"{path}.{key}", f"{name} needs this argument.")
-        self.check_children(section, path, {key: parameters[key] for key in known}, admitted)
+        # What a class does not want built is a config of its own, checked by whoever reads it.
+        inside = {key: value for key, value in section.items() if key not in getattr(cls, "unbuilt", ())}
+        self.check_children(inside, path, {key: parameters[key] for key in known}, admitted)
         if registry.is_plain and len(self.problems) == problems:
             self.check_by_making(section, path, cls)
 
@@ -121,7 +119,7 @@ class SectionChecker:
         """The values of a section: against the annotations there are, then what lies inside them."""
         for name, value in section.items():
             place, parameter = join(path, name), parameters.get(name)
-            if name == "type" or _TEACHERS_CONFIG.fullmatch(place):
+            if name == "type":
                 continue
             if parameter is None and admitted and name in admitted:
                 key = admitted[name]

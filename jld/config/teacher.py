@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from jld.checkpoint import read_checkpoint
+from jld.checkpoint.weights import available, how_to_get, known_file
 from jld.config.config import Config
 from jld.config.loader import load_config
+from jld.config.named import find_config, is_shipped
 from jld.errors import ConfigError
 
 CONFIG_SUFFIXES = (".py", ".yaml", ".yml")
@@ -21,9 +23,10 @@ def teacher_section(name: str) -> dict[str, Any]:
     """dict(config, checkpoint) of a teacher that is named by one file.
 
     Args:
-        name: a config, whose own run has left weights in its `work_dir` (or whose `pretrained_weights` are
-            the teacher); the folder of a run; or weights (.safetensors, .pkl, .pth), which hold their config,
-            or have it beside them under their own name or as `config.py`, as runs do.
+        name: a config (its file or its name), whose own run has left weights in its `work_dir`, whose weights
+            are published (`jld list weights`), or whose `pretrained_weights` are the teacher; the folder of a
+            run; or weights (.safetensors, .pkl, .pth), which hold their config, or have it beside them under
+            their own name or as `config.py`, as runs do.
     Raises:
         ConfigError: nothing there, or one half is not to be found; says where it was looked for.
         CheckpointError: the weights cannot be read.
@@ -31,6 +34,8 @@ def teacher_section(name: str) -> dict[str, Any]:
     path = Path(name)
     if path.is_dir():
         path = path / "config.py"
+    elif not path.is_file():
+        path = find_config(path)
     if not path.is_file():
         raise ConfigError(
             f"distill.teacher: there is no file {path}; name a config, weights or a run's folder."
@@ -46,12 +51,16 @@ def _weights_of(path: Path) -> Path:
     tried = [run / "checkpoints" / file for run in runs for file in CHECKPOINTS]
     if config.get("pretrained_weights"):
         tried.append(Path(config["pretrained_weights"]))
+    published = known_file(path.stem)
+    if published is not None and is_shipped(path):
+        tried.append(available(published.name) or published.place)
     for file in tried:
         if file.is_file():
             return file
+    cure = how_to_get(tried[-1]).removeprefix("; it is ")
     raise ConfigError(
-        f"distill.teacher: no weights of {path}: there is none of {', '.join(map(str, tried))}; train it, or "
-        f"write distill.teacher='{{config: {path}, checkpoint: FILE}}'."
+        f"distill.teacher: no weights of {path}: there is none of {', '.join(map(str, tried))}; train it, "
+        f"{f'get {cure}, ' if cure else ''}or write distill.teacher='{{config: {path}, checkpoint: FILE}}'."
     )
 
 

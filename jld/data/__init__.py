@@ -10,6 +10,8 @@ from jld.data.drawn_oriented import DrawnOrientedDataset
 from jld.data.image_dataset import ImageDataset
 from jld.data.image_folder import ImageFolder
 from jld.data.images import BrokenImageError, ImageReader
+from jld.data.jdet_dataset import JDetDataset
+from jld.data.label_sources import LabelSource
 from jld.data.loader import DataLoader
 from jld.data.oriented import OrientedDataset
 from jld.data.problems import Problem
@@ -31,6 +33,8 @@ __all__ = [
     "ImageDataset",
     "ImageFolder",
     "ImageReader",
+    "JDetDataset",
+    "LabelSource",
     "Normalize",
     "OrientedDataset",
     "Pad",

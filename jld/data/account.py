@@ -62,8 +62,8 @@ class Losses:
 class Account:
     """Every image and object that the files of a dataset name, each counted once.
 
-    images = images_used + images_left_out.total, objects = trained + ignored.total + dropped.total; ignored
-    objects (crowds, difficult ones) are neither object nor background, dropped ones are background.
+    images = images_used + images_left_out.total, objects = trained + ignored.total + dropped.total; dropped
+    objects are background; so are ignored ones (crowds, difficult ones) to an assigner that passes them over.
     per_class counts the trained objects, {} for images without labels.
     """
 

@@ -1,4 +1,4 @@
-"""Datasets in the COCO layout: a folder of images and one json file. Read with json and numpy alone."""
+"""Datasets in the COCO layout, a folder of images and one json file; CVAT and labelme are read alike."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from jld.boxes.detections import Detections
+from jld.data.annotation_files import read_annotations
 from jld.data.classes import class_names
-from jld.data.coco_table import read_categories, read_coco_json, read_table
+from jld.data.coco_table import read_categories, read_table
 from jld.data.dataset import DetectionDataset
+from jld.data.images import ImageReader
 from jld.data.problems import raise_errors
 from jld.data.results import write_coco_results
 from jld.data.tables import drop_images
@@ -20,14 +22,15 @@ from jld.registry import DATASETS
 
 @DATASETS.register
 class COCODataset(DetectionDataset):
-    """Images and boxes from a COCO json file.
+    """Images and boxes from a COCO json file, an xml file of CVAT, or json files of labelme.
 
     Crowd boxes become `boxes_ignore`; boxes below 1 px, without area or outside the image are dropped in
     training and kept for evaluation; categories that are not wanted are passed over.
 
     Args:
         root: folder that `file_name` in the json is relative to (alias: `images_dir`).
-        anno_file: the json file, as a path or relative to `root` (alias: `annotations_file`).
+        anno_file: the json of COCO, the xml of CVAT ("CVAT for images 1.1"), or the folder of labelme's json
+            files, which often is `root`; as a path or relative to `root` (alias: `annotations_file`).
         transforms: built transforms, in order.
         classes: which categories, and in which order they are numbered: a list of names, one name, or a text
             file with a name per line. Default: all of the json, in its order.
@@ -66,11 +69,15 @@ class COCODataset(DetectionDataset):
         folder = Path(_one_of("COCODataset", root=root, images_dir=images_dir))
         given = _one_of("COCODataset", anno_file=anno_file, annotations_file=annotations_file)
         self.anno_file = find_annotations(folder, given)
-        content = read_coco_json(self.anno_file, needs_annotations=filter_empty_gt)
-        categories, problems = read_categories(content["categories"], class_names(classes), self.anno_file)
+        reader = ImageReader.of(image_reader)
+        content, problems, lost = read_annotations(
+            self.anno_file, folder, reader, needs_annotations=filter_empty_gt
+        )
+        categories, found = read_categories(content["categories"], class_names(classes), self.anno_file)
         self.category_ids = categories.ids
         read = read_table(content, categories, folder, self.anno_file, with_masks=bool(with_masks))
-        problems += read.problems
+        problems += found + read.problems
+        lost.update(read.lost)
         if strict:
             raise_errors(problems, str(self.anno_file))
         table = drop_images(
@@ -78,7 +85,7 @@ class COCODataset(DetectionDataset):
             str(self.anno_file),
             min_size=min_size,
             filter_empty_gt=filter_empty_gt,
-            lost=read.lost,
+            lost=lost,
         )
         super().__init__(
             table,
@@ -86,8 +93,8 @@ class COCODataset(DetectionDataset):
             transforms,
             problems,
             times=times,
-            lost=read.lost,
-            image_reader=image_reader,
+            lost=lost,
+            image_reader=reader,
             with_masks=with_masks,
         )
 
@@ -113,12 +120,15 @@ def _one_of(owner: str, **values: str | None) -> str:
 
 
 def find_annotations(folder: Path, given: str) -> Path:
-    """The annotation file as it is given, or below the image folder.
+    """The annotation file as it is given, or below the image folder; there first, where it is a folder.
 
     Raises:
         DataError: it is in neither place.
     """
     for path in (Path(given), folder / given):
         if path.is_file():
+            return path
+    for path in (folder / given, Path(given)):
+        if path.is_dir():
             return path
     raise DataError(f"annotation file {given} does not exist, neither as it stands nor below {folder}.")

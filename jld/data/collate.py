@@ -25,7 +25,8 @@ def collate(samples: Sequence[Sample]) -> dict[str, Any]:
     Returns:
         images [N, 3, H, W] with the largest H and W of the batch, zeros beyond each image; boxes [N, G, 4]
         xyxy px or [N, G, 5] rotated boxes, as the samples have them, labels [N, G] int32 (0 where padded),
-        box_mask [N, G] 1/0; boxes_ignore [N, Gi, 4 or 5], ignore_mask [N, Gi]; img_shapes, pad_shapes,
+        box_mask [N, G] 1/0, 0 too for a box that the transforms left without width or height, which no loss
+        could learn; boxes_ignore [N, Gi, 4 or 5], ignore_mask [N, Gi]; img_shapes, pad_shapes,
         ori_shapes [N, 2] (height, width), scale_factors [N, 4]; img_ids, img_files lists. G and Gi are the
         batch's largest counts, rounded up by `bucket`. With masks either mask_bitmaps [N, G, H, W] uint8, or
         mask_vertices [N, V, 2] x, y px, mask_part_starts [N, Q + 1] and mask_object_starts [N, G + 1] int32
@@ -69,5 +70,6 @@ def _pad_rows(boxes: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     mask = np.zeros((len(boxes), count), np.float32)
     for index, rows in enumerate(boxes):
         padded[index, : len(rows)] = rows
-        mask[index, : len(rows)] = 1
+        sides = rows[:, 2:4] if rows.shape[1] == 5 else rows[:, 2:] - rows[:, :2]
+        mask[index, : len(rows)] = (sides > 0).all(1)
     return padded, mask

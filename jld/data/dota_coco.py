@@ -1,4 +1,4 @@
-"""Rotated boxes of COCO exports: rectangles with an angle beside them, polygons, upright boxes."""
+"""Rotated boxes of COCO, CVAT and labelme: rectangles with an angle beside them, polygons, upright boxes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from jld.boxes.rotated import rboxes_to_polys
 from jld.data import json_files as json
 from jld.data import values
 from jld.data.account import Losses, Tally
+from jld.data.annotation_files import read_annotations
 from jld.data.box_readings import CORNER_SIZE, misread
-from jld.data.coco_table import ANNOTATION_FIELDS, IMAGE_FIELDS, read_categories, read_coco_json
+from jld.data.coco_table import ANNOTATION_FIELDS, IMAGE_FIELDS, read_categories
 from jld.data.file_names import portable, repeated
+from jld.data.images import ImageReader
 from jld.data.oriented import OrientedTable, oriented_table
 from jld.data.problems import Problem, error, warning
 from jld.data.tables import ReadTable
@@ -27,10 +29,10 @@ CORNERS = 8
 """Numbers of a polygon that is taken as it is."""
 
 
-def read_oriented_json(
-    images: Path, path: Path, wanted: tuple[str, ...] | None, options: Mapping[str, Any]
+def read_oriented_annotations(
+    images: Path, path: Path, wanted: tuple[str, ...] | None, options: Mapping[str, Any], reader: ImageReader
 ) -> tuple[ReadTable, tuple[str, ...]]:
-    """(table, class names) of a COCO json; of each object the first of these that it has:
+    """(table, class names) of what `read_annotations` reads; of each object the first of these that it has:
 
     - `attributes.rotation` or `rotation` beside `bbox`, as CVAT writes it: degrees, clockwise;
     - `segmentation` with four corners, taken as they are; other polygons get the smallest rotated rectangle
@@ -41,15 +43,17 @@ def read_oriented_json(
 
     Args:
         images: folder that `file_name` is relative to.
-        path: the file.
+        path: the file, or the folder of labelme's files.
         wanted: names in the order of the labels; None takes all categories, in the order of the file.
         options: `angle_version` and `difficult` of `oriented_table`.
+        reader: tells sizes that are not in a file.
     Raises:
-        DataError: the json cannot be used at all.
+        DataError: the annotations cannot be used at all.
     """
-    content = read_coco_json(path, needs_annotations=False)
-    categories, problems = read_categories(content["categories"], wanted, path)
-    lost = Losses()
+    content, problems, lost = read_annotations(path, images, reader, needs_annotations=False)
+    categories, found = read_categories(content["categories"], wanted, path)
+    problems += found
+    before = lost.objects.total
     rows, position = _images(content["images"], images, path, problems, lost)
     fields = {
         **ANNOTATION_FIELDS,
@@ -80,7 +84,7 @@ def read_oriented_json(
             objects[image].append((shape, label, each["iscrowd"] or each["ignore"]))
     problems += [warning(f"holds {made}.", path)] if made.total else []
     problems += _doubts(rows, objects, path)
-    unusable = len(entries) - sum(map(len, objects)) - lost.objects.total
+    unusable = len(entries) - sum(map(len, objects)) - (lost.objects.total - before)
     lost.objects.add("that cannot be used", "see the errors", unusable)
     return ReadTable(_table(rows, objects, options), problems, lost), categories.names
 

@@ -26,7 +26,7 @@ from jld.data.dota.layout import AUTO, Layout, check_finished, label_folders_of
 from jld.data.dota.results import DotaResults
 from jld.data.dota.split import MANIFEST
 from jld.data.dota.views import Views
-from jld.data.dota_coco import read_oriented_json
+from jld.data.dota_coco import read_oriented_annotations
 from jld.data.dota_tables import read_label_folder, read_labels_pkl
 from jld.data.file_names import as_stored
 from jld.data.images import ImageReader
@@ -39,6 +39,7 @@ from jld.registry import DATASETS
 
 # What a dataset_dir may hold; the first one found is read.
 ANNOTATIONS = ("annfiles", "labels.pkl", "labelTxt")
+LABELME = "labelme"
 # The scores of single patches that are shown beside those of whole images.
 PATCH_METRICS = ("AP50", "AP", "AP75")
 
@@ -56,14 +57,14 @@ class DOTADataset(DotaResults, OrientedDataset):
     Args:
         dataset_dir: folder as above; or else
         images_dir, annotations_file: the folder of images, and a labels.pkl, a folder of label files, or the
-            .json of a COCO export with rotated rectangles or polygons (see `jld.data.dota_coco`).
+            .json of a COCO export or .xml of CVAT with rotated rectangles or polygons (`jld.data.dota_coco`).
         transforms: built transforms, in order; those of `jld.data.rotated_transforms` where boxes move.
         version: DOTA's "1", "1_5" or "2", or the dataset type of `tools/preprocess.py`, such as "SSDD".
         classes: names in the order of the labels, instead of those of `version`; objects of other classes in
             label files are then passed over, and a line says which; names that match nothing are an error.
             Label files of YOLO and COCO exports name their classes themselves where it is not given.
         label_format: of a folder of label files: "dota", "yolo_obb" (`class x1 y1 ... x4 y4` in fractions of
-            the image; an image without a file has no object) or "rolabelimg" (xml).
+            the image; an image without a file has no object), "rolabelimg" (xml) or "labelme" (json).
         angle_version: "le135" (JDet), "le90" or "oc"; boxes are fitted to the corners of label files as
             MMRotate does it for that version.
         filter_empty_gt: leave out images without objects and images with a side below `filter_min_size` px.
@@ -207,9 +208,9 @@ def _read(
     options: Mapping[str, str],
     reader: ImageReader,
 ) -> tuple[ReadTable, tuple[str, ...]]:
-    """(table, class names) of a folder of label files, a labels.pkl or a COCO json."""
-    if source.suffix == ".json" and source.is_file():
-        return read_oriented_json(images, source, wanted, options)
+    """(table, class names) of a folder of label files, a labels.pkl, a COCO json or CVAT's xml."""
+    if format_name == LABELME or (source.suffix in (".json", ".xml") and source.is_file()):
+        return read_oriented_annotations(images, source, wanted, options, reader)
     default = classes_of_version(version)
     layout = format_of(format_name, source, wanted, default)
     names = wanted or layout.names or default

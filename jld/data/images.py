@@ -16,7 +16,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import TiffImagePlugin
+from PIL import Image, ImageOps, TiffImagePlugin
 
 from jld.data.image_header import HeaderError, ImageHeader, is_cut_off, read_header
 from jld.data.problems import printable
@@ -211,13 +211,51 @@ class ImageReader:
             image = cv2.imread(f"/dev/fd/{file.fileno()}", dst=None, flags=flags)
         else:
             image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-        return image if header.bits <= 8 or image is None else self._eight_bits(header, image)
+        if header.bits <= 8 or image is None:
+            return image
+        scaled = self._eight_bits(image, header.bits)
+        return 255 - scaled if header.tags.get(262) == (0,) else scaled  # white is zero
 
-    def _eight_bits(self, header: ImageHeader, image: np.ndarray) -> np.ndarray:
-        unused = 16 - header.bits  # OpenCV moves samples of 10, 12 and 14 bits to the top of 16
+    def pixels(self, image: np.ndarray | Image.Image) -> np.ndarray:
+        """Pixels that are in memory already, by the same rules as those of a file.
+
+        Args:
+            image: of NumPy, bool, uint8 or uint16 [H, W] or [H, W, channels]: grey, grey and alpha, BGR, BGR
+                and alpha; or of Pillow.
+        Returns:
+            [H, W, 3] uint8, BGR.
+        Raises:
+            DataError: another type or shape.
+        """
+        if isinstance(image, Image.Image):
+            image = self._of_pillow(image)
+        given = f"{image.dtype} {list(image.shape)}"
+        if image.ndim not in (2, 3) or image.shape[2:] not in ((), (1,), (2,), (3,), (4,)) or not image.size:
+            raise DataError(f"an image is {given}; it must be [H, W] or [H, W, channels], BGR.")
+        if image.dtype not in (np.bool_, np.uint8, np.uint16):
+            text = "nothing says which value is black and which is white: make it uint8 or uint16"
+            raise DataError(f"an image is {given}; {text}.")
+        if image.dtype == np.uint16:
+            image = self._eight_bits(image, 16)
+        image = image.astype(np.uint8) * 255 if image.dtype == np.bool_ else image
+        image = image[..., None] if image.ndim == 2 else image
+        return np.ascontiguousarray(image[..., :3] if image.shape[2] > 2 else np.repeat(image[..., :1], 3, 2))
+
+    def _of_pillow(self, picture: Image.Image) -> np.ndarray:
+        if self.orientation == "exif":
+            picture = ImageOps.exif_transpose(picture)
+        samples = np.asarray(picture) if picture.mode[0] in "IF" else np.zeros(0)
+        if picture.mode == "F" or samples.min(initial=0) < 0 or samples.max(initial=0) >= 1 << 16:
+            raise DataError(f"a picture of the mode {picture.mode!r} holds no 8 or 16 bits per sample.")
+        if samples.size:
+            return samples.astype(np.uint16)
+        return np.asarray(picture.convert("RGB"))[..., ::-1]
+
+    def _eight_bits(self, image: np.ndarray, file_bits: int) -> np.ndarray:
+        unused = 16 - file_bits  # OpenCV moves samples of 10, 12 and 14 bits to the top of 16
         bits = self.bits or max(8, int(image.max() >> unused).bit_length())
         warn_once(
-            f"images of {header.bits} bits per sample are scaled to 8: the upper 8 of the bits in use stay "
+            f"images of {file_bits} bits per sample are scaled to 8: the upper 8 of the bits in use stay "
             f"({bits} are in use in the first such image; image_reader=dict(bits=...) sets this for all).",
             key="image bits",
         )
@@ -225,8 +263,6 @@ class ImageReader:
         for row in range(0, len(image), ROWS_AT_ONCE):
             rows = slice(row, row + ROWS_AT_ONCE)
             scaled[rows] = np.minimum(image[rows] >> (unused + bits - 8), 255)
-        if header.tags.get(262) == (0,):  # white is zero
-            np.subtract(255, scaled, out=scaled)
         return scaled
 
 

@@ -9,8 +9,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from jld.boxes.detections import Detections
+from jld.boxes.detections import FORMS, Detections
 from jld.checkpoint import atomic_write
+from jld.data.json_files import read_json
 from jld.errors import DataError
 
 
@@ -43,12 +44,13 @@ def write_coco_results(
         DataError: a label without an identifier, boxes that are not upright, or no masks where they are asked
             for.
     """
-    return _write_list(_coco_entries(detections, category_ids, what), path)
+    return _write_list(coco_entries(detections, category_ids, what), path)
 
 
-def _coco_entries(
-    detections: Iterable[Detections], category_ids: Sequence[int], what: str
+def coco_entries(
+    detections: Iterable[Detections], category_ids: Sequence[int], what: str = "bbox"
 ) -> Iterator[dict[str, Any]]:
+    """The objects of a COCO result file, see `write_coco_results`."""
     for found in detections:
         if found.boxes is None:
             raise DataError(
@@ -88,3 +90,53 @@ def _write_list(entries: Iterable[Any], path: str | Path, opening: str = "[", cl
     path = Path(path)
     atomic_write(path, write)
     return path
+
+
+def read_results(
+    path: str | Path, classes: Sequence[str], category_ids: Sequence[int] = ()
+) -> list[Detections]:
+    """Detections per image of a file that `write_plain_results` wrote, or of a COCO result file of boxes.
+
+    Args:
+        classes: the names that the labels are to follow.
+        category_ids: of each label, for a COCO result file.
+    Raises:
+        DataError: the file is neither, or has other classes.
+    """
+    path = Path(path)
+    content = read_json(path, "the detections")
+    try:
+        if isinstance(content, dict):
+            if list(content["classes"]) != list(classes):
+                raise DataError(f"{path} has the classes {content['classes']}, and the data {list(classes)}.")
+            return [_plain_detections(entry) for entry in content["images"]]
+        return _coco_detections(content, {number: label for label, number in enumerate(category_ids)})
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path}: neither detections of jld nor a COCO result file ({error!r}).") from error
+
+
+def _plain_detections(entry: dict[str, Any]) -> Detections:
+    shapes = np.asarray(entry.get("polys", entry.get("boxes")), np.float64)
+    form = next((form for form, sides in FORMS.items() if shapes.shape[1:] == (sides,)), "boxes")
+    given: dict[str, Any] = {
+        form: shapes,
+        "scores": np.array(entry["scores"]),
+        "labels": np.array(entry["labels"]),
+    }
+    return Detections(img_id=entry["img_id"], **given)
+
+
+def _coco_detections(entries: Sequence[dict[str, Any]], labels: dict[int, int]) -> list[Detections]:
+    by_image: dict[Any, list[dict[str, Any]]] = {}
+    for entry in entries:
+        by_image.setdefault(entry["image_id"], []).append(entry)
+    found = []
+    for image, own in by_image.items():
+        boxes = np.array([entry["bbox"] for entry in own], np.float64)
+        boxes[:, 2:] += boxes[:, :2]
+        scores = np.array([entry["score"] for entry in own])
+        kinds = np.array([labels[entry["category_id"]] for entry in own])
+        found.append(Detections(image, scores, kinds, boxes=boxes))
+    return found

@@ -124,6 +124,7 @@ def touches_image(table: AnnotationTable) -> np.ndarray:
 
 
 def _overlaps(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    boxes = boxes.astype(np.float32)  # as training sees them: a sliver may round to nothing
     near, far = np.maximum(boxes[:, :2], 0), np.minimum(boxes[:, 2:4], sizes[:, ::-1])
     return (far > near).all(axis=1)
 

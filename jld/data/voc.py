@@ -1,4 +1,4 @@
-"""Datasets in the PASCAL VOC layout: JPEGImages/, Annotations/*.xml, ImageSets/Main/<set>.txt in a root."""
+"""Datasets of PASCAL VOC's xml files: JPEGImages/, Annotations/, ImageSets/Main/<set>.txt, or all in one."""
 
 from __future__ import annotations
 
@@ -37,8 +37,10 @@ class VOCDataset(DetectionDataset):
     Difficult objects become `boxes_ignore` in training and are marked for evaluation.
 
     Args:
-        root: folder such as `VOCdevkit/VOC2007`, or a list of them.
-        image_set: name of the list in `ImageSets/Main`, for all roots, or one name per root.
+        root: folder such as `VOCdevkit/VOC2007`, or a list of them. Where it has no `JPEGImages` or no
+            `Annotations`, images or xml files lie in it directly (labelImg's layout).
+        image_set: name of the list in `ImageSets/Main`, for all roots, or one name per root. Default:
+            "trainval", and in a root without `ImageSets` every xml file.
         transforms: built transforms, in order.
         classes: names in the order of the labels: a list, one name, or a text file with a name per line.
             Default: the 20 VOC names.
@@ -63,7 +65,7 @@ class VOCDataset(DetectionDataset):
     def __init__(
         self,
         root: str | Sequence[str],
-        image_set: str | Sequence[str] = "trainval",
+        image_set: str | Sequence[str] | None = None,
         transforms: Iterable[Transform] | None = None,
         classes: str | Sequence[str] | None = None,
         *,
@@ -104,9 +106,11 @@ class VOCDataset(DetectionDataset):
         )
 
 
-def _pair_sets(root: str | Sequence[str], image_set: str | Sequence[str]) -> list[tuple[Path, str]]:
+def _pair_sets(
+    root: str | Sequence[str], image_set: str | Sequence[str] | None
+) -> list[tuple[Path, str | None]]:
     roots = [root] if isinstance(root, str | Path) else list(root)
-    sets = [image_set] if isinstance(image_set, str) else list(image_set)
+    sets = [image_set] if image_set is None or isinstance(image_set, str) else list(image_set)
     if len(sets) == 1:
         sets = sets * len(roots)
     elif len(roots) == 1:
@@ -143,13 +147,17 @@ class _FolderReader:
     largest: float = 0.0
     real_root: str = ""
 
-    def read_set(self, folder: Path, set_name: str) -> None:
+    def read_set(self, folder: Path, set_name: str | None) -> None:
         self.folders.append(folder)
         self.real_root = str(folder.resolve())
-        files = _files_by_stem(folder / "JPEGImages")
-        image_ids, found = _image_ids(folder, set_name)
-        self.problems += found
-        annotations, images = folder / "Annotations", folder / "JPEGImages"
+        annotations, images = _place(folder, "Annotations"), _place(folder, "JPEGImages")
+        files = _files_by_stem(images)
+        if set_name is None and not (folder / "ImageSets").is_dir():
+            image_ids = _annotated(annotations)
+            self._leave_out(sorted(set(files) - set(image_ids)), images)
+        else:
+            image_ids, found = _image_ids(folder, set_name or "trainval")
+            self.problems += found
         for image_id in image_ids:
             xml = annotations / f"{as_stored(image_id, annotations, '.xml')}.xml"
             same = files.get(composed(image_id)) or [images / f"{image_id}.jpg"]
@@ -170,6 +178,12 @@ class _FolderReader:
                 self._add(image_id, same[0], size, annotation, xml)
                 continue
             self.lost.images.add("that cannot be used", image_id)
+
+    def _leave_out(self, unlabelled: Sequence[str], images: Path) -> None:
+        if unlabelled:
+            text = f"{len(unlabelled)} images without an xml file are left out, first: {unlabelled[0]}."
+            self.problems.append(warning(text, images))
+            self.lost.images.add("without an xml file", unlabelled[0], len(unlabelled))
 
     def _size_of(self, annotation: XmlAnnotation, image_file: Path, xml: Path) -> tuple[int, int]:
         if annotation.odd_size:
@@ -192,8 +206,8 @@ class _FolderReader:
             return
         if image_id in self.ids:
             # Two roots may number their images alike; identifiers must still tell them apart.
-            short = f"{xml.parent.parent.name}/{image_id}"
-            image_id = f"{xml.parent.parent}/{image_id}" if short in self.ids else short
+            short = f"{self.folders[-1].name}/{image_id}"
+            image_id = f"{self.folders[-1]}/{image_id}" if short in self.ids else short
         self.ids.add(image_id)
         self.file_of[same_file] = image_id
         before = len(self.boxes)
@@ -281,6 +295,18 @@ class _FolderReader:
             is_difficult=np.array(self.difficult, bool),
             is_usable=usable_boxes(boxes, areas, np.repeat(sizes, counts, axis=0)),
         )
+
+
+def _place(folder: Path, name: str) -> Path:
+    """The folder of VOC's name, or the root itself, where annotation tools put everything."""
+    return folder / name if (folder / name).is_dir() else folder
+
+
+def _annotated(annotations: Path) -> list[str]:
+    names = sorted(file.stem for file in annotations.glob("*.xml") if not file.name.startswith("."))
+    if not names:
+        raise DataError(f"{annotations} holds neither ImageSets/Main nor xml files.")
+    return names
 
 
 def _image_ids(folder: Path, set_name: str) -> tuple[list[str], list[Problem]]:

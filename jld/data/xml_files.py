@@ -35,15 +35,16 @@ class XmlFile:
 
     Args:
         path: the file.
+        max_bytes: of the file.
     Raises:
         DataError: the file cannot be read, is malformed or too large, declares entities, or is not in the
             encoding it declares; names file and line.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, max_bytes: int = MAX_BYTES):
         content = read_bytes(path, "annotation file")
-        if len(content) > MAX_BYTES:
-            raise DataError(f"{path}: annotation file has {len(content)} bytes; {MAX_BYTES} are the limit.")
+        if len(content) > max_bytes:
+            raise DataError(f"{path}: annotation file has {len(content)} bytes; {max_bytes} are the limit.")
         self.path = path
         self._content, self._encoding = _decoded(content, path)
         self._lines: dict[int, int] = {}

@@ -59,7 +59,7 @@ class YOLODataset(DetectionDataset):
         strict: bool = True,
     ):
         images = Path(images_dir)
-        labels = Path(labels_dir) if labels_dir else _labels_beside(images)
+        labels = Path(labels_dir) if labels_dir else labels_beside(images)
         for folder in (images, labels):
             if not folder.is_dir():
                 raise DataError(f"{folder} is no folder.")
@@ -83,7 +83,12 @@ def _key(file: Path, folder: Path) -> str:
     return composed(str(file.relative_to(folder).with_suffix("")))
 
 
-def _labels_beside(images: Path) -> Path:
+def labels_beside(images: Path) -> Path:
+    """The folder of label files: the last `images` in a path replaced by `labels`.
+
+    Raises:
+        DataError: there is no such part.
+    """
     parts = list(images.parts)
     if "images" not in parts:
         raise DataError(f"{images} has no folder named images in it: give labels_dir.")

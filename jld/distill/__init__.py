@@ -1,5 +1,8 @@
 """Distillation by composition: a teacher, regions, and terms that read student and teacher traces."""
 
+import sys
+
+import jld
 import jld.assign
 import jld.distill.terms
 from jld.distill.context import StepContext
@@ -20,3 +23,6 @@ __all__ = [
     "build_distiller",
     "init_from_teacher",
 ]
+
+# `jld.distill(student, teacher)`: a package and a function cannot both have the name.
+sys.modules[__name__].__class__ = jld.DistillPackage

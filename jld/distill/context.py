@@ -6,7 +6,7 @@ of them and handed to the others. Knows no term and no head beyond the documente
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from jld.assign.assignment import Assignment
@@ -105,14 +105,14 @@ class StepContext:
         """[N, P] the student's highest class score per place, without gradient (w_i of the LD papers)."""
         return self._shared_value("student_scores", lambda: self.student.confidence().detach())
 
-    def feature_levels(self) -> Iterator[tuple[int, jt.Var, jt.Var]]:
+    def feature_levels(self, levels: Sequence[int] | None = None) -> Iterator[tuple[int, jt.Var, jt.Var]]:
         """(level of the student, its map, the teacher's map without gradient) of every stride both have.
 
-        Maps are [N, D, H_l, W_l]; D may differ.
+        Maps are [N, D, H_l, W_l]; D may differ. With `levels` of these student's levels only.
         """
         own, given = self.step.trace, self.teacher_trace
         for level, stride in enumerate(own.strides):
-            if stride in given.strides:
+            if stride in given.strides and (levels is None or level in levels):
                 yield level, own.features[level], given.features[given.strides.index(stride)].detach()
 
     def cached(self, key: Hashable, compute: Callable[[], T]) -> T:

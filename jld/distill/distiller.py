@@ -356,10 +356,7 @@ def _build_lesson(section: Mapping[str, Any], path: str, teachers: Mapping[str, 
 
 
 def _build_teacher(section: Mapping[str, Any]) -> Teacher:
-    section = {"type": "FrozenTeacher", **section}
-    # The teacher's own config is full of typed sections that belong to it: it is handed over unbuilt.
-    unbuilt = {"config": section.pop("config")} if "config" in section else {}
-    return build(section, path="distill.teacher", **unbuilt)
+    return build({"type": "FrozenTeacher", **section}, path="distill.teacher")
 
 
 def named_regions(redefined: Mapping[str, Any] | None, terms: Sequence[Any]) -> dict[str, Region]:

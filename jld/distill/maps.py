@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jld.boxes.places import GridPlaces
+from jld.errors import ConfigError
 from jld.losses.reduction import total
 from jld.losses.regression import squared_error
 from jld.models.interface import Interface
@@ -28,6 +29,17 @@ def cell_weights(weights: jt.Var, places: GridPlaces, level: int) -> jt.Var:
 def shared_levels(student: Interface, teacher: Interface) -> list[int]:
     """The student's levels whose stride the teacher's pyramid has too."""
     return [level for level, stride in enumerate(student.strides) if stride in teacher.strides]
+
+
+def checked_levels(kind: str, levels: Sequence[int] | None) -> tuple[int, ...] | None:
+    """The levels that a config names, None for all.
+
+    Raises:
+        ConfigError: there are none, in the name of a term of this kind.
+    """
+    if levels is not None and not levels:
+        raise ConfigError(f"{kind}: levels is empty: name levels, 0 is the finest, or None for all.")
+    return None if levels is None else tuple(levels)
 
 
 def masked_squared_error(

@@ -74,6 +74,8 @@ class FrozenTeacher:
 
     needs_masks = False
 
+    unbuilt = ("config",)  # full of typed sections that belong to the teacher
+
     def __init__(
         self,
         config: Any,

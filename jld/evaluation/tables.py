@@ -13,7 +13,7 @@ from jld.evaluation.published import PublishedRow, published_row
 from jld.evaluation.records import MASK_PREFIX, Metrics
 
 NOT_METRICS = ("per_class", "protocol")
-COUNTS = ("num_gts", "num_detections")
+COUNTS = ("num_gts", "num_detections", "objects", "found", "false")
 # More columns than this do not fit a terminal; further thresholds stay in the json.
 MAX_COLUMNS = 12
 BLANK = "-"
@@ -56,7 +56,7 @@ def _overall(title: str, names: Sequence[str], metrics: Metrics, row: PublishedR
         theirs = {name: row.metrics.get(name) for name in names}
         lines.append(["published", *(_number(theirs[name]) for name in names)])
         lines.append(["difference", *(_difference(ours[name], theirs[name]) for name in names)])
-    return _table([title, *(name.removeprefix(MASK_PREFIX) for name in names)], lines)
+    return text_table([title, *(name.removeprefix(MASK_PREFIX) for name in names)], lines)
 
 
 def format_runs(runs: Mapping[str, Metrics], *, names: Sequence[str] | None = None) -> str:
@@ -77,7 +77,7 @@ def format_runs(runs: Mapping[str, Metrics], *, names: Sequence[str] | None = No
     lines = [
         [run, *(_number(_percent(metrics.get(name))) for name in names)] for run, metrics in runs.items()
     ]
-    return _table(["", *names], lines)
+    return text_table(["", *names], lines)
 
 
 def metrics_to_json(metrics: Metrics) -> str:
@@ -104,10 +104,11 @@ def _class_table(per_class: Mapping[str, Mapping[str, float]]) -> str:
         for name, row in per_class.items()
     ]
     titles = {"num_gts": "boxes", "num_detections": "detections"}
-    return _table(["class", *(titles.get(key, key) for key in columns)], lines)
+    return text_table(["class", *(titles.get(key, key) for key in columns)], lines)
 
 
-def _table(header: list[str], lines: list[list[str]]) -> str:
+def text_table(header: list[str], lines: list[list[str]]) -> str:
+    """Columns of text, the first to the left and the others to the right, with a line below the header."""
     # Names of classes and runs come from files.
     header, *lines = ([visible(cell, keep="") for cell in line] for line in [header, *lines])
     widths = [max(len(line[column]) for line in [header, *lines]) for column in range(len(header))]

@@ -34,9 +34,11 @@ class InputStatistics:
         """The Normalize step of the first pipeline in `dataset`, or None when there is none."""
         dataset = config.get("dataset") or {}
         for split in ("train", "val", "test"):
-            for step in (dataset.get(split) or {}).get("transforms") or ():
+            section = dataset.get(split) or {}
+            inside = section.get("dataset") or {}  # JDet's own, whose Normalize is BGR by default
+            for step in section.get("transforms") or inside.get("transforms") or ():
                 if step.get("type") == "Normalize":
-                    to_bgr = step.get("to_bgr")  # overrules to_rgb, see `Normalize`
+                    to_bgr = step.get("to_bgr", True if inside else None)  # overrules to_rgb, see `Normalize`
                     is_rgb = bool(step.get("to_rgb", True)) if to_bgr is None else not to_bgr
                     return cls(tuple(map(float, step["mean"])), tuple(map(float, step["std"])), is_rgb)
         return None

@@ -184,7 +184,7 @@ class PairPostprocess(Postprocess):
         found = super().__call__(scores, boxes, priors, batch, quality=quality)
         scales = np.asarray(batch["scale_factors"], np.float32)[:, [1, 0]]
         sizes = np.round(np.asarray(batch["img_shapes"], np.float32) / scales)  # [N, 2] of the originals
-        return [self._inside(one, size) for one, size in zip(found, sizes, strict=True)]
+        return [self.inside(one, size) for one, size in zip(found, sizes, strict=True)]
 
     def select(
         self,
@@ -210,7 +210,8 @@ class PairPostprocess(Postprocess):
         """[K] root of score times quality."""
         return np.sqrt(scores * quality)
 
-    def _inside(self, found: Detections, size: np.ndarray) -> Detections:
+    def inside(self, found: Detections, size: np.ndarray) -> Detections:
+        """Detections clipped to an image of (height, width) px, without those of which nothing is left."""
         boxes = clip_boxes(found["boxes"], size)
         kept = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         return self.as_detections(found.img_id, found.scores[kept], found.labels[kept], boxes[kept])

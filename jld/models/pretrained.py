@@ -1,8 +1,7 @@
-"""Weights from disk into a model: whole detectors and ImageNet backbones. Nothing is downloaded."""
+"""Weights from disk into a model: whole detectors and ImageNet backbones."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 from jld.checkpoint import ConvertOptions, convert_state, read_checkpoint, require_complete
 from jld.checkpoint.class_layer import PARAMETER
+from jld.checkpoint.weights import available, how_to_get, weights_folder
 from jld.errors import CheckpointError
 from jld.models.boxes import DistributionBoxes
 from jld.toolchain import jittor as jt
@@ -22,17 +22,15 @@ _ADDED = {
 }
 
 
-def weights_folder() -> Path:
-    """Where files for "torchvision://name" are looked for: $JLD_WEIGHTS, else ~/.cache/jld/weights."""
-    return Path(os.environ.get("JLD_WEIGHTS") or Path.home() / ".cache" / "jld" / "weights")
-
-
 def find_pretrained(source: str) -> Path:
-    """The file behind a path or behind "scheme://name".
+    """The file behind a path or behind "scheme://name"; a published one is fetched if that was asked for.
 
     Raises:
-        CheckpointError: it is not there; names the file to get and the folder to put it into.
+        CheckpointError: it is not there, with its address and the place to put it to, or cannot be fetched.
     """
+    published = available(source)
+    if published is not None:
+        return published
     scheme, separator, name = source.partition("://")
     if not separator:
         if not Path(source).is_file():
@@ -45,9 +43,10 @@ def find_pretrained(source: str) -> Path:
         path for suffix in ("pth", "pt", "safetensors", "pkl") for path in folder.glob(f"{name}*.{suffix}")
     )
     if not found:
+        cure = how_to_get(source) or f"; get it from {scheme} and put it there"
         raise CheckpointError(
-            f"pretrained weights {source!r}: no file {name}*.pth in {folder}; get it from {scheme} and put "
-            "it there, set JLD_WEIGHTS to its folder, or set model.backbone.pretrained to its path or None."
+            f"pretrained weights {source!r}: no file {name}*.pth in {folder}{cure}, set JLD_WEIGHTS to its "
+            "folder, or set model.backbone.pretrained to its path or None."
         )
     return found[0]
 

@@ -48,6 +48,7 @@ class Stage:
         assignment: who is positive for which object; None where no targets were given.
         hidden: {k: maps of the towers after k layers, before their ReLU}, where somebody asked for them.
         class_order: the head's classes in the order the predictions have them in; None: as the head has.
+        reread: pyramid maps to what the head predicts of the same RoIs on them; None: the places are cells.
     """
 
     predictions: Mapping[str, jt.Var]
@@ -56,6 +57,7 @@ class Stage:
     assignment: Assignment | None = None
     hidden: Mapping[int, Hidden] = field(default_factory=dict)
     class_order: Sequence[int] | None = None
+    reread: Callable[[Sequence[jt.Var]], dict[str, jt.Var]] | None = None
     _known: dict[str, jt.Var] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -83,7 +85,19 @@ class Stage:
 
     def resume(self, hidden: Hidden, after: int) -> dict[str, jt.Var]:
         """The predictions this stage's head makes of tower maps that have passed `after` layers."""
-        found = self.head.resume(hidden, after)
+        return self._in_order(self.head.resume(hidden, after))
+
+    def on(self, features: Sequence[jt.Var]) -> dict[str, jt.Var]:
+        """The predictions this stage's head makes of its RoIs on other pyramid maps of the same strides.
+
+        Raises:
+            ValueError: the stage's places are no RoIs.
+        """
+        if self.reread is None:
+            raise ValueError("only a stage of RoIs can be read on other maps.")
+        return self._in_order(self.reread(features))
+
+    def _in_order(self, found: dict[str, jt.Var]) -> dict[str, jt.Var]:
         return found if self.class_order is None else _permuted(found, self.head.class_keys, self.class_order)
 
     def reordered(self, class_order: Sequence[int]) -> Stage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TypedDict
 
+from jld.ops.biased_relu import biased_relu
 from jld.ops.onednn_conv import onednn_conv
 from jld.ops.pointwise_conv import pointwise_conv
 from jld.ops.precision import FLOAT32, convolution_precision, rounded
@@ -29,16 +30,21 @@ class Geometry(TypedDict):
 class Conv2d(jt.nn.Conv):
     """Jittor's convolution layer, parameters `weight` and `bias`, computed by `conv2d`."""
 
-    def execute(self, x: jt.Var) -> jt.Var:
+    def execute(self, x: jt.Var, live: jt.Var | None = None, *, relu: bool = False) -> jt.Var:
         """[N, D, H, W] to [N, D', H', W'].
 
+        Args:
+            live: see `conv2d`.
+            relu: whether a ReLU follows; for a layer with bias.
         Raises:
             ValueError: the map has another number of channels.
         """
         if x.shape[1] != self.in_channels:
             raise ValueError(f"a convolution of {self.in_channels} channels got a map of {x.shape[1]}.")
         options = {name: getattr(self, name) for name in ("stride", "padding", "dilation", "groups")}
-        y = conv2d(x, self.weight, **options)
+        y = conv2d(x, self.weight, **options, live=live)
+        if relu:
+            return biased_relu(y, self.bias, live)
         return y if self.bias is None else y + self.bias.broadcast(y, [0, 2, 3])
 
 
@@ -50,6 +56,7 @@ def conv2d(
     padding: tuple[int, int] = (0, 0),
     dilation: tuple[int, int] = (1, 1),
     groups: int = 1,
+    live: jt.Var | None = None,
 ) -> jt.Var:
     """Convolution without a bias.
 
@@ -61,22 +68,26 @@ def conv2d(
     Args:
         x: [N, I, H, W]
         weight: [O, I / groups, h, w]
+        live: [N] 1 for images whose results count, 0 for others, whose gradients must be 0: they take no time
+            on the CPU. What they come to has no meaning. None: all count.
     Returns:
         [N, O, H', W']
     """
     precision = convolution_precision()
     geometry: Geometry = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     if precision == FLOAT32:
-        return _convolve(x, weight, **geometry)
+        return _convolve(x, weight, live, **geometry)
     if jt.flags.use_cuda:
         # The gradients of casts are casts: the operands of the backward pass are half as well.
         return jt.nn.conv2d(x.cast(precision), weight.cast(precision), **geometry).float32()
-    return rounded(_convolve(rounded(x, precision), rounded(weight, precision), **geometry), precision)
+    both = rounded(x, precision), rounded(weight, precision)
+    return rounded(_convolve(*both, live, **geometry), precision)
 
 
 def _convolve(
     x: jt.Var,
     weight: jt.Var,
+    live: jt.Var | None,
     *,
     stride: tuple[int, int],
     padding: tuple[int, int],
@@ -88,9 +99,9 @@ def _convolve(
     if groups == 1 and stride == dilation == (1, 1):
         filters = tuple(weight.shape[2:]), padding
         if filters == ((1, 1), (0, 0)):
-            return pointwise_conv(x, weight)
+            return pointwise_conv(x, weight, live)
         if filters == ((3, 3), (1, 1)) and _pays_for_winograd(x, weight):
-            return winograd_conv(x, weight)
+            return winograd_conv(x, weight, live)
     return onednn_conv(x, weight, (*stride, *padding, *dilation, groups))
 
 

@@ -107,16 +107,18 @@ inline void points_to_weights(const float* __restrict u, long step, float* __res
 _CHUNKS = """
 constexpr long CHUNK = 6L << 20;  // floats
 struct Tiles {
-    long images, height, width, down, across, rows, rows_per_chunk;
-    Tiles(long images, long height, long width, long channels)
+    const Images& images;
+    long height, width, down, across, rows, rows_per_chunk;
+    Tiles(const Images& images, long height, long width, long channels)
         : images(images), height(height), width(width), down((height + 3) / 4), across((width + 3) / 4),
-          rows(images * down) {
-        const long fit = std::max(1L, CHUNK / (36 * channels * across)), chunks = (rows + fit - 1) / fit;
+          rows(images.count() * down) {
+        const long fit = std::max(1L, CHUNK / (36 * channels * across));
+        const long chunks = std::max(1L, (rows + fit - 1) / fit);
         rows_per_chunk = (rows + chunks - 1) / chunks;
     }
     // One channel of an image, by the number of a row of tiles.
     long offset(long row, long channels, long channel) const {
-        return (row / down * channels + channel) * height * width;
+        return (images[row / down] * channels + channel) * height * width;
     }
     // Copies what exists of map rows top ... top + count - 1, columns from `left` on, into zeros.
     void window(const float* map, long top, long count, long left, long columns, float* out) const {
@@ -241,7 +243,7 @@ _CONVOLVE = """
     const long given = in0_shape1, made = out0_shape1;
     Floats u(36 * outputs * inputs);
     filters_to_points(in1_p, outputs, inputs, turned, u.data());
-    const Tiles t(in0_shape0, in0_shape2, in0_shape3, given + made);
+    const Tiles t(images, in0_shape2, in0_shape3, given + made);
     Floats v(36 * given * t.rows_per_chunk * t.across), m(36 * made * t.rows_per_chunk * t.across);
     for (long first = 0; first < t.rows; first += t.rows_per_chunk) {
         const long count = std::min(t.rows_per_chunk, t.rows - first), tiles = count * t.across;
@@ -252,13 +254,15 @@ _CONVOLVE = """
                        &v[k * given * tiles], tiles, 0, &m[k * made * tiles], tiles);
         points_to_map(m.data(), made, t, first, count, out0_p);
     }
+    images.clear_others(out0_p, made * in0_shape2 * in0_shape3);
 """
 # in0: map [N, I, H, W], in1: gradient of the results [N, O, H, W], out0: gradient of the weights.
 _WEIGHT_GRADIENT = """
     const long inputs = in0_shape1, outputs = in1_shape1;
-    const Tiles t(in0_shape0, in0_shape2, in0_shape3, inputs + outputs);
+    const Tiles t(images, in0_shape2, in0_shape3, inputs + outputs);
     const long most = t.rows_per_chunk * t.across;
     Floats u(36 * outputs * inputs), v(36 * inputs * most), m(36 * outputs * most);
+    if (t.rows == 0) std::fill(u.data(), u.data() + 36 * outputs * inputs, 0.f);
     for (long first = 0; first < t.rows; first += t.rows_per_chunk) {
         const long count = std::min(t.rows_per_chunk, t.rows - first), tiles = count * t.across;
         map_to_points(in0_p, inputs, t, first, count, v.data());
@@ -275,24 +279,25 @@ _WEIGHT_GRADIENT = """
 class _WinogradConv(jt.Function):
     """The operator with gradients to both inputs."""
 
-    def execute(self, x: jt.Var, weight: jt.Var) -> jt.Var:
-        self.saved = x, weight
+    def execute(self, x: jt.Var, weight: jt.Var, live: jt.Var | None) -> jt.Var:
+        self.saved = x, weight, live
         shape = x.shape[0], weight.shape[0], *x.shape[2:]
-        return product_operator(shape, [x, weight], _CONVOLVE, _HEADER, turned=0)
+        return product_operator(shape, [x, weight], _CONVOLVE, _HEADER, live=live, turned=0)
 
     def grad(self, dy: jt.Var) -> tuple[jt.Var | None, ...]:
         # Two operators: Jittor runs neither that of a map nor that of weights which nobody reads.
-        x, weight = self.saved
-        dx = product_operator(x.shape, [dy, weight], _CONVOLVE, _HEADER, turned=1)
-        return dx, product_operator(weight.shape, [x, dy], _WEIGHT_GRADIENT, _HEADER)
+        x, weight, live = self.saved
+        dx = product_operator(x.shape, [dy, weight], _CONVOLVE, _HEADER, live=live, turned=1)
+        return dx, product_operator(weight.shape, [x, dy], _WEIGHT_GRADIENT, _HEADER, live=live), None
 
 
-def winograd_conv(x: jt.Var, weight: jt.Var) -> jt.Var:
+def winograd_conv(x: jt.Var, weight: jt.Var, live: jt.Var | None = None) -> jt.Var:
     """3x3 convolution with stride 1 and a border of one zero, on the CPU.
 
     Args:
         x: [N, I, H, W] float32.
         weight: [O, I, 3, 3] float32.
+        live: see `conv2d`.
     Returns:
         [N, O, H, W]
     Raises:
@@ -301,4 +306,4 @@ def winograd_conv(x: jt.Var, weight: jt.Var) -> jt.Var:
     """
     if len(x.shape) != 4 or tuple(weight.shape[1:]) != (x.shape[1], 3, 3):
         raise ValueError(f"winograd_conv: map {tuple(x.shape)} and weights {tuple(weight.shape)} do not fit.")
-    return _WinogradConv.apply(x, weight)
+    return _WinogradConv.apply(x, weight, live)

@@ -1,18 +1,24 @@
-"""Which file a resumed run goes on from: the last, or the newest sound one where that is damaged or gone."""
+"""Which file a resumed run goes on from: the last, or the newest sound one where that is damaged or gone.
+
+And which one is scored and drawn: the best.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jld.checkpoint import read_training_state
-from jld.errors import CheckpointError
+from jld.errors import CheckpointError, ConfigError
 from jld.runner.state import LAST, resume
 from jld.utils.logging import get_logger
 
 if TYPE_CHECKING:
     from jld.runner.loop import TrainingLoop
+
+BEST = "best.pkl"
 
 
 def resume_newest(loop: TrainingLoop, folder: Path) -> str | None:
@@ -68,7 +74,7 @@ def _newest_first(folder: Path) -> list[Path]:
     """last.pkl, then the checkpoints of epochs from the last backwards, then the best."""
     epochs = [path for path in folder.glob("epoch_*.pkl") if re.fullmatch(r"epoch_\d+", path.stem)]
     epochs.sort(key=lambda path: int(path.stem.split("_")[1]), reverse=True)
-    return [path for path in (folder / LAST, *epochs, folder / "best.pkl") if path.is_file()]
+    return [path for path in (folder / LAST, *epochs, folder / BEST) if path.is_file()]
 
 
 def _is_sound(path: Path) -> bool:
@@ -77,3 +83,36 @@ def _is_sound(path: Path) -> bool:
     except CheckpointError:
         return False
     return True
+
+
+def chosen_checkpoint(config: Mapping[str, Any], given: str | None = None) -> Path:
+    """The weights that val, test and vis_test look at.
+
+    Args:
+        config: complete.
+        given: a file, or "best" or "last" of the run in work_dir. None: the config's `resume_path`, else the
+            best, else the last, else `pretrained_weights`.
+    Raises:
+        ConfigError: there are none.
+    """
+    folder = Path(config["work_dir"]) / "checkpoints"
+    own = {"best": folder / BEST, "last": folder / LAST}
+    given = given or config["resume_path"]
+    if given in own and not own[given].is_file():
+        raise ConfigError(f"--checkpoint {given}: there is no {own[given]}.")
+    own_ones = (path for path in own.values() if path.is_file())
+    path = own.get(given or "") or given or next(own_ones, None) or config["pretrained_weights"]
+    if path is None:
+        raise ConfigError(
+            f"there are no weights to run: {own['last']} does not exist; train first or give --checkpoint."
+        )
+    return Path(path)
+
+
+def why_best(path: Path, meta: Mapping[str, Any]) -> str:
+    """What is said of the best weights of a run where nobody asked for them, from what their file says."""
+    best = meta.get("best") or {}
+    if path.name != BEST or not best:
+        return ""
+    score = f"{best['name']} {best['value']:.4f}"
+    return f", the best of this run ({score} on dataset.val); --checkpoint last takes the last weights"

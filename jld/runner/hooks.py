@@ -38,12 +38,18 @@ class Hook:
 
     Attributes:
         name: under which the state is saved; the class's name by default.
+        is_done: whether the training may end with this epoch; of any hook it does.
     """
 
     @property
     def name(self) -> str:
         """See the class."""
         return type(self).__name__
+
+    @property
+    def is_done(self) -> bool:
+        """See the class."""
+        return False
 
     def before_training(self, loop: TrainingLoop) -> None:
         """Before the first step, after a resume."""
@@ -128,6 +134,9 @@ class EMAHook(Hook):
 class LogHook(Hook):
     """Writes a training record every `interval` steps and stops a run whose losses are not finite.
 
+    Speed and remaining time of the first record are those of the second half of its steps: the first ones
+    compile their kernels. Where that is a single step, the time is not told yet.
+
     Args:
         logger: see `RunLogger`.
         interval: steps between records; 0 writes none, and losses are then looked at every 50 steps.
@@ -140,22 +149,30 @@ class LogHook(Hook):
         self._images_before = 0
         self._weighed: set[str] = set()
         self._silent: dict[str, int] = {}  # steps since a term has last given something
+        self._compiled_at: int | None = None
 
     def before_training(self, loop: TrainingLoop) -> None:
         """See `Hook`."""
         self.logger.start_bar(loop.total_steps, loop.iteration)
         self._restart(loop)
+        interval = self.interval or 50
+        self._compiled_at = loop.iteration + (interval - loop.iteration % interval + 1) // 2
 
     def after_step(self, loop: TrainingLoop) -> None:
         """See `Hook`."""
         self.logger.advance()
-        if loop.iteration % (self.interval or 50):
+        is_logged = loop.iteration % (self.interval or 50) == 0
+        if loop.iteration == self._compiled_at and not is_logged:
+            self._compiled_at = None
+            self._restart(loop)
+        if not is_logged:
             return
         loop.history.fetch()
         if self.interval:
             self.logger.log(self._record(loop))
         else:
             loop.history.means()
+        self._compiled_at = None
         self._restart(loop)
 
     def after_training(self, loop: TrainingLoop) -> None:
@@ -170,7 +187,7 @@ class LogHook(Hook):
         seconds = max(time.perf_counter() - loop.paused_seconds - self._started, 1e-9)
         images = (loop.images_seen - self._images_before) * world_size()
         steps = max(loop.iteration - self._first_step, 1)
-        eta = int((loop.total_steps - loop.iteration) * seconds / steps)
+        left = datetime.timedelta(seconds=int((loop.total_steps - loop.iteration) * seconds / steps))
         means = loop.history.means()
         extra = {}
         if loop.distiller is not None:
@@ -191,7 +208,7 @@ class LogHook(Hook):
             **{f"distill/{name}": _to_float(value) for name, value in extra.items()},
             **{f"optimizer/{name}": _to_float(value) for name, value in scaling.items()},
             "images_per_second": images / seconds,
-            "eta": str(datetime.timedelta(seconds=eta)),
+            "eta": "unknown" if self._compiled_at else str(left),
         }
 
     def _weigh(self, shares: Mapping[str, str]) -> None:

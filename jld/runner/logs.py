@@ -1,4 +1,4 @@
-"""Where a run's numbers go: log.jsonl, TensorBoard events and the terminal.
+"""Where a run's numbers and pictures go: log.jsonl, TensorBoard, other trackers and the terminal.
 
 `log.jsonl` holds one JSON object per line. Training lines have epoch, iter (finished steps), time, lr,
 total_loss, every loss, images_per_second and eta, in float16 also optimizer/loss_scale and
@@ -14,10 +14,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Annotated, Any
 
-from jld.errors import ConfigError, suggestion
-from jld.registry import HOOKS
+import numpy as np
+
+from jld.registry import HOOKS, LOGGERS
 from jld.utils.distributed import is_main
 from jld.utils.line_file import LineFile
 from jld.utils.logging import get_logger
@@ -28,10 +30,47 @@ _NO_LOSSES = frozenset(
 )
 
 
-class JsonLines:
+@LOGGERS.interface
+class Logger:
+    """Base of the places a run's records go to. Its arguments are settings; `open` begins a run.
+
+    What goes to a server or a thread of its own may fail without ending a training, see `RunLogger`.
+
+    Attributes:
+        is_vital: an error of it ends the run.
+        takes_pictures: whether `log_pictures` does anything.
+    """
+
+    is_vital = False
+    takes_pictures = False
+
+    def open(self, work_dir: Path, keep_old: bool, config: Mapping[str, Any]) -> None:
+        """Begins.
+
+        Args:
+            work_dir: of the run, there already.
+            keep_old: go on with what an interrupted part of the run has left.
+            config: of the run, plain data.
+        """
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Takes one record, with `iter`."""
+
+    def log_pictures(self, pictures: Mapping[str, np.ndarray], iteration: int) -> None:
+        """Takes {name: uint8 [H, W, 3] BGR} of an evaluation."""
+
+    def close(self) -> None:
+        """Ends; nothing is logged afterwards."""
+
+
+@LOGGERS.register(name="TextLogger")
+class JsonLines(Logger):
     """Appends records to `log.jsonl`, each line handed to the system before the next."""
 
-    def __init__(self, work_dir: Path, keep_old: bool):
+    is_vital = True
+
+    def open(self, work_dir: Path, keep_old: bool, config: Mapping[str, Any]) -> None:
+        """See `Logger`."""
         path = work_dir / "log.jsonl"
         if path.exists() and not keep_old:
             # Another run's lines must not mix with ours, and must not be lost.
@@ -48,10 +87,15 @@ class JsonLines:
         self._file.close()
 
 
-class TensorBoard:
+@LOGGERS.register(name="TensorboardLogger")
+class TensorBoard(Logger):
     """Writes every number of a record as a scalar over iterations."""
 
-    def __init__(self, work_dir: Path, keep_old: bool):
+    is_vital = True
+    takes_pictures = True
+
+    def open(self, work_dir: Path, keep_old: bool, config: Mapping[str, Any]) -> None:
+        """See `Logger`."""
         # Imported here: the package costs a second and is not needed without it.
         from tensorboardX import SummaryWriter
 
@@ -64,9 +108,14 @@ class TensorBoard:
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Writes one record."""
-        for key, value in record.items():
-            if isinstance(value, int | float) and key not in ("iter", "epoch"):
-                self._writer.add_scalar(key, value, record["iter"])
+        for key, value in scalars(record).items():
+            self._writer.add_scalar(key, value, record["iter"])
+        self._writer.flush()
+
+    def log_pictures(self, pictures: Mapping[str, np.ndarray], iteration: int) -> None:
+        """See `Logger`."""
+        for name, picture in pictures.items():
+            self._writer.add_image(name, picture[..., ::-1], iteration, dataformats="HWC")
         self._writer.flush()
 
     def close(self) -> None:
@@ -85,10 +134,13 @@ class TensorBoard:
         return guarded
 
 
-SINKS: dict[str, type[JsonLines] | type[TensorBoard]] = {
-    "TextLogger": JsonLines,
-    "TensorboardLogger": TensorBoard,
-}
+def scalars(record: Mapping[str, Any]) -> dict[str, float]:
+    """What a tracker draws over `iter`: the numbers of a record, without those that count its position."""
+    return {
+        key: value
+        for key, value in record.items()
+        if isinstance(value, int | float) and key not in ("iter", "epoch", "time", "total_iter")
+    }
 
 
 @HOOKS.register
@@ -96,25 +148,32 @@ class RunLogger:
     """The log of a run; silent on every rank but the first.
 
     Args:
-        loggers: any of "TextLogger" (log.jsonl) and "TensorboardLogger".
+        loggers: names, such as "TextLogger" (log.jsonl) and "TensorboardLogger", or sections of those with
+            settings, such as dict(type="WandbLogger", project="detectors").
+        pictures: images of dataset.val whose detections go to the loggers after each evaluation.
     Raises:
         ConfigError: unknown logger.
     """
 
-    def __init__(self, loggers: Sequence[str] = ("TextLogger", "TensorboardLogger")):
-        for name in loggers:
-            if name not in SINKS:
-                raise ConfigError(f"logger.loggers holds {name!r}: {suggestion(name, SINKS)}")
-        self.loggers = tuple(loggers)
-        self._sinks: list[JsonLines | TensorBoard] = []
+    def __init__(
+        self,
+        loggers: Sequence[Annotated[str, LOGGERS] | Logger] = ("TextLogger", "TensorboardLogger"),
+        pictures: int = 0,
+    ):
+        self.loggers = [LOGGERS.get(each)() if isinstance(each, str) else each for each in loggers]
+        self.pictures = pictures if any(each.takes_pictures for each in self.loggers) else 0
+        self._open: list[Logger] = []
         self._bar: Any = None
         self._redirection = ExitStack()
 
-    def open(self, work_dir: Path, keep_old: bool = False) -> None:
-        """Creates the files in `work_dir`; `keep_old` continues an earlier log (resume)."""
+    def open(
+        self, work_dir: Path, keep_old: bool = False, config: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
+        """Begins in `work_dir`; `keep_old` continues an earlier log (resume). See `Logger.open`."""
         if is_main():
             work_dir.mkdir(parents=True, exist_ok=True)
-            self._sinks = [SINKS[name](work_dir, keep_old) for name in self.loggers]
+            self._open = list(self.loggers)
+            self._tell("open", work_dir, keep_old, config)
 
     def start_bar(self, total: int, done: int) -> None:
         """A progress bar over iterations, on terminals only."""
@@ -136,18 +195,32 @@ class RunLogger:
         if not is_main():
             return
         stamped = {"time": round(time.time(), 3), **record}
-        for sink in self._sinks:
-            sink.log(stamped)
+        self._tell("log", stamped)
         if "total_loss" in record:
             if self._bar is not None:
                 self._bar.set_postfix(loss=f"{record['total_loss']:.4f}", lr=f"{record['lr']:.2e}")
             get_logger("run").info(training_line(record))
 
+    def log_pictures(self, pictures: Mapping[str, np.ndarray], iteration: int) -> None:
+        """Hands {name: uint8 [H, W, 3] BGR} to the loggers that take pictures."""
+        self._tell("log_pictures", pictures, iteration)
+
+    def _tell(self, what: str, *arguments: Any) -> None:
+        """Calls a method of every logger; one of a tracker that fails is left alone from then on."""
+        for logger in list(self._open):
+            try:
+                getattr(logger, what)(*arguments)
+            except Exception as error:
+                if logger.is_vital:
+                    raise
+                self._open.remove(logger)
+                name = type(logger).__name__
+                get_logger("run").warning("%s has failed and gets nothing more: %s", name, error)
+
     def close(self) -> None:
         """Closes files and bar."""
-        for sink in self._sinks:
-            sink.close()
-        self._sinks = []
+        self._tell("close")
+        self._open = []
         if self._bar is not None:
             self._bar.close()
             self._bar = None

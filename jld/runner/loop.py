@@ -107,7 +107,12 @@ class TrainingLoop:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the end is reached."""
+        """Whether the end is reached, or a hook needs no more."""
+        return self.is_at_length or any(hook.is_done for hook in self.hooks)
+
+    @property
+    def is_at_length(self) -> bool:
+        """Whether all steps of the config are done."""
         if self.max_iter is not None:
             return self.iteration >= self.max_iter
         return self.epoch >= (self.max_epoch or 0)

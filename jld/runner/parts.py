@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from logging import Logger
 from pathlib import Path
 from typing import Any
@@ -94,9 +94,11 @@ def agree_on_classes(
     return agreed
 
 
-def account_of(split: str, dataset: Dataset) -> dict[str, Any]:
+def account_of(split: str, dataset: Dataset, model: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Logs where the objects of a dataset went, and returns it as plain data.
 
+    Args:
+        model: the config's section: of train it is said which assigners take ignored objects for background.
     Raises:
         DataError: there is nothing to learn in the train split.
     """
@@ -104,7 +106,23 @@ def account_of(split: str, dataset: Dataset) -> dict[str, Any]:
     get_logger("run").info("dataset.%s: %s", split, account.describe())
     if split == "train" and not account.trained:
         raise DataError(f"dataset.train has no object to learn from:\n{account.describe()}")
+    blind = list(_blind_assigners(model or {}, "model")) if split == "train" and account.ignored.total else []
+    if blind:
+        get_logger("run").info(
+            "dataset.train: what lies in the ignored objects is background to %s, as in mmDetection; "
+            "ignore_iof_thr=0.5 there leaves it out of the losses.",
+            " and ".join(blind),
+        )
     return {"benchmark": dataset.benchmark, "fingerprint": dataset.fingerprint(), **account.as_dict()}
+
+
+def _blind_assigners(section: Mapping[str, Any], path: str) -> Iterator[str]:
+    """Paths of the assigners that do not look at ignored objects."""
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            if key == "assigner" and value.get("ignore_iof_thr", -1.0) <= 0:
+                yield f"{path}.assigner"
+            yield from _blind_assigners(value, f"{path}.{key}")
 
 
 def loader_settings(section: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,9 +148,13 @@ def num_steps(config: Mapping[str, Any], num_batches: int) -> int:
     return (config["max_epoch"] or 0) * -(-num_batches // config["accumulate_steps"])
 
 
-def build_evaluator(section: Mapping[str, Any], dataset: Dataset) -> Evaluator:
+def build_evaluator(
+    section: Mapping[str, Any], dataset: Dataset, *, within_training: bool = False
+) -> Evaluator:
     """The evaluator a dataset section names, else the dataset's own.
 
+    Args:
+        within_training: that for scores between epochs, where the evaluator has another (`within_training`).
     Raises:
         ConfigError: neither has one.
     """
@@ -142,7 +164,9 @@ def build_evaluator(section: Mapping[str, Any], dataset: Dataset) -> Evaluator:
             f"{type(dataset).__name__} has no evaluator of its own: set dataset.val.evaluator; "
             f"{suggestion('', EVALUATORS.names())}"
         )
-    return build({"type": wanted} if isinstance(wanted, str) else wanted)
+    evaluator = build({"type": wanted} if isinstance(wanted, str) else wanted)
+    faster = getattr(evaluator, "within_training", None) if within_training else None
+    return evaluator if faster is None else faster()
 
 
 def best_metric(config: Mapping[str, Any], evaluator: Evaluator, classes: Sequence[str]) -> str:

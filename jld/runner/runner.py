@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -22,14 +23,14 @@ from jld.models import Detector, assign_state, build_detector, load_weights
 from jld.ops.precision import FLOAT32
 from jld.registry import build
 from jld.runner import checks, parts, tasks
-from jld.runner.going_on import newest_sound, resume_file, resume_newest
+from jld.runner.going_on import chosen_checkpoint, newest_sound, resume_file, resume_newest, why_best
 from jld.runner.history import LossHistory
 from jld.runner.hooks import CheckpointHook, EvaluationHook, Hook, LogHook
 from jld.runner.logs import RunLogger
 from jld.runner.loop import TrainingLoop
 from jld.runner.ranks import require_agreement
 from jld.runner.same_run import require_same_data, teacher_contents
-from jld.runner.state import LAST, collect_state, evaluation_arrays, fingerprint
+from jld.runner.state import collect_state, config_text, evaluation_arrays, fingerprint
 from jld.runner.work_folder import work_folder
 from jld.toolchain import jittor as jt
 from jld.utils import stopping
@@ -48,7 +49,8 @@ class Runner:
 
     Args:
         config: checked and complete (`jld.config.prepare_config`).
-        checkpoint: weights for val, test and vis_test; default: the run's last checkpoint.
+        checkpoint: weights for val, test and vis_test: a file, or "best" or "last" of the run. None: the
+            best, else the last.
         resume: go on from the newest sound checkpoint of work_dir. Where it has none, and without `resume`,
             training goes on from the config's `resume_path`, if it names one.
         save_dir: where vis_test draws; default: `work_dir/results/drawn`.
@@ -112,7 +114,8 @@ class Runner:
         datasets = parts.agree_on_classes(
             self._datasets("train", "val", needed=("train",)), self._weights(), self.log
         )
-        accounts = {split: parts.account_of(split, each) for split, each in datasets.items()}
+        model = self.config.model
+        accounts = {split: parts.account_of(split, each, model) for split, each in datasets.items()}
         if is_main() and not self.dry_run:
             data = accounts["train"]["fingerprint"]
             require_same_data(self.work_dir, self.config, data, resumed=self.goes_on)
@@ -170,7 +173,7 @@ class Runner:
             dump_config(self.config, self.work_dir / "config.py")
             teachers = teacher_contents(self.config)
             write_environment(self.work_dir / "env.json", datasets=accounts, teachers=teachers)
-        logger.open(self.work_dir, keep_old=resumed and self.goes_on)
+        logger.open(self.work_dir, resumed and self.goes_on, json.loads(config_text(self.config)))
         self.log.info("training for %d iterations, results in %s", loop.total_steps, self.work_dir)
         try:
             with stopping.saved_when_stopped(partial(checkpoints.save_when_stopped, loop)):
@@ -186,7 +189,7 @@ class Runner:
         """Scores the checkpoint on dataset.val, prints the table, writes results/; returns the metrics."""
         dataset = self._datasets("val", needed=("val",))["val"]
         detector, dataset, checkpoint = self._trained_detector("val", dataset)
-        metrics, detections = self._evaluate(detector, dataset, "val", with_flips=True)
+        metrics, detections = self._evaluate(detector, dataset, "val", within_training=False)
         if not is_main():
             return metrics
         about = {"config": str(config_file(self.config) or ""), "checkpoint": str(checkpoint), "split": "val"}
@@ -197,7 +200,7 @@ class Runner:
 
     def test(self) -> Path | None:
         """Writes the detections on dataset.test as its benchmark takes them; rank 0 returns the file."""
-        dataset, detections = self._predict("test", writes_results=True)
+        dataset, detections = self.predict("test", writes_results=True)
         if not is_main():
             return None
         whole = dataset.to_whole(detections, self._views(dataset))
@@ -207,7 +210,7 @@ class Runner:
 
     def vis_test(self) -> list[Path]:
         """Draws the detections on dataset.test into `save_dir`; returns the pictures, all of rank 0."""
-        dataset, detections = self._predict("test")
+        dataset, detections = self.predict("test")
         if not is_main():
             return []
         written = tasks.draw_detections(detections, dataset, self.save_dir, classes=dataset.classes)
@@ -248,7 +251,7 @@ class Runner:
         self, split: str, dataset: Dataset, *, writes_results: bool = False
     ) -> tuple[Detector, Dataset, Path]:
         """(detector, dataset with the classes of its checkpoint, path of that)."""
-        path = self._checkpoint()
+        path = chosen_checkpoint(self.config, self.checkpoint)
         detector = build_detector(self.config, pretrained=False)
         arrays, meta, kind = evaluation_arrays(path)
         names = Checkpoint({}, meta).classes or ()
@@ -259,7 +262,7 @@ class Runner:
         detector.classes = dataset.classes or detector.classes
         assign_state(detector, arrays, what=str(path))
         epoch = f" of epoch {meta['epoch']}" if "epoch" in meta else ""
-        self.log.info("%s%s of %s", kind, epoch, path)
+        self.log.info("%s%s of %s%s", kind, epoch, path, "" if self.checkpoint else why_best(path, meta))
         return detector, dataset, path
 
     def _weights(self) -> tuple[str, Path] | None:
@@ -272,16 +275,6 @@ class Runner:
         weights = self.config.pretrained_weights
         is_whole = weights is not None and self.config.pretrained_classes == "load"
         return ("pretrained_weights", Path(weights)) if is_whole else None
-
-    def _checkpoint(self) -> Path:
-        last = self.work_dir / "checkpoints" / LAST
-        given = self.checkpoint or self.config.resume_path or (str(last) if last.is_file() else None)
-        given = given or self.config.pretrained_weights
-        if given is None:
-            raise ConfigError(
-                f"there are no weights to run: {last} does not exist; train first or give --checkpoint."
-            )
-        return Path(given)
 
     def _resume(self, loop: TrainingLoop) -> bool:
         said = None
@@ -306,7 +299,11 @@ class Runner:
             best_metric = parts.best_metric(config, evaluator, datasets["val"].classes)
 
             def evaluate() -> dict[str, Any]:
-                return self._evaluate(loop.detector, datasets["val"], "val")[0]
+                metrics, found = self._evaluate(loop.detector, datasets["val"], "val", within_training=True)
+                if logger.pictures and is_main():
+                    shown = datasets["val"].first(logger.pictures)
+                    logger.log_pictures(tasks.example_pictures(found, shown), loop.iteration)
+                return metrics
 
             hooks.append(EvaluationHook(evaluate, logger, config.eval_interval, best_metric))
         hooks += build(config.hooks or [], path="hooks")
@@ -329,7 +326,8 @@ class Runner:
         flips = self.config.flip_test if with_flips else None
         return dataset.views(flips or (), self.config.merge_iou_threshold)
 
-    def _predict(self, split: str, *, writes_results: bool = False) -> tuple[Dataset, list[Detections]]:
+    def predict(self, split: str, *, writes_results: bool = False) -> tuple[Dataset, list[Detections]]:
+        """(dataset with the classes of the checkpoint, what it finds in each image) of a split."""
         dataset = self._datasets(split, needed=(split,))[split]
         detector, dataset, _ = self._trained_detector(split, dataset, writes_results=writes_results)
         loader = self._loader(split, dataset)
@@ -339,11 +337,12 @@ class Runner:
             loader.close()
 
     def _evaluate(
-        self, detector: Detector, dataset: Dataset, split: str, *, with_flips: bool = False
+        self, detector: Detector, dataset: Dataset, split: str, *, within_training: bool
     ) -> tuple[dict[str, Any], Sequence[Detections]]:
         # During training one view has to do: each flip takes as long as the images themselves.
-        views = self._views(dataset, with_flips=with_flips)
-        evaluator = parts.build_evaluator(self.config.dataset[split], dataset)
+        views = self._views(dataset, with_flips=not within_training)
+        section = self.config.dataset[split]
+        evaluator = parts.build_evaluator(section, dataset, within_training=within_training)
         loader = self._loader(split, dataset)
         try:
             return tasks.evaluate(detector, loader, evaluator, views=views)
@@ -371,6 +370,8 @@ def shortened(config: Config) -> Config:
 def already_finished(loop: TrainingLoop) -> str:
     """What is said of a resumed run that has nothing left to do."""
     length = "max_epoch" if loop.max_iter is None else "max_iter"
+    if not loop.is_at_length:
+        length = "patience of EarlyStopping"
     return (
         f"the run is finished (iteration {loop.iteration}) and stays as it is: --task=val scores it, "
         f"a larger {length} goes on."

@@ -22,7 +22,7 @@ from jld.toolchain import jittor as jt
 from jld.utils import stopping
 from jld.utils.distributed import is_main, world_size
 from jld.utils.logging import get_logger
-from jld.visualization.boxes import draw_boxes
+from jld.visualization.boxes import draw_boxes, draw_truth_outline
 from jld.visualization.canvas import write_image
 from jld.visualization.masks import draw_masks
 
@@ -120,6 +120,32 @@ def write_results(
         get_logger("run").warning(text, " ".join(problems))
         return write_plain_results(detections, dataset.classes, folder / "detections.json")
     return dataset.write_results(detections, folder)
+
+
+def example_pictures(detections: Sequence[Detections], dataset: Dataset) -> dict[str, np.ndarray]:
+    """{"val/<image>": uint8 BGR} of the images of a dataset, with detections above the dashed ground truth.
+
+    Args:
+        detections: of these images and maybe others; where none is of these, as in whole images of which
+            these are patches, nothing is drawn.
+    """
+    found = {each.img_id: each for each in detections}
+    pictures: dict[str, np.ndarray] = {}
+    if found.keys().isdisjoint(dataset.image_ids):
+        return pictures
+    for index, truth in enumerate(dataset.ground_truth()):
+        drawn = draw_truth_outline(dataset.read_image(index), truth.get("polys", truth["boxes"]))
+        if each := found.get(truth["img_id"]):
+            drawn = draw_boxes(
+                drawn,
+                each.shapes,
+                each.labels,
+                each.scores,
+                classes=dataset.classes or None,
+                score_threshold=0.3,
+            )
+        pictures[f"val/{truth['img_id']}"] = drawn
+    return pictures
 
 
 def draw_detections(

@@ -34,6 +34,7 @@ from jld.toolchain.kernel_prefix import precompile
 from jld.toolchain.kernels import mend_kernels
 from jld.toolchain.memory import keep_freed_memory
 from jld.toolchain.mpi import check_joined, check_mpi, mpi_settings
+from jld.toolchain.one_step import compile_in_one_step
 from jld.toolchain.onednn import check_onednn, link_onednn
 
 CHECKS = (
@@ -136,6 +137,7 @@ def import_jittor():
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     precompile(jittor)
+    compile_in_one_step(jittor)
     return jittor
 
 

@@ -20,6 +20,7 @@ PACKAGES = (
     "numpy",
     "opencv-python-headless",
     "pycocotools",
+    "hotcoco",
     "shapely",
     "matplotlib",
     "safetensors",

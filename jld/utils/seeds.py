@@ -22,7 +22,9 @@ def set_seed(seed: int) -> None:
         raise ValueError(f"seed is {seed}, it must be between 0 and {2**32 - 1}.")
     jittor = sys.modules.get("jittor")
     if jittor is not None:
-        # First, because it also seeds the other two, with an offset per rank.
+        # What is not drawn yet, such as the weights of a run that was refused, would be drawn from this seed.
+        jittor.sync_all()
+        # Before the other two, because it also seeds them, with an offset per rank.
         jittor.set_global_seed(seed, different_seed_for_mpi=False)
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002  libraries that draw from the global generator

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
 from jld.boxes.rotated import shapes_to_polys
 from jld.errors import DataError
-from jld.visualization.canvas import (
-    INK,
-    TRUTH,
-    Color,
-    as_bgr,
-    class_color,
-    contrast_color,
-    put_text,
-    text_size,
-)
+from jld.visualization.canvas import INK, TRUTH, Color, class_color, text_size
+from jld.visualization.fonts import font_file
+from jld.visualization.marks import Line, Mark, Tag, paint
 
 MIN_TAGS, TAGGED_SHARE = 10, 0.15
 
@@ -37,44 +29,80 @@ def draw_boxes(
     """An image with boxes, each in the colour of its class and with a readable label.
 
     Args:
-        image: uint8 [H, W, 3] BGR.
+        image: uint8 [H, W, 3] BGR; the rest: see `box_marks`.
+    Returns:
+        uint8 [H, W, 3] BGR.
+    Raises:
+        DataError: see `box_marks`, or no such image.
+    """
+    marks = box_marks(
+        np.shape(image)[:2],
+        boxes,
+        labels,
+        scores,
+        classes=classes,
+        score_threshold=score_threshold,
+        thickness=thickness,
+        with_text=with_text,
+    )
+    return paint(image, marks)
+
+
+def box_marks(
+    shape: Sequence[int],
+    boxes: np.ndarray,
+    labels: np.ndarray | None = None,
+    scores: np.ndarray | None = None,
+    *,
+    classes: Sequence[str] | None = None,
+    score_threshold: float = 0.0,
+    thickness: int | None = None,
+    with_text: bool = True,
+    color: Color | None = None,
+) -> list[Mark]:
+    """The lines and tags of boxes, whose sizes follow that of the image.
+
+    Args:
+        shape: (height, width) of the image, px.
         boxes: [K, 4] xyxy px, [K, 5] centre x, centre y, width, height, angle (radians, clockwise on
             screen), with a line from the centre in the direction of the angle, or [K, 8] four corners x, y.
         labels: [K] 0-based; None: all 0.
         scores: [K] in 0..1; the best is drawn last, on top. None: no scores are written.
-        classes: names of the labels; None: the numbers are written.
+        classes: names of the labels; None: the numbers are written, as where no font has the characters.
         score_threshold: boxes scored below are left out.
         thickness: line width in px; None: by the image size.
         with_text: whether to write names and scores.
-    Returns:
-        uint8 [H, W, 3] BGR.
+        color: BGR of all boxes; None: that of the class.
     Raises:
         DataError: array lengths differ, boxes have another width, or a label has no class.
     """
-    canvas = as_bgr(image)
     corners = box_corners(boxes)
     labels = np.zeros(len(corners), np.int64) if labels is None else np.asarray(labels).astype(np.int64)
     _check(corners, labels, scores, classes)
     order = np.arange(len(corners)) if scores is None else np.argsort(np.asarray(scores), kind="stable")
     if scores is not None:
         order = order[np.asarray(scores)[order] >= score_threshold]
-    size = max(canvas.shape[:2])
-    thickness = thickness or max(1, round(size / 320))
+    thickness = thickness or line_thickness(shape)
     has_angles = np.shape(boxes)[1:] == (5,)
-    for index in order:
-        polygon, color = _pixels(corners[index]), class_color(int(labels[index]))
-        cv2.polylines(canvas, [polygon], True, color, thickness, _line_type(polygon))
+    colors = {index: color or class_color(int(labels[index])) for index in order.tolist()}
+    marks: list[Mark] = []
+    for index, own in colors.items():
+        marks.append(Line(corners[index], own, thickness))
         if has_angles:
             # From the centre to the middle of the edge that the angle points at: corners 1 and 2.
-            pointer = _pixels(np.stack([corners[index].mean(0), corners[index][1:3].mean(0)]))
-            cv2.line(canvas, pointer[0].tolist(), pointer[1].tolist(), color, thickness, _line_type(pointer))
+            pointer = np.stack([corners[index].mean(0), corners[index][1:3].mean(0)])
+            marks.append(Line(pointer, own, thickness, is_closed=False))
     if with_text:
-        tags = [
-            (corners[k], _caption(k, labels, scores, classes), class_color(int(labels[k])))
-            for k in order[::-1]
+        captions = [
+            (corners[k], _caption(k, labels, scores, classes), own) for k, own in reversed(colors.items())
         ]
-        _write_tags(canvas, tags, scale=float(np.clip(size / 1600, 0.35, 1.0)))
-    return canvas
+        marks += tags(shape, captions)
+    return marks
+
+
+def line_thickness(shape: Sequence[int]) -> int:
+    """Width of a box's line in px, in an image of (height, width) px."""
+    return max(1, round(max(shape) / 320))
 
 
 def draw_truth_outline(image: np.ndarray, boxes: np.ndarray, *, color: Color = TRUTH) -> np.ndarray:
@@ -83,18 +111,17 @@ def draw_truth_outline(image: np.ndarray, boxes: np.ndarray, *, color: Color = T
     Args:
         image: uint8 [H, W, 3] BGR; boxes: [K, 4], [K, 5] or [K, 8] as in `draw_boxes`.
     """
-    canvas = as_bgr(image)
-    thickness = max(2, round(max(canvas.shape[:2]) / 500))
-    dash = 4 + 4 * thickness
-    for polygon in map(_pixels, box_corners(boxes)):
-        line_type = _line_type(polygon)
-        cv2.polylines(canvas, [polygon], True, INK, thickness, line_type)
-        for start, end in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
-            steps = max(1, int(np.hypot(*(end - start)) / dash))
-            knots = start + (end - start) * np.linspace(0, 1, 2 * steps)[:, None]
-            dashes = list(_pixels(knots).reshape(-1, 2, 2))
-            cv2.polylines(canvas, dashes, False, color, thickness, line_type)
-    return canvas
+    return paint(image, outline_marks(np.shape(image)[:2], boxes, color=color))
+
+
+def outline_marks(shape: Sequence[int], boxes: np.ndarray, *, color: Color = TRUTH) -> list[Mark]:
+    """See `draw_truth_outline`; `shape` is that of the image, (height, width) px."""
+    thickness = max(2, round(max(shape) / 500))
+    marks: list[Mark] = []
+    for corners in box_corners(boxes):
+        marks.append(Line(corners, INK, thickness))
+        marks.append(Line(corners, color, thickness, dash=4 + 4 * thickness))
+    return marks
 
 
 def box_corners(boxes: np.ndarray) -> np.ndarray:
@@ -114,32 +141,31 @@ def _check(
         )
 
 
-def _pixels(points: np.ndarray) -> np.ndarray:
-    # Far outside values overflow OpenCV's 32-bit coordinates.
-    return np.clip(np.round(points), -30000, 30000).astype(np.int32)
-
-
-def _line_type(polygon: np.ndarray) -> int:
-    # Smoothing would only blur the edges of an upright box.
-    is_upright = (np.diff(polygon, axis=0) == 0).any(1).all()
-    return cv2.LINE_8 if is_upright else cv2.LINE_AA
+def class_name(label: int, classes: Sequence[str] | None) -> str:
+    """The name of a class as it is written; its number without names, or where no font has the characters."""
+    return str(label) if classes is None or font_file(classes[label]) is None else classes[label]
 
 
 def _caption(index: int, labels: np.ndarray, scores: np.ndarray | None, classes: Sequence[str] | None) -> str:
     label = int(labels[index])
-    name = str(label) if classes is None else classes[label]
+    name = class_name(label, classes)
     return name if scores is None else f"{name} {float(scores[index]):.2f}"
 
 
-def _write_tags(canvas: np.ndarray, tags: list[tuple[np.ndarray, str, Color]], scale: float) -> None:
-    """Tags, most important first; each takes the first free place around its box or is left out.
+def tags(shape: Sequence[int], captions: list[tuple[np.ndarray, str, Color]]) -> list[Mark]:
+    """Tags of boxes, most important first; each takes the first free place around its box or is left out.
 
     In a crowd they would hide what they name: the first few are written whatever they cover, then only as
     long as all together stay below a share of the picture.
+
+    Args:
+        shape: (height, width) of the image, px.
+        captions: (corners [4, 2], text, colour) of each box.
     """
+    scale, made = max(0.35, max(shape) / 1600), []
     taken: list[tuple[int, int, int, int]] = []
-    room = TAGGED_SHARE * canvas.shape[0] * canvas.shape[1]
-    for corners, text, color in tags:
+    room = TAGGED_SHARE * shape[0] * shape[1]
+    for corners, text, color in captions:
         width, height, depth = text_size(text, scale)
         width, height = width + 6, height + depth + 4
         covered = sum((x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in taken)
@@ -155,13 +181,13 @@ def _write_tags(canvas: np.ndarray, tags: list[tuple[np.ndarray, str, Color]], s
             (x2 - width, y2),
             (x1, y2 - height),
         ]
-        place = _free_place(places, (width, height), canvas.shape[:2], taken)
+        place = _free_place(places, (width, height), (shape[0], shape[1]), taken)
         if place is None:
             continue
         x, y = place
         taken.append((x, y, x + width, y + height))
-        cv2.rectangle(canvas, (x, y), (x + width - 1, y + height - 1), color, -1)
-        put_text(canvas, text, (x + 3, y + 3), scale=scale, color=contrast_color(color))
+        made.append(Tag((x, y, width, height), text, color, scale))
+    return made
 
 
 def _free_place(

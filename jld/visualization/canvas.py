@@ -1,4 +1,4 @@
-"""What all drawings share: colours, text, and image files that are either whole or not there."""
+"""What all drawings share: colours, text in any script, and image files that are whole or not there."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image, ImageDraw
 
 from jld.checkpoint import atomic_write
 from jld.errors import DataError
+from jld.visualization.fonts import font
 
 Color = tuple[int, int, int]
 
 INK: Color = (40, 36, 33)
 PAPER: Color = (255, 255, 255)
 TRUTH: Color = (90, 235, 120)
-FONT = cv2.FONT_HERSHEY_DUPLEX
+EM_PX = 28
+"""Height of a line of text at scale 1."""
 GOLDEN_RATIO = 0.61803398875
 SHADES = ((0.80, 0.95), (0.95, 0.75), (0.55, 1.0), (0.90, 0.55), (0.45, 0.80))  # saturation, value
 
@@ -57,16 +60,24 @@ def contrast_color(background: Color) -> Color:
 
 def text_size(text: str, scale: float) -> tuple[int, int, int]:
     """(width, height above the baseline, depth below it) of a line of text in px."""
-    (width, height), depth = cv2.getTextSize(text, FONT, scale, 1)
-    return width, height, depth
+    letters = font(text, round(EM_PX * scale))
+    # Lines of one size are equally high, whatever their letters.
+    _, top, _, bottom = letters.getbbox(f"{text}Hg", anchor="ls")
+    return round(letters.getlength(text)), round(-top), round(bottom)
 
 
 def put_text(
     image: np.ndarray, text: str, corner: tuple[int, int], *, scale: float = 0.5, color: Color = INK
 ) -> None:
     """Writes a line whose top left corner is at (x, y), into the image itself."""
-    _, height, _ = text_size(text, scale)
-    cv2.putText(image, text, (corner[0], corner[1] + height), FONT, scale, color, 1, cv2.LINE_AA)
+    width, height, depth = text_size(text, scale)
+    strip = Image.new("L", (width + 2, height + depth + 1))
+    ImageDraw.Draw(strip).text((0, height), text, 255, font(text, round(EM_PX * scale)), anchor="ls")
+    x, y = corner
+    left, top = max(0, -x), max(0, -y)
+    under = image[y + top : y + strip.height, x + left : x + strip.width]
+    cover = np.asarray(strip, np.float32)[top:, left:][: under.shape[0], : under.shape[1], None] / 255
+    under[:] = np.round(under + cover * (np.float32(color) - under))
 
 
 def fit_text(text: str, width: int, scale: float) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from jld.errors import DataError, suggestion
-from jld.visualization.figures import LINE_COLORS, figure_to_bgr, make_figure, style_axes
+from jld.visualization.figures import LINE_COLORS, figure_to_bgr, make_figure, style_axes, use_fonts
 
 # Bookkeeping of a record, not something to draw unless asked for.
 NOT_CURVES = ("epoch", "iter", "time", "total_iter", "images_per_second")
@@ -114,7 +114,23 @@ def draw_curves(
     columns: int = 3,
     title: str = "",
 ) -> np.ndarray:
+    """`curves_figure` as uint8 BGR."""
+    figure = curves_figure(runs, keys, x_key=x_key, smoothing=smoothing, columns=columns, title=title)
+    return figure_to_bgr(figure)
+
+
+def curves_figure(
+    runs: Mapping[str, Sequence[Mapping[str, Any]]],
+    keys: Sequence[str] | None = None,
+    *,
+    x_key: str = "iter",
+    smoothing: int | None = None,
+    columns: int = 3,
+    title: str = "",
+) -> Figure:
     """One panel per key, one line per run; noisy curves are drawn pale with their average over them.
+
+    Accuracies are drawn in percent, as tables have them.
 
     Args:
         runs: {run name: records from `read_log`}.
@@ -124,8 +140,6 @@ def draw_curves(
             (`eval/...`) and the learning rate are never averaged.
         columns: panels per row.
         title: above all panels.
-    Returns:
-        uint8 BGR.
     Raises:
         DataError: no run, nothing to draw, or a key that no run logged.
     """
@@ -150,7 +164,7 @@ def draw_curves(
     if title:
         figure.suptitle(title, fontsize=12)
     _run_legend(figure, list(runs))
-    return figure_to_bgr(figure)
+    return use_fonts(figure)
 
 
 def run_color(rank: int) -> str:
@@ -171,7 +185,7 @@ def _draw_panel(
         if is_exact:
             axis.plot(
                 x,
-                np.where(y == -1, np.nan, y),
+                np.where(y == -1, np.nan, 100 * y if _is_share(key) else y),
                 color=run_color(rank),
                 linewidth=1.6,
                 marker=_marker(key, len(x)),
@@ -182,7 +196,12 @@ def _draw_panel(
             axis.plot(x, y, color=run_color(rank), linewidth=0.8, alpha=0.25)
         axis.plot(x, smooth(y, window), color=run_color(rank), linewidth=1.6)
     style_axes(axis)
-    axis.set_title(key, fontsize=10)
+    axis.set_title(f"{key} (%)" if _is_share(key) else key, fontsize=10)
+
+
+def _is_share(key: str) -> bool:
+    # Fractions; evaluators of projects may give counts, which begin with "num_".
+    return key.startswith("eval/") and not key.startswith("eval/num_")
 
 
 def _marker(key: str, count: int) -> str:

@@ -11,6 +11,7 @@ from projects.benchmark.rotated import benchmark_rotated
 from projects.benchmark.rotated_peers import PeerTools
 from projects.benchmark.rotated_scene import RotatedSizes
 from projects.benchmark.scene import Settings
+from projects.benchmark.scores import benchmark_scores
 from projects.benchmark.train import benchmark_train
 
 DUELS = {
@@ -20,5 +21,9 @@ DUELS = {
     "rois": benchmark_rois,
 }
 """{name: function of Settings and a Duel that returns a Report}."""
-BENCHMARKS = {"assign": benchmark_assignment, "conv": benchmark_convolutions}
+BENCHMARKS = {
+    "assign": benchmark_assignment,
+    "conv": benchmark_convolutions,
+    "scores": benchmark_scores,
+}
 """{name: function of Settings that returns a Report}."""

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from jld.models.operations import count_operations
 from jld.toolchain import jittor as jt
 from projects.benchmark.alternate import JLD, add_busy_row, alternate, side_by_side
 from projects.benchmark.clock import device_memory_mib, loaded_kernels, peak_memory_mib
 from projects.benchmark.core import predict, set_detection
 from projects.benchmark.networks import measuring
-from projects.benchmark.peak import count_operations, peak_facts
+from projects.benchmark.peak import peak_facts
 from projects.benchmark.peer import NO_PEER, Duel, open_peers, peer_facts
 from projects.benchmark.report import Report
 from projects.benchmark.scene import TITLES, Settings, make_student, random_batch

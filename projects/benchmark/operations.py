@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from jld.models.operations import convolution_operations
 from jld.models.targets import Targets
 from jld.ops.conv2d import Conv2d
 from jld.toolchain import jittor as jt
 from projects.benchmark.clock import TIMING_COLUMNS, Timing, loaded_kernels, measure, peak_memory_mib
 from projects.benchmark.core import assigning_by, finding_valuable
-from projects.benchmark.peak import convolution_operations
 from projects.benchmark.report import Report
 from projects.benchmark.scene import Settings, make_student, random_batch
 

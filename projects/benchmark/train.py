@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
+from jld.models.operations import count_operations
 from jld.ops.precision import FLOAT16, FLOAT32
 from jld.optim import SGD, LossScale, Optimizers
 from jld.runner.hooks import Hook
@@ -33,7 +34,7 @@ from projects.benchmark.core import (
     sampled,
     staged_step,
 )
-from projects.benchmark.peak import count_operations, peak_facts
+from projects.benchmark.peak import peak_facts
 from projects.benchmark.peer import NEEDS, NO_PEER, TORCH, Duel, TorchPeer, open_peers, peer_facts
 from projects.benchmark.report import Report
 from projects.benchmark.scene import (

@@ -52,7 +52,7 @@ def finish(config_file: Path, work_dir: Path, overrides: list[str]) -> None:
 
     config = prepare_config(config_file, [*overrides, f"work_dir={work_dir}"])
     for task in ("val", "test", "vis_test"):
-        Runner(config).run(task)
+        Runner(config, checkpoint="last").run(task)
 
 
 def main() -> int:

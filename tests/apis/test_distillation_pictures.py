@@ -50,7 +50,8 @@ def test_one_picture_per_image(pictures):
     assert full.counts["main"] > 0 and full.counts["vlr"] > full.counts["main"]
     # Every positive lies inside its object.
     assert full.counts["inside_gt"] >= full.counts["main"]
-    assert full.edges.dtype == full.regions.dtype == np.uint8
+    assert full.edges.dtype == full.regions.dtype == full.features.dtype == np.uint8
+    assert full.features.shape == empty.features.shape and not np.array_equal(full.features, empty.features)
     assert not np.array_equal(full.regions, empty.regions)
 
 

@@ -1,24 +1,12 @@
-"""The report of tools/doctor.py on findings made up here."""
-
-import importlib.util
-from pathlib import Path
+"""The report of `jld doctor` on findings made up here."""
 
 import pytest
 
+from jld.apis import doctor
 from jld.toolchain import Finding
 
-PATH = Path(__file__).resolve().parents[2] / "tools" / "doctor.py"
 
-
-@pytest.fixture
-def doctor():
-    spec = importlib.util.spec_from_file_location("doctor", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_a_problem_shows_its_cure_and_fails(doctor, monkeypatch, capsys):
+def test_a_problem_shows_its_cure_and_fails(monkeypatch, capsys):
     findings = [
         Finding("python", True, "3.11.7"),
         Finding("compiler", False, "no g++", "apt-get install g++"),
@@ -34,13 +22,13 @@ def test_a_problem_shows_its_cure_and_fails(doctor, monkeypatch, capsys):
     assert lines[-1] == "1 problem to mend before jld can run."
 
 
-def test_a_sound_machine_passes_with_its_convolution(doctor, monkeypatch, capsys):
+def test_a_sound_machine_passes_with_its_convolution(monkeypatch, capsys):
     monkeypatch.setattr(doctor, "inspect_machine", lambda: [Finding("python", True, "3.11.7")])
     assert doctor.main(["--compile"]) == 0
     assert "right on the" in capsys.readouterr().out
 
 
-def test_a_crash_of_the_convolution_is_a_finding(doctor, monkeypatch):
+def test_a_crash_of_the_convolution_is_a_finding(monkeypatch):
     monkeypatch.setattr(doctor, "CONVOLUTION", "raise SystemExit('no oneDNN')")
     finding = doctor.check_convolution()
     assert not finding.ok

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import jld
+from jld.apis import analyze, report
 from jld.checkpoint import publish_model, read_training_state
-from jld.cli import main
+from jld.cli import commands, main
 from jld.config import load_config
 from tests.cli.tiny_config import ROOT, write_config
 
@@ -107,10 +108,24 @@ def test_val_writes_metrics_and_detections(trained, capsys):
     assert "36.5" not in shown
     metrics = json.loads((work_dir / "results" / "metrics.json").read_text())
     assert 0 <= metrics["AP"] <= 1
-    assert metrics["run"]["checkpoint"].endswith("last.pkl")
+    assert metrics["run"]["checkpoint"].endswith("best.pkl")
+    assert "the best of this run (AP " in shown and "--checkpoint last takes the last weights" in shown
     detections = json.loads((work_dir / "results" / "detections.json").read_text())
     assert len(detections["images"]) == 3
     assert detections["classes"] == ["disc", "ring", "square", "triangle", "cross"]
+
+
+def test_a_trained_run_is_analysed_and_reported(trained, capsys):
+    _, work_dir = trained
+    assert analyze.main([str(work_dir), "--num", "1", "--threshold", "0.01", "--cpu"]) == 0
+    assert "Miss: not found at all" in capsys.readouterr().out
+    (kept,) = (work_dir / "results" / "looking").iterdir()
+    stamp = kept.stat().st_mtime_ns
+    assert report.main([str(work_dir), "--num", "1", "--cpu"]) == 0
+    assert kept.stat().st_mtime_ns == stamp  # the detector ran once
+    page = (work_dir / "report.html").read_text()
+    assert page.count("data:image/svg+xml") == 5 and page.count("data:image/jpeg") == 1
+    assert "Worst images" in page and "objects found" in page
 
 
 def test_test_writes_results(trained):
@@ -230,6 +245,35 @@ def test_python_interface_finds_what_the_command_line_finds(trained, tmp_path):
         np.testing.assert_allclose(entry["boxes"], found["boxes"], atol=1e-3)
 
 
+def test_one_call_distils_from_the_folder_of_a_run(trained, tmp_path):
+    config, teacher_dir = trained
+    run = jld.distill(
+        config,
+        teacher_dir,
+        work_dir=str(tmp_path / "work"),
+        max_epoch=1,
+        optimizer={"lr": 0.005},
+        overrides=["seed=3"],
+        device="cpu",
+    )
+    assert run.checkpoint == tmp_path / "work" / "checkpoints" / "best.pkl" and run.checkpoint.is_file()
+    assert 0 <= run.metrics["AP"] <= 1 and run.config.seed == 3
+    resolved = load_config(run.work_dir / "config.py")
+    assert [term.type for term in resolved.distill.terms] == ["LocalizationKD"] * 2 + ["ClassificationKD"]
+    assert (resolved.optimizer.lr, resolved.optimizer.momentum) == (0.005, 0.9)
+    assert losses(run.work_dir)[2]["loss_ld"] > 0
+    assert run.detector().classes == ("disc", "ring", "square", "triangle", "cross")
+    with pytest.raises(ValueError, match="needs a teacher"):
+        jld.distill(config)
+    assert cli("distill", config, teacher_dir, "max_iter=2", "max_epoch=null", tmp_path / "more") == 0
+    assert losses(tmp_path / "more")[2]["loss_ld"] > 0
+
+
+def cli(command, config, *words):
+    """`jld command config word ...`; the last word is the work folder."""
+    return commands.main([command, *map(str, (config, *words[:-1])), f"--work_dir={words[-1]}", "--cpu"])
+
+
 def test_python_interface_says_what_it_cannot_do(trained, tmp_path):
     config, _ = trained
     with pytest.raises(ValueError, match="unknown device 'gpu'"):
@@ -289,6 +333,6 @@ def test_a_missing_config_is_found_without_jittor(tmp_path):
 def test_list_names_every_part(capsys):
     assert main(["--list"]) == 0
     shown = capsys.readouterr().out
-    for name in ("detector:", "GFL ", "StepLR", "RunLogger", "DrawnDataset", "LocalizationKD"):
+    for name in ("detector\n", "GFL ", "StepLR", "RunLogger", "DrawnDataset", "LocalizationKD"):
         assert name in shown
     assert main([]) == 2

@@ -3,12 +3,15 @@
 import json
 
 import cv2
+import numpy as np
 import pytest
 
+import jld
+from jld.apis import analyze
 from jld.cli import main
 from jld.data import DrawnOrientedDataset
 from jld.data.aerial_shapes import KINDS
-from jld.data.dota import SplitSettings, check_submission, find_images, split_dataset
+from jld.data.dota import SplitSettings, check_submission, find_images, read_label_file, split_dataset
 from jld.evaluation import DotaEvaluator
 from tests.cli.tiny_config import ROOT
 from tests.submissions import read_submission
@@ -87,6 +90,15 @@ def test_val_writes_scores_and_submission(trained, capsys):
     assert (trained[1] / "results" / "Task1.zip").is_file()
 
 
+def test_errors_of_rotated_boxes_are_analysed(trained, capsys):
+    for _ in range(2):  # the second time from the detections of the first
+        flags = ("--num", "1", "--threshold", "0.01", "--format", "svg", "--cpu")
+        assert analyze.main([str(trained[1]), *flags]) == 0
+        shown = capsys.readouterr().out
+        assert "COCO protocol on rotated boxes (an extension" in shown and "Dupe: found twice" in shown
+    assert len(list((trained[1] / "results" / "analysis" / "images").glob("*.svg"))) == 1
+
+
 @pytest.mark.parametrize("flags", [(), ("--opts", "flip_test=[V,HV]", "merge_nms_threshold_type=0")])
 def test_test_writes_a_checked_zip(trained, flags):
     assert run(*trained, "--task", "test", *flags) == 0
@@ -130,3 +142,17 @@ def test_pictures_of_every_patch(trained, tmp_path):
 def test_thresholds_that_do_not_suit_the_classes_are_found_first(trained, capsys):
     assert run(*trained, "--task", "test", "--opts", "merge_nms_threshold_type=1") == 2
     assert "has no threshold for pier" in capsys.readouterr().err
+
+
+def test_large_images_are_looked_at_through_windows(trained, tmp_path):
+    config, work_dir = trained
+    detector = jld.init_detector(config, work_dir / "checkpoints/last.pkl", device="cpu")
+    image = DrawnOrientedDataset("val", 2, (64, 100), seed=1).read_image(0)
+    found = jld.predict(detector, image, window=64, overlap=28)
+    assert found.form == "rboxes" and len(found) and set(found.names) <= set(KINDS)
+    assert (np.diff(found.scores) <= 0).all() and cv2.imread(str(found.save(tmp_path / "a.png"))) is not None
+    (tmp_path / "a.txt").write_text(found.dota())
+    annotation, problems = read_label_file(tmp_path / "a.txt", KINDS)
+    assert not problems and annotation.names == tuple(found.names)
+    np.testing.assert_allclose(annotation.polys, found.corners(), atol=0.01)
+    assert len(found.crops()) == len(found)

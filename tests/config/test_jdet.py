@@ -122,7 +122,7 @@ def test_losses_of_decoded_boxes(tmp_path, kind, loss, decoded):
         (
             "plain",
             'model["type"] = "S2ANet"',
-            "model: JDet's 'S2ANet' is not covered; covered are: RotatedRetinaNet",
+            "a config of JDet; jld does not cover its 'S2ANet', only RotatedRetinaNet",
         ),
         ("plain", 'model["backbone"]["type"] = "Resnet50_v1d"', "backbone 'Resnet50_v1d' is not covered"),
         ("plain", 'model["bbox_head"]["type"] = "RotatedRetinaHed"', "did you mean 'RotatedRetinaHead'?"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jld.checkpoint import write_safetensors
-from jld.config import apply_overrides, load_config
+from jld.config import apply_overrides, find_config, load_config
 from jld.config.teacher import teacher_section
 from jld.errors import ConfigError
 
@@ -54,6 +54,22 @@ def test_weights_find_their_config_beside_them_or_hold_it(tmp_path):
     assert found == {"config": held, "checkpoint": str(file)} and found["config"].model.depth == 3
     config = written(tmp_path / "teacher.py")
     assert teacher_section(str(file))["config"] == str(config)
+
+
+def test_a_shipped_config_stands_for_its_published_weights(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = find_config("gfl_r101_ms_2x_coco")
+    with pytest.raises(
+        ConfigError, match=r"no weights of .*, get https://.*`jld download gfl_r101_ms_2x_coco`"
+    ):
+        teacher_section("gfl_r101_ms_2x_coco")
+    file = weights(tmp_path / "weights" / "gfl_r101_ms_2x_coco.pth").relative_to(tmp_path)
+    assert teacher_section("gfl_r101_ms_2x_coco") == {"config": str(config), "checkpoint": str(file)}
+    own = written(tmp_path / "gfl_r101_ms_2x_coco.py")  # another detector of this name has no such weights
+    with pytest.raises(
+        ConfigError, match=r"no weights of gfl_r101_ms_2x_coco\.py: there is none of (?!.*weights/)"
+    ):
+        teacher_section(own.name)
 
 
 def test_what_is_not_there(tmp_path):

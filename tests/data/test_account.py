@@ -49,6 +49,19 @@ def test_every_object_of_a_coco_file_is_somewhere(tmp_path):
     }
 
 
+def test_a_sliver_at_the_border_that_single_precision_loses_is_counted_as_outside(tmp_path):
+    name = {"id": 7, "name": "large.png", "file_name": "large.png", "width": 4000, "height": 40}
+    inside, sliver = [5, 5, 20, 25], [3999.99999, 5, 30, 20]
+    annotations = [
+        {"id": index, "image_id": 7, "category_id": 3, "bbox": box}
+        for index, box in enumerate((inside, sliver))
+    ]
+    content = {"images": [name], "annotations": annotations, "categories": [{"id": 3, "name": "cat"}]}
+    (tmp_path / "one.json").write_text(json.dumps(content))
+    account = COCODataset(str(tmp_path), str(tmp_path / "one.json"), classes=["cat"]).account()
+    assert (account.trained, account.dropped.counts) == (1, {"outside of their image": 1})
+
+
 def test_voc_counts_difficult_small_and_unwanted(tmp_path):
     images = [
         ((60, 40), [("cat", 5, 5, 25, 30), ("dog", 30, 10, 55, 38, 1), ("cow", 7, 7, 20, 20)]),

@@ -15,7 +15,7 @@ def test_bucket(count, expected):
 def test_samples_are_padded_to_the_largest():
     rng = np.random.default_rng(0)
     images = [rng.random((5, 9, 3), np.float32), rng.random((8, 4, 3), np.float32)]
-    boxes = rng.random((11, 4), np.float32)
+    boxes = np.sort(rng.random((11, 4), np.float32))
     first = new_sample(
         images[0], boxes=boxes, labels=np.arange(1, 12), img_id="a", img_file="a.jpg", pad_shape=(6, 10)
     )
@@ -43,6 +43,17 @@ def test_samples_are_padded_to_the_largest():
     assert batch["img_ids"] == ["a", 7] and batch["img_files"] == ["a.jpg", ""]
     kinds = {key: batch[key].dtype for key in batch if isinstance(batch[key], np.ndarray)}
     assert kinds.pop("labels") == np.int32 and set(kinds.values()) == {np.dtype(np.float32)}
+
+
+def test_boxes_without_width_or_height_are_no_objects():
+    """A box that only touches the border is clipped to a line; its loss would be NaN."""
+    image = np.zeros((8, 8, 3), np.float32)
+    lines = np.float32([[1, 2, 5, 6], [8, 2, 8, 6], [1, 0, 5, 0]])
+    upright = new_sample(image, boxes=lines, labels=np.arange(3))
+    turned = new_sample(image, boxes=np.float32([[4, 4, 3, 2, 0.1], [4, 4, 0, 2, 0.1]]), labels=np.arange(2))
+    for sample, expected in ((upright, [1, 0, 0]), (turned, [1, 0, 0])):
+        mask = collate([finish_sample(sample)])["box_mask"]
+        np.testing.assert_array_equal(mask[0, :3], expected)
 
 
 def test_rotated_boxes_keep_their_five_numbers():

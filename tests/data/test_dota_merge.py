@@ -1,6 +1,7 @@
 """Merging patches, flips and scales."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from jld.data.dota import (
     cut_image,
     merge_patches,
     merge_views,
+    merge_windows,
     unflip_detections,
 )
 from jld.data.dota.labels import PolyAnnotation
@@ -134,3 +136,21 @@ def test_a_hundred_thousand_detections_merge_in_seconds():
     merged = merge_patches(patches, DOTA2_CLASSES)
     assert time.process_time() - start < 20
     assert 50_000 < sum(len(record["scores"]) for record in merged) < 100_000
+
+
+@pytest.mark.parametrize("form", ["boxes", "rboxes", "polys"])
+def test_windows_of_one_image_are_joined_in_their_form(form):
+    shape = {"boxes": [2, 3, 12, 9], "rboxes": [7, 6, 10, 6, 0.3], "polys": [2, 3, 12, 3, 12, 9, 2, 9]}[form]
+    step = {"boxes": [50, 10] * 2, "rboxes": [50, 10, 0, 0, 0], "polys": [50, 10] * 4}[form]
+    windows = np.array([[50, 10, 80, 40], [52, 10, 82, 40]])
+    near = np.array(shape) - np.array(step) * ([0.04, 0] * 4)[: len(step)]  # 2 px left: the same place
+    if form == "rboxes":
+        near[2:] = shape[2:]
+    first = Detections("w0", [0.5], [1], **{form: np.array([shape], np.float32)})
+    second = Detections("w1", [0.9, 0.3], [1, 0], **{form: np.array([near, near], np.float32)})
+    found = merge_windows([first, second], windows, "whole", 0.5)
+    assert found.img_id == "whole" and found.form == form
+    assert found.scores.tolist() == pytest.approx([0.9, 0.3]) and found.labels.tolist() == [1, 0]
+    np.testing.assert_allclose(found.shapes, [np.array(shape) + step] * 2, atol=1e-5)
+    with pytest.raises(DataError, match="masks found in windows"):
+        merge_windows([replace(first, masks=[{}])], windows[:1], "whole", 0.5)

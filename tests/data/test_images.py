@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jld.data import BrokenImageError, ImageFolder
+from jld.data import BrokenImageError, ImageFolder, ImageReader
 from jld.data.images import read_image, read_size
 from jld.errors import ConfigError, DataError
 
@@ -87,3 +87,40 @@ def test_image_folder_says_what_is_missing(tmp_path):
             ImageFolder(**options)
     with pytest.raises(ConfigError, match="needs images_dir or images_file"):
         ImageFolder()
+
+
+def test_pixels_in_memory_follow_the_rules_of_files(tmp_path):
+    rng, reader = np.random.default_rng(3), ImageReader()
+    color = rng.integers(0, 256, (6, 5, 3), np.uint8)
+    alpha = np.dstack([color, np.zeros((6, 5), np.uint8)])
+    np.testing.assert_array_equal(reader.pixels(color), color)
+    np.testing.assert_array_equal(reader.pixels(alpha), color)
+    for grey in (color[..., 0], color[..., :1], color[..., :2]):
+        np.testing.assert_array_equal(reader.pixels(grey), np.repeat(color[..., :1], 3, 2))
+    assert reader.pixels(color[..., 0] > 99).max() == 255
+    for deep in (rng.integers(0, 1 << 12, (6, 5), np.uint16), rng.integers(0, 1 << 16, (6, 5, 3), np.uint16)):
+        cv2.imwrite(str(tmp_path / "deep.png"), deep)
+        for each in (reader, ImageReader(bits=11)):
+            np.testing.assert_array_equal(each.pixels(deep), each.read(tmp_path / "deep.png"))
+            np.testing.assert_array_equal(
+                each.pixels(deep if deep.ndim == 3 else Image.open(tmp_path / "deep.png")),
+                each.read(tmp_path / "deep.png"),
+            )
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for mode in ("RGB", "RGBA", "L", "LA", "P", "1", "CMYK"):
+        picture = Image.fromarray(color[..., ::-1]).convert(mode)
+        suffix = "tif" if mode == "CMYK" else "png"
+        picture.save(tmp_path / f"{mode}.{suffix}", **({} if mode == "CMYK" else {"exif": exif}))
+        for each in (reader, ImageReader(orientation="stored")):
+            read = each.read(tmp_path / f"{mode}.{suffix}")
+            np.testing.assert_array_equal(each.pixels(Image.open(tmp_path / f"{mode}.{suffix}")), read)
+    for wrong in (
+        color.astype(float),
+        color[:0],
+        color[None],
+        np.zeros((4, 4, 5), np.uint8),
+        Image.new("F", (3, 3)),
+    ):
+        with pytest.raises(DataError):
+            reader.pixels(wrong)

@@ -60,6 +60,20 @@ ROLABELIMG = """<annotation><size><width>64</width><height>48</height></size><ob
 <robndbox><cx>30</cx><cy>20</cy><w>20</w><h>9</h><angle>0.5</angle></robndbox></object>
 <object><name>bus</name><difficult>0</difficult><bndbox><xmin>2</xmin><ymin>3</ymin><xmax>30</xmax>
 <ymax>40</ymax></bndbox></object></annotation>"""
+CVAT = """<annotations><meta><task><labels><label><name>car</name></label></labels></task></meta>
+<image id="0" name="a.png" width="64" height="48"><box label="car" xtl="2" ytl="3" xbr="30" ybr="40"
+rotation="30"/><polygon label="bus" points="5,6;50,6;50,44"><attribute name="difficult">true</attribute>
+</polygon><points label="car" points="1,2"/></image></annotations>"""
+LABELME = {
+    "imagePath": "a.png",
+    "imageHeight": 48,
+    "imageWidth": 64,
+    "shapes": [
+        {"label": "car", "points": [[2, 3], [30, 40]], "shape_type": "rectangle", "flags": {}},
+        {"label": "bus", "points": [[5, 6], [50, 6], [50, 44]], "group_id": 1, "difficult": True},
+        {"label": "bus", "points": [[9, 6], [50, 6], [50, 44]], "group_id": 1, "flags": {"difficult": 1}},
+    ],
+}
 HRSC = """<HRSC_Image><HRSC_Objects><HRSC_Object><Class_ID>100000001</Class_ID><difficult>0</difficult>
 <mbox_cx>30</mbox_cx><mbox_cy>20</mbox_cy><mbox_w>20</mbox_w><mbox_h>9</mbox_h><mbox_ang>0.5</mbox_ang>
 </HRSC_Object></HRSC_Objects></HRSC_Image>"""
@@ -106,6 +120,22 @@ def read_other(folder, path):
         )
 
 
+def read_as_coco(folder, path):
+    source = path if path.suffix == ".xml" else path.parent
+    kind = "dota" if path.suffix == ".xml" else "labelme"
+    for strict in (True, False):
+        use(COCODataset(str(folder / "images"), str(source), strict=strict, filter_empty_gt=strict))
+        use(
+            DOTADataset(
+                images_dir=str(folder / "images"),
+                annotations_file=str(source),
+                label_format=kind,
+                strict=strict,
+                filter_empty_gt=strict,
+            )
+        )
+
+
 def read_yolo(folder, path):
     for strict in (True, False):
         use(YOLODataset(str(folder / "images"), str(path.parent), strict=strict, filter_empty_gt=strict))
@@ -134,6 +164,8 @@ READERS = {
     "labelTxt/a.txt": (DOTA.encode(), read_dota),
     "labels.pkl": (pickle.dumps(jdet_entries()), read_pkl),
     "oriented.json": (json.dumps(COCO).encode(), read_other),
+    "cvat/all.xml": (CVAT.encode(), read_as_coco),
+    "labelme/a.json": (json.dumps(LABELME).encode(), read_as_coco),
     "ro/a.xml": (ROLABELIMG.encode(), read_other),
     "obb/a.txt": (b"0 0.1 0.1 0.5 0.1 0.5 0.6 0.1 0.6\n1 0.3 0.2 0.9 0.2 0.9 0.7 0.3 0.7\n", read_other),
     "yolo/a.txt": (b"0 0.5 0.5 0.25 0.5\n1 0.3 0.2 0.1 0.2\n", read_yolo),
@@ -153,7 +185,18 @@ READERS = {
 
 def write_sound_files(folder):
     """A file of every kind, and what their readers need beside them; the folder."""
-    for name in ("images", "JPEGImages", "Annotations", "ImageSets/Main", "labelTxt", "ro", "obb", "yolo"):
+    for name in (
+        "images",
+        "JPEGImages",
+        "Annotations",
+        "ImageSets/Main",
+        "labelTxt",
+        "ro",
+        "obb",
+        "yolo",
+        "cvat",
+        "labelme",
+    ):
         (folder / name).mkdir(parents=True)
     for name in ("a.png", "b.png", "images/a.png", "images/b.png", "JPEGImages/a.png", "JPEGImages/b.png"):
         cv2.imwrite(str(folder / name), np.zeros((48, 64, 3), np.uint8))
@@ -227,10 +270,10 @@ def test_damaged_files_are_read_or_refused(folder, name):
     assert not all(results) or name.endswith(".txt")
 
 
-@pytest.mark.parametrize("name", ["coco.json", "oriented.json"])
+@pytest.mark.parametrize("name", ["coco.json", "oriented.json", "labelme/a.json"])
 def test_values_of_another_kind_in_json_are_read_or_refused(folder, name):
-    rng = random.Random(5)
-    results = [read(name, folder, json.dumps(changed(COCO, rng)).encode()) for _ in range(250)]
+    rng, content = random.Random(5), json.loads(READERS[name][0])
+    results = [read(name, folder, json.dumps(changed(content, rng)).encode()) for _ in range(250)]
     assert 25 < sum(results) < 225
 
 

@@ -2,10 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from jld.boxes.detections import Detections
-from jld.data.results import write_coco_results, write_plain_results
+from jld.data.results import read_results, write_coco_results, write_plain_results
 from jld.errors import DataError
 
 EXACT = (0, 0, 40, 40)
@@ -61,3 +62,30 @@ def test_plain_file_keeps_its_keys_in_their_order(tmp_path):
         '"labels": [0]}, {"img_id": "c", "polys": [[0, 1, 2, 3, 4, 5, 6, 7]], "scores": [0.125], '
         '"labels": [0]}]}'
     )
+
+
+@pytest.mark.parametrize("form", ["boxes", "rboxes", "polys"])
+def test_plain_results_are_read_back(tmp_path, form):
+    shapes = np.arange({"boxes": 8, "rboxes": 10, "polys": 16}[form], dtype=np.float64).reshape(2, -1)
+    found = [
+        Detections("a", [0.5, 0.25], [1, 0], **{form: shapes}),
+        Detections("b", [], [], **{form: shapes[:0]}),
+    ]
+    path = write_plain_results(found, ["x", "y"], tmp_path / "a.json")
+    full, empty = read_results(path, ["x", "y"])
+    assert full.img_id == "a" and full.labels.tolist() == [1, 0] and len(empty) == 0
+    np.testing.assert_array_equal(getattr(full, form), shapes)
+    with pytest.raises(DataError, match=r"has the classes \['x', 'y'\], and the data \['y', 'x'\]"):
+        read_results(path, ["y", "x"])
+
+
+def test_coco_results_are_read_back(tmp_path):
+    found = [Detections(7, [0.5, 0.25], [1, 0], boxes=[[1, 2, 4, 6], [0, 0, 9, 8]])]
+    path = write_coco_results(found, [3, 90], tmp_path / "a.json")
+    (read,) = read_results(path, ["x", "y"], [3, 90])
+    assert read.img_id == 7 and read.labels.tolist() == [1, 0]
+    np.testing.assert_array_equal(read.boxes, found[0].boxes)
+    for text in ("[1]", '{"images": []}', '[{"image_id": 1}]', '{"classes": ["x", "y"], "images": [3]}'):
+        path.write_text(text)
+        with pytest.raises(DataError, match="neither detections of jld nor a COCO result file"):
+            read_results(path, ["x", "y"], [3, 90])

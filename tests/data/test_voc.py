@@ -248,3 +248,30 @@ def test_rectangles_that_cvat_stores_unturned_become_the_boxes_around_them(tmp_p
     assert turned("180").ground_truth()[0]["boxes"][0].tolist() == [21, 31, 61, 41]
     with pytest.raises(DataError, match="has a rotation that is 'ninety', which is no number"):
         turned("ninety")
+
+
+def test_xml_files_beside_their_images_are_read_as_they_are(voc_folder):
+    for name in ("JPEGImages", "Annotations"):
+        for file in (voc_folder / name).iterdir():
+            file.rename(voc_folder / file.name)
+        (voc_folder / name).rmdir()
+    (voc_folder / "img3.xml").unlink()
+    with pytest.raises(DataError, match="did you mean 'trainval'"):
+        VOCDataset(str(voc_folder), "train", classes=TINY_CLASSES)
+    listed = (voc_folder / "ImageSets/Main/trainval.txt").rename(voc_folder / "list.txt")
+    with pytest.raises(DataError, match=r"trainval\.txt does not exist"):
+        VOCDataset(str(voc_folder), classes=TINY_CLASSES)
+    listed.unlink()
+    (voc_folder / "ImageSets/Main").rmdir()
+    (voc_folder / "ImageSets").rmdir()
+    data = VOCDataset(str(voc_folder), classes=TINY_CLASSES, filter_empty_gt=False)
+    assert data.image_ids == ["img0", "img1", "img2"]
+    assert data.ground_truth()[0]["boxes"].tolist() == [[5, 5, 25, 30], [30, 10, 55, 38]]
+    assert data.account().images_left_out.counts == {"without an xml file": 1}
+    assert "1 images without an xml file are left out, first: img3" in str(data.problems[0])
+    with pytest.raises(DataError, match=r"image set .*train\.txt does not exist"):
+        VOCDataset(str(voc_folder), "train", classes=TINY_CLASSES)
+    for file in voc_folder.glob("*.xml"):
+        file.unlink()
+    with pytest.raises(DataError, match="neither ImageSets/Main nor xml files"):
+        VOCDataset(str(voc_folder), classes=TINY_CLASSES)

@@ -37,7 +37,7 @@ def maps():
 
 
 def one_level(own, given, of=None):
-    return SimpleNamespace(feature_levels=lambda: iter([(0, own, given)]), targets=of or targets())
+    return SimpleNamespace(feature_levels=lambda *_: iter([(0, own, given)]), targets=of or targets())
 
 
 def fgd(**options):
@@ -134,7 +134,7 @@ def test_one_cell_and_constant_maps_are_finite():
         sides = check_values.student(*shape), check_values.teacher(*shape)
         own, given = (jt.array(side * np.float32(factor)) for side in sides)
         scene = SimpleNamespace(
-            feature_levels=lambda own=own, given=given: iter([(0, own, given)]),
+            feature_levels=lambda levels, own=own, given=given: iter([(0, own, given)]),
             targets=make_targets([[(2, 2, 60, 60)]], [(64, 64)], labels=[[0]]),
         )
         loss = fgd()(scene)

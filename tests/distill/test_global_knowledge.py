@@ -28,6 +28,8 @@ CASES = [
     "g_losses_two_default",
     "g_losses_two_one",
     "g_losses_two_small",
+    "g_losses_two_empty_first",
+    "g_losses_two_empty",
     "g_losses_one_default",
     "g_losses_one_empty_first",
     "g_losses_one_empty",

@@ -7,11 +7,15 @@ from jld.distill import Distiller, FrozenTeacher, Lesson, Step
 from jld.distill.instances import Prototypes
 from jld.distill.terms import GlobalKnowledge, RobustFeatures, RobustLabels
 from jld.models import assign_state
+from jld.models.heads import RPNHead
+from jld.optim import SGD
 from jld.registry import build
+from jld.runner.loop import TrainingLoop
 from jld.toolchain import jittor as jt
 from tests.golden_cases import case, fill
 from tests.models.golden_models import assert_sampled, backbone_config, generated, take, targets_of
-from tests.models.golden_two_stage import build_whole
+from tests.models.golden_two_stage import build_whole, proposals_of, whole_batch
+from tests.runner.test_golden_sgd import RTOL, WEIGHT_RTOL, Batches
 
 PLAIN = {"outside": "mirror", "max_instances": 256}  # as released; the case has 103 positives in an image
 
@@ -80,6 +84,17 @@ def joined(student, teacher, terms, adapters, given):
     for term in terms:
         term.use(given)
     return distiller
+
+
+def two_stages():
+    """(case, student, distiller with the three terms, the one with adapters) of Faster R-CNN."""
+    meta, arrays = case("g_full")
+    (student, adapters), (detector, _) = (faster(meta, role) for role in ("student", "teacher"))
+    roi = {"stage": "roi", "max_instances": 64}
+    features = RobustFeatures(padding="included", **roi)
+    terms = features, RobustLabels(described_by="roi_align", **roi), GlobalKnowledge(**roi)
+    distiller = joined(student, frozen(detector), terms, adapters, prototypes(meta, arrays))
+    return meta, arrays, student, distiller, features
 
 
 def prototypes(meta, arrays):
@@ -152,13 +167,7 @@ def test_gradients_are_those_of_the_release(step):
 
 def test_two_stages_learn_on_their_positive_rois():
     """The case's positives are given as RoIs, so that no sampling is needed."""
-    meta, arrays = case("g_full")
-    (student, adapters), (detector, _) = (faster(meta, role) for role in ("student", "teacher"))
-    roi = {"stage": "roi", "max_instances": 64}
-    features = RobustFeatures(padding="included", **roi)
-    labels = RobustLabels(described_by="roi_align", **roi)
-    terms = features, labels, GlobalKnowledge(**roi)
-    distiller = joined(student, frozen(detector), terms, adapters, prototypes(meta, arrays))
+    meta, arrays, student, distiller, _ = two_stages()
     images, targets = generated(meta, "img"), targets_of(arrays, 2)
     chosen = []
     for n in range(2):
@@ -185,3 +194,42 @@ def test_two_stages_learn_on_their_positive_rois():
     for loss, theirs in (("loss_global_knowledge", "loss_kd_pair"), ("loss_robust_labels", "loss_kd_soft")):
         gradient = jt.grad(losses[loss], weight).numpy()
         assert_sampled(meta, arrays, f"grad/{theirs}/{name}", gradient, 1e-2)
+
+
+def test_three_steps_equal_the_release(monkeypatch):
+    """Task losses, terms and adapters together; proposals are the stored ones, samples are spread."""
+    meta, arrays, student, distiller, features = two_stages()
+    settings = dict(meta["sgd"])
+    steps, adapter = settings.pop("steps"), features.modules()["adapter.0"].weight
+    assert settings.pop("grad_clip") is None
+    batch = {**whole_batch(meta, arrays), "images": generated(meta, "img").numpy()}
+    named = dict(student.named_parameters())
+    for name, module in distiller.modules().items():
+        named |= {f"distill.{name}.{key}": value for key, value in module.named_parameters()}
+    loop = TrainingLoop(
+        student, Batches(batch | {"img_files": ["golden"] * 2}), SGD(named, **settings), max_iter=steps,
+        distiller=distiller,
+    )  # fmt: skip
+    stored = [proposals_of(arrays, f"in/sgd/{step}/proposals") for step in range(steps)]
+    monkeypatch.setattr(RPNHead, "proposals", lambda *_: stored[loop.iteration])
+    loop.run()
+    loop.history.fetch()
+    theirs = {name: [name] for name in ("loss_rpn_cls", "loss_rpn_bbox", "loss_cls", "loss_bbox", "total")}
+    theirs |= {
+        "loss_robust_features": ["loss_kd_point", "loss_bg_point"],
+        "loss_robust_labels": ["loss_kd_soft"],
+        "loss_global_knowledge": ["loss_kd_pair"],
+    }
+    for step, record in enumerate(loop.history.records):
+        for key, parts in theirs.items():
+            value = record.values["total_loss" if key == "total" else key]
+            expected = sum(arrays[f"sgd/{part}"][step] for part in parts)
+            np.testing.assert_allclose(value, expected, rtol=RTOL[step], atol=1e-5, err_msg=f"{key}, {step}")
+    assert len(loop.history.records) == steps
+    for name in (
+        "backbone.layer2.0.conv1.weight",
+        "roi_head.bbox_head.fc_cls.weight",
+        "adap_neck.0.0.weight",
+    ):
+        found = named.get(name, adapter).numpy()
+        assert_sampled(meta, arrays, f"sgd/param/{name}", found, WEIGHT_RTOL)

@@ -17,7 +17,7 @@ SHAPE = (2, 2, 3, 4)
 
 
 def one_level(student, teacher):
-    return SimpleNamespace(feature_levels=lambda: iter([(0, student, teacher)]))
+    return SimpleNamespace(feature_levels=lambda *_: iter([(0, student, teacher)]))
 
 
 def given_generator():

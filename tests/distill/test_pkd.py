@@ -28,7 +28,7 @@ def levels(*pairs):
     own, given = zip(*pairs, strict=True)
     traces = [SimpleNamespace(features=list(map(jt.array, side))) for side in (own, given)]
     listed = [(level, *maps) for level, maps in enumerate(zip(*(t.features for t in traces), strict=True))]
-    return SimpleNamespace(step=traces[0], teacher_trace=traces[1], feature_levels=lambda: iter(listed))
+    return SimpleNamespace(step=traces[0], teacher_trace=traces[1], feature_levels=lambda *_: iter(listed))
 
 
 def test_check_value():

@@ -21,7 +21,9 @@ def arrays_of(backbone):
 
 def test_missing_file_says_what_to_put_where(tmp_path, monkeypatch):
     monkeypatch.setenv("JLD_WEIGHTS", str(tmp_path))
-    with pytest.raises(CheckpointError, match=rf"resnet18\*\.pth in {tmp_path}; get it from torchvision"):
+    with pytest.raises(
+        CheckpointError, match=rf"resnet18\*\.pth in {tmp_path}; it is https://.*f37072fd\.pth"
+    ):
         ResNet(18, base_channels=8, pretrained="torchvision://resnet18").load_pretrained()
     with pytest.raises(CheckpointError, match=r"nowhere\.pth do not exist"):
         ResNet(18, base_channels=8, pretrained="nowhere.pth").load_pretrained()

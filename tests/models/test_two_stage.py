@@ -140,6 +140,22 @@ def test_an_image_is_sampled_the_same_alone_and_in_another_step_differently(dete
         detector.predict(step.features, dataclasses.replace(step.targets, seeds=None))
 
 
+def test_a_batch_divided_over_processes_learns_the_same(detector, scene, step):
+    """Each of two ranks has one image: the same RoIs, and losses whose mean is that of both together."""
+    both = {name: loss.item() for name, loss in detector.losses(step.trace, step.targets).items()}
+    parts = []
+    for image in range(2):
+        batch = {key: value[image : image + 1] for key, value in scene[1].items()}
+        targets = Targets.from_batch(batch, 7, 3)
+        trace = detector.predict([x[image : image + 1] for x in step.features], targets)
+        rois = trace.stages["roi"].places.boxes.numpy()[0]
+        np.testing.assert_array_equal(rois, step.rois.boxes.numpy()[image])
+        parts.append({name: loss.item() for name, loss in detector.losses(trace, targets).items()})
+    assert step.rois.mask.numpy().all()  # as many RoIs in each, so their normalisers are those of both
+    for name, loss in both.items():
+        assert np.mean([part[name] for part in parts]) == pytest.approx(loss, rel=1e-5), name
+
+
 def test_given_rois_are_read_as_they_are(detector, step):
     own = step.trace.stages["roi"]
     given = detector.predict(step.features, rois=step.rois).stages["roi"]
@@ -274,6 +290,8 @@ def test_box_distributions_of_rois_are_distilled(scene):
         ({"type": "ClassificationKD", "stage": "roi", "region": "vlr"}, "region 'vlr' reads cells"),
         ({"type": "CWD", "stage": "roi"}, "the term reads cells"),
         ({"type": "BCKD", "stage": "roi"}, "softmax with background"),
+        ({"type": "GID", "responses": ["rpn", "mask"]}, "no stage 'mask'"),
+        ({"type": "CrossRoIKD", "stage": "rpn"}, "use CrossKD"),
         ({"type": "ClassificationKD", "stage": "roi", "activation": "sigmoid"}, "softmax with background"),
     ],
 )

@@ -76,6 +76,27 @@ def test_values_and_gradients(operator, kernel, shape, error):
 
 
 @needs_onednn
+@pytest.mark.parametrize("live", [[0, 1, 0, 1, 1], [0] * 5, [1] * 5], ids=["some", "none", "all"])
+@pytest.mark.parametrize("kernel", [3, 1])
+def test_images_that_do_not_count_are_left_out(live, kernel):
+    """A layer with ReLU: what counts is as if the others were not in the batch."""
+    x, weight, dy = arrays(5, 40, 33, 14, 14, kernel)
+    rows, bias = np.flatnonzero(live), np.linspace(-1, 1, 33, dtype=np.float32)
+    dy[np.equal(live, 0)] = 0
+    layer = Conv2d(40, 33, kernel, padding=kernel // 2)
+    layer.weight, layer.bias = jt.array(weight), jt.array(bias)
+    given = jt.array(x)
+    y = layer(given, jt.array(np.float32(live)), relu=True)
+    expected = np.zeros(y.shape)
+    expected[rows] = np.maximum(correlate(x[rows], weight) + bias[:, None, None], 0)
+    np.testing.assert_allclose(y.numpy(), expected, atol=1e-4)
+    found = [g.numpy() for g in jt.grad((y * jt.array(dy)).sum(), [given, layer.weight, layer.bias])]
+    passed = dy * (expected > 0)
+    for gradient, wanted in zip(found, (*gradients(x, weight, passed), passed.sum((0, 2, 3))), strict=True):
+        np.testing.assert_allclose(gradient, wanted, atol=1e-4 * max(1.0, np.abs(wanted).max()))
+
+
+@needs_onednn
 def test_winograd_loses_little_of_a_wide_sum():
     """A layer of a head: errors of a few millionths of the results' spread."""
     x, weight, _ = arrays(1, 256, 64, 24, 24, 3)

@@ -9,9 +9,9 @@ import pytest
 
 from jld.checkpoint import read_training_state
 from jld.config import Config
-from jld.errors import CheckpointError
+from jld.errors import CheckpointError, ConfigError
 from jld.optim import SGD
-from jld.runner.going_on import resume_file, resume_newest
+from jld.runner.going_on import chosen_checkpoint, resume_file, resume_newest, why_best
 from jld.runner.hooks import CheckpointHook, Hook
 from jld.runner.loop import TrainingLoop
 from jld.runner.state import collect_state
@@ -149,3 +149,24 @@ def test_where_no_file_is_sound_nothing_starts(tmp_path, whole):
         damage(path)
     with pytest.raises(CheckpointError, match=r"no checkpoint in .* can be read \(last\.pkl, epoch_3\.pkl"):
         resume_newest(make(tmp_path), tmp_path)
+
+
+def test_the_best_weights_are_looked_at_unless_others_are_named(tmp_path):
+    config = {"work_dir": str(tmp_path), "resume_path": None, "pretrained_weights": None}
+    with pytest.raises(ConfigError, match=r"no weights to run: .*last\.pkl does not exist; train first"):
+        chosen_checkpoint(config)
+    assert chosen_checkpoint({**config, "pretrained_weights": "r50.pth"}).name == "r50.pth"
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    (folder / "last.pkl").touch()
+    assert chosen_checkpoint(config) == folder / "last.pkl"
+    with pytest.raises(ConfigError, match=r"--checkpoint best: there is no .*best\.pkl"):
+        chosen_checkpoint(config, "best")
+    (folder / "best.pkl").touch()
+    assert chosen_checkpoint(config) == chosen_checkpoint(config, "best") == folder / "best.pkl"
+    assert chosen_checkpoint(config, "last") == folder / "last.pkl"
+    assert chosen_checkpoint(config, "a/b.pth").name == "b.pth"
+    assert chosen_checkpoint({**config, "resume_path": "other.pkl"}).name == "other.pkl"
+    meta = {"best": {"name": "AP", "value": 0.25, "iteration": 6}}
+    assert "the best of this run (AP 0.2500 on dataset.val)" in why_best(folder / "best.pkl", meta)
+    assert why_best(folder / "last.pkl", meta) == why_best(folder / "best.pkl", {}) == ""

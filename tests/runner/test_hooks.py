@@ -6,10 +6,12 @@ import pytest
 from jld.config import Config
 from jld.errors import ConfigError
 from jld.optim import SGD
+from jld.runner import EarlyStopping
 from jld.runner import state as states
-from jld.runner.hooks import EMAHook, EvaluationHook, Hook
+from jld.runner.hooks import EMAHook, EvaluationHook, Hook, LogHook
 from jld.runner.logs import RunLogger
 from jld.runner.loop import TrainingLoop
+from jld.runner.runner import already_finished
 from tests.runner.toys import ToyDetector, ToyDistiller, ToyLoader
 
 
@@ -137,3 +139,76 @@ def test_steps_are_counted_from_0():
     loop.losses_of(next(ToyLoader(1).epoch(0)))
     assert distiller.steps == [0, 0, 1, 2, 3]
     assert [record.iteration for record in loop.history.records] == [1, 2, 3]
+
+
+def stopped_early(scores, patience=2, min_delta=0.0, **lengths):
+    values = iter(scores)
+    hook = EarlyStopping(patience, min_delta)
+    loop = make(**{"max_epoch": 9, **lengths})
+    loop.hooks = [EvaluationHook(lambda: {"AP": next(values)}, RunLogger([]), 1), hook]
+    return loop, hook
+
+
+def test_a_training_that_gets_no_better_ends_early(tmp_path, caplog):
+    caplog.set_level("INFO")
+    loop, _ = stopped_early([0.1, 0.3, 0.3, 0.2, 0.9])
+    loop.run()
+    assert (loop.epoch, loop.best["value"]) == (4, 0.3) and loop.is_finished and not loop.is_at_length
+    assert (
+        "AP was 0.3000 at iteration 6 and not better in 2 evaluations: the training ends early" in caplog.text
+    )
+    small_steps, _ = stopped_early([0.10, 0.11, 0.12, 0.13], min_delta=0.05)
+    small_steps.run()
+    assert small_steps.epoch == 3 and small_steps.best["value"] == 0.12
+
+
+def test_a_resumed_training_counts_on_and_a_larger_patience_goes_on(tmp_path):
+    first, _ = stopped_early([0.3, 0.2], max_epoch=2)
+    first.run()
+    second, hook = stopped_early([0.1, 0.9])
+    states.resume(second, saved(first, tmp_path))
+    assert not second.is_finished
+    second.run()
+    assert second.epoch == 3 and hook.is_done
+    path = saved(second, tmp_path)
+    again, patient = stopped_early([]), stopped_early([0.9, 0.1, 0.1, 0.1], patience=3)
+    states.resume(again[0], path)
+    assert again[0].is_finished and "patience of EarlyStopping" in already_finished(again[0])
+    states.resume(patient[0], path)
+    assert not patient[0].is_finished
+    patient[0].run()
+    assert patient[0].epoch == 7
+
+
+def test_early_stopping_needs_evaluations():
+    with pytest.raises(ConfigError, match="needs evaluations within the training"):
+        make(EarlyStopping()).run()
+    with pytest.raises(ConfigError, match="got 0 and 0"):
+        EarlyStopping(0)
+
+
+class Clock:
+    """Time that passes by what the steps are said to take."""
+
+    def __init__(self, monkeypatch, seconds):
+        self.now, self.seconds = 0.0, iter(seconds)
+        monkeypatch.setattr("jld.runner.hooks.time.perf_counter", lambda: self.now)
+
+    def hook(self):
+        hook = Hook()
+        hook.before_step = lambda loop: self.__dict__.update(now=self.now + next(self.seconds))
+        return hook
+
+
+def test_compilation_does_not_count_in_the_time_left(monkeypatch):
+    records = []
+    logger = RunLogger([])
+    logger.log = records.append
+    clock = Clock(monkeypatch, [100, 50, 1, 1, 2, 2, 2, 2])
+    make(clock.hook(), LogHook(logger, 4), max_iter=8).run()
+    assert [record["eta"] for record in records] == ["0:00:04", "0:00:00"]
+    assert [record["images_per_second"] for record in records] == [pytest.approx(2), pytest.approx(1)]
+    records.clear()
+    clock = Clock(monkeypatch, [100, 3, 3])
+    make(clock.hook(), LogHook(logger, 1), max_iter=3).run()
+    assert [record["eta"] for record in records] == ["unknown", "0:00:03", "0:00:00"]

@@ -176,6 +176,21 @@ def test_a_dataset_without_anything_to_learn_is_refused(tmp_path, splits):
         parts.account_of("train", only_crowds)
 
 
+def test_assigners_that_take_crowds_for_background_are_named(tmp_path, caplog):
+    crowd = {"id": 1, "image_id": 100, "category_id": 3, "bbox": [5, 5, 20, 20], "iscrowd": 1}
+    both = [crowd, {**crowd, "id": 2, "iscrowd": 0}]
+    dataset = COCODataset(*map(str, write_coco(tmp_path, annotations=both)))
+    model = {
+        "rpn_head": {"assigner": {"type": "MaxIoUAssigner", "ignore_iof_thr": 0.5}},
+        "roi_head": {"assigner": {"type": "MaxIoUAssigner"}},
+    }
+    with caplog.at_level(logging.INFO):
+        parts.account_of("val", dataset, model)
+        assert "background to" not in caplog.text
+        parts.account_of("train", dataset, model)
+    assert "is background to model.roi_head.assigner, as in mmDetection" in caplog.text
+
+
 def test_the_length_of_a_training_in_steps():
     epochs = {"max_iter": None, "max_epoch": 3, "accumulate_steps": 2}
     assert parts.num_steps(epochs, num_batches=5) == 9

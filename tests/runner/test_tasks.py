@@ -49,3 +49,17 @@ def test_metrics_stand_beside_what_the_dataset_writes(tmp_path):
     own = OwnFormat(num_images=2, image_size=32)
     path = tasks.write_results(tmp_path / "b", own, found, None, {})
     assert path.read_text() == "1 2\n" and not (tmp_path / "b" / "metrics.json").exists()
+
+
+def test_example_pictures_show_detections_above_the_ground_truth():
+    dataset = DrawnDataset(num_images=3, image_size=64).first(2)
+    first, second = dataset.image_ids
+    box = [[4, 4, 40, 40]]
+    strong, weak = (Detections(first, [score], [0], boxes=box) for score in (0.9, 0.1))
+    other = Detections("of another image", [0.9], [0], boxes=box)
+    shown = tasks.example_pictures([strong, other], dataset)
+    assert list(shown) == [f"val/{first}", f"val/{second}"]
+    hidden = tasks.example_pictures([weak], dataset)
+    assert (shown[f"val/{first}"] != hidden[f"val/{first}"]).any()
+    assert (shown[f"val/{second}"] == hidden[f"val/{second}"]).all()
+    assert tasks.example_pictures([other], dataset) == {}  # patches that were joined, for instance

@@ -30,7 +30,8 @@ def seeded_jittor(monkeypatch):
         random.seed(seed + 1)
         np.random.seed(seed + 1)  # noqa: NPY002
 
-    monkeypatch.setitem(sys.modules, "jittor", SimpleNamespace(set_global_seed=set_global_seed))
+    jittor = SimpleNamespace(set_global_seed=set_global_seed, sync_all=lambda: None)
+    monkeypatch.setitem(sys.modules, "jittor", jittor)
     return calls
 
 
@@ -51,6 +52,17 @@ def test_jittor_is_seeded_alike_on_every_rank(seeded_jittor, monkeypatch):
     set_seed(3)
     assert draw() == with_jittor
     assert seeded_jittor == [(3, False)]
+
+
+def test_numbers_that_nobody_has_read_yet_do_not_come_from_the_new_seed():
+    from jld.toolchain import jittor as jt
+
+    set_seed(3)
+    expected = jt.rand(4).numpy()
+    waiting = jt.rand(7)
+    set_seed(3)
+    np.testing.assert_array_equal(jt.rand(4).numpy(), expected)
+    assert waiting.shape == [7]
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32])

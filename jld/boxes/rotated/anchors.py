@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from jld.boxes.backend import Array
 from jld.boxes.priors import AnchorGenerator
 from jld.registry import PRIORS
 
@@ -35,10 +36,10 @@ class RotatedAnchorGenerator(AnchorGenerator):
         super().__init__(strides, octave_base_scale, scales_per_octave, ratios, center_offset)
         self.center_shift_px = center_shift_px
 
-    def _centers(self, boxes: np.ndarray) -> np.ndarray:
-        return boxes[:, :2].copy()
+    def centers(self, boxes: Array) -> Array:
+        return boxes[:, :2]
 
-    def _level_boxes(self, stride: int, size: tuple[int, int]) -> np.ndarray:
+    def level_boxes(self, stride: int, size: tuple[int, int]) -> np.ndarray:
         base = self.base_anchors(stride)
         sides = base[:, 2:] - base[:, :2]  # [A, 2]
         rows, columns = np.mgrid[: size[0], : size[1]].astype(np.float32)

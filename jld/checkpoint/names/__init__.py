@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import ModuleType
 
-from jld.checkpoint.names import detectron2, jdet, mmdet, mmrotate, swin, timm, torchvision
+from jld.checkpoint.names import detectron2, jdet, mmdet, mmdet1, mmrotate, swin, timm, torchvision
 from jld.checkpoint.names.rules import Mapped, State, apply_rules
 from jld.checkpoint.names.wrappers import student_part
 from jld.errors import CheckpointError, suggestion
 
 TABLES: dict[str, ModuleType] = {
     "mmdet": mmdet,
+    "mmdet1": mmdet1,
     "mmrotate": mmrotate,
     "torchvision": torchvision,
     "timm": timm,
@@ -44,6 +45,12 @@ def prepared(state: State, origin: str) -> State:
     return state if prepare is None else prepare(state)
 
 
+def note_of(name: str, origin: str) -> str:
+    """What `prepared` did to a parameter, by our name; empty for nothing worth saying."""
+    found = getattr(TABLES.get(origin), "note_of", None)
+    return "" if found is None else found(name)
+
+
 def map_name(name: str, origin: str) -> Mapped:
     """Our spelling of a name from a file of that origin, or why it is dropped.
 
@@ -57,4 +64,4 @@ def map_name(name: str, origin: str) -> Mapped:
     return apply_rules(name, (), ())
 
 
-__all__ = ["ORIGINS", "TABLES", "Mapped", "detect_origin", "map_name", "prepared", "student_part"]
+__all__ = ["ORIGINS", "TABLES", "Mapped", "detect_origin", "map_name", "note_of", "prepared", "student_part"]

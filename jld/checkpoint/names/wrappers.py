@@ -26,7 +26,7 @@ WRAPPERS = (
     "ema.",
 )
 # What a detector or a bare backbone begins with.
-_PARTS = re.compile(r"(backbone|neck|bbox_head|rpn_head|roi_head|conv1|stem|layer\d)\.")
+_PARTS = re.compile(r"(backbone|neck|bbox_head|rpn_head|roi_head|mask_head|conv1|stem|layer\d)\.")
 _OWN_NAMES = re.compile(rf"(?P<wrapper>.*?\.){_PARTS.pattern}")
 _BESIDE = (
     (re.compile(r"(\w+\.)*teacher(_model)?s?\."), "teacher kept beside the student"),

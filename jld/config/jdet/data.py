@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jld.config.jdet.section import Section
+from jld.config.foreign import Section
 from jld.config.schema import DATASET_KEYS, LOADER_KEYS
 
 ANGLE_VERSION = "le135"
+JDET_DATASET = "JDetDataset"  # jld's own, over JDet's pipelines
 DATASETS = {"DOTADataset": None, "FAIRDataset": "FAIR", "SSDDDataset": "SSDD"}
 LARGEST_ZOOM = 1.5
 _LOADER = tuple(key.name for key in LOADER_KEYS)
@@ -37,6 +38,8 @@ def translate_dataset(dataset: Mapping[str, Any]) -> dict[str, Any]:
 
 def _split(values: Any, split: str) -> dict[str, Any]:
     section = Section(values, f"dataset.{split}")
+    if section.type == JDET_DATASET:
+        return dict(values)
     section.copy(("buffer_size",))  # shared memory between JDet's worker processes
     translated = {**section.copy(_LOADER), "angle_version": ANGLE_VERSION}
     steps = section.take("transforms", IMAGE_TRANSFORMS if section.type == "ImageDataset" else [])

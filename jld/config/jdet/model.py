@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from jld.config.jdet.section import Section
+from jld.config.foreign import Section
 from jld.errors import ConfigError
 
 ANGLE_VERSION = "le135"
@@ -43,7 +43,7 @@ def translate_model(model: Section) -> dict[str, Any]:
     return {
         "type": "RotatedRetinaNet",
         "backbone": _backbone(model.section("backbone")),
-        "neck": _neck(model.section("neck")),
+        "neck": translate_neck(model.section("neck")),
         "bbox_head": _head(model.section("bbox_head")),
     }
 
@@ -75,7 +75,12 @@ def _backbone(section: Section) -> dict[str, Any]:
     return translated
 
 
-def _neck(section: Section) -> dict[str, Any]:
+def translate_neck(section: Section) -> dict[str, Any]:
+    """The FPN of JDet or of mmDetection 2, from which JDet has it.
+
+    Raises:
+        ConfigError: another neck, or a key or value without counterpart.
+    """
     section.choose(("FPN",))
     extra = section.take("add_extra_convs", False)
     on_inputs = section.take("extra_convs_on_inputs", True)

@@ -16,7 +16,7 @@ from jld.data.dota.classes import (
 from jld.data.dota.ground_truth import truth_record
 from jld.data.dota.jdet_labels import jdet_entry, read_jdet_labels, write_jdet_labels
 from jld.data.dota.labels import PolyAnnotation, format_objects, read_label_file, write_label_file
-from jld.data.dota.merge import merge_patches, merge_views, unflip_detections
+from jld.data.dota.merge import merge_patches, merge_views, merge_windows, unflip_detections
 from jld.data.dota.names import PatchName, parse_patch_name, patch_name
 from jld.data.dota.patches import SourceImage, SplitSettings, cut_image, split_image
 from jld.data.dota.preprocess import ConvertTask, SplitTask, read_plan
@@ -56,6 +56,7 @@ __all__ = [
     "jdet_entry",
     "merge_patches",
     "merge_views",
+    "merge_windows",
     "parse_patch_name",
     "patch_name",
     "read_dior_xml",

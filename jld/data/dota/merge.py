@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from jld.boxes.detections import Detections
-from jld.boxes.rotated import flip_polys, nms_polys
+from jld.boxes.rotated import flip_polys, nms_polys, shapes_to_polys
 from jld.data.dota.names import check_style, parse_patch_name
-from jld.errors import ConfigError
+from jld.errors import ConfigError, DataError
 
 MergeIou = float | Mapping[str, float]
 MERGE_IOU = 0.1
@@ -85,6 +85,36 @@ def merge_views(
         Detections(image_id, scores[rows], labels[rows], polys=polys[rows].astype(np.float32))
         for image_id, rows in zip(wanted, (kept[start:end] for start, end in pairwise(ends)), strict=True)
     ]
+
+
+def merge_windows(
+    detections: Sequence[Detections], windows: np.ndarray, img_id: Any, iou_threshold: float
+) -> Detections:
+    """Detections in windows of one image as those of the image, upright or rotated; best score first.
+
+    Args:
+        detections: per window, in px of the window.
+        windows: [W, 4] px x1, y1, x2, y2, see `jld.data.dota.windows.image_windows`.
+        img_id: of the image.
+        iou_threshold: detections of one class that overlap a better one by more are dropped.
+    Raises:
+        DataError: they hold masks, which are not joined.
+    """
+    if any(found.masks is not None for found in detections):
+        raise DataError("masks found in windows of an image cannot be joined: look at the whole image.")
+    form = detections[0].form
+    moves = {"boxes": [0, 1, 0, 1], "rboxes": [0, 1], "polys": [0, 1] * 4}[form]
+    moved = []
+    for found, window in zip(detections, windows, strict=True):
+        shapes = found.shapes.astype(np.float64)
+        shapes[:, : len(moves)] += window[moves]
+        moved.append(shapes)
+    shapes = np.concatenate(moved)
+    scores = np.concatenate([found.scores for found in detections])
+    labels = np.concatenate([found.labels for found in detections])
+    kept = nms_polys(shapes_to_polys(shapes), scores, iou_threshold, labels)
+    chosen = {form: shapes[kept].astype(np.float32)}
+    return Detections(img_id, scores[kept], labels[kept], **chosen)
 
 
 def unflip_detections(

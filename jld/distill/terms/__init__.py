@@ -3,6 +3,7 @@
 from jld.distill.terms.bckd import BCKD
 from jld.distill.terms.classification_kd import ClassificationKD
 from jld.distill.terms.cross_kd import CrossKD
+from jld.distill.terms.cross_roi_kd import CrossRoIKD
 from jld.distill.terms.cwd import CWD
 from jld.distill.terms.defeat import DeFeat
 from jld.distill.terms.fbkd import FBKD
@@ -31,6 +32,7 @@ __all__ = [
     "PKD",
     "ClassificationKD",
     "CrossKD",
+    "CrossRoIKD",
     "DeFeat",
     "FeatureImitation",
     "GlobalKnowledge",

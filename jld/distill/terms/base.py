@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
 from jld.assign.interfaces import Region
 from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
-from jld.distill.maps import shared_levels
+from jld.distill.maps import checked_levels, shared_levels
 from jld.distill.reduction import check_reduction, reduce_over_region
 from jld.errors import ConfigError, suggestion
 from jld.losses.kl import check_temperature
@@ -49,6 +49,7 @@ class Term:
         stage: the stage whose predictions and places are read; None: the first of each model, in two-stage
             detectors `rpn`.
         adapters: brings the student's maps to the teacher's width; made by `bind`, used by `__call__`.
+        levels: numbers of the student's levels whose maps are read, 0 is the finest; None: all.
     Attributes:
         regions: names of the regions the term asks the context for.
         requires: keys of `predictions` both models must offer, in equal shapes and for the same places.
@@ -58,7 +59,7 @@ class Term:
         off: what happens in steps that the term's schedule leaves out: `skip` it, or `detach_student`: its
             own modules go on learning at full weight, and the student gets no signal.
     Raises:
-        ConfigError: a name without "loss".
+        ConfigError: a name without "loss", or no level.
     """
 
     regions: tuple[str, ...] = ()
@@ -69,7 +70,13 @@ class Term:
     off = "skip"
 
     def __init__(
-        self, weight: float, name: str, *, stage: str | None = None, adapters: ConvAdapters | None = None
+        self,
+        weight: float,
+        name: str,
+        *,
+        stage: str | None = None,
+        adapters: ConvAdapters | None = None,
+        levels: Sequence[int] | None = None,
     ):
         if "loss" not in name:
             raise ConfigError(
@@ -80,6 +87,7 @@ class Term:
         self.stage = stage
         self.adapters = adapters or ConvAdapters(None)
         self._adapts = adapters is not None
+        self.levels = checked_levels(type(self).__name__, levels)
 
     def __call__(self, context: StepContext) -> jt.Var:
         """Scalar Var, `weight` not yet applied."""
@@ -95,12 +103,25 @@ class Term:
         ]
         if self._adapts:
             problems += self.adapters.problems(kind, student.channels, teacher.channels)
-        return problems
+        pairs = self.partnered(student, teacher)
+        there = ", ".join(map(str, pairs)) or "none"
+        beyond = [level for level in self.levels or () if level not in pairs]
+        return problems + [
+            f"{kind}: the teacher has no map for level {level}, only for {there}" for level in beyond[:1]
+        ]
+
+    def partnered(self, student: Interface, teacher: Interface) -> list[int]:
+        """The student's levels whose maps have a partner at the teacher."""
+        return shared_levels(student, teacher)
+
+    def read_levels(self, student: Interface, teacher: Interface) -> list[int]:
+        """Those of them that the term reads."""
+        return [level for level in self.partnered(student, teacher) if level in (self.levels or [level])]
 
     def bind(self, student: Interface, teacher: Interface) -> None:
         """Makes what depends on the two detectors, such as adapters; called once, after `check`."""
         if self._adapts:
-            self.adapters.make(shared_levels(student, teacher), student.channels, teacher.channels)
+            self.adapters.make(self.read_levels(student, teacher), student.channels, teacher.channels)
 
     def missing(self) -> str:
         """What the term still lacks when training is about to begin, in one sentence; empty: nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from jld.distill.context import StepContext
-from jld.distill.maps import channel_attention, shared_levels, spatial_attention
+from jld.distill.maps import channel_attention, spatial_attention
 from jld.distill.non_local import NonLocalBlock
 from jld.distill.terms.base import Term
 from jld.losses.reduction import total
@@ -62,6 +62,8 @@ class FBKD(Term):
         images_per_norm: the norms grow with the root of the batch, and the weights are meant for 2 images on
             each GPU. With a number, norms are divided by the root of (images / this number), which makes them
             independent of the batch; None is the released behaviour.
+        levels: numbers of the student's levels that are read, 0 is the finest; None: all. Rows of two-stage
+            detectors leave out the coarsest.
         name: key in the loss dict.
     Source: Zhang and Ma, "Improve object detection with feature-based knowledge distillation", ICLR 2021,
         and its supplement; open-mmlab/mmrazor (FBKDLoss).
@@ -82,9 +84,10 @@ class FBKD(Term):
         inner_channels: Sequence[int] = (64, 64, 128, 128, 128),
         pooling: Sequence[int] = (8, 4, 2, 2, 2),
         images_per_norm: int | None = None,
+        levels: Sequence[int] | None = None,
         name: str = "loss_fbkd",
     ):
-        super().__init__(weight, name)
+        super().__init__(weight, name, levels=levels)
         self.attention_weight, self.pooling_weight = attention_weight, pooling_weight
         self.non_local_weight = non_local_weight
         self.temperature, self.use_channel_attention = temperature, use_channel_attention
@@ -96,7 +99,7 @@ class FBKD(Term):
         """See `Term`."""
         num_levels = len(student.strides)
         if len(self.inner_channels) == len(self.pooling) == num_levels:
-            return []
+            return super().check(student, teacher)
         return [
             f"FBKD: inner_channels and pooling name {len(self.inner_channels)} and {len(self.pooling)} "
             f"levels, the student has {num_levels}: give a number per level"
@@ -107,7 +110,7 @@ class FBKD(Term):
         widths = student.channels, teacher.channels
         self.blocks = {
             level: LevelAdapters(widths, self.inner_channels[level], self.pooling[level])
-            for level in shared_levels(student, teacher)
+            for level in self.read_levels(student, teacher)
         }
 
     def modules(self) -> Mapping[str, jt.Module]:
@@ -117,7 +120,7 @@ class FBKD(Term):
     def __call__(self, context: StepContext) -> jt.Var:
         """Scalar Var, `weight` not yet applied."""
         total, images = 0.0, 1
-        for level, student, teacher in context.feature_levels():
+        for level, student, teacher in context.feature_levels(self.levels):
             total, images = total + self.level_loss(level, student, teacher), student.shape[0]
         return total if self.images_per_norm is None else total * (self.images_per_norm / images) ** 0.5
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from jld.assign.overlaps import circumscribed
 from jld.boxes.formats import cxcywh_to_xyxy
 from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
-from jld.distill.maps import channel_attention, shared_levels, spatial_attention
+from jld.distill.maps import channel_attention, spatial_attention
 from jld.distill.terms.base import Term
 from jld.errors import ConfigError, suggestion
 from jld.losses.reduction import total
@@ -70,6 +70,8 @@ class FGD(Term):
         box_frame: what a box's place on a map is a share of: the `padded` batch that the map covers, or the
             unpadded `image`, as released, which stretches masks on padded images.
         per_cell: each level's sums are divided by its cells; released sums let fine levels dominate.
+        levels: numbers of the student's levels that are read, 0 is the finest; None: all. Rows of two-stage
+            detectors leave out the coarsest.
         adapter: None, "1x1" or "3x3": a convolution per level on the student's maps; needed where the widths
             differ.
         name: key in the loss dict.
@@ -92,12 +94,13 @@ class FGD(Term):
         temperature: float = 0.5,
         box_frame: str = "padded",
         per_cell: bool = False,
+        levels: Sequence[int] | None = None,
         adapter: str | int | None = None,
         name: str = "loss_fgd",
     ):
         if box_frame not in BOX_FRAMES:
             raise ConfigError(f"FGD: unknown box_frame {box_frame!r}: {suggestion(box_frame, BOX_FRAMES)}")
-        super().__init__(weight, name, adapters=ConvAdapters(adapter))
+        super().__init__(weight, name, adapters=ConvAdapters(adapter), levels=levels)
         self.fg_weight, self.bg_weight = fg_weight, bg_weight
         self.attention_weight, self.global_weight = attention_weight, global_weight
         self.temperature, self.box_frame, self.per_cell = temperature, box_frame, per_cell
@@ -108,7 +111,7 @@ class FGD(Term):
         super().bind(student, teacher)
         self.blocks = {
             f"{side}.{level}": GlobalContext(teacher.channels)
-            for level in shared_levels(student, teacher)
+            for level in self.read_levels(student, teacher)
             for side in ("student", "teacher")
         }
 
@@ -119,7 +122,7 @@ class FGD(Term):
     def __call__(self, context: StepContext) -> jt.Var:
         """Scalar Var, `weight` not yet applied."""
         losses = []
-        for level, student, teacher in context.feature_levels():
+        for level, student, teacher in context.feature_levels(self.levels):
             masks = object_masks(context, teacher.shape, self.box_frame)
             value = self.level_loss(level, self.adapters(level, student), teacher, *masks)
             cells = teacher.shape[2] * teacher.shape[3] if self.per_cell else 1

@@ -8,17 +8,21 @@ from functools import partial
 
 from jld.assign.rounds import GONE, pick_in_rounds
 from jld.boxes.formats import split_corners
+from jld.boxes.places import GridPlaces
 from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
+from jld.distill.likeliest import numbers_of_likeliest
 from jld.distill.relations import distinct_pairs, relative_distances
-from jld.distill.terms.base import RegionName, Term
+from jld.distill.terms.base import RegionName, Term, shape_problems
 from jld.errors import ConfigError, suggestion
 from jld.losses.cross_entropy import binary_cross_entropy_with_logits
 from jld.losses.regression import smooth_l1, squared_error
 from jld.models.boxes import in_frame, mean_the_same
-from jld.models.interface import Interface
+from jld.models.interface import Interface, StageInterface
+from jld.models.trace import Stage
 from jld.ops.max_iou_match import max_iou_match
 from jld.ops.roi_align import pyramid_levels, roi_align
+from jld.ops.soft_targets import soft_cross_entropy
 from jld.registry import TERMS
 from jld.toolchain import jittor as jt
 
@@ -158,9 +162,13 @@ class GID(Term):
         count, candidates, min_side_px, iou_threshold: see `general_instances`; count is K.
         crop_size: bins along each side of a crop.
         match_iou: IoU from which a prior answers for an instance; every instance has its best prior too.
+        responses: stages whose classes and boxes are compared, their losses added: `["rpn", "roi"]` of a
+            detector with two; None: the one that the instances are chosen from.
+        stage: the stage that the instances are chosen from, see `Term`.
         name: key in the loss dict.
     Source: arXiv:2103.02340; daixinghome/Distill_GID_detectron2.
-    Differs: boxes carry no gradient (the release forgets to cut it); heads without box deltas are ours.
+    Differs: boxes carry no gradient (the release forgets to cut it); heads without box deltas and second
+        stages are ours (the release has RetinaNet alone).
     """
 
     requires = ("cls_logits",)
@@ -183,11 +191,13 @@ class GID(Term):
         iou_threshold: float = 0.3,
         crop_size: int = 10,
         match_iou: float = 0.5,
+        responses: Sequence[str] | None = None,
+        stage: str | None = None,
         name: str = "loss_gid",
     ):
         if scores not in SCORES:
             raise ConfigError(f"GID: unknown scores {scores!r}: {suggestion(scores, SCORES)}")
-        super().__init__(weight, name, adapters=ConvAdapters(adapter, per_level=False))
+        super().__init__(weight, name, stage=stage, adapters=ConvAdapters(adapter, per_level=False))
         self.feature_weight, self.relation_weight = feature_weight, relation_weight
         self.cls_weight, self.box_weight = cls_weight, box_weight
         self.scores, self.crop_size, self.match_iou = scores, crop_size, match_iou
@@ -199,31 +209,39 @@ class GID(Term):
             min_side_px=min_side_px,
             iou_threshold=iou_threshold,
         )
-        self._compares_deltas = False
+        self.responses: tuple[str | None, ...] = tuple(responses or (stage,))
+        self._compares_deltas: dict[str | None, bool] = {}
 
     def check(self, student: Interface, teacher: Interface) -> list[str]:
         """See `Term`."""
-        stages = {"student": student.stage(), "teacher": teacher.stage()}
-        return super().check(student, teacher) + [
+        stages = {"student": student.stage(self.stage), "teacher": teacher.stage(self.stage)}
+        problems = super().check(student, teacher) + [
             f"GID crops upright boxes; those of the {role}'s {stage.head} are described by "
             f"{stage.boxes.num_sides} numbers: use a feature term with a rotated region"
             for role, stage in stages.items()
             if stage.boxes.num_sides != 4
         ]
+        for name in set(self.responses) - {self.stage}:
+            lacking = [
+                role for role, side in zip(stages, (student, teacher), strict=True) if name not in side.stages
+            ]
+            problems += [f"GID.responses: the {role} has no stage {name!r}: leave it out" for role in lacking]
+            if not lacking:
+                problems += shape_problems(self, "cls_logits", student, teacher, stage=name)
+        return problems
 
     def bind(self, student: Interface, teacher: Interface) -> None:
-        """See `Term`; finds out whether both heads predict deltas that mean the same."""
+        """See `Term`; finds out where both heads predict deltas that mean the same."""
         super().bind(student, teacher)
-        own, given = student.stage().boxes, teacher.stage().boxes
-        anchors = (side.stage().anchors for side in (student, teacher))
-        self._compares_deltas = (
-            own.key == "box_deltas" and mean_the_same(own, given) and len(set(anchors)) == 1
-        )
+        self._compares_deltas = {
+            name: _have_equal_deltas(student.stage(name), teacher.stage(name)) for name in self.responses
+        }
 
     def __call__(self, context: StepContext) -> jt.Var:
         """Scalar Var, `weight` not yet applied."""
         instances = self.instances(context)
-        return self._crop_losses(context, instances) + self._response_loss(context, instances)
+        responses = [self._response_loss(name, context, instances) for name in self.responses]
+        return self._crop_losses(context, instances) + sum(responses)
 
     def instances(self, context: StepContext) -> Instances:
         """The general instances of the batch."""
@@ -253,21 +271,41 @@ class GID(Term):
             adapted, teacher, mask
         ) + self.relation_weight * relation_difference(student, teacher, mask)
 
-    def _response_loss(self, context: StepContext, instances: Instances) -> jt.Var:
+    def _response_loss(self, name: str | None, context: StepContext, instances: Instances) -> jt.Var:
+        student, teacher = context.step.trace.stage(name), context.teacher_trace.stage(name)
+        places = student.places
+        valid = places.valid_mask(context.targets.pad_shapes)
         best, _, claimed = max_iou_match(
-            context.places.boxes, instances.boxes, instances.mask, context.valid_mask,
-            min_pos_iou=0.0, assign_all=True,
-        )  # fmt: skip
-        positive = (best >= self.match_iou).logical_or(claimed >= 0).float32() * context.valid_mask
-        sides = context.student, context.teacher
-        student, teacher = (side.predictions for side in sides)
-        answers = jt.sigmoid(teacher["cls_logits"]).detach()
-        cls = binary_cross_entropy_with_logits(student["cls_logits"], answers)
-        if self._compares_deltas:
-            own, given = student["box_deltas"], teacher["box_deltas"]
-        else:
-            own, given = (in_frame(side.boxes(), context.places, "strides") for side in sides)
-        box = jt.abs(own - given.detach())
-        return self.cls_weight * response_difference(cls, positive) + self.box_weight * response_difference(
-            box, positive
+            places.boxes, instances.boxes, instances.mask, valid, min_pos_iou=0.0, assign_all=True
         )
+        positive = (best >= self.match_iou).logical_or(claimed >= 0).float32() * valid
+        if self._compares_deltas[name]:
+            own, given = numbers_of_likeliest(student.predictions, teacher)
+        else:
+            own, given = (in_frame(side.boxes(), places, "strides") for side in (student, teacher))
+        box = jt.abs(own - given.detach())
+        return self.cls_weight * response_difference(
+            class_response(student, teacher), positive
+        ) + self.box_weight * response_difference(box, positive)
+
+
+def class_response(student: Stage, teacher: Stage) -> jt.Var:
+    """[N, P, C], of RoIs [N, P, 1]: cross entropy to the teacher's scores, which have no gradient.
+
+    Each class of a grid has its sigmoid; those of a RoI and the background share a softmax.
+    """
+    own, given = (side.predictions["cls_logits"] for side in (student, teacher))
+    if isinstance(student.places, GridPlaces):
+        return binary_cross_entropy_with_logits(own, jt.sigmoid(given).detach())
+    return soft_cross_entropy(own, jt.nn.softmax(given.detach(), dim=-1)).unsqueeze(2)
+
+
+def _have_equal_deltas(student: StageInterface, teacher: StageInterface) -> bool:
+    own, given = student.boxes, teacher.boxes
+    key = "box_deltas"
+    return (
+        own.key == key
+        and mean_the_same(own, given)
+        and student.anchors == teacher.anchors
+        and student.shapes[key] == teacher.shapes[key]
+    )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
-from jld.distill.maps import shared_levels
 from jld.distill.terms.base import Term
 from jld.errors import ConfigError
 from jld.losses.reduction import total
@@ -40,6 +39,8 @@ class MGD(Term):
         weight: 2e-5 for one-stage detectors, 5e-7 for two-stage ones.
         masked: share of the cells that are hidden; 0.65 for one-stage detectors, 0.45 for two-stage ones.
         per_cell: each level's sum is divided by its cells; released sums let fine levels dominate.
+        levels: numbers of the student's levels that are read, 0 is the finest; None: all. Rows of two-stage
+            detectors leave out the coarsest.
         adapter: None, "1x1" or "3x3": a convolution per level on the student's maps; needed where the widths
             differ.
         name: key in the loss dict.
@@ -57,19 +58,20 @@ class MGD(Term):
         masked: float = 0.65,
         *,
         per_cell: bool = False,
+        levels: Sequence[int] | None = None,
         adapter: str | int | None = None,
         name: str = "loss_mgd",
     ):
         if not 0 <= masked < 1:
             raise ConfigError(f"MGD: masked is {masked}, it must be in [0, 1): 0.65 is published.")
-        super().__init__(weight, name, adapters=ConvAdapters(adapter))
+        super().__init__(weight, name, adapters=ConvAdapters(adapter), levels=levels)
         self.masked, self.per_cell = masked, per_cell
         self.generators: dict[str, Generator] = {}
 
     def bind(self, student: Interface, teacher: Interface) -> None:
         """See `Term`; makes a generator for every shared level."""
         super().bind(student, teacher)
-        levels = shared_levels(student, teacher)
+        levels = self.read_levels(student, teacher)
         self.generators = {f"generator.{level}": Generator(teacher.channels) for level in levels}
 
     def modules(self) -> Mapping[str, jt.Module]:
@@ -79,7 +81,7 @@ class MGD(Term):
     def __call__(self, context: StepContext) -> jt.Var:
         """Scalar Var, `weight` not yet applied."""
         losses = []
-        for level, student, teacher in context.feature_levels():
+        for level, student, teacher in context.feature_levels(self.levels):
             n, _, h, w = teacher.shape
             kept = (jt.rand((n, 1, h, w)) <= 1.0 - self.masked).float32()
             made = self.generators[f"generator.{level}"](self.adapters(level, student) * kept)

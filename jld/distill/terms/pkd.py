@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
-from jld.distill.maps import shared_levels, standardised
+from jld.distill.maps import standardised
 from jld.distill.terms.base import Term
 from jld.errors import ConfigError, suggestion
 from jld.losses.reduction import total
@@ -68,31 +68,15 @@ class PKD(Term):
     ):
         if pair not in PAIRS:
             raise ConfigError(f"PKD: unknown pair {pair!r}: {suggestion(pair, PAIRS)}")
-        if levels is not None and not levels:
-            raise ConfigError("PKD: levels is empty: name levels, 0 is the finest, or None for all.")
-        super().__init__(weight, name, adapters=ConvAdapters(adapter, bias=False))
-        self.levels, self.pair = None if levels is None else tuple(levels), pair
+        super().__init__(weight, name, adapters=ConvAdapters(adapter, bias=False), levels=levels)
+        self.pair = pair
         # Levels of equal number may have no stride in common.
         self.reads_features = pair == "stride"
 
-    def check(self, student: Interface, teacher: Interface) -> list[str]:
+    def partnered(self, student: Interface, teacher: Interface) -> list[int]:
         """See `Term`."""
-        pairs = self._pairs(student, teacher)
-        beyond = [level for level in self.levels or () if level not in pairs]
-        return super().check(student, teacher) + [
-            f"PKD: the teacher has no map for level {level}, only for {', '.join(map(str, pairs)) or 'none'}"
-            for level in beyond[:1]
-        ]
-
-    def bind(self, student: Interface, teacher: Interface) -> None:
-        """See `Term`."""
-        levels = [level for level in self._pairs(student, teacher) if level in (self.levels or [level])]
-        self.adapters.make(levels, student.channels, teacher.channels)
-
-    def _pairs(self, student: Interface, teacher: Interface) -> list[int]:
-        """The student's levels that have a partner."""
         if self.pair == "stride":
-            return shared_levels(student, teacher)
+            return super().partnered(student, teacher)
         return list(range(min(len(student.strides), len(teacher.strides))))
 
     def __call__(self, context: StepContext) -> jt.Var:

@@ -17,6 +17,7 @@ from jld.models.heads.box_head import entries_of
 from jld.models.interface import StageInterface
 from jld.models.layers import ConvModule, init_kaiming_normal
 from jld.models.trace import Hidden, Stage
+from jld.ops.biased_relu import biased_relu
 from jld.ops.conv2d import Conv2d, conv2d
 from jld.ops.mask_targets import LARGEST_SIZE
 from jld.registry import HEADS
@@ -96,13 +97,22 @@ class MaskHead(jt.Module):
             center_offset=0.5,
         )
 
-    def execute(self, crops: jt.Var, num_images: int) -> dict[str, jt.Var]:
-        """Predictions (see the class) of crops [N * R, D, size, size]."""
+    def execute(self, crops: jt.Var, num_images: int, mask: jt.Var | None = None) -> dict[str, jt.Var]:
+        """Predictions (see the class) of crops [N * R, D, size, size].
+
+        Args:
+            mask: [N, R] 1 for RoIs that are there; the others take no time on the CPU, and what is predicted
+                of them has no meaning. None: all are there.
+        """
+        live = None if mask is None else mask.reshape(-1)
+        fourfold = None if mask is None else mask.reshape(-1, 1).broadcast((crops.shape[0], 4)).reshape(-1)
         x = crops
         for layer in self.convs:
-            x = layer(x)
-        x = self.conv_logits(nn.relu(self.upsample(x)))
-        return {"mask_logits": x.reshape(num_images, x.shape[0] // num_images, *x.shape[1:])}
+            x = layer.conv(x, live, relu=True)
+        x = self.conv_logits(self.upsample(x, live), fourfold)  # [4 N R, C, size, size]
+        c, h, w = x.shape[1:]
+        x = x.reshape(-1, 2, 2, c, h, w).permute(0, 3, 4, 1, 5, 2)
+        return {"mask_logits": x.reshape(num_images, crops.shape[0] // num_images, c, 2 * h, 2 * w)}
 
     def losses(self, stage: Stage, wanted: jt.Var) -> dict[str, jt.Var]:
         """Mean over the pixels of the positive RoIs, in the mask of the assigned class.
@@ -152,9 +162,11 @@ class MaskHead(jt.Module):
 
 
 class Doubled(jt.Module):
-    """A transposed convolution of kernel and stride 2: every cell becomes a square of four.
+    """A transposed convolution of kernel and stride 2 and a ReLU: every cell becomes a square of four.
 
-    The squares do not overlap, so it is a convolution by one cell whose channels are laid side by side.
+    The squares do not overlap, so it is a convolution by one cell with four times the channels. What follows
+    is a convolution by one cell as well: the four are images of their own until it is done, and as few
+    channels as there are classes are laid side by side.
     """
 
     def __init__(self, in_channels: int, out_channels: int):
@@ -162,12 +174,14 @@ class Doubled(jt.Module):
         self.weight = jt.randn(in_channels, out_channels, 2, 2) * deviation
         self.bias = jt.zeros((out_channels,))
 
-    def execute(self, x: jt.Var) -> jt.Var:
-        """[N, D, H, W] to [N, D', 2 H, 2 W]."""
+    def execute(self, x: jt.Var, live: jt.Var | None = None) -> jt.Var:
+        """[N, D, H, W] to [4 N, D', H, W]: of every image upper left, upper right, lower left, lower right.
+
+        Args:
+            live: [N], see `jld.ops.conv2d`.
+        """
         n, _, h, w = x.shape
         inputs, outputs = self.weight.shape[:2]
-        y = conv2d(
-            x, self.weight.reshape(inputs, outputs * 4).transpose(1, 0).reshape(outputs * 4, inputs, 1, 1)
-        )
-        y = y.reshape(n, outputs, 2, 2, h, w).permute(0, 1, 4, 2, 5, 3).reshape(n, outputs, 2 * h, 2 * w)
-        return y + self.bias.broadcast(y, [0, 2, 3])
+        filters = self.weight.permute(2, 3, 1, 0).reshape(4 * outputs, inputs, 1, 1)
+        y = biased_relu(conv2d(x, filters, live=live), jt.concat([self.bias] * 4), live)
+        return y.reshape(4 * n, outputs, h, w)

@@ -106,9 +106,12 @@ class RoIHead(jt.Module):
 
     def stage(self, features: Sequence[jt.Var], rois: Places, assignment: Assignment | None) -> Stage:
         """What the box head makes of RoIs on pyramid maps."""
-        crops = self.pooler.crops(features, rois, self.bbox_head.roi_feat_size)
-        predictions = self.bbox_head(crops, rois.boxes.shape[0])
-        return Stage(predictions, rois, self.bbox_head, assignment)
+
+        def read(maps: Sequence[jt.Var]) -> dict[str, jt.Var]:
+            crops = self.pooler.crops(maps, rois, self.bbox_head.roi_feat_size)
+            return self.bbox_head(crops, rois.boxes.shape[0])
+
+        return Stage(read(features), rois, self.bbox_head, assignment, reread=read)
 
     def mask_stage(self, features: Sequence[jt.Var], rois: Stage, count: int) -> Stage:
         """What the mask head makes of the positives among the first `count` RoIs of a stage.
@@ -121,7 +124,8 @@ class RoIHead(jt.Module):
         assignment = first_rows(rois.assigned, count)
         places = self.pooler.places(rois.places.boxes[:, :count], assignment.positive_mask)
         crops = self.pooler.crops(features, places, self.mask_head.roi_feat_size)
-        return Stage(self.mask_head(crops, places.boxes.shape[0]), places, self.mask_head, assignment)
+        predictions = self.mask_head(crops, places.boxes.shape[0], assignment.positive_mask)
+        return Stage(predictions, places, self.mask_head, assignment)
 
     def with_masks(
         self, features: Sequence[jt.Var], found: Sequence[Detections], batch: Mapping[str, Any]
@@ -146,7 +150,7 @@ class RoIHead(jt.Module):
             labels[image, :count], mask[image, :count] = each.labels, 1
         places = self.pooler.places(jt.array(boxes), jt.array(mask))
         crops = self.pooler.crops(features, places, self.mask_head.roi_feat_size)
-        logits = self.mask_head(crops, len(found))["mask_logits"]
+        logits = self.mask_head(crops, len(found), places.mask)["mask_logits"]
         probs = jt.sigmoid(self.mask_head.of_class(logits, jt.array(labels))).numpy()
         return [
             dataclasses.replace(

@@ -1,20 +1,12 @@
-import importlib.util
-from pathlib import Path
-
 import pytest
 
+from jld.apis import listing
 from jld.registry import Registry
-
-SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "list.py"
 
 
 @pytest.fixture
 def tool(monkeypatch):
-    """The script as a module, with two registries that hold toy parts."""
-    spec = importlib.util.spec_from_file_location("list_tool", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setattr("sys.path", ["unchanged"])
-    spec.loader.exec_module(module)
+    """The module, with two registries that hold toy parts."""
     monkeypatch.setattr(Registry, "instances", [])
     shapes, colours = Registry("shape"), Registry("colour")
 
@@ -36,11 +28,11 @@ def tool(monkeypatch):
     class Red:
         """Like a rose."""
 
-    return module
+    return listing
 
 
 def test_everything_is_listed_by_kind(tool):
-    assert tool.listing([]) == [
+    assert tool.part_lines([]) == [
         "shape",
         "  Box",
         "  Circle  All points at one distance.",
@@ -62,12 +54,12 @@ def test_everything_is_listed_by_kind(tool):
     ],
 )
 def test_words_choose(tool, wanted, kinds):
-    lines = tool.listing(wanted)
+    lines = tool.part_lines(wanted)
     assert [line for line in lines if line and not line.startswith(" ")] == kinds
 
 
 def test_nothing_found(tool):
-    assert tool.listing(["green"]) == []
+    assert tool.part_lines(["green"]) == []
 
 
 def test_source_that_runs_over_several_lines_is_shown_whole(tool):
@@ -81,3 +73,24 @@ def test_source_that_runs_over_several_lines_is_shown_whole(tool):
         """
 
     assert tool.describe_class(Part) == ("A part.", "the first line, the second; the third.")
+
+
+def test_configs_are_listed_by_name_with_their_title(capsys):
+    assert listing.main(["ld_gfl_r18_from", "configs/imitation/gi_"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[0] == "gi_gfl_r50_from_r101_1x_coco"
+    assert any(line.split("  ")[-1].startswith("LD on GFL, main region only: R-18") for line in lines)
+    assert not any("retinanet" in line for line in lines)
+
+
+def test_weights_say_whether_they_are_here(tmp_path, monkeypatch):
+    monkeypatch.setenv("JLD_WEIGHTS", str(tmp_path))
+    (tmp_path / "resnet18-f37072fd.pth").touch()
+    here, there = listing.weight_lines(["resnet18", "resnet34"])
+    assert here.split()[:4] == ["torchvision://resnet18", "45", "MB", "here"]
+    assert there.split()[3] == "https://download.pytorch.org/models/resnet34-b627a593.pth"
+
+
+def test_a_word_that_nothing_has(capsys):
+    assert listing.main(["weights", "vgg"]) == 1
+    assert "no weights of 'vgg'" in capsys.readouterr().out

@@ -1,18 +1,20 @@
-"""The command line: `python -m jld` and `tools/run_net.py`. It parses arguments and prints, nothing else."""
+"""Train, score and show: tools/run_net.py, and `jld train`, `distill`, `val`, `test` and `vis_test`."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from jld.errors import JldError, visible
+from jld.apis.arguments import ConfigParser
+from jld.errors import ConfigError, JldError, visible
 from jld.utils import stopping
 from jld.utils.distributed import rank, world_size
 from jld.utils.logging import set_up_logging
 
 FAILED = 2
+DISTILL = "distill"
 EPILOG = """examples:
   %(prog)s --config-file=configs/gfl/gfl_r18_1x_coco.py --task=train
   %(prog)s --config-file=configs/gfl/gfl_r18_1x_coco.py --task=val --checkpoint=weights.pth
@@ -20,18 +22,22 @@ EPILOG = """examples:
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit code: 0, 2 after a message about what to change, or 128 + the number
+def main(arguments: Sequence[str] | None = None, task: str | None = None) -> int:
+    """Runs one task; returns the exit code: 0, 2 after a message about what to change, or 128 + the number
     of the signal that ended it.
 
     Under `mpirun` a rank that fails ends its process at once, and with it the job: the others would wait for
     it for ever, and so would its own farewell to them.
+
+    Args:
+        arguments: the words of the command line; None: those of this process.
+        task: one of `jld.runner.TASKS`, or "distill"; None: what the flag `--task` says.
     """
-    options = parser().parse_args(arguments)
+    options = parser(task).parse_args(arguments)
     if world_size() == 1:
-        return _guarded(options)
+        return guarded(lambda: run(options), options.debug)
     try:
-        code = _guarded(options)
+        code = guarded(lambda: run(options), options.debug)
     except BaseException:
         import traceback
 
@@ -47,21 +53,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _guarded(options: argparse.Namespace) -> int:
+def guarded(work: Callable[[], int], debug: bool = False) -> int:
     """The exit code of a command, errors of the user as sentences."""
     try:
         with stopping.handled():
-            return run(options)
+            return work()
     except JldError as error:
-        return fail(error, options.debug)
+        return fail(error, debug)
+    except BrokenPipeError:  # `jld list | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
         # Whatever reads or writes a file names it; a full disk can meet any of them.
-        return fail(error, options.debug, f"{error.filename or 'a file'}: {error.strerror or error}.")
+        return fail(error, debug, f"{error.filename or 'a file'}: {error.strerror or error}.")
     except RuntimeError as error:
         # jld.toolchain cannot use jld.errors: it also runs where nothing else can be imported.
         if type(error).__name__ != "ToolchainError":
             raise
-        return fail(error, options.debug)
+        return fail(error, debug)
     except stopping.Stopped as stop:
         return 128 + stop.number
     except KeyboardInterrupt:
@@ -75,17 +84,23 @@ def run(options: argparse.Namespace) -> int:
     from jld.config import apply_overrides, load_config, prepare_config
 
     if options.list:
-        from jld.apis import list_parts
+        from jld.apis.listing import main as list_main
 
-        print(list_parts())
-        return 0
+        return list_main(["parts"])
     if not options.config_file:
         print("jld: --config-file is needed (or --list); see --help.", file=sys.stderr)
         return FAILED
     set_up_logging()
     overrides = overrides_of(options)
     # Loaded once before Jittor, so that a broken file is reported at once.
-    apply_overrides(load_config(options.config_file), overrides)
+    config = apply_overrides(load_config(options.config_file), overrides)
+    if options.task == DISTILL and config.get("distill") is None:
+        raise ConfigError(
+            f"{options.config_file} has no `distill` section: name the teacher behind it (a config, weights, "
+            "or the folder of a run)."
+        )
+    if options.download:
+        os.environ["JLD_DOWNLOAD"] = "1"
     from jld.apis import register_parts, use_device
     from jld.runner import Runner
 
@@ -99,30 +114,29 @@ def run(options: argparse.Namespace) -> int:
         save_dir=options.save_dir,
         dry_run=options.dry_run,
     )
-    runner.run(options.task)
+    runner.run("train" if options.task == DISTILL else options.task)
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
-    """All flags."""
-    made = argparse.ArgumentParser(
-        prog="run_net.py",
+def parser(task: str | None = None) -> argparse.ArgumentParser:
+    """All flags.
+
+    Args:
+        task: see `main`; "distill" takes the teacher as a second word.
+    """
+    made = ConfigParser(
         description="Train, score and show detectors and their distillation.",
-        epilog=EPILOG,
+        epilog=EPILOG if task is None else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        further={"teacher": None} if task == DISTILL else None,
+        required=task is not None,
     )
+    made.set_defaults(task=task or "train", teacher=None)
     add = made.add_argument
-    add("--config-file", default="", help="experiment config (.py, .yaml)")
-    add("--task", default="train", help="train, val, test or vis_test (default: train)")
+    if task is None:
+        add("--task", help="train, val, test or vis_test (default: train)")
     add("--no_cuda", "--cpu", action="store_true", help="run on the CPU even where a GPU could be used")
     add("--save_dir", help="folder for the pictures of vis_test")
-    add(
-        "--opts",
-        nargs="*",
-        default=[],
-        metavar="KEY=VALUE",
-        help="config keys to change, such as optimizer.lr=0.005",
-    )
     add("--resume", action="store_true", help="go on from work_dir/checkpoints/last.pkl")
     add("--seed", type=int, help="same as --opts seed=...")
     add("--work_dir", "--work-dir", help="same as --opts work_dir=...")
@@ -132,15 +146,19 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="a few steps on a few images, with the same config",
     )
-    add("--checkpoint", help="weights for val, test and vis_test; default: the run's last checkpoint")
+    add(
+        "--checkpoint",
+        help="for val, test and vis_test: a file, `best` or `last` of the run (default: best)",
+    )
+    add("--download", action="store_true", help="fetch weights that the config names and this machine lacks")
     add("--list", action="store_true", help="list everything a config can name")
     add("--debug", action="store_true", help="show the traceback of errors")
     return made
 
 
 def overrides_of(options: argparse.Namespace) -> list[str]:
-    """The overrides of `--opts`, `--seed` and `--work_dir`; the last two win."""
-    named = {"seed": options.seed, "work_dir": options.work_dir}
+    """The overrides of `--opts`, the teacher, `--seed` and `--work_dir`; the last ones win."""
+    named = {"distill.teacher": options.teacher, "seed": options.seed, "work_dir": options.work_dir}
     return [*options.opts, *(f"{key}={value}" for key, value in named.items() if value is not None)]
 
 

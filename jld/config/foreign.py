@@ -1,4 +1,4 @@
-"""A section of a JDet config, read key by key so that nothing is passed over."""
+"""A section of another framework's config, read key by key so that nothing is passed over."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ class Section:
     Args:
         values: the section.
         path: where it stands, for messages.
+        origin: whose config it is, for messages.
     Raises:
         ConfigError: it is no mapping; so do the methods where the section is not what they expect.
     """
 
-    def __init__(self, values: Any, path: str):
+    def __init__(self, values: Any, path: str, origin: str = "JDet"):
         if not isinstance(values, Mapping):
             raise ConfigError(f"{path}: must be dict(type=..., ...), got {values!r}.")
-        self.values, self.path, self.taken = values, path, {"type"}
+        self.values, self.path, self.origin, self.taken = values, path, origin, {"type"}
 
     @property
     def type(self) -> Any:
@@ -31,18 +32,18 @@ class Section:
         return self.values.get("type")
 
     def take(self, key: str, default: Any = _ABSENT) -> Any:
-        """A value, or the default of JDet."""
+        """A value, or the other framework's default."""
         self.taken.add(key)
         if key not in self.values and default is _ABSENT:
-            raise ConfigError(f"{self.path}.{key}: JDet's {self.type} needs this argument.")
+            raise ConfigError(f"{self.path}.{key}: {self.origin}'s {self.type} needs this argument.")
         return self.values.get(key, default)
 
     def section(self, key: str, default: Any = _ABSENT) -> Section:
         """A section inside this one."""
-        return Section(self.take(key, default), f"{self.path}.{key}")
+        return Section(self.take(key, default), f"{self.path}.{key}", self.origin)
 
     def expect(self, key: str, *allowed: Any) -> None:
-        """Takes a key of which jld has these values only; the first is JDet's default."""
+        """Takes a key of which jld has these values only; the first is the other framework's default."""
         value = self.take(key, allowed[0])
         if not any(_same(value, each) for each in allowed):
             raise ConfigError(f"{self.path}.{key}: {value!r} is not covered, only {allowed[0]!r}.")
@@ -51,7 +52,8 @@ class Section:
         """The entry of a table under this section's type."""
         if self.type not in table:
             raise ConfigError(
-                f"{self.path}: JDet's {self.type!r} is not covered: {suggestion(str(self.type), table)}"
+                f"{self.path}: {self.origin}'s {self.type!r} is not covered: "
+                f"{suggestion(str(self.type), table)}"
             )
         return table[self.type] if isinstance(table, Mapping) else self.type
 
@@ -65,7 +67,7 @@ class Section:
         for key in self.values:
             if key not in self.taken:
                 raise ConfigError(
-                    f"{self.path}.{key}: JDet's {self.type} has no such key, or jld no counterpart; "
+                    f"{self.path}.{key}: {self.origin}'s {self.type} has no such key, or jld no counterpart; "
                     f"{suggestion(key, sorted(self.taken - {'type'}))}"
                 )
 

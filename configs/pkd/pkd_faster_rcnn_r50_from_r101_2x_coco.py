@@ -1,0 +1,22 @@
+"""PKD on Faster R-CNN: R-50 from R-101, 2x, COCO (open-mmlab/mmrazor).
+
+Command: python tools/run_net.py --config-file=configs/pkd/pkd_faster_rcnn_r50_from_r101_2x_coco.py --task=train
+Published: val AP 40.3 (open-mmlab/mmrazor, PKD).
+Measured with jld: not measured. Memory, time: not measured.
+"""
+
+_base_ = [
+    "../_base_/models/faster_rcnn_r50_fpn.py",
+    "../_base_/datasets/coco_detection.py",
+    "../_base_/schedules/two_stage_2x.py",
+]
+
+distill = dict(
+    teacher=dict(
+        config="configs/faster_rcnn/faster_rcnn_r101_2x_coco.py", checkpoint="weights/faster_rcnn_r101_2x_coco.pth"
+    ),
+    terms=[
+        dict(type="PKD", weight=6.0, levels=[0, 1, 2, 3]),
+    ],
+)
+published = dict(row="mmrazor-pkd-faster-rcnn-r50-from-r101-2x")

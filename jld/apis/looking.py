@@ -1,0 +1,144 @@
+"""What the tools that look at runs share: detections of a run on a split, kept beside it, and their flags."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jld.apis.inference import use_device
+from jld.apis.registration import register_parts
+from jld.boxes.detections import Detections
+from jld.config import Config, import_parts, prepare_config
+from jld.data import Dataset
+from jld.data.results import read_results, write_plain_results
+from jld.errors import ConfigError
+from jld.runner import Runner, parts
+from jld.runner.going_on import chosen_checkpoint
+from jld.runner.state import config_text
+from jld.utils.logging import get_logger
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A run and what it finds.
+
+    Attributes:
+        name: of the run.
+        config: complete.
+        dataset: the split, with the classes of the run.
+        detections: per image of the dataset.
+    """
+
+    name: str
+    config: Config
+    dataset: Dataset
+    detections: Sequence[Detections]
+
+
+def look(
+    run: str | Path, *, config: str | None = None, checkpoint: str | None = None, split: str = "val"
+) -> Seen:
+    """What a run finds on a split of its data.
+
+    Detections are kept in `<work_dir>/results/looking` under a name that follows from the weights, the data
+    and the settings of detecting, and taken from there the next time.
+
+    Args:
+        run: the run's work folder or config; or a file of detections (as `--task=val` writes them: plain, or
+            COCO's result file), whose data `config` names.
+        config: of a file of detections.
+        checkpoint: "best" (default), "last" or a file.
+        split: "val" or another labelled one.
+    Raises:
+        ConfigError: no such run or split.
+    """
+    register_parts()
+    path = Path(run)
+    is_file = path.suffix == ".json"
+    if is_file and config is None:
+        raise ConfigError(f"{path} are detections: name the data they are of with --config-file.")
+    own = prepare_config((is_file and config) or _config_file(path))
+    if path.is_dir():
+        own["work_dir"] = str(path)  # which may have been moved since
+    import_parts(own.imports)
+    if own.dataset[split] is None:
+        raise ConfigError(f"the config of {run} has no dataset.{split}.")
+    if is_file:
+        datasets, _ = parts.build_datasets(own.dataset, (split,))
+        dataset = datasets[split]
+        return Seen(path.stem, own, dataset, _in_order(dataset, read_results(path, *_names(dataset))))
+    weights = chosen_checkpoint(own, checkpoint)
+    datasets, _ = parts.build_datasets(own.dataset, (split,))
+    kept = _place(own, weights, datasets[split], split)
+    if kept.is_file():
+        get_logger("look").info("detections of %s from %s", weights, kept)
+        dataset = datasets[split]
+        found = read_results(kept, dataset.classes)
+    else:
+        runner = Runner(own, checkpoint=checkpoint)
+        dataset, found = runner.predict(split)
+        if dataset.classes == datasets[split].classes:
+            write_plain_results(found, dataset.classes, kept)
+    return Seen(Path(own.work_dir).resolve().name, own, dataset, _in_order(dataset, found))
+
+
+def _config_file(path: Path) -> Path:
+    if path.is_dir():
+        if not (path / "config.py").is_file():
+            raise ConfigError(f"{path} is no run's folder: it has no config.py.")
+        return path / "config.py"
+    return path
+
+
+def _names(dataset: Dataset) -> tuple[Sequence[str], Sequence[int]]:
+    return dataset.classes, getattr(dataset, "category_ids", ())
+
+
+def _in_order(dataset: Dataset, found: Sequence[Detections]) -> list[Detections]:
+    """The detections in the order of the images; images without any are left out."""
+    by_image = {each.img_id: each for each in found}
+    ordered = [by_image.pop(image) for image in dataset.image_ids if image in by_image]
+    return [*ordered, *by_image.values()]
+
+
+def _place(config: Config, weights: Path, dataset: Dataset, split: str) -> Path:
+    settings = {key: config[key] for key in ("model", "flip_test", "merge_iou_threshold")}
+    text = config_text({**settings, "data": config.dataset[split], "images": list(dataset.image_ids)})
+    digest = hashlib.sha256(f"{dataset.fingerprint()} {text}".encode())
+    with weights.open("rb") as file:
+        digest.update(hashlib.file_digest(file, "sha256").digest())
+    return Path(config.work_dir) / "results" / "looking" / f"{split}_{digest.hexdigest()[:16]}.json"
+
+
+def file_name(img_id: object) -> str:
+    """An image's identifier as the stem of a file."""
+    return re.sub(r"[^\w.-]", "_", str(img_id)) or "image"
+
+
+def add_flags(parser: argparse.ArgumentParser, *, writes_pictures: bool = True) -> None:
+    """The flags of every tool that looks at runs; where it writes pictures, also those of their files."""
+    add = parser.add_argument
+    add("--config-file", "--config", dest="config_file", help="the data, where RUN is a file of detections")
+    add("--checkpoint", help="best (default), last or a file; of every run")
+    add("--split", default="val", help="train, val or test (default: val)")
+    add("--threshold", type=float, default=0.3, help="score from which on detections count (default: 0.3)")
+    if writes_pictures:
+        add("--format", default="png", help="of pictures: png, jpg, pdf, svg (default: png)")
+        add("--dpi", type=float, default=200, help="of pictures, and inside pdf and svg (default: 200)")
+    add("--no-text", "--no_text", action="store_true", help="boxes without names and scores")
+    add("--no_cuda", "--cpu", action="store_true", help="run on the CPU even beside a GPU")
+
+
+def looked_at(runs: Sequence[str], options: argparse.Namespace) -> dict[str, Seen]:
+    """{name: run} of the runs that the flags ask for, in their order; equal names are numbered."""
+    use_device("cpu" if options.no_cuda else "auto")
+    found: dict[str, Seen] = {}
+    for run in runs:
+        seen = look(run, config=options.config_file, checkpoint=options.checkpoint, split=options.split)
+        name = seen.name if seen.name not in found else f"{seen.name} ({len(found) + 1})"
+        found[name] = seen
+    return found

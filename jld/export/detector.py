@@ -1,0 +1,232 @@
+"""A detector as an ONNX file that is compared with the detector before it is kept.
+
+The file takes one image, resized but not padded, and gives detections in px of that image: boxes, scores and
+labels where ONNX has the suppression, else the candidates for it (rotated boxes, other suppressions). What a
+program must know besides, such as class names and how to resize, stands in the file's metadata under `jld`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import jld
+from jld.errors import ConfigError
+from jld.export.graph import IR_VERSION, OPSET, Graph, Symbol
+from jld.export.layers import writing
+from jld.export.runtime import require
+from jld.export.selection import THRESHOLD, Dense, candidates, rows_left, suppressed
+from jld.models import Detector, Stage, Trace
+from jld.models.postprocess import PairPostprocess
+from jld.models.trace import DENSE
+from jld.ops.nms import ClasswiseNMS
+from jld.toolchain import jittor as jt
+
+METADATA = "jld"
+INPUT = "image"
+DENSE_OUTPUTS = ("dense_scores", "dense_boxes", "dense_quality")
+# Sides that a graph for any size is traced with; what it computes from them shows at the sizes of the check.
+TRACED = (160, 224)
+FLOAT, UINT8, INT64 = 1, 2, 7
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """What a file takes and gives.
+
+    Attributes:
+        size: (height, width) in px of the image; None: any.
+        raw_input: the image is uint8 [H, W, 3] BGR as OpenCV reads it, and is normalised inside; otherwise
+            float32 [1, 3, H, W], normalised.
+        suppress: suppression inside, where standard operators have it.
+        size_divisor: the image is padded inside to multiples of this, at its right and bottom.
+    """
+
+    size: tuple[int, int] | None = None
+    raw_input: bool = True
+    suppress: bool = True
+    size_divisor: int = 32
+
+
+def to_onnx(
+    detector: Detector, settings: ExportSettings, metadata: dict[str, Any], *, dense: bool = False
+) -> Any:
+    """The `onnx.ModelProto` of a single-stage detector in evaluation mode.
+
+    Args:
+        metadata: stored as JSON, with what the file itself is.
+        dense: the predictions of all places are outputs as well: `dense_scores` [P, C], `dense_boxes`
+            [P, 4 or 5] and, where the head has it, `dense_quality` [P].
+    Raises:
+        ConfigError: the detector has a part without an ONNX form, or says nothing of its normalisation.
+    """
+    onnx = require("onnx")
+    if set(detector.interface.stages) != {DENSE}:
+        raise ConfigError(
+            f"{type(detector).__name__} works in several stages and cannot be exported to ONNX: export a "
+            "single-stage student."
+        )
+    names = {id(var): name for name, var in detector.state_dict().items()}
+    graph = Graph(names, any_size=settings.size is None)
+    image, sides = _input(graph, detector, settings)
+    with _explained(detector), writing(graph):
+        trace = detector(image)
+        found = _dense(graph, trace)
+    rule = _head(trace.stages[DENSE]).postprocess
+    boxes, scores = candidates(graph, rule, found, _lengths(trace), sides)
+    is_inside = settings.suppress and isinstance(rule.nms, ClasswiseNMS)
+    outputs = (suppressed if is_inside else _left)(graph, rule, boxes, scores, sides)
+    if dense:
+        values = (found.scores, found.boxes, found.quality)
+        outputs |= {key: name for key, name in zip(DENSE_OUTPUTS, values, strict=True) if name is not None}
+    about = {**_about(detector, settings, rule, is_inside), **metadata}
+    model = _model(graph, detector, settings, outputs, rule)
+    onnx.helper.set_model_props(model, {METADATA: json.dumps(about)})
+    return model
+
+
+def _left(graph: Graph, rule: Any, boxes: str, scores: str, sides: Any) -> dict[str, str]:
+    return rows_left(graph, boxes, scores)
+
+
+def _head(stage: Stage) -> Any:
+    """The head of a stage, which has a rule for detections beside what terms may ask of it."""
+    return stage.head
+
+
+def _input(graph: Graph, detector: Detector, settings: ExportSettings) -> tuple[Symbol, tuple[str, str]]:
+    """The normalised and padded image, and the names of its own height and width (float, scalars)."""
+    height, width = settings.size or TRACED
+    axis, name = 2, INPUT
+    if settings.raw_input:
+        axis, name = 0, _normalised(graph, detector)
+    sizes = graph.op("Shape", INPUT, start=axis, end=axis + 2)
+    if settings.size is not None:
+        sizes = graph.constant(np.array(settings.size, np.int64))
+    step = settings.size_divisor
+    missing = graph.op("Mod", graph.op("Neg", sizes), np.array([step], np.int64))
+    pads = graph.op("Concat", np.zeros(6, np.int64), missing, axis=0)
+    padded = graph.op("Pad", name, pads, 0.0)
+    whole = [-(-side // step) * step for side in (height, width)]
+    sides = graph.op("Split", graph.op("Cast", sizes, to=FLOAT), [1, 1], axis=0, outputs=2)
+    as_scalars = tuple(graph.op("Squeeze", side, [0]) for side in sides)
+    return Symbol(graph, padded, jt.zeros((1, 3, *whole))), (as_scalars[0], as_scalars[1])
+
+
+def _normalised(graph: Graph, detector: Detector) -> str:
+    """[1, 3, H, W] of the input uint8 [H, W, 3] BGR."""
+    statistics = detector.normalisation
+    if statistics is None:
+        raise ConfigError(
+            "the config has no Normalize step, so the file cannot normalise: export with --float-input."
+        )
+    name = graph.op("Cast", INPUT, to=FLOAT)
+    if statistics.is_rgb:
+        name = graph.op("Gather", name, [2, 1, 0], axis=2)
+    mean, std = (np.array(values, np.float32) for values in (statistics.mean, statistics.std))
+    name = graph.op("Mul", graph.op("Sub", name, mean), 1 / std)
+    return graph.op("Unsqueeze", graph.op("Transpose", name, perm=[2, 0, 1]), [0])
+
+
+@contextmanager
+def _explained(detector: Detector) -> Iterator[None]:
+    """Names the part of a detector that symbols cannot pass."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        part, step = type(detector).__name__, error.__traceback__
+        while step is not None:
+            owner = step.tb_frame.f_locals.get("self")
+            part = type(owner).__name__ if isinstance(owner, jt.Module) else part
+            step = step.tb_next
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ConfigError(f"{part} cannot be exported to ONNX: {reason[0]}.") from error
+
+
+def _dense(graph: Graph, trace: Trace) -> Dense:
+    """The predictions of the one image, without the axis of images."""
+    stage = trace.stages[DENSE]
+    quality = stage.predictions.get("centerness_logits")
+    values = (stage.probabilities(), stage.boxes(), None if quality is None else jt.sigmoid(quality))
+    names = [None if value is None else graph.op("Squeeze", value, [0]) for value in values]
+    per_cell = np.array([len(stage.places) // sum(_cells(trace))], np.int64)
+    areas = []
+    for x in trace.features:
+        height, width = map(graph.side, x.shape[2:])
+        areas.append(graph.op("Mul", graph.op("Mul", height, width), per_cell))
+    assert names[0] is not None and names[1] is not None
+    return Dense(names[0], names[1], names[2], graph.op("Concat", *areas, axis=0))
+
+
+def _cells(trace: Trace) -> list[int]:
+    return [int(x.shape[2]) * int(x.shape[3]) for x in trace.features]
+
+
+def _lengths(trace: Trace) -> list[int]:
+    cells = _cells(trace)
+    return [count * len(trace.stages[DENSE].places) // sum(cells) for count in cells]
+
+
+def _about(detector: Detector, settings: ExportSettings, rule: Any, is_inside: bool) -> dict[str, Any]:
+    statistics, interface = detector.normalisation, detector.interface
+    return {
+        "jld_version": jld.__version__,
+        "classes": list(interface.classes),
+        "strides": list(interface.strides),
+        "input": "uint8 [H, W, 3] BGR" if settings.raw_input else "float32 [1, 3, H, W]",
+        "mean": statistics and list(statistics.mean),
+        "std": statistics and list(statistics.std),
+        "is_rgb": statistics and statistics.is_rgb,
+        "size": settings.size and list(settings.size),
+        "boxes": "x1, y1, x2, y2" if interface.stage().boxes.num_sides == 4 else "cx, cy, w, h, angle (rad)",
+        "outputs": "detections" if is_inside else "candidates",
+        "suppression": type(rule.nms).__name__,
+        "iou_threshold": getattr(rule.nms, "iou_threshold", None),
+        "score_threshold": rule.score_threshold,
+        "max_per_image": rule.max_per_image,
+        # Whether boxes are clipped to the image, and empty ones dropped, after suppression.
+        "clip_at_end": isinstance(rule, PairPostprocess),
+    }
+
+
+def _model(
+    graph: Graph, detector: Detector, settings: ExportSettings, outputs: dict[str, str], rule: Any
+) -> Any:
+    onnx, helper = require("onnx"), graph.helper
+    height, width = settings.size or ("height", "width")
+    kind, shape = (UINT8, (height, width, 3)) if settings.raw_input else (FLOAT, (1, 3, height, width))
+    stage = detector.interface.stage()
+    sides, classes = stage.boxes.num_sides, stage.num_classes
+    is_inside = "labels" in outputs
+    shapes = {
+        "boxes": ("found", sides),
+        "scores": ("found",) if is_inside else ("found", classes),
+        "labels": ("found",),
+        **dict(zip(DENSE_OUTPUTS, (("places", classes), ("places", sides), ("places",)), strict=True)),
+    }
+    given = [helper.make_node("Identity", [name], [key]) for key, name in outputs.items()]
+    graph.constant(np.array(rule.score_threshold, np.float32), THRESHOLD)
+    made = helper.make_graph(
+        [*graph.nodes, *given],
+        type(detector).__name__,
+        [
+            helper.make_tensor_value_info(INPUT, kind, shape),
+            helper.make_tensor_value_info(THRESHOLD, FLOAT, ()),
+        ],
+        [
+            helper.make_tensor_value_info(key, INT64 if key == "labels" else FLOAT, shapes[key])
+            for key in outputs
+        ],
+        [graph.numpy_helper.from_array(value, name) for name, value in graph.constants.items()],
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    model.producer_name, model.producer_version = "jld", jld.__version__
+    onnx.checker.check_model(model, full_check=True)
+    return model

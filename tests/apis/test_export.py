@@ -1,0 +1,213 @@
+"""Exported files: equal to their detectors under ONNX Runtime, and refused where they would not be."""
+
+import ast
+import dataclasses
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jld.apis import inference_detector, init_detector
+from jld.apis.export import export_detector, main, time_export
+from jld.config import load_config
+from jld.errors import ConfigError
+from jld.export import ExportSettings, session_of
+from jld.export.check import TOLERANCE, _threshold, check_export
+from jld.models.pretrained import assign_state
+from jld.toolchain import jittor as jt
+
+onnx = pytest.importorskip("onnx")
+ROOT = Path(__file__).resolve().parents[2]
+DETECT = ROOT / "projects/deploy/detect.py"
+
+
+def small(name, **head):
+    """The detector of a shipped config, few channels wide, with weights in which nothing is 0 or 1."""
+    config = load_config(ROOT / "configs" / name)
+    model = config["model"]
+    model["backbone"].update(depth=18, pretrained=None, base_channels=8)
+    model["neck"].update(in_channels=[8, 16, 32, 64], out_channels=32)
+    model["bbox_head"].update(in_channels=32, feat_channels=32, stacked_convs=1, num_classes=5, **head)
+    detector = init_detector(config, device="cpu")
+    rng, state = np.random.default_rng(0), {}
+    for key, var in detector.state_dict().items():
+        shape = tuple(var.shape)
+        if len(shape) > 1:
+            state[key] = rng.normal(size=shape) / np.sqrt(np.prod(shape[1:]))
+        else:
+            is_factor = key.endswith(("var", "scale")) or ("weight" in key and "conv." not in key)
+            state[key] = rng.uniform(0.5, 1.5, shape) if is_factor else rng.normal(size=shape) * 0.1
+    if detector.normalisation.std[0] == 1:
+        state["backbone.conv1.weight"] /= 57
+    assign_state(detector, {key: value.astype(np.float32) for key, value in state.items()}, what="test")
+    return detector
+
+
+@pytest.fixture(scope="module")
+def gfl():
+    return small("gfl/gfl_r18_1x_coco.py")
+
+
+@pytest.fixture(scope="module")
+def deploy():
+    """The example as a module."""
+    spec = importlib.util.spec_from_file_location("deploy_detect", DETECT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("gflv2/gflv2_r50_1x_coco.py", {}),
+        ("atss/atss_r50_1x_coco.py", {"size": (90, 130)}),
+        ("fcos/fcos_r50_cvpods_ms_2x_coco.py", {"suppress": False}),
+        ("retinanet/retinanet_r50_detectron2_ms_2x_coco.py", {"raw_input": False}),
+        ("rotated/rotated_retinanet_r18_1x_dota.py", {"size": (96, 128)}),
+        ("rotated/jdet_rotated_retinanet_dist_r18_1x_dota.py", {}),
+    ],
+)
+def test_every_head_gives_the_same_predictions_and_detections(name, settings, tmp_path):
+    worst = export_detector(small(name), tmp_path / "x.onnx", ExportSettings(**settings))
+    assert {"dense_scores", "dense_boxes", "scores", "boxes"} <= set(worst)
+    assert max(worst.values()) <= TOLERANCE
+    kept = [output.name for output in session_of(str(tmp_path / "x.onnx")).get_outputs()]
+    is_inside = settings.get("suppress", True) and "rotated" not in name
+    assert kept == ["boxes", "scores"] + ["labels"] * is_inside
+
+
+def shown(detector, image):
+    """jld's detections above a threshold that no rounding reaches, and the threshold."""
+    seen = []
+    head = detector.bbox_head
+    rule = head.postprocess
+
+    class Watching(type(rule)):
+        def select(self, scores, *args, **kwargs):
+            seen.append(scores)
+            return super().select(scores, *args, **kwargs)
+
+    head.postprocess = Watching(**vars(rule))
+    inference_detector(detector, image)
+    threshold = _threshold(seen[0])
+    head.postprocess = dataclasses.replace(rule, score_threshold=threshold)
+    found = inference_detector(detector, image)
+    head.postprocess = rule
+    return found, threshold
+
+
+@pytest.mark.parametrize("kind", ["upright", "rotated"])
+def test_the_example_finds_what_jld_finds(kind, gfl, deploy, tmp_path):
+    detector = gfl if kind == "upright" else small("rotated/rotated_gwd_dist_r18_1x_dota.py")
+    for step in detector.pipeline.transforms:
+        if hasattr(step, "min_sizes"):
+            step.min_sizes, step.max_sizes = (128,), (200,)
+    image = np.random.default_rng(1).integers(0, 256, (150, 210, 3), np.uint8)
+    wanted, threshold = shown(detector, image)
+    assert len(wanted) > 10
+    path = tmp_path / "student.onnx"
+    export_detector(detector, path)
+    boxes, scores, labels = deploy.OnnxDetector(str(path))(image, threshold)
+    np.testing.assert_array_equal(labels, wanted.labels)
+    np.testing.assert_allclose(scores, wanted.scores, atol=1e-5)
+    np.testing.assert_allclose(boxes, wanted.shapes, rtol=1e-4, atol=1e-2)  # px
+
+
+def test_the_example_needs_three_packages():
+    tree = ast.parse(DETECT.read_text(encoding="utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {getattr(node, "module", None) or node.names[0].name for node in imports}
+    assert names == {"__future__", "argparse", "json", "sys", "cv2", "numpy", "onnxruntime"}
+
+
+def test_a_file_tells_what_its_user_must_know(gfl, tmp_path):
+    path = tmp_path / "student.onnx"
+    export_detector(gfl, path, ExportSettings(size=(64, 96)))
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    about = json.loads(model.metadata_props[0].value)
+    assert about["classes"][:2] == ["person", "bicycle"] and about["strides"] == [8, 16, 32, 64, 128]
+    assert about["mean"] == [123.675, 116.28, 103.53] and about["is_rgb"] is True
+    assert about["outputs"] == "detections" and about["size"] == [64, 96]
+    assert about["resize"] == {"short_side": 800, "long_side": 1333, "keep_ratio": True}
+    names = {tensor.name for tensor in model.graph.initializer}
+    assert {"backbone.conv1.weight", "backbone.bn1.running_var", "score_threshold"} <= names
+    text = time_export(gfl, path, ExportSettings(size=(64, 96)), 1)
+    assert "64x96 px" in text and "\njld " in text
+
+
+def test_the_reference_implementation_agrees(gfl, tmp_path):
+    from onnx.reference import ReferenceEvaluator
+
+    path = tmp_path / "student.onnx"
+    export_detector(gfl, path, ExportSettings(size=(64, 64)))
+    session = session_of(str(path))
+    given = {"image": np.random.default_rng(2).integers(0, 256, (64, 64, 3), np.uint8)}
+    every = session.run(["scores"], {**given, "score_threshold": np.array(0, np.float32)})[0]
+    given["score_threshold"] = every[20:22].mean()
+    ours, reference = session.run(None, given), ReferenceEvaluator(str(path)).run(None, given)
+    assert len(ours[1]) > 5
+    for a, b in zip(ours, reference, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3)
+
+
+def test_a_file_that_differs_is_not_written(gfl, tmp_path, monkeypatch):
+    from jld.export import layers
+
+    wrong = tuple(
+        (owner, name, emit if owner is not layers.Scale else lambda graph, layer, x: graph.op("Identity", x))
+        for owner, name, emit in layers.EMITTERS
+    )
+    monkeypatch.setattr(layers, "EMITTERS", wrong)
+    with pytest.raises(ConfigError, match=r"differs from the detector \(dense_boxes by .*not kept"):
+        export_detector(gfl, tmp_path / "x.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_detections_are_noticed(gfl):
+    class Session:
+        """Gives right predictions and no detection."""
+
+        def get_outputs(self):
+            names = ("boxes", "scores", "labels", "dense_scores", "dense_boxes")
+            return [type("Output", (), {"name": name}) for name in names]
+
+        def run(self, _, given):
+            image = given["image"]
+            step = -np.array(image.shape[2:]) % 32
+            with jt.no_grad():
+                stage = gfl(jt.array(np.pad(image, ((0, 0), (0, 0), (0, step[0]), (0, step[1]))))).stages[
+                    "dense"
+                ]
+            dense = stage.probabilities().numpy()[0], stage.boxes().numpy()[0]
+            return [np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), *dense]
+
+    with pytest.raises(ConfigError, match=r"finds other objects \(0\) than the detector"):
+        check_export(gfl, ExportSettings(raw_input=False), Session())
+
+
+@pytest.mark.parametrize(
+    ("name", "backbone", "reason"),
+    [
+        (
+            "gfl/gfl_r50_1x_coco.py",
+            {"dcn": {"type": "DCN"}, "stage_with_dcn": [False, True, True, True]},
+            "DeformConv",
+        ),
+        ("faster_rcnn/faster_rcnn_r18_1x_coco.py", {}, "several stages"),
+    ],
+)
+def test_what_cannot_be_exported_is_named(name, backbone, reason, tmp_path):
+    config = load_config(ROOT / "configs" / name)
+    config["model"]["backbone"].update(depth=18, pretrained=None, **backbone)
+    config["model"]["neck"]["in_channels"] = [64, 128, 256, 512]
+    with pytest.raises(ConfigError, match=reason):
+        export_detector(init_detector(config, device="cpu"), tmp_path / "x.onnx")
+
+
+def test_command_line(tmp_path, capsys):
+    assert main(["--config", str(ROOT / "configs/gfl/gfl_r18_1x_coco.py"), "--out", "x", "--size", "8"]) == 1
+    assert "write height and width in px, as 800x1333" in capsys.readouterr().err

@@ -1,0 +1,66 @@
+"""Counts of operations: by definition, and those that others have published."""
+
+from pathlib import Path
+
+import pytest
+
+from jld.apis.complexity import complexity, untrained
+from jld.config import load_config
+from jld.models.backbones import ResNet, SwinTransformer
+from jld.models.heads.mask_head import Doubled
+from jld.models.operations import Operations, convolution_operations, count_operations
+from jld.ops.conv2d import Conv2d
+from jld.ops.deform_conv import DeformConv
+from jld.toolchain import jittor as jt
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+
+def test_operations_are_those_of_the_definition_and_count_training_where_weights_learn():
+    assert convolution_operations((2, 6, 5, 3), (6, 4, 3, 2)) == 2 * (2 * 6 * 5 * 3) * (4 * 3 * 2)
+    first, second = Conv2d(3, 8, 3, stride=2, padding=1, bias=False), Conv2d(8, 6, 1, groups=2)
+    first.weight.stop_grad()
+    found = count_operations(lambda: second(first(jt.zeros((2, 3, 7, 4)))))
+    frozen, trained = 2 * (2 * 8 * 4 * 2) * (3 * 3 * 3), 2 * (2 * 6 * 4 * 2) * 4
+    assert (found.forward, found.trained) == (frozen + trained, trained)
+    assert found.step == frozen + 3 * trained
+    assert count_operations(lambda: first(jt.zeros((1, 3, 2, 2)))) == Operations(2 * 8 * 27, 0)
+    linear, doubled = jt.nn.Linear(5, 7), Doubled(5, 2)
+    assert count_operations(lambda: linear(jt.zeros((2, 3, 5)))).forward == 2 * (2 * 3 * 7) * 5
+    assert count_operations(lambda: doubled(jt.zeros((2, 5, 3, 4)))).forward == 2 * (2 * 2 * 6 * 8) * 5
+    deformable = DeformConv(4, 6, 3, padding=1)  # 18 offsets are predicted by a convolution of their own
+    assert count_operations(lambda: deformable(jt.zeros((1, 4, 5, 5)))).forward == 2 * 25 * 36 * (6 + 18)
+
+
+@pytest.mark.parametrize(
+    ("depth", "published"),
+    # torchvision's table of GFLOPS (multiply-adds), less the classifier: 512 or 2048 times 1000.
+    [(18, 1.814 - 0.000512), (50, 4.089 - 0.002048), (101, 7.801 - 0.002048)],
+)
+def test_resnets_are_those_published(depth, published):
+    network = ResNet(depth)
+    assert count_operations(lambda: network(jt.zeros((1, 3, 224, 224)))).forward / 2e9 == pytest.approx(
+        published, abs=1e-3
+    )
+
+
+def test_swin_counts_its_attention():
+    network = SwinTransformer()
+    found = count_operations(lambda: network(jt.zeros((1, 3, 224, 224)))).forward / 2e9
+    assert found == pytest.approx(4.5 - 0.000768, abs=0.05)  # arXiv:2103.14030, table 1, less the classifier
+
+
+@pytest.mark.parametrize(
+    ("name", "multiply_adds", "millions"),
+    [
+        # mmDetection 2, docs/useful_tools.md: 239.32 GFLOPs (with biases, norms, ReLUs), 37.74 M.
+        ("retinanet/retinanet_r50_1x_coco.py", 239.32, 37.74),
+        # arXiv:2103.14030, table 2, and arXiv:2106.13797, table 4, counted with mmDetection.
+        ("atss/atss_r50_1x_coco.py", 205, 32),
+        ("gfl/gfl_r50_1x_coco.py", 208, 32),
+    ],
+)
+def test_detectors_are_those_published(name, multiply_adds, millions):
+    found = complexity(untrained(load_config(CONFIGS / name)), (800, 1280))
+    assert found.parameters / 1e6 == pytest.approx(millions, abs=0.5)
+    assert sum(found.multiply_adds.values()) / 1e9 == pytest.approx(multiply_adds, rel=0.02)
