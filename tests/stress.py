@@ -21,10 +21,12 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -39,8 +41,10 @@ from jld.checkpoint import (
 from jld.checkpoint.pickle_files import TRAILER
 from jld.config import Config, dump_config, load_config, read_written
 from jld.data.dota import check_submission
+from jld.data.images import read_image
 from jld.errors import JldError
 from jld.evaluation.baselines import read_run
+from tests.data import test_reader_fuzz as fuzz
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS_PER_FILE = 10
@@ -112,6 +116,25 @@ def seeds(folder: Path) -> Iterator[tuple[str, Path, Callable[[Path], object]]]:
         "".join(json.dumps({"iter": n, "eval/AP": 0.1 * n}) + "\n" for n in range(4))
     )
     yield "log", folder / "log.jsonl", lambda path: read_run(path.parent)
+    yield from data_seeds(folder / "data")
+
+
+def data_seeds(folder: Path) -> Iterator[tuple[str, Path, Callable[[Path], object]]]:
+    """Label files and pictures; messages about the former name the file or what it speaks of."""
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 70, 3), np.uint8)
+    for suffix in (".jpg", ".png", ".tif", ".webp", ".bmp"):
+        cv2.imwrite(str(folder / f"picture{suffix}"), pixels)
+        yield "picture", folder / f"picture{suffix}", read_image
+    fuzz.write_sound_files(folder)
+    for name, (_, reader) in fuzz.READERS.items():
+        yield f"labels, {name}", folder / name, partial(refused_or_read, reader, folder)
+
+
+def refused_or_read(reader: Callable, folder: Path, path: Path) -> None:
+    """Takes any error of jld for an answer."""
+    with suppress(JldError):
+        reader(folder, path)
 
 
 def damaged(data: bytes, rng: random.Random) -> bytes:

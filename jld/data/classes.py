@@ -16,6 +16,7 @@ from jld.data.dota.classes import classes_of, classes_of_version
 from jld.data.problems import Problem, error, warning
 from jld.data.shapes import KINDS
 from jld.data.text_files import read_list
+from jld.data.values import composed
 from jld.errors import ConfigError, nearest
 
 VOC_CLASSES = (
@@ -66,7 +67,7 @@ def class_names(classes: str | Sequence[str] | None) -> tuple[str, ...] | None:
         if not is_file and classes.endswith(".txt"):
             raise ConfigError(f"classes names the file {classes}, which does not exist.")
         classes = read_list(classes, "list of classes") if is_file else [classes.strip()]
-    names = list(classes)
+    names = [composed(name) if isinstance(name, str) else name for name in classes]
     is_sound = all(isinstance(name, str) and name.strip() and name.isprintable() for name in names)
     if not names or not is_sound or len(set(names)) != len(names):
         raise ConfigError(f"classes is {names!r}: give at least one name, and each name once.")
@@ -94,8 +95,8 @@ def class_names_of(config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def folded(name: str) -> str:
-    """A name without what spellings differ in: spaces, hyphens and underscores are one and the same."""
-    return re.sub(r"[\s_-]+", "_", name.strip())
+    """A name without what spellings differ in: spaces, hyphens and underscores, how accents are stored."""
+    return re.sub(r"[\s_-]+", "_", composed(name.strip()))
 
 
 def is_misspelt(name: str, other: str) -> bool:

@@ -16,6 +16,7 @@ from jld.data import json_files as json
 from jld.data import values
 from jld.data.account import Losses, Tally
 from jld.data.annotation_files import read_annotations
+from jld.data.box_readings import CORNER_SIZE, misread
 from jld.data.coco_table import ANNOTATION_FIELDS, IMAGE_FIELDS, read_categories
 from jld.data.file_names import portable, repeated
 from jld.data.images import ImageReader
@@ -23,6 +24,7 @@ from jld.data.oriented import OrientedTable, oriented_table
 from jld.data.problems import Problem, error, warning
 from jld.data.tables import ReadTable
 
+MANY_ANGLES = 10
 CORNERS = 8
 """Numbers of a polygon that is taken as it is."""
 
@@ -81,9 +83,31 @@ def read_oriented_annotations(
         else:
             objects[image].append((shape, label, each["iscrowd"] or each["ignore"]))
     problems += [warning(f"holds {made}.", path)] if made.total else []
+    problems += _doubts(rows, objects, path)
     unusable = len(entries) - sum(map(len, objects)) - (lost.objects.total - before)
     lost.objects.add("that cannot be used", "see the errors", unusable)
     return ReadTable(_table(rows, objects, options), problems, lost), categories.names
+
+
+def _doubts(rows: list, objects: list[list[tuple[Any, int, bool]]], path: Path) -> list[Problem]:
+    """What all rectangles together say about their form and the unit of their angles."""
+    boxes = [
+        (*shape, *size[::-1])
+        for (_, _, size), each in zip(rows, objects, strict=True)
+        for shape, _, _ in each
+        if len(shape) != CORNERS
+    ]
+    table = np.array(boxes, np.float64).reshape(-1, 7)
+    numbers = np.concatenate([table[:, :2] - table[:, 2:4] / 2, table[:, 2:4]], axis=1)
+    said = misread(numbers, table[:, 5:], CORNER_SIZE)
+    degrees = np.abs(np.degrees(table[table[:, 4] != 0, 4]))
+    problems = [error(said, path)] if said else []
+    if len(degrees) >= MANY_ANGLES and degrees.max() < 2 * math.pi:
+        text = (
+            f"holds {len(degrees)} rotated rectangles, all by less than 6.3: their angles are read in degrees"
+        )
+        problems.append(warning(f"{text}; are they radians?", path))
+    return problems
 
 
 def _table(
@@ -98,7 +122,7 @@ def _table(
     polys[~is_rbox] = np.array([shape for shape in shapes if len(shape) == CORNERS]).reshape(-1, CORNERS)
     return oriented_table(
         rows,
-        np.split(polys, np.cumsum([len(each) for each in objects])[:-1]),
+        np.split(polys, np.cumsum([len(each) for each in objects])[:-1])[: len(rows)],
         [np.array([label for _, label, _ in each], np.int64) for each in objects],
         [np.array([flag for _, _, flag in each], np.int64) for each in objects],
         **options,

@@ -13,11 +13,12 @@ from jld.data.classes import unmatched_names
 from jld.data.dota.formats import LabelFormat
 from jld.data.dota.jdet_labels import read_jdet_labels
 from jld.data.dota.labels import PolyAnnotation
-from jld.data.file_names import composed, files_of_kind, portable, repeated
+from jld.data.file_names import files_of_kind, portable, repeated
 from jld.data.images import BrokenImageError, ImageReader, is_image_file
 from jld.data.oriented import is_degrees, oriented_table
 from jld.data.problems import error, warning
 from jld.data.tables import ReadTable
+from jld.data.values import composed
 from jld.errors import DataError
 
 NOTHING = PolyAnnotation.of([], [])

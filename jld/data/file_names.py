@@ -22,11 +22,6 @@ def unusable(names: Sequence[str], source: object) -> list[Problem]:
     return problems
 
 
-def composed(name: str) -> str:
-    """What names are compared by: systems store a letter with an accent as one character or as two."""
-    return name if name.isascii() else unicodedata.normalize("NFC", name)
-
-
 def as_stored(name: str, folder: Path, suffix: str = "") -> str:
     """The name as it stands on the disk, where its accents are stored in another way there.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Hashable
 from typing import Any
 
@@ -19,6 +20,11 @@ NO = frozenset({"", "0", "false", "no", "n", "f", "off", "none", "null", "unspec
 LONGEST_NAME = 255
 LARGEST_SIDE = 1_000_000
 """px; no image format that can be decoded has a longer side."""
+
+
+def composed(name: str) -> str:
+    """What names are compared by: systems store a letter with an accent as one character or as two."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def shown(value: Any, limit: int = 60) -> str:
@@ -121,7 +127,7 @@ def whole_identifier(value: Any) -> int:
 
 
 def text(value: Any) -> str:
-    """Text that is not empty, without spaces around it.
+    """Text that is not empty, without spaces around it, its accents in one character.
 
     Raises:
         ValueError: anything else, or text with control characters.
@@ -130,7 +136,7 @@ def text(value: Any) -> str:
         raise ValueError(f"is {shown(value)}, but must be text")
     if not value.isprintable() and any(ord(letter) < 32 or letter == "\x7f" for letter in value):
         raise ValueError(f"is {shown(value)}, which holds a control character")
-    return value.strip()
+    return composed(value.strip())
 
 
 def file_name(value: Any) -> str:

@@ -15,12 +15,13 @@ from jld.boxes.rotated import rboxes_to_xyxy
 from jld.data.account import Losses, Tally
 from jld.data.classes import VOC_CLASSES, class_names, unmatched_names
 from jld.data.dataset import DetectionDataset
-from jld.data.file_names import as_stored, composed, portable, unusable
+from jld.data.file_names import as_stored, portable, unusable
 from jld.data.images import BrokenImageError, ImageReader, is_image_file
 from jld.data.problems import Problem, error, raise_errors, warning
 from jld.data.tables import BORDER_TOLERANCE, AnnotationTable, drop_images, usable_boxes
 from jld.data.text_files import read_list
 from jld.data.transforms import Transform
+from jld.data.values import composed
 from jld.data.voc_xml import XmlAnnotation, XmlObject, read_voc_xml
 from jld.errors import ConfigError, DataError, suggestion
 from jld.registry import DATASETS

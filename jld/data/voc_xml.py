@@ -24,7 +24,7 @@ class XmlObject:
     @property
     def name(self) -> str:
         """Class name, empty where the file has none."""
-        return (self.element.findtext("name") or "").strip()
+        return values.composed((self.element.findtext("name") or "").strip())
 
     @property
     def line(self) -> int:

@@ -11,11 +11,12 @@ from jld.data.box_readings import CENTER_SIZE
 from jld.data.classes import class_names
 from jld.data.coco_table import read_categories, read_table
 from jld.data.dataset import DetectionDataset
-from jld.data.file_names import composed, files_of_kind
+from jld.data.file_names import files_of_kind
 from jld.data.images import BrokenImageError, ImageReader, list_images
 from jld.data.problems import Problem, error, raise_errors, warning
 from jld.data.tables import drop_images
 from jld.data.transforms import Transform
+from jld.data.values import composed
 from jld.data.yolo_files import LIST_FILES, UPRIGHT, names_of_numbers, read_yolo_file
 from jld.errors import DataError
 from jld.registry import DATASETS

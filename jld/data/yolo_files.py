@@ -69,7 +69,7 @@ def names_of_numbers(labels: Path, wanted: Sequence[str] | None) -> tuple[str, .
             file = folder / name
             if not file.is_file():
                 continue
-            found = _yaml_names(file) if name in YAML_FILES else read_list(file, "list of classes")
+            found = _yaml_names(file) if name in YAML_FILES else _listed_names(file)
             if not found or len(set(found)) != len(found):
                 raise DataError(f"{file}: it must name at least one class, and each once; it has {found}.")
             for each in wanted or ():
@@ -83,6 +83,10 @@ def names_of_numbers(labels: Path, wanted: Sequence[str] | None) -> tuple[str, .
             "`classes`, in the order of the numbers."
         )
     return tuple(wanted)
+
+
+def _listed_names(file: Path) -> list[str]:
+    return list(map(values.composed, read_list(file, "list of classes")))
 
 
 def _yaml_names(file: Path) -> list[str]:

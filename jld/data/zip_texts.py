@@ -35,7 +35,8 @@ def read_texts(path: Path, wanted: Collection[str]) -> tuple[list[str], dict[str
         if path.is_fifo():
             raise OSError("it is a pipe and no file")  # would be waited for
         with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
+            # `is_dir` fails on a member without a name.
+            members = [member for member in archive.infolist() if not member.filename.endswith("/")]
             if len(members) > MAX_MEMBERS:
                 return [], {}, [error(f"holds {len(members)} files, more than any result.", path)]
             used = [member for member in members if member.filename in wanted]

@@ -187,6 +187,11 @@ class Distiller:
         acting = {name: losses[name] for name in losses if name in own - self._resting and losses[name]}
         return {name: share_line(name, value / task) for name, value in acting.items()} if task > 0 else {}
 
+    def silent_terms(self, losses: Mapping[str, float]) -> list[str]:
+        """Terms that act in the last step and were 0 in all the steps of which `losses` are the means."""
+        acting = (term for term in self.terms if term.name not in self._resting)
+        return [term.name for term in acting if losses.get(term.name) == 0]
+
     def modules(self) -> dict[str, jt.Module]:
         """{"<term or teacher>.<module>": module}: what is trained with the student and saved with the run."""
         parts = {term.name: term.modules() for term in self.terms}

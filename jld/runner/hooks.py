@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,10 +22,12 @@ from jld.runner.state import LAST, save_state
 from jld.runner.work_folder import OwnCheckpoints
 from jld.utils import stopping
 from jld.utils.distributed import is_main, world_size
-from jld.utils.logging import get_logger
+from jld.utils.logging import get_logger, warn_once
 
 if TYPE_CHECKING:
     from jld.runner.loop import TrainingLoop
+
+SILENT_STEPS = 100
 
 
 class Hook:
@@ -146,6 +148,7 @@ class LogHook(Hook):
         self._started = 0.0
         self._images_before = 0
         self._weighed: set[str] = set()
+        self._silent: dict[str, int] = {}  # steps since a term has last given something
         self._compiled_at: int | None = None
 
     def before_training(self, loop: TrainingLoop) -> None:
@@ -191,6 +194,7 @@ class LogHook(Hook):
             extra = loop.distiller.log_values()
             losses = {name: value for name, value in means.items() if name != "total_loss"}
             self._weigh(loop.distiller.describe_shares(losses))
+            self._note_silence(loop.distiller.silent_terms(losses), steps)
         loss_scale = loop.optimizer.loss_scale
         scaling = {} if loss_scale is None else loss_scale.log_values()
         rates = loop.optimizer.rates
@@ -213,6 +217,17 @@ class LogHook(Hook):
             if term not in self._weighed:
                 get_logger("run").info(line)
         self._weighed |= set(shares)
+
+    def _note_silence(self, terms: Sequence[str], steps: int) -> None:
+        """Warns once of each term that gives nothing for long: nobody looks for zeros in a log."""
+        self._silent = {term: self._silent.get(term, 0) + steps for term in terms}
+        for term, count in self._silent.items():
+            if count >= SILENT_STEPS:
+                warn_once(
+                    f"{term} was 0 in each of the last {count} steps: its region holds no place of these "
+                    "images, or student and teacher agree to the last digit.",
+                    key=f"{term} is silent",
+                )
 
 
 class EvaluationHook(Hook):

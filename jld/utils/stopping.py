@@ -58,9 +58,8 @@ def handled() -> Iterator[None]:
     _state["depth"] += 1
     try:
         yield
-        if (
-            _state["noted"] and _state["depth"] == world_size() == 1
-        ):  # one of several ranks would end them all
+        # One of several ranks would end the others with it.
+        if _state["noted"] and _state["depth"] == world_size() == 1:
             stop = Stopped(_state["noted"])
             stop.saved = "Everything was done by then."
             raise stop

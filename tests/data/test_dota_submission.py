@@ -96,6 +96,7 @@ GOOD = "P1 0.5 0 0 10 0 10 10 0 10\n"
     ("members", "message"),
     [
         ({"Task1_plane.txt": GOOD}, r"Task1_ship\.txt is missing"),
+        ({"Task1_plane.txt": GOOD, zipfile.ZipInfo(""): ""}, r"Task1_ship\.txt is missing"),
         (
             {"Task1_plane.txt": "", "Task1_ship.txt": "", "Task1_ships.txt": ""},
             r"did you mean 'Task1_ship\.txt'",

@@ -15,6 +15,7 @@ import pytest
 
 from jld.data import COCODataset, DOTADataset, VOCDataset, YOLODataset, check_dataset
 from jld.data.images import ImageReader
+from jld.data.labels import follow_classes
 from jld.data.problems import errors_of
 from jld.errors import DataError
 
@@ -404,6 +405,59 @@ def test_yolo(tmp_path, kind):
 )
 def test_label_files_are_found_however_they_are_stored(tmp_path, make, text, label, image):
     judge(lambda: make(tmp_path, text, label, image), 1)
+
+
+@pytest.mark.parametrize(("asked", "stored"), [(NFC, NFD), (NFD, NFC)])
+def test_classes_are_the_same_however_their_accents_are_stored(tmp_path, asked, stored):
+    content = copy.deepcopy(CONTENT)
+    content["categories"][0]["name"] = stored
+    data = coco(tmp_path / "coco", content)
+    assert data.classes == (NFC, "bus")
+    _, said = follow_classes(data, [asked, "bus"], ours="val", theirs="train")
+    assert said.startswith("val has the classes of train in another spelling") == (asked == NFD), said
+    xml = ANNOTATION.replace("car", stored)
+    judge(lambda: voc(tmp_path / "voc", xml, classes=[asked, "bus"]), 1)
+    label = LINE.replace("plane", stored)
+    places = {"annotations_file": str(tmp_path / "d/labelTxt"), "images_dir": str(tmp_path / "d/images")}
+    put(tmp_path / "d/labelTxt/a.txt", label)
+    put(tmp_path / "d/images/a.bmp")
+    judge(lambda: DOTADataset(**places, classes=[asked]), 1)
+
+
+# Rotated boxes by roLabelImg and YOLO.
+
+RO = """<annotation><size><width>64</width><height>48</height></size><object><name>car</name><robndbox>
+<cx>30</cx><cy>20</cy><w>20</w><h>9</h><angle>0.5</angle></robndbox></object></annotation>"""
+OBB = "0 .1 .1 .5 .1 .5 .6 .1 .6\n"
+ROTATED = {
+    "an angle the other way": (RO.replace("0.5<", "-0.5<"), 1),
+    "degrees": (RO.replace("0.5<", "45<"), "angle 45, more than a full turn"),
+    "a decimal comma": (RO.replace("0.5<", "0,5<"), "robndbox/angle that is '0,5'"),
+    "no number": (RO.replace("0.5<", "nan<"), "which is not finite"),
+    "fractions": (RO.replace("30<", ".3<").replace("20<", ".2<").replace("9<", ".1<"), "between 0 and 1"),
+    "an unknown size": (RO.replace("64<", "0<"), 1),
+    "a capital object": (RO.replace("object>", "Object>"), "has a <Object>, but objects are <object>"),
+    "a capital class": (RO.replace("car", "Car"), "did you mean 'Car' in classes?"),
+    "another box": (RO.replace("robndbox", "rbox"), "has no bndbox/xmin"),
+    "YOLO's corners": (OBB, 1),
+    "px": ("0 10 10 50 10 50 30 10 30\n", "YOLO's are fractions of the image"),
+    "a score": (OBB.replace("\n", " 0.9\n"), "has 10 words"),
+    "no class": (OBB[2:], "has 8 words"),
+    "centre and angle": ("0 .5 .5 .2 .1 .3\n", "has 6 words"),
+    "a corner outside": (OBB.replace(".1 .1", "-.05 .1", 1), 1),
+    "a corner far outside": (OBB.replace(".1 .1", "-3 .1", 1), "holds the coordinate -3"),
+}
+
+
+@pytest.mark.parametrize("kind", ROTATED)
+def test_rotated_boxes(tmp_path, kind):
+    text, expected = ROTATED[kind]
+    suffix, label_format = ("xml", "rolabelimg") if text.startswith("<") else ("txt", "yolo_obb")
+    put(tmp_path / f"labels/a.{suffix}", text)
+    put(tmp_path / "images/a.bmp")
+    places = {"images_dir": str(tmp_path / "images"), "annotations_file": str(tmp_path / "labels")}
+    options = {"label_format": label_format, "classes": ["car", "bus"], "filter_empty_gt": False}
+    judge(lambda: DOTADataset(**places, **options), expected)
 
 
 # Files that are no pictures.

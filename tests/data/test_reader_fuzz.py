@@ -183,9 +183,8 @@ READERS = {
 }
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("fuzz")
+def write_sound_files(folder):
+    """A file of every kind, and what their readers need beside them; the folder."""
     for name in (
         "images",
         "JPEGImages",
@@ -207,6 +206,11 @@ def folder(tmp_path_factory):
     for name, (content, _) in READERS.items():
         (folder / name).write_bytes(content)
     return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_sound_files(tmp_path_factory.mktemp("fuzz"))
 
 
 def damaged(content: bytes, rng: random.Random) -> bytes:

@@ -246,6 +246,7 @@ def test_rolabelimg_turns_clockwise(tmp_path):
         ("<cy>20</cy>", "", "no robndbox/cy"),
         ("<difficult>1<", "<difficult>2<", "difficult that is '2'"),
         ("<robndbox>", "<robndbox><cx>1</cx></robndbox><robndbox>", "has 2 robndbox;"),
+        ("</annotation>", "<Object/></annotation>", "has a <Object>, but objects are <object>"),
         ("<width>80<", "<width>50<", "says 50 x 50 px"),
     ],
 )
@@ -319,6 +320,15 @@ def test_objects_of_coco_exports_that_cannot_be_used_are_named(tmp_path, change,
         oriented(tmp_path, "coco.json")
     data = oriented(tmp_path, "coco.json", strict=False)
     assert data.account().objects == 2 and data.account().dropped.counts == {"that cannot be used": 1}
+
+
+def test_rectangles_of_coco_exports_in_another_form_or_unit_are_doubted(tmp_path):
+    turned = write_json(tmp_path, *[{"rotation": 0.1 * number} for number in range(1, 12)])
+    (said,) = [each for each in oriented(turned, "coco.json").problems if "radians" in each.message]
+    assert "holds 11 rotated rectangles, all by less than 6.3" in said.message
+    corners = write_json(tmp_path / "2", *[{"bbox": [20, 9, 50 + number, 45]} for number in range(20)])
+    with pytest.raises(DataError, match=r"but not as \[x1, y1, x2, y2\]: convert them"):
+        oriented(corners, "coco.json")
 
 
 def test_categories_of_coco_exports_can_be_chosen(tmp_path):

@@ -191,6 +191,7 @@ def test_what_terms_weigh_beside_the_task_is_said(weights, teacher_file):
     whole = distiller.describe_shares({"loss_cls": 1.0, names[2]: 0.5})
     assert whole == {names[2]: f"{names[2]} is 50 % of the task losses"}
     assert distiller.describe_shares({names[2]: 0.5}) == {}
+    assert distiller.silent_terms({"loss_cls": 0.0, **losses}) == names[2:]
 
 
 def test_terms_that_are_not_given_are_chosen_and_shown(weights, teacher_file):

@@ -165,6 +165,18 @@ def test_a_bad_last_step_is_found_before_the_checkpoint(tmp_path):
         loop.run()
 
 
+def test_a_term_that_gives_nothing_for_long_is_named_once(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("jld.runner.hooks.SILENT_STEPS", 4)
+    distiller = ToyDistiller("loss_silent")
+    monkeypatch.setattr(ToyDistiller, "__call__", lambda self, step: {self.term: 0 * step.trace.count.sum()})
+    monkeypatch.setattr(distiller, "log_values", dict)
+    loop = make(ToyLoader(8), distiller=distiller, max_epoch=1)
+    loop.hooks = [LogHook(RunLogger([]), 2)]
+    loop.run()
+    said = [record.message for record in caplog.records if "loss_silent" in record.message]
+    assert len(said) == 1 and "was 0 in each of the last 4 steps: its region holds no place" in said[0]
+
+
 def test_log_records(tmp_path):
     logger = RunLogger()
     logger.open(tmp_path)

@@ -104,3 +104,6 @@ class ToyDistiller:
 
     def describe_shares(self, losses):
         return {}
+
+    def silent_terms(self, losses):
+        return [self.term] if losses[self.term] == 0 else []

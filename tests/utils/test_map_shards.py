@@ -5,12 +5,13 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from jld.errors import DataError
-from jld.utils.map_shards import ShardError, map_shards
+from jld.utils.map_shards import ShardError, _serve, map_shards
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
@@ -143,6 +144,17 @@ def test_a_cluster_names_the_item_that_fails_or_kills_its_workers(cluster):
         list(map_shards(int, ["1", "x"], address, lambda item: f"item {item!r}"))
     with pytest.raises(ShardError, match="item 'bad' could not be worked on"):
         list(map_shards(work.die, ["bad"], address, lambda item: f"item {item!r}"))
+
+
+def test_a_wait_says_what_for(monkeypatch, caplog):
+    monkeypatch.setattr("jld.utils.map_shards.WAITING_SECONDS", 0.05)
+    monkeypatch.setattr("jld.utils.logging._said", set())
+    with ThreadPoolExecutor(1) as executor:
+        # What `map_shards` does with the workers of a cluster, of which there are none at first.
+        results = _serve(executor, time.sleep, [0.2, 0.2], 1, "{} s".format, lambda: "; no workers")
+        assert list(results) == [(0, None), (1, None)]
+    (said,) = [record.message for record in caplog.records]
+    assert said == "no result since 0.05 s, waiting for 0.2 s, 0.2 s; no workers."
 
 
 def test_an_address_without_a_scheduler_is_named(monkeypatch):

@@ -140,7 +140,7 @@ def _parse_object(tokens: list[str], classes: Sequence[str] | None) -> tuple[lis
     # Nearly all of a million lines are plain, which one look says.
     is_plain = PLAIN.fullmatch(" ".join(tokens[:8]))
     poly = list(map(float if is_plain else _coordinate, tokens[:8]))
-    name, flag = tokens[8], tokens[9] if len(tokens) == 10 else "0"
+    name, flag = values.composed(tokens[8]), tokens[9] if len(tokens) == 10 else "0"
     if flag not in FLAG_WORDS:
         raise ValueError(f"has the difficult flag {flag!r}; it is 0, 1 or 2.")
     if classes is not None and name not in classes:

@@ -32,10 +32,11 @@ from jld.data.dota.patches import (
     split_image,
     write_text,
 )
-from jld.data.file_names import composed, files_of_kind, unusable
+from jld.data.file_names import files_of_kind, unusable
 from jld.data.images import ImageReader, is_image_file
 from jld.data.json_files import read_json
 from jld.data.problems import Problem, error, listing
+from jld.data.values import composed
 from jld.errors import ConfigError, DataError
 from jld.utils.map_shards import map_shards
 

@@ -157,7 +157,12 @@ def _read_objects(
             rows.append(read(element))
         except ValueError as problem:
             problems.append(error(f"object {problem}", path, file.line(element)))
-    tag = place.rpartition("/")[2]
+    parent, _, tag = place.rpartition("/")
+    for element in (each for holder in file.root.iterfind(parent or ".") for each in holder):
+        if element.tag != tag and element.tag.lower() == tag.lower():
+            problems.append(
+                error(f"has a <{element.tag}>, but objects are <{tag}>.", path, file.line(element))
+            )
     if not rows and not problems and file.root.find(f".//{tag}") is not None:
         problems.append(error(f"has no {place} below <{file.root.tag}>, but <{tag}> elsewhere.", path))
     if not rows:
@@ -172,7 +177,7 @@ def _text(element: ElementTree.Element, tag: str, place: str = "") -> str:
     text = (found[0].text or "").strip() if found else ""
     if not text or len(found) > 1:
         raise ValueError(f"has {len(found) if text else 'no'} {place}{tag}; an object has one.")
-    return text
+    return values.composed(text)
 
 
 def _number(element: ElementTree.Element, tag: str, place: str = "") -> float:
