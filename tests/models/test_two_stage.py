@@ -142,18 +142,32 @@ def test_an_image_is_sampled_the_same_alone_and_in_another_step_differently(dete
 
 def test_a_batch_divided_over_processes_learns_the_same(detector, scene, step):
     """Each of two ranks has one image: the same RoIs, and losses whose mean is that of both together."""
-    both = {name: loss.item() for name, loss in detector.losses(step.trace, step.targets).items()}
-    parts = []
-    for image in range(2):
-        batch = {key: value[image : image + 1] for key, value in scene[1].items()}
-        targets = Targets.from_batch(batch, 7, 3)
-        trace = detector.predict([x[image : image + 1] for x in step.features], targets)
-        rois = trace.stages["roi"].places.boxes.numpy()[0]
-        np.testing.assert_array_equal(rois, step.rois.boxes.numpy()[image])
-        parts.append({name: loss.item() for name, loss in detector.losses(trace, targets).items()})
-    assert step.rois.mask.numpy().all()  # as many RoIs in each, so their normalisers are those of both
-    for name, loss in both.items():
-        assert np.mean([part[name] for part in parts]) == pytest.approx(loss, rel=1e-5), name
+    second = {"in/gt_bboxes/1": np.float32([[8, 8, 44, 40]]), "in/gt_labels/1": np.array([1])}
+    batch = batch_of(ARRAYS | second, 2)
+
+    def seen(images):
+        targets = Targets.from_batch({key: value[images] for key, value in batch.items()}, 7, 3)
+        trace = detector.predict([x[images] for x in step.features], targets)
+        rois = trace.stages["roi"].places
+        assert rois.mask.numpy().all()  # as many RoIs in each, so a rank's normaliser is a share of both's
+        losses = {name: loss.item() for name, loss in detector.losses(trace, targets).items()}
+        return rois.boxes.numpy(), losses
+
+    (rois, together), *parts = (seen(images) for images in (slice(0, 2), slice(0, 1), slice(1, 2)))
+    np.testing.assert_array_equal(np.concatenate([part[0] for part in parts]), rois)
+    for name, loss in together.items():
+        assert np.mean([part[1][name] for part in parts]) == pytest.approx(loss, rel=1e-5), name
+
+
+def test_rois_without_width_or_height_leave_a_finite_loss(detector, step):
+    """Clipping makes such boxes of what lies outside of the image."""
+    boxes = step.rois.boxes.numpy().copy()
+    boxes[:, -1], boxes[:, -2] = (60, 4, 60, 30), (8, 64, 30, 64)
+    rois = detector.roi_head.pooler.places(jt.array(boxes), jt.ones(boxes.shape[:2]))
+    trace = detector.predict(step.features, step.targets, rois=rois)
+    loss = detector.losses(trace, step.targets)["loss_bbox"]
+    gradient = jt.grad(loss, detector.roi_head.bbox_head.fc_reg.weight).numpy()
+    assert np.isfinite(loss.item()) and loss.item() > 0 and np.isfinite(gradient).all() and gradient.any()
 
 
 def test_given_rois_are_read_as_they_are(detector, step):

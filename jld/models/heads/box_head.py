@@ -135,6 +135,7 @@ class BoxHead(jt.Module):
         """
         assignment = stage.assigned
         num_rois = jt.maximum(assignment.label_weights.sum(), 1.0)
+        places = _with_sides(stage.places)
         loss_cls = self.loss_cls(
             stage.predictions["cls_logits"],
             assignment.labels,
@@ -145,8 +146,8 @@ class BoxHead(jt.Module):
             self.loss_bbox,
             self.boxes,
             self.of_class(stage.predictions[self.boxes.key], assignment.labels),
-            stage.places,
-            targets_or_places(stage.places, assignment),
+            places,
+            targets_or_places(places, assignment),
             frame=self._frame,
             weight=assignment.positive_mask * assignment.label_weights,
             avg_factor=num_rois,
@@ -193,6 +194,15 @@ class BoxHead(jt.Module):
         return self.postprocess.of_rois(
             stage.probabilities().numpy(), boxes.numpy(), None if mask is None else mask.numpy(), batch
         )
+
+
+def _with_sides(places: Places) -> Places:
+    """The same places, none without width or height: clipping may leave such RoIs, and deltas divide by both.
+
+    They overlap nothing, so they are negatives, whose box loss has a weight of 0; it must be a number.
+    """
+    corners, ends = places.boxes[:, :, :2], places.boxes[:, :, 2:]
+    return dataclasses.replace(places, boxes=jt.concat([corners, jt.maximum(ends, corners + 1e-3)], dim=2))
 
 
 def entries_of(values: jt.Var, labels: jt.Var) -> jt.Var:

@@ -27,7 +27,7 @@ WIDTHS = {"base_channels": 64, "head_channels": 256}
 LEVELS = ["0", "1", "2", "3"]
 DIFFERS = (
     "its own weights and draws, crops not aligned to half a cell, smooth L1, background with box deltas; "
-    "masks of positive RoIs alone, where jld computes every slot that could be one"
+    "both compute the masks of their own positive RoIs, whose numbers differ"
 )
 
 Step = dict[str, torch.Tensor]
