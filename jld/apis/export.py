@@ -17,12 +17,13 @@ from jld.apis.complexity import image_size, without_pretrained
 from jld.apis.inference import init_detector
 from jld.checkpoint import atomic_write
 from jld.config import apply_overrides, load_config
-from jld.data.transforms import Pad, Resize
+from jld.data.transforms import Normalize, Pad, Resize
 from jld.errors import ConfigError, JldError
 from jld.export import ExportSettings, require, session_of, to_onnx
 from jld.export.check import check_export, normalised
 from jld.models import Detector
 from jld.toolchain import jittor as jt
+from jld.utils.logging import warn_once
 
 WEIGHTS = (".safetensors", ".pkl", ".pth", ".pt")
 EPILOG = """examples:
@@ -101,17 +102,27 @@ def export_detector(
     settings = replace(settings or ExportSettings(), size_divisor=pad.size_divisor if pad else 1)
     metadata: dict[str, Any] = {}
     if resize is not None:
-        metadata["resize"] = {
-            "short_side": max(resize.min_sizes),
-            "long_side": max(resize.max_sizes),
-            "keep_ratio": resize.keep_ratio,
-        }
+        metadata["resize"] = resize_rule(resize)
+    others = [step for step in detector.pipeline.transforms if not isinstance(step, Resize | Normalize | Pad)]
+    if others:
+        names = ", ".join(type(step).__name__ for step in others)
+        warn_once(f"the test transforms {names} are not in the file: whoever runs it must apply them.")
     detector.eval()
     both = to_onnx(detector, settings, metadata, dense=True)
     worst = check_export(detector, settings, session_of(both.SerializeToString()))
     kept = to_onnx(detector, settings, metadata).SerializeToString()
     atomic_write(path, lambda file: file.write(kept))
     return worst
+
+
+def resize_rule(resize: Resize) -> dict[str, Any]:
+    """What a program must know to resize as a transform does, see `projects/deploy/detect.py`."""
+    return {
+        "short_side": max(resize.min_sizes),
+        "long_side": max(resize.max_sizes),
+        "keep_ratio": resize.keep_ratio,
+        "max_zoom": getattr(resize, "max_zoom", None),
+    }
 
 
 def _transform(detector: Detector, kind: type) -> Any:

@@ -25,7 +25,7 @@ ABOUT = " ".join(
     [
         "Printed by `python tools/model_zoo.py WORK_DIR ... --out docs/model_zoo.md`, not edited by hand.",
         "Scores in percent: published ones were printed by their source, measured ones by jld (`--task=val`,",
-        "or the last evaluation of a training). Weights are named by the first digits of their file's SHA-256.",
+        "or the last evaluation of a training). Weights are named by the first digits of their SHA-256.",
     ]
 )
 NOT_MEASURED = "not measured"

@@ -17,7 +17,7 @@ import numpy as np
 
 import jld
 from jld.errors import ConfigError
-from jld.export.graph import IR_VERSION, OPSET, Graph, Symbol
+from jld.export.graph import Graph, Symbol
 from jld.export.layers import writing
 from jld.export.runtime import require
 from jld.export.selection import THRESHOLD, Dense, candidates, rows_left, suppressed
@@ -33,6 +33,8 @@ DENSE_OUTPUTS = ("dense_scores", "dense_boxes", "dense_quality")
 # Sides that a graph for any size is traced with; what it computes from them shows at the sizes of the check.
 TRACED = (160, 224)
 FLOAT, UINT8, INT64 = 1, 2, 7
+# (operators, format) of files: read by ONNX Runtime 1.14 and newer, and those with deformable convolutions.
+VERSIONS, DEFORMABLE_VERSIONS = (18, 8), (19, 9)
 
 
 @dataclass(frozen=True)
@@ -226,7 +228,9 @@ def _model(
         ],
         [graph.numpy_helper.from_array(value, name) for name, value in graph.constants.items()],
     )
-    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    is_deformable = any(node.op_type == "DeformConv" for node in graph.nodes)
+    opset, version = DEFORMABLE_VERSIONS if is_deformable else VERSIONS
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", opset)], ir_version=version)
     model.producer_name, model.producer_version = "jld", jld.__version__
     onnx.checker.check_model(model, full_check=True)
     return model

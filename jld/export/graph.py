@@ -13,10 +13,6 @@ from jld.errors import ConfigError
 from jld.export.runtime import require
 from jld.toolchain import jittor as jt
 
-# NumPy and Jittor name reductions by one axis; ONNX takes axes as a tensor from this version on.
-OPSET = 18
-# Of the file: read by ONNX Runtime 1.14 and newer.
-IR_VERSION = 8
 SHARED_SIZE = 64
 
 

@@ -16,13 +16,12 @@ import numpy as np
 
 import jld.models.boxes
 import jld.models.necks.fpn
+import jld.ops.deform_conv
 from jld.boxes.places import GridPlaces
 from jld.boxes.priors import AnchorGenerator
-from jld.errors import ConfigError
 from jld.export.graph import Graph, Symbol, elementwise, has_symbols, traced
 from jld.models.layers import BatchNorm, GroupNorm, Scale
 from jld.ops.conv2d import Conv2d
-from jld.ops.deform_conv import DeformConv
 from jld.toolchain import jittor as jt
 
 
@@ -105,16 +104,25 @@ def _topk(graph: Graph, x: Symbol, k: int, dim: int) -> tuple[str, str]:
     return graph.op("TopK", x, [k], axis=dim, outputs=2)
 
 
-def _cannot(graph: Graph, layer: Any, x: Symbol) -> str:
-    raise ConfigError(
-        f"{type(layer).__name__} has no ONNX form that ONNX Runtime computes on a CPU: export a student "
-        "without deformable convolutions."
+def _deformable(
+    graph: Graph, x: Symbol, offset: Symbol, weight: jt.Var, mask: Symbol | None = None, **geometry: Any
+) -> str:
+    return graph.op(
+        "DeformConv",
+        *(x, weight, offset, ""),
+        *([] if mask is None else [mask]),
+        kernel_shape=list(weight.shape[2:]),
+        strides=list(geometry["stride"]),
+        pads=[*geometry["padding"], *geometry["padding"]],
+        dilations=list(geometry["dilation"]),
+        group=geometry["groups"],
+        offset_group=geometry["deform_groups"],
     )
 
 
 EMITTERS: tuple[tuple[Any, str, Callable], ...] = (
     (Conv2d, "execute", _convolution),
-    (DeformConv, "execute", _cannot),
+    (jld.ops.deform_conv, "deform_conv2d", _deformable),
     (BatchNorm, "execute", _batch_norm),
     (GroupNorm, "execute", _group_norm),
     (Scale, "execute", lambda graph, layer, x: graph.op("Mul", x, layer.scale)),

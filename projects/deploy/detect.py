@@ -57,16 +57,24 @@ class OnnxDetector:
 
     def _size(self, height: int, width: int) -> tuple[int, int]:
         """(width, height) in px that the network wants an image in."""
+        rule = self.about.get("resize")
         if self.about["size"]:
-            limits = self.about["size"]
-            factor = min(limits[0] / height, limits[1] / width)
+            factor = min(self.about["size"][0] / height, self.about["size"][1] / width)
+        elif rule is None:
+            return width, height
+        elif not rule["keep_ratio"]:
+            return rule["long_side"], rule["short_side"]
         else:
-            rule = self.about["resize"]
-            if not rule["keep_ratio"]:
-                return rule["long_side"], rule["short_side"]
-            sides = sorted((height, width))
-            factor = min(rule["short_side"] / sides[0], rule["long_side"] / sides[1])
-        return int(width * factor + 0.5), int(height * factor + 0.5)
+            low, high = sorted((height, width))
+            short, long = rule["short_side"], rule["long_side"]
+            if rule["max_zoom"]:  # JDet's rule, and its rounding
+                zoom = rule["max_zoom"]
+                short = min(max(short, int(low / zoom)), int(low * zoom))
+                short = round(long * low / high) if high / low * short > long else short
+                other = int(short * high / low)
+                return (other, short) if height <= width else (short, other)
+            factor = min(short / low, long / high)
+        return max(int(width * factor + 0.5), 1), max(int(height * factor + 0.5), 1)
 
     def _input(self, image: np.ndarray) -> np.ndarray:
         mean, std = np.float32(self.about["mean"]), np.float32(self.about["std"])
