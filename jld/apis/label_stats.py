@@ -22,19 +22,19 @@ from jld.errors import ConfigError, DataError, JldError
 
 
 def label_stats(dataset: DetectionDataset, out: Path | None = None) -> str:
-    """The account of a dataset and the table of its labels; a picture of them in `out`."""
+    """The account of a dataset and the table of its labels; a picture of them in `out` (png, pdf, svg)."""
     if dataset.table is None:
         raise DataError(f"{type(dataset).__name__} has no labels to count.")
     found = LabelStatistics.of(dataset)
     if out is not None:
         # Imported here: matplotlib takes a second.
-        from jld.visualization.canvas import write_image
+        from jld.visualization.figures import write_figure
         from jld.visualization.label_statistics import draw_label_statistics
 
-        picture = draw_label_statistics(
+        figure = draw_label_statistics(
             found.classes, found.labels, found.sides, found.objects_per_image, found.angles
         )
-        write_image(out, picture)
+        write_figure(out, figure, dpi=100)
     problems = check_dataset(dataset)
     findings = f"\nfindings:\n{listing(problems)}" if problems else ""
     return f"{dataset.account().describe()}\n\n{found.table()}{findings}"
@@ -48,7 +48,7 @@ def parser() -> ConfigParser:
         further={"split": "train"},
     )
     add_source(made, is_needed=False)
-    made.add_argument("--out", type=Path, metavar="FILE", help="picture to write, such as stats.png")
+    made.add_argument("--out", type=Path, metavar="FILE", help="picture to write: .png, .pdf, .svg")
     return made
 
 

@@ -260,7 +260,7 @@ def _load(model: str, arguments: argparse.Namespace) -> Detector:
 def main(argv: list[str] | None = None) -> int:
     """0 when all images were looked at, 1 where some could not be read, or after another error."""
     made = parser()
-    arguments = made.parse_args(argv)
+    arguments = made.parse_intermixed_args(argv)
     model, *sources = [arguments.config_file] * bool(arguments.config_file) + arguments.words
     if not sources:
         made.error("give images behind the model: a file, folder, pattern, film or address")

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from jld.visualization.figures import LINE_COLORS, figure_to_bgr, make_figure, style_axes
+from jld.visualization.figures import LINE_COLORS, make_figure, style_axes, use_fonts
 
 MOST_CLASSES = 40
 COCO_SIDES_PX = (32, 96)
@@ -20,8 +21,8 @@ def draw_label_statistics(
     sides: np.ndarray,
     objects_per_image: np.ndarray,
     angles: np.ndarray | None = None,
-) -> np.ndarray:
-    """Bars of the classes and histograms.
+) -> Figure:
+    """Bars of the classes and histograms, as a figure for `write_figure`.
 
     Args:
         classes: names; the most frequent `MOST_CLASSES` are shown.
@@ -29,8 +30,6 @@ def draw_label_statistics(
         sides: [T, 2] px, width and height, or the longer and the shorter one.
         objects_per_image: [M].
         angles: [T] degrees in [-90, 90), of rotated boxes.
-    Returns:
-        uint8 [H, W, 3] BGR.
     """
     figure = make_figure(12, 7)
     axes = figure.subplots(2, 3).ravel()
@@ -51,7 +50,7 @@ def draw_label_statistics(
         axes[5].set_visible(False)
     else:
         _histogram(axes[5], angles, "angle of the longer side, degrees clockwise", bins=np.arange(-90, 91, 5))
-    return figure_to_bgr(figure)
+    return use_fonts(figure)
 
 
 def _draw_classes(axis: Axes, classes: Sequence[str], labels: np.ndarray) -> None:
