@@ -321,6 +321,10 @@ def test_names_of_voc(tmp_path, stored, listed):
     judge(lambda: voc(tmp_path, ANNOTATION, f"\n {listed} \n\n", name=stored), 1)
 
 
+def test_a_name_in_two_forms_is_one_image(tmp_path):
+    judge(lambda: voc(tmp_path, ANNOTATION, f"{NFC}\n{NFD}\n", name=NFC), "image is listed twice")
+
+
 # DOTA and YOLO.
 
 LINE = "5 5 30 5 30 30 5 30 plane 0\n"
