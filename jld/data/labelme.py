@@ -12,6 +12,7 @@ from jld.data import json_files as json
 from jld.data import values
 from jld.data.account import Losses, Tally
 from jld.data.cvat import polygon_entry
+from jld.data.file_names import as_stored, files_of_kind
 from jld.data.images import BrokenImageError, ImageReader, list_images
 from jld.data.problems import Problem, error, warning
 from jld.data.text_files import read_list
@@ -39,7 +40,7 @@ def read_labelme_folder(
     Raises:
         DataError: there is no json file, or none that is labelme's.
     """
-    files = sorted(file for file in folder.rglob("*.json") if not file.name.startswith("."))
+    files = [file for file in files_of_kind(folder, ".json") if not file.name.startswith(".")]
     if not files:
         raise DataError(f"{folder}: holds no json file of labelme.")
     content: dict[str, Any] = {"images": [], "annotations": []}
@@ -114,7 +115,7 @@ def _read_file(
 def _image_file(file: Path, name: str, images: Path) -> str:
     """The image of a file, relative to the folder of images; `imagePath` is stale where files were moved."""
     written = file.parent / name.replace("\\", "/")
-    places = (written, file.with_suffix(written.suffix), images / written.name)
+    places = (written, file.with_suffix(written.suffix), images / as_stored(written.name, images))
     return os.path.relpath(next((place for place in places if place.is_file()), written), images)
 
 

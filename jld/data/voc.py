@@ -197,7 +197,7 @@ class _FolderReader:
         self, image_id: str, image_file: Path, size: tuple[int, int], annotation: XmlAnnotation, xml: Path
     ) -> None:
         # Roots are told apart by their real place, images by their names: a question per file is slow.
-        same_file = os.path.normpath(f"{self.real_root}/{image_id}")
+        same_file = composed(os.path.normpath(f"{self.real_root}/{image_id}"))
         if same_file in self.file_of:
             before = self.file_of[same_file]
             text = f"image is listed twice (as {before}); use `times` to visit images more often."

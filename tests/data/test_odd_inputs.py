@@ -321,6 +321,10 @@ def test_names_of_voc(tmp_path, stored, listed):
     judge(lambda: voc(tmp_path, ANNOTATION, f"\n {listed} \n\n", name=stored), 1)
 
 
+def test_a_name_in_two_forms_is_one_image(tmp_path):
+    judge(lambda: voc(tmp_path, ANNOTATION, f"{NFC}\n{NFD}\n", name=NFC), "image is listed twice")
+
+
 # DOTA and YOLO.
 
 LINE = "5 5 30 5 30 30 5 30 plane 0\n"
@@ -422,6 +426,78 @@ def test_classes_are_the_same_however_their_accents_are_stored(tmp_path, asked, 
     put(tmp_path / "d/labelTxt/a.txt", label)
     put(tmp_path / "d/images/a.bmp")
     judge(lambda: DOTADataset(**places, classes=[asked]), 1)
+
+
+# labelme and CVAT.
+
+RECTANGLE = {"label": "car", "points": [[5, 5], [30, 30]], "shape_type": "rectangle"}
+SHAPES = {
+    "from the lower right": ({"points": [[30, 30], [5, 5]]}, 1),
+    "one point": ({"points": [[5, 5]]}, "is a rectangle of 1 points, but needs 2"),
+    "four corners": ({"points": [[5, 5], [30, 5], [30, 30], [5, 30]]}, 1),
+    "points in one list": ({"points": [5, 5, 30, 30]}, "but must be [[x, y], ...]"),
+    "points as text": ({"points": [["5", "5"], ["30", "30"]]}, "points is the text '5'"),
+    "points in space": ({"points": [[5, 5, 1], [30, 30, 1]]}, "but must be [[x, y], ...]"),
+    "fractions": ({"points": [[0.1, 0.1], [0.5, 0.5]]}, "all lie between 0 and 1"),
+    "far outside": ({"points": [[500, 500], [530, 530]]}, "lies outside its image"),
+    "no name": ({"label": " "}, "label is ' ', but must be text"),
+    "a line": ({"shape_type": "line"}, (0, "passes over 1 objects of the kind line")),
+    "difficult by word": ({"difficult": "yes"}, 0),
+    "flags as a list": ({"flags": ["difficult"]}, "flags is ['difficult']"),
+}
+
+
+def labelme(folder, shape, json_name="a.json", image="a.bmp", **more):
+    put(folder / "images" / image)
+    content = {"imagePath": "a.bmp", "imageWidth": WIDTH, "imageHeight": HEIGHT, "shapes": [shape], **more}
+    put(folder / "json" / json_name, json.dumps(content))
+    return COCODataset(str(folder / "images"), str(folder / "json"), filter_empty_gt=False)
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_labelme(tmp_path, kind):
+    change, expected = SHAPES[kind]
+    judge(lambda: labelme(tmp_path, {**RECTANGLE, **change}), expected)
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"json_name": "a.JSON"}, 1),
+        ({"imagePath": "..\\images\\a.bmp"}, 1),
+        ({"imagePath": f"{NFC}.bmp", "image": f"{NFD}.bmp"}, 1),
+        ({"imageWidth": 640, "imageHeight": 480}, "was it resized after it was labelled?"),
+        ({"imageWidth": HEIGHT, "imageHeight": WIDTH}, (1, "but its annotation says 48x64")),
+        ({"imageHeight": "48"}, "imageHeight is the text '48'"),
+        ({"shapes": {"0": RECTANGLE}}, "is no file of labelme"),
+    ],
+)
+def test_files_of_labelme(tmp_path, more, expected):
+    judge(lambda: labelme(tmp_path, RECTANGLE, **more), expected)
+
+
+CVAT = {
+    "turned back": (
+        '<box label="car" xtl="9" ytl="9" xbr="30" ybr="20" rotation="-400"/>',
+        (1, "rotation -400"),
+    ),
+    "turned by a comma": ('<box label="car" xtl="9" ytl="9" xbr="30" ybr="20" rotation="3,5"/>', "is '3,5'"),
+    "not turned": ('<box label="car" xtl="9" ytl="9" xbr="30" ybr="20" rotation=""/>', 1),
+    "reversed": ('<box label="car" xtl="30" ytl="9" xbr="9" ybr="20"/>', "negative or non-finite side"),
+    "no label": ('<box xtl="9" ytl="9" xbr="30" ybr="20"/>', "box has no label"),
+    "a capital box": ('<Box label="car"/>', (0, "passes over 1 objects of the kind Box")),
+    "half a polygon": ('<polygon label="car" points="5,5;30,5;x"/>', "but needs x,y;x,y;x,y"),
+    "resized": ('<box label="car" xtl="99" ytl="99" xbr="300" ybr="200"/>', "lies outside its image"),
+}
+
+
+@pytest.mark.parametrize("kind", CVAT)
+def test_cvat(tmp_path, kind):
+    inner, expected = CVAT[kind]
+    put(tmp_path / "a.bmp")
+    xml = f'<annotations><image name="a.bmp" width="64.0" height="48">{inner}</image></annotations>'
+    put(tmp_path / "a.xml", xml)
+    judge(lambda: COCODataset(str(tmp_path), "a.xml", filter_empty_gt=False), expected)
 
 
 # Rotated boxes by roLabelImg and YOLO.
