@@ -23,6 +23,7 @@ COVERS = {
         "export/detector.py",
         "export/graph.py",
         "export/layers.py",
+        "export/rois.py",
         "export/runtime.py",
         "export/selection.py",
     ),

@@ -19,9 +19,9 @@ from jld.checkpoint import atomic_write
 from jld.config import apply_overrides, load_config
 from jld.data.transforms import Normalize, Pad, Resize
 from jld.errors import ConfigError, JldError
-from jld.export import ExportSettings, require, session_of, to_onnx
+from jld.export import ExportSettings, detections_only, require, session_of, to_onnx
 from jld.export.check import check_export, normalised
-from jld.models import Detector
+from jld.models import Detector, InputStatistics
 from jld.toolchain import jittor as jt
 from jld.utils.logging import warn_once
 
@@ -99,6 +99,12 @@ def export_detector(
     pad, resize = (_transform(detector, kind) for kind in (Pad, Resize))
     if pad is not None and pad.size_divisor is None:
         raise ConfigError("the test transforms pad to one size: use Pad(size_divisor=32) to export.")
+    normalize = _transform(detector, Normalize)
+    applied = normalize and InputStatistics(normalize.mean, normalize.std, normalize.to_rgb)
+    if applied != detector.normalisation:
+        raise ConfigError(
+            "the test transforms normalise otherwise than those of the training: make both Normalize alike."
+        )
     settings = replace(settings or ExportSettings(), size_divisor=pad.size_divisor if pad else 1)
     metadata: dict[str, Any] = {}
     if resize is not None:
@@ -108,9 +114,9 @@ def export_detector(
         names = ", ".join(type(step).__name__ for step in others)
         warn_once(f"the test transforms {names} are not in the file: whoever runs it must apply them.")
     detector.eval()
-    both = to_onnx(detector, settings, metadata, dense=True)
-    worst = check_export(detector, settings, session_of(both.SerializeToString()))
-    kept = to_onnx(detector, settings, metadata).SerializeToString()
+    model = to_onnx(detector, settings, metadata)
+    worst = check_export(detector, settings, session_of(model.SerializeToString()))
+    kept = detections_only(model).SerializeToString()
     atomic_write(path, lambda file: file.write(kept))
     return worst
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from jld.boxes.detections import Detections
 from jld.errors import ConfigError
-from jld.export.detector import DENSE_OUTPUTS, INPUT, ExportSettings
+from jld.export.detector import INPUT, ExportSettings
 from jld.export.selection import THRESHOLD
 from jld.models import Detector
 from jld.models.postprocess import PairPostprocess
-from jld.models.trace import DENSE
+from jld.models.trace import DENSE, ROI, RPN
 from jld.ops.rotated_nms import RotatedClasswiseNMS
 from jld.toolchain import jittor as jt
 
@@ -58,25 +58,85 @@ def _differences(
 ) -> dict[str, float]:
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     normal = normalised(pixels, detector)
-    step, longest = settings.size_divisor, max(size)
-    bottom, right = (-side % step for side in size)
+    bottom, right = (-side % settings.size_divisor for side in size)
     padded = np.pad(normal, ((0, 0), (0, 0), (0, bottom), (0, right)))
     with jt.no_grad():
-        stage = detector(jt.array(padded)).stages[DENSE]
-        wanted = [stage.probabilities().numpy()[0], stage.boxes().numpy()[0]]
-        if "centerness_logits" in stage.predictions:
-            wanted.append(jt.sigmoid(stage.predictions["centerness_logits"]).numpy()[0])
-    given = {INPUT: pixels if settings.raw_input else normal}
+        trace = detector(jt.array(padded), np.array([size]))
+    scores = next(reversed(trace.stages.values())).probabilities().numpy()
+    threshold = _threshold(scores)
+    given = {
+        INPUT: pixels if settings.raw_input else normal,
+        THRESHOLD: np.array(threshold, np.float32),
+    }
     names = [output.name for output in session.get_outputs()]
-    if "dense_boxes" not in names:
-        raise ConfigError("the file has no dense outputs to compare.")
-    threshold = _threshold(wanted[0])
-    given[THRESHOLD] = np.array(threshold, np.float32)
     found = dict(zip(names, session.run(None, given), strict=True))
-    differences = {}
-    for name, value in zip(DENSE_OUTPUTS, wanted, strict=False):
-        differences[name] = (_of_boxes if name == "dense_boxes" else _largest)(found[name], value, longest)
-    return differences | _selected(stage, found, size, threshold)
+    compare = _of_grid if DENSE in trace.stages else _of_rois
+    differences, wanted, rule = compare(detector, trace, found, size, threshold)
+    return differences | _selected(rule, found, wanted, size)
+
+
+def _rule(stage: Any, threshold: float) -> Any:
+    return dataclasses.replace(stage.head.postprocess, score_threshold=threshold)
+
+
+def _batch(size: tuple[int, int]) -> dict[str, Any]:
+    return {
+        "img_ids": [0],
+        "img_shapes": np.array([size]),
+        "scale_factors": np.ones((1, 4), np.float32),
+    }
+
+
+def _of_grid(
+    detector: Detector, trace: Any, found: Mapping[str, np.ndarray], size: tuple[int, int], threshold: float
+) -> tuple[dict[str, float], Detections, Any]:
+    """Differences of the predictions, and what jld selects from the file's."""
+    stage = trace.stages[DENSE]
+    differences = {
+        "dense_scores": _largest(found["dense_scores"], stage.probabilities().numpy()[0]),
+        "dense_boxes": _of_boxes(found["dense_boxes"], stage.boxes().numpy()[0], max(size)),
+    }
+    quality = None
+    if "centerness_logits" in stage.predictions:
+        quality = found["dense_quality"][None]
+        wanted = jt.sigmoid(stage.predictions["centerness_logits"]).numpy()
+        differences["dense_quality"] = _largest(quality, wanted)
+    rule = _rule(stage, threshold)
+    scores, boxes = found["dense_scores"][None], found["dense_boxes"][None]
+    return differences, rule(scores, boxes, stage.places, _batch(size), quality=quality)[0], rule
+
+
+def _of_rois(
+    detector: Any, trace: Any, found: Mapping[str, np.ndarray], size: tuple[int, int], threshold: float
+) -> tuple[dict[str, float], Detections, Any]:
+    """Differences of a two-stage detector's predictions, and what jld selects from the file's.
+
+    Rounding may exchange proposals near a threshold: nearly all must be the same, and the box head is
+    compared on those of the file.
+    """
+    rpn, rois = trace.stages[RPN], found["rois"]
+    with jt.no_grad():
+        places = trace.stages[ROI].places
+        given = dataclasses.replace(places, boxes=jt.array(rois[None]), mask=jt.ones((1, len(rois))))
+        stage = detector.predict(trace.features, rois=given).stages[ROI]
+    decoded = stage.head.decode_all(stage.predictions, stage.places).numpy()[0]
+    longest = max(size)
+    differences = {
+        "rpn_scores": _largest(found["rpn_scores"], jt.sigmoid(rpn.predictions["cls_logits"]).numpy()[0]),
+        "rpn_boxes": _of_boxes(found["rpn_boxes"], rpn.boxes().numpy()[0], longest),
+        "roi_scores": _largest(found["roi_scores"], stage.probabilities().numpy()[0]),
+        "roi_boxes": _of_boxes(found["roi_boxes"].reshape(-1, 4), decoded.reshape(-1, 4), longest),
+    }
+    wanted = places.boxes.numpy()[0][places.mask.numpy()[0] > 0]
+    same = np.abs(wanted[:, None] - rois).max(-1).min(1) <= TOLERANCE * longest
+    if abs(len(wanted) - len(rois)) > 0.02 * len(wanted) or same.mean() < 0.98:
+        raise ConfigError(
+            f"the exported file proposes other regions ({len(rois)}) than the detector ({len(wanted)}): it "
+            "was not kept."
+        )
+    rule = _rule(stage, threshold)
+    scores, boxes = found["roi_scores"][None], found["roi_boxes"][None]
+    return differences, rule.of_rois(scores, boxes, None, _batch(size))[0], rule
 
 
 def normalised(pixels: np.ndarray, detector: Detector) -> np.ndarray:
@@ -97,16 +157,9 @@ def _threshold(scores: np.ndarray) -> float:
     return float(ordered[place : place + 2].mean())
 
 
-def _selected(stage: Any, found: Mapping[str, np.ndarray], size: tuple[int, int], threshold: float) -> dict:
-    rule = dataclasses.replace(stage.head.postprocess, score_threshold=threshold)
-    scores, boxes = found["dense_scores"][None], found["dense_boxes"][None]
-    quality = found["dense_quality"][None] if "dense_quality" in found else None
-    batch = {
-        "img_ids": [0],
-        "img_shapes": np.array([size]),
-        "scale_factors": np.ones((1, 4), np.float32),
-    }
-    (wanted,) = rule(scores, boxes, stage.places, batch, quality=quality)
+def _selected(
+    rule: Any, found: Mapping[str, np.ndarray], wanted: Detections, size: tuple[int, int]
+) -> dict[str, float]:
     ours = detections_of(found, rule.nms, rule.max_per_image)
     if isinstance(rule, PairPostprocess):
         ours = rule.inside(ours, np.array(size, np.float32))

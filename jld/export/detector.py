@@ -16,19 +16,32 @@ from typing import Any
 import numpy as np
 
 import jld
+from jld.boxes.places import on_grid
 from jld.errors import ConfigError
 from jld.export.graph import Graph, Symbol
 from jld.export.layers import writing
+from jld.export.rois import writing_rois
 from jld.export.runtime import require
-from jld.export.selection import THRESHOLD, Dense, candidates, rows_left, suppressed
+from jld.export.selection import (
+    THRESHOLD,
+    Dense,
+    candidates,
+    clipped,
+    rows_left,
+    rows_per_level,
+    suppressed,
+)
 from jld.models import Detector, Stage, Trace
 from jld.models.postprocess import PairPostprocess
-from jld.models.trace import DENSE
+from jld.models.trace import DENSE, MASK, ROI, RPN
 from jld.ops.nms import ClasswiseNMS
 from jld.toolchain import jittor as jt
 
+Outputs = dict[str, str]
+"""{name of an output: name of the value}."""
 METADATA = "jld"
 INPUT = "image"
+OUTPUTS = ("boxes", "scores", "labels")
 DENSE_OUTPUTS = ("dense_scores", "dense_boxes", "dense_quality")
 # Sides that a graph for any size is traced with; what it computes from them shows at the sizes of the check.
 TRACED = (160, 224)
@@ -55,45 +68,84 @@ class ExportSettings:
     size_divisor: int = 32
 
 
-def to_onnx(
-    detector: Detector, settings: ExportSettings, metadata: dict[str, Any], *, dense: bool = False
-) -> Any:
-    """The `onnx.ModelProto` of a single-stage detector in evaluation mode.
+def to_onnx(detector: Detector, settings: ExportSettings, metadata: dict[str, Any]) -> Any:
+    """The `onnx.ModelProto` of a detector in evaluation mode, with its predictions as further outputs.
+
+    They are `dense_scores` [P, C], `dense_boxes` [P, 4 or 5] and, where the head has it, `dense_quality` [P];
+    of two stages `rpn_scores` [P, 1], `rpn_boxes` [P, 4], `rois` [R, 4], `roi_scores` [R, C] and `roi_boxes`
+    [R, 1 or C, 4]. `detections_only` takes them away.
 
     Args:
         metadata: stored as JSON, with what the file itself is.
-        dense: the predictions of all places are outputs as well: `dense_scores` [P, C], `dense_boxes`
-            [P, 4 or 5] and, where the head has it, `dense_quality` [P].
     Raises:
         ConfigError: the detector has a part without an ONNX form, or says nothing of its normalisation.
     """
     onnx = require("onnx")
-    if set(detector.interface.stages) != {DENSE}:
-        raise ConfigError(
-            f"{type(detector).__name__} works in several stages and cannot be exported to ONNX: export a "
-            "single-stage student."
-        )
+    if MASK in detector.interface.stages:
+        raise ConfigError("masks have no place in the file: export a detector without a mask head.")
     names = {id(var): name for name, var in detector.state_dict().items()}
-    graph = Graph(names, any_size=settings.size is None)
+    # How many proposals there are is never known before.
+    is_staged = ROI in detector.interface.stages
+    graph = Graph(names, any_size=settings.size is None or is_staged)
     image, sides = _input(graph, detector, settings)
-    with _explained(detector), writing(graph):
+    with _explained(detector), writing(graph), writing_rois(graph, sides):
         trace = detector(image)
-        found = _dense(graph, trace)
-    rule = _head(trace.stages[DENSE]).postprocess
-    boxes, scores = candidates(graph, rule, found, _lengths(trace), sides)
-    is_inside = settings.suppress and isinstance(rule.nms, ClasswiseNMS)
-    outputs = (suppressed if is_inside else _left)(graph, rule, boxes, scores, sides)
-    if dense:
-        values = (found.scores, found.boxes, found.quality)
-        outputs |= {key: name for key, name in zip(DENSE_OUTPUTS, values, strict=True) if name is not None}
-    about = {**_about(detector, settings, rule, is_inside), **metadata}
-    model = _model(graph, detector, settings, outputs, rule)
+        dense_outputs, outputs, rule = (_of_rois if is_staged else _of_grid)(graph, trace, sides, settings)
+    about = {**_about(detector, settings, rule, "labels" in outputs), **metadata}
+    model = _model(graph, detector, settings, outputs | dense_outputs, rule)
     onnx.helper.set_model_props(model, {METADATA: json.dumps(about)})
     return model
 
 
-def _left(graph: Graph, rule: Any, boxes: str, scores: str, sides: Any) -> dict[str, str]:
-    return rows_left(graph, boxes, scores)
+def detections_only(model: Any) -> Any:
+    """The model without the outputs that only the check reads."""
+    for output in [each for each in model.graph.output if each.name not in OUTPUTS]:
+        model.graph.output.remove(output)
+        (node,) = [each for each in model.graph.node if each.output[0] == output.name]
+        model.graph.node.remove(node)
+    return model
+
+
+def _of_grid(
+    graph: Graph, trace: Trace, sides: tuple[str, str], settings: ExportSettings
+) -> tuple[Outputs, Outputs, Any]:
+    """Dense outputs, outputs and the rule of a single-stage detector."""
+    stage = trace.stages[DENSE]
+    quality = stage.predictions.get("centerness_logits")
+    values = (stage.probabilities(), stage.boxes(), None if quality is None else jt.sigmoid(quality))
+    names = [None if value is None else graph.op("Squeeze", value, [0]) for value in values]
+    assert names[0] is not None and names[1] is not None
+    rule, places = _head(stage).postprocess, on_grid(stage.places)
+    found = Dense(names[0], names[1], names[2], rows_per_level(graph, places))
+    lengths = [level.stop - level.start for level in places.level_slices]
+    boxes, scores = candidates(graph, rule, found, lengths, sides)
+    dense = {key: name for key, name in zip(DENSE_OUTPUTS, names, strict=True) if name is not None}
+    if settings.suppress and isinstance(rule.nms, ClasswiseNMS):
+        return dense, suppressed(graph, rule, boxes, scores, sides), rule
+    return dense, rows_left(graph, boxes, scores), rule
+
+
+def _of_rois(
+    graph: Graph, trace: Trace, sides: tuple[str, str], settings: ExportSettings
+) -> tuple[Outputs, Outputs, Any]:
+    """The same of a two-stage detector."""
+    rpn, roi = trace.stages[RPN], trace.stages[ROI]
+    head, rule = _head(roi), _head(roi).postprocess
+    if not settings.suppress or not isinstance(rule.nms, ClasswiseNMS):
+        raise ConfigError("a two-stage detector is exported with its suppression inside, by ClasswiseNMS.")
+    values = {
+        "rpn_scores": jt.sigmoid(rpn.predictions["cls_logits"]),
+        "rpn_boxes": rpn.boxes(),
+        "rois": roi.places.boxes,
+        "roi_scores": roi.probabilities(),
+        "roi_boxes": head.decode_all(roi.predictions, roi.places),
+    }
+    dense = {key: graph.op("Squeeze", value, [0]) for key, value in values.items()}
+    boxes = graph.op("Expand", dense["roi_boxes"], [1, head.num_classes, 1])
+    is_seen = graph.op("Greater", dense["roi_scores"], THRESHOLD)
+    scores = graph.op("Where", is_seen, dense["roi_scores"], 0.0)
+    boxes = clipped(graph, boxes, sides)
+    return dense, suppressed(graph, rule, boxes, scores, sides, per_class=True), rule
 
 
 def _head(stage: Stage) -> Any:
@@ -152,30 +204,6 @@ def _explained(detector: Detector) -> Iterator[None]:
         raise ConfigError(f"{part} cannot be exported to ONNX: {reason[0]}.") from error
 
 
-def _dense(graph: Graph, trace: Trace) -> Dense:
-    """The predictions of the one image, without the axis of images."""
-    stage = trace.stages[DENSE]
-    quality = stage.predictions.get("centerness_logits")
-    values = (stage.probabilities(), stage.boxes(), None if quality is None else jt.sigmoid(quality))
-    names = [None if value is None else graph.op("Squeeze", value, [0]) for value in values]
-    per_cell = np.array([len(stage.places) // sum(_cells(trace))], np.int64)
-    areas = []
-    for x in trace.features:
-        height, width = map(graph.side, x.shape[2:])
-        areas.append(graph.op("Mul", graph.op("Mul", height, width), per_cell))
-    assert names[0] is not None and names[1] is not None
-    return Dense(names[0], names[1], names[2], graph.op("Concat", *areas, axis=0))
-
-
-def _cells(trace: Trace) -> list[int]:
-    return [int(x.shape[2]) * int(x.shape[3]) for x in trace.features]
-
-
-def _lengths(trace: Trace) -> list[int]:
-    cells = _cells(trace)
-    return [count * len(trace.stages[DENSE].places) // sum(cells) for count in cells]
-
-
 def _about(detector: Detector, settings: ExportSettings, rule: Any, is_inside: bool) -> dict[str, Any]:
     statistics, interface = detector.normalisation, detector.interface
     return {
@@ -204,7 +232,7 @@ def _model(
     onnx, helper = require("onnx"), graph.helper
     height, width = settings.size or ("height", "width")
     kind, shape = (UINT8, (height, width, 3)) if settings.raw_input else (FLOAT, (1, 3, height, width))
-    stage = detector.interface.stage()
+    stage = list(detector.interface.stages.values())[-1]
     sides, classes = stage.boxes.num_sides, stage.num_classes
     is_inside = "labels" in outputs
     shapes = {
@@ -212,6 +240,11 @@ def _model(
         "scores": ("found",) if is_inside else ("found", classes),
         "labels": ("found",),
         **dict(zip(DENSE_OUTPUTS, (("places", classes), ("places", sides), ("places",)), strict=True)),
+        "rpn_scores": ("places", 1),
+        "rpn_boxes": ("places", 4),
+        "rois": ("rois", 4),
+        "roi_scores": ("rois", classes),
+        "roi_boxes": ("rois", "boxes", 4),
     }
     given = [helper.make_node("Identity", [name], [key]) for key, name in outputs.items()]
     graph.constant(np.array(rule.score_threshold, np.float32), THRESHOLD)

@@ -26,6 +26,9 @@ class Size(int):
     symbol: Symbol
     axis: int
 
+    def __floordiv__(self, other: int) -> int:
+        return self if other == 1 else int(self) // other
+
 
 class Graph:
     """Nodes and constants of an ONNX graph, in the order in which they were added.
@@ -199,7 +202,9 @@ METHODS: dict[str, Callable[..., str]] = {
     "sigmoid": elementwise("Sigmoid"),
     "max": reduction("ReduceMax"),
     "mean": reduction("ReduceMean"),
+    "sum": reduction("ReduceSum"),
     "float32": elementwise("Identity"),
+    "int32": lambda graph, x: graph.op("Cast", x, to=6),
 }
 OPERATORS = {
     "add": "Add", "sub": "Sub", "mul": "Mul", "truediv": "Div",

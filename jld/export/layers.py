@@ -38,6 +38,10 @@ def _convolution(graph: Graph, layer: Any, x: Symbol) -> str:
     )
 
 
+def _linear(graph: Graph, layer: Any, x: Symbol) -> str:
+    return graph.op("Gemm", x, layer.weight, layer.bias, transB=1)
+
+
 def _relu(graph: Graph, name: str, relu: bool) -> str:
     return graph.op("Relu", name) if relu else name
 
@@ -126,6 +130,7 @@ EMITTERS: tuple[tuple[Any, str, Callable], ...] = (
     (BatchNorm, "execute", _batch_norm),
     (GroupNorm, "execute", _group_norm),
     (Scale, "execute", lambda graph, layer, x: graph.op("Mul", x, layer.scale)),
+    (jt.nn.Linear, "execute", _linear),
     (jt.nn.Pool, "execute", _pool),
     (jt.nn.ReLU, "execute", lambda graph, layer, x: graph.op("Relu", x)),
     (jt.nn, "relu", elementwise("Relu")),
@@ -141,6 +146,7 @@ EMITTERS: tuple[tuple[Any, str, Callable], ...] = (
         for name, kind in {
             "sigmoid": "Sigmoid",
             "exp": "Exp",
+            "sqrt": "Sqrt",
             "floor": "Floor",
             "sin": "Sin",
             "cos": "Cos",

@@ -54,15 +54,36 @@ def candidates(
     return boxes, graph.op("Where", is_seen, joint, 0.0)
 
 
-def _levels(graph: Graph, values: str, dense: Dense, count: int, axis: int = 0) -> tuple[str, ...]:
-    parts = graph.op("Split", values, dense.level_sizes, axis=axis, outputs=count)
+def rows_per_level(graph: Graph, places: Any) -> str:
+    """[L] int64 the number of places on every level."""
+    strides = graph.op("Squeeze", places.strides, [0])
+    is_of_level = graph.op("Equal", strides, np.array(places.level_strides, np.float32)[:, None])
+    return graph.op("ReduceSum", graph.op("Cast", is_of_level, to=7), [1], keepdims=0)
+
+
+def limited(graph: Graph, values: str, most: int) -> str:
+    """[1] int64 the smaller one of a limit (0: none) and the number of values [n]."""
+    return graph.op("Min", graph.op("Shape", values), np.array([most or 2**62], np.int64))
+
+
+def best_of_levels(graph: Graph, ranks: str, level_sizes: str, count: int, most: int) -> str:
+    """[K] the rows of the `most` highest ranks [P] of each of `count` levels, in the order of the rows."""
+    # Numbers of the rows, split like the ranks, so that no level needs to know where it starts.
+    rows = graph.op("Range", np.array(0), graph.op("Squeeze", graph.op("Shape", ranks), [0]), np.array(1))
+    kept = []
+    for level, numbers in zip(
+        *(_levels(graph, values, level_sizes, count) for values in (ranks, rows)), strict=True
+    ):
+        _, best = graph.op("TopK", level, limited(graph, level, most), outputs=2)
+        kept.append(graph.op("Gather", numbers, best))
+    index = graph.op("Concat", *kept, axis=0)
+    # Equal scores are told apart by this order.
+    return graph.op("TopK", index, graph.op("Shape", index), largest=0, outputs=2)[0]
+
+
+def _levels(graph: Graph, values: str, level_sizes: str, count: int) -> tuple[str, ...]:
+    parts = graph.op("Split", values, level_sizes, axis=0, outputs=count)
     return parts if count > 1 else (parts,)
-
-
-def _limited(graph: Graph, values: str, most: int | str) -> str:
-    """[1] int64 the smaller one of a limit and the number of values [n]."""
-    length = graph.op("Shape", values)
-    return graph.op("Min", length, np.array([most], np.int64) if isinstance(most, int) else most)
 
 
 def _best_rows(
@@ -73,17 +94,7 @@ def _best_rows(
         return found
     ranks = graph.op("ReduceMax", dense.scores, [1], keepdims=0)
     ranks = ranks if dense.quality is None else graph.op("Mul", ranks, dense.quality)
-    # [P] numbers of the rows, split like the ranks, so that no level needs to know where it starts.
-    rows = graph.op("Range", np.array(0), graph.op("Squeeze", graph.op("Shape", ranks), [0]), np.array(1))
-    kept = []
-    for level, numbers in zip(
-        _levels(graph, ranks, dense, len(lengths)), _levels(graph, rows, dense, len(lengths)), strict=True
-    ):
-        _, best = graph.op("TopK", level, _limited(graph, level, rule.nms_pre), outputs=2)
-        kept.append(graph.op("Gather", numbers, best))
-    index = graph.op("Concat", *kept, axis=0)
-    # In the order of the rows, as equal scores are told apart by it.
-    index, _ = graph.op("TopK", index, graph.op("Shape", index), largest=0, outputs=2)
+    index = best_of_levels(graph, ranks, dense.level_sizes, len(lengths), rule.nms_pre)
     scores, boxes = (graph.op("Gather", name, index, axis=0) for name in found[:2])
     quality = None if dense.quality is None else graph.op("Gather", dense.quality, index, axis=0)
     return scores, boxes, quality
@@ -93,9 +104,9 @@ def _best_pairs(
     graph: Graph, rule: PairPostprocess, dense: Dense, lengths: Sequence[int]
 ) -> tuple[str, str, str | None]:
     found = []
-    for level in _levels(graph, dense.scores, dense, len(lengths)):
+    for level in _levels(graph, dense.scores, dense.level_sizes, len(lengths)):
         flat = graph.op("Reshape", level, [-1])
-        limit: str = _limited(graph, flat, rule.nms_pre or 2**62)
+        limit = limited(graph, flat, rule.nms_pre)
         if rule.cap_at_cells:
             limit = graph.op("Min", limit, graph.op("Shape", level, start=0, end=1))
         best, _ = graph.op("TopK", flat, limit, outputs=2)
@@ -108,7 +119,7 @@ def _fitted(graph: Graph, rule: Postprocess, boxes: str, sides: tuple[str, str])
     """See `Postprocess.fit_into`."""
     height, width = sides
     if not isinstance(rule, RotatedPostprocess):
-        return _clipped(graph, boxes, sides)
+        return clipped(graph, boxes, sides)
     if not rule.clamp_centers:
         return boxes
     last = _pair(graph, graph.op("Sub", width, 1.0), graph.op("Sub", height, 1.0))
@@ -117,7 +128,8 @@ def _fitted(graph: Graph, rule: Postprocess, boxes: str, sides: tuple[str, str])
     return graph.op("Concat", centers, rest, axis=1)
 
 
-def _clipped(graph: Graph, boxes: str, sides: tuple[str, str]) -> str:
+def clipped(graph: Graph, boxes: str, sides: tuple[str, str]) -> str:
+    """Boxes [..., 4] within an image of these (height, width)."""
     pair = _pair(graph, sides[1], sides[0])
     return graph.op("Min", graph.op("Max", boxes, 0.0), graph.op("Concat", pair, pair, axis=0))
 
@@ -127,39 +139,48 @@ def _pair(graph: Graph, first: str, second: str) -> str:
 
 
 def suppressed(
-    graph: Graph, rule: Postprocess, boxes: str, scores: str, sides: tuple[str, str]
+    graph: Graph,
+    rule: Postprocess,
+    boxes: str,
+    scores: str,
+    sides: tuple[str, str],
+    *,
+    per_class: bool = False,
 ) -> dict[str, str]:
     """{"boxes" [D, 4], "scores" [D], "labels" [D]} after suppression inside every class, best first.
 
     Args:
         rule: its `nms` is a `ClasswiseNMS`.
         boxes, scores: see `candidates`.
+        per_class: boxes are [K, C, 4], one for every class.
     """
     suppression: Any = rule.nms
-    by_class = graph.op("Transpose", scores, perm=[1, 0])
-    most = graph.op("Shape", scores, start=0, end=1)
+    by_class = graph.op("Transpose", scores, perm=[1, 0])  # [C, K]
+    # Every class has the same boxes, or is taken for an image of its own.
+    shown = graph.op("Transpose", boxes, perm=[1, 0, 2]) if per_class else graph.op("Unsqueeze", boxes, [0])
     picked = graph.op(
         "NonMaxSuppression",
-        graph.op("Unsqueeze", boxes, [0]),
-        graph.op("Unsqueeze", by_class, [0]),
-        graph.op("Min", most, np.array([rule.max_per_image or 2**62], np.int64)),
+        shown,
+        graph.op("Unsqueeze", by_class, [1 if per_class else 0]),
+        limited(graph, graph.op("ReduceMax", scores, [1], keepdims=0), rule.max_per_image),
         np.array([suppression.iou_threshold], np.float32),
         np.array([0.0], np.float32),
     )  # [M, 3] image, class, row
-    pairs = graph.op("Slice", picked, [1], [3], [1])
+    pairs = graph.op("Gather", picked, [0 if per_class else 1, 2], axis=1)
     values = graph.op("GatherND", by_class, pairs)
-    best, order = graph.op("TopK", values, _limited(graph, values, rule.max_per_image or 2**62), outputs=2)
+    best, order = graph.op("TopK", values, limited(graph, values, rule.max_per_image), outputs=2)
+    pairs = graph.op("Gather", pairs, order, axis=0)
     labels, rows = (
-        graph.op("Squeeze", part, [1])
-        for part in graph.op("Split", graph.op("Gather", pairs, order), [1, 1], axis=1, outputs=2)
+        graph.op("Squeeze", part, [1]) for part in graph.op("Split", pairs, [1, 1], axis=1, outputs=2)
     )
-    found = {"boxes": graph.op("Gather", boxes, rows), "scores": best, "labels": labels}
+    kept = graph.op("GatherND", shown, pairs) if per_class else graph.op("Gather", boxes, rows, axis=0)
+    found = {"boxes": kept, "scores": best, "labels": labels}
     if isinstance(rule, PairPostprocess):
-        found["boxes"] = _clipped(graph, found["boxes"], sides)
+        found["boxes"] = clipped(graph, found["boxes"], sides)
         low, high = graph.op("Split", found["boxes"], [2, 2], axis=1, outputs=2)
         is_proper = graph.op("Cast", graph.op("Greater", high, low), to=6)  # int32: all of two
-        kept = graph.op("Cast", graph.op("ReduceMin", is_proper, [1], keepdims=0), to=9)
-        found = {name: graph.op("Compress", value, kept, axis=0) for name, value in found.items()}
+        is_left = graph.op("Cast", graph.op("ReduceMin", is_proper, [1], keepdims=0), to=9)
+        found = {name: graph.op("Compress", value, is_left, axis=0) for name, value in found.items()}
     return found
 
 

@@ -25,13 +25,20 @@ ROOT = Path(__file__).resolve().parents[2]
 DETECT = ROOT / "projects/deploy/detect.py"
 
 
-def small(name, **head):
+def small(name):
     """The detector of a shipped config, few channels wide, with weights in which nothing is 0 or 1."""
     config = load_config(ROOT / "configs" / name)
     model = config["model"]
     model["backbone"].update(depth=18, pretrained=None, base_channels=8)
     model["neck"].update(in_channels=[8, 16, 32, 64], out_channels=32)
-    model["bbox_head"].update(in_channels=32, feat_channels=32, stacked_convs=1, num_classes=5, **head)
+    if "bbox_head" in model:
+        model["bbox_head"].update(in_channels=32, feat_channels=32, stacked_convs=1, num_classes=5)
+    else:
+        model["rpn_head"].update(in_channels=32, feat_channels=32, test_max_proposals=50)
+        rois = model["roi_head"]
+        rois["bbox_head"].update(in_channels=32, fc_out_channels=64, num_classes=5)
+        if "mask_head" in rois:
+            rois["mask_head"].update(in_channels=32, conv_out_channels=8, num_convs=1, num_classes=5)
     detector = init_detector(config, device="cpu")
     rng, state = np.random.default_rng(0), {}
     for key, var in detector.state_dict().items():
@@ -80,6 +87,16 @@ def test_every_head_gives_the_same_predictions_and_detections(name, settings, tm
     kept = [output.name for output in session_of(str(tmp_path / "x.onnx")).get_outputs()]
     is_inside = settings.get("suppress", True) and "rotated" not in name
     assert kept == ["boxes", "scores"] + ["labels"] * is_inside
+
+
+@pytest.mark.parametrize("size", [None, (130, 190)])
+def test_two_stages_propose_the_same_and_find_the_same(size, tmp_path):
+    detector = small("faster_rcnn/faster_rcnn_r18_1x_coco.py")
+    worst = export_detector(detector, tmp_path / "x.onnx", ExportSettings(size=size))
+    assert set(worst) == {"rpn_scores", "rpn_boxes", "roi_scores", "roi_boxes", "scores", "boxes"}
+    assert max(worst.values()) <= TOLERANCE
+    with pytest.raises(ConfigError, match="suppression inside"):
+        export_detector(detector, tmp_path / "x.onnx", ExportSettings(suppress=False))
 
 
 def shown(detector, image):
@@ -211,11 +228,9 @@ def test_other_detections_are_noticed(gfl):
         check_export(gfl, ExportSettings(raw_input=False), Session())
 
 
-def test_what_cannot_be_exported_is_named(tmp_path):
-    config = load_config(ROOT / "configs/faster_rcnn/faster_rcnn_r18_1x_coco.py")
-    config["model"]["backbone"].update(pretrained=None)
-    with pytest.raises(ConfigError, match="works in several stages"):
-        export_detector(init_detector(config, device="cpu"), tmp_path / "x.onnx")
+def test_masks_are_not_left_out_in_silence(tmp_path):
+    with pytest.raises(ConfigError, match="masks have no place in the file"):
+        export_detector(small("mask_rcnn/mask_rcnn_r18_1x_coco.py"), tmp_path / "x.onnx")
 
 
 def test_parts_without_an_onnx_form_are_named(gfl, tmp_path, monkeypatch):

@@ -50,17 +50,22 @@ def test_swin_counts_its_attention():
     assert found == pytest.approx(4.5 - 0.000768, abs=0.05)  # arXiv:2103.14030, table 1, less the classifier
 
 
+# Stem and first stage of a ResNet-50, which mmDetection's counter leaves out because they do not learn.
+FROZEN = 0.2253
+
+
 @pytest.mark.parametrize(
-    ("name", "multiply_adds", "millions"),
+    ("name", "multiply_adds", "millions", "tolerance"),
     [
-        # mmDetection 2, docs/useful_tools.md: 239.32 GFLOPs (with biases, norms, ReLUs), 37.74 M.
-        ("retinanet/retinanet_r50_1x_coco.py", 239.32, 37.74),
-        # arXiv:2103.14030, table 2, and arXiv:2106.13797, table 4, counted with mmDetection.
-        ("atss/atss_r50_1x_coco.py", 205, 32),
-        ("gfl/gfl_r50_1x_coco.py", 208, 32),
+        # mmDetection's counter, which adds biases, norms and ReLUs: docs/useful_tools.md, arXiv:2103.14030.
+        ("retinanet/retinanet_r50_1x_coco.py", 239.32, 37.74 + FROZEN, 0.01),
+        ("faster_rcnn/faster_rcnn_r50_1x_coco.py", 207.07, 41.53 + FROZEN, 0.01),
+        # arXiv:2106.13797, table 4, counted with mmDetection and rounded.
+        ("atss/atss_r50_1x_coco.py", 205, 32, 0.5),
+        ("gfl/gfl_r50_1x_coco.py", 208, 32, 0.5),
     ],
 )
-def test_detectors_are_those_published(name, multiply_adds, millions):
+def test_detectors_are_those_published(name, multiply_adds, millions, tolerance):
     found = complexity(untrained(load_config(CONFIGS / name)), (800, 1280))
-    assert found.parameters / 1e6 == pytest.approx(millions, abs=0.5)
+    assert found.parameters / 1e6 == pytest.approx(millions, abs=tolerance)
     assert sum(found.multiply_adds.values()) / 1e9 == pytest.approx(multiply_adds, rel=0.02)
