@@ -1,6 +1,6 @@
 """The library from Python: a detector from files, detections from images, runs beside each other."""
 
-from jld.apis.comparison import Entry, compare, mean_metrics
+from jld.apis.comparison import Entry, compare
 from jld.apis.inference import inference_detector, init_detector, use_device
 from jld.apis.registration import list_parts, register_parts
 
@@ -10,7 +10,6 @@ __all__ = [
     "inference_detector",
     "init_detector",
     "list_parts",
-    "mean_metrics",
     "register_parts",
     "use_device",
 ]

@@ -100,8 +100,7 @@ def slug(method: str) -> str:
 def main() -> int:
     """Runs the comparison; returns the exit code."""
     options = parse()
-    from jld.apis import Entry, compare, mean_metrics, register_parts, use_device
-    from jld.evaluation.tables import format_runs
+    from jld.apis import Entry, compare, register_parts, use_device
     from jld.utils.logging import set_up_logging
 
     work_dir = Path(options.work_dir or f"work_dirs/logit_vs_feature/{options.dataset}")
@@ -113,22 +112,22 @@ def main() -> int:
     overrides = [f"dataset.{split}.root={options.data}" for split in splits] + options.opts
     try:
         configs = write_configs(options.dataset, options.methods, work_dir / "configs")
-        entries = [Entry("teacher", str(ROOT / teacher), cost=TEACHER_COST[options.dataset])]
-        for seed in options.seeds:
-            for name, path in configs.items():
-                of = dict(cost=plain_cost) if name == "none" else dict(taught_by="teacher", cost=cost)
-                entries.append(Entry(f"{slug(name)}_seed{seed}", str(path), seed=seed, **of))
-        results = compare(entries, work_dir, overrides=overrides)
+        entries = [Entry("teacher", str(ROOT / teacher), seed=0, cost=TEACHER_COST[options.dataset])]
+        for name, path in configs.items():
+            of = dict(cost=plain_cost) if name == "none" else dict(taught_by="teacher", cost=cost)
+            entries.append(Entry(slug(name), str(path), **of))
+        base = "none" if "none" in configs else None
+        compare(
+            entries,
+            work_dir,
+            seeds=options.seeds,
+            base=base,
+            overrides=overrides,
+            metrics=["AP", "AP50", "AP75"],
+        )
     except JldError as error:
         print(error, file=sys.stderr)
         return 2
-    means = {
-        name: mean_metrics([results[f"{slug(name)}_seed{seed}"] for seed in options.seeds])
-        for name in configs
-    }
-    table = format_runs({"teacher": results["teacher"], **means}, names=["AP", "AP50", "AP75"])
-    print(f"mean of the seeds {', '.join(map(str, options.seeds))}\n{table}")
-    (work_dir / "means.txt").write_text(table + "\n", encoding="utf-8")
     return 0
 
 
