@@ -50,7 +50,7 @@ def main() -> int:
     work_dir = Path(options.work_dir or f"work_dirs/{folder}")
     set_up_logging(work_dir / "log.txt")
     try:
-        compare(entries(detector), work_dir, seeds=options.seeds, base="student", overrides=options.opts)
+        compare(entries(detector), work_dir, seeds=options.seeds, overrides=options.opts)
     except JldError as error:
         print(error, file=sys.stderr)
         return 2
@@ -65,13 +65,14 @@ def entries(detector: str) -> list:
         return str(CONFIGS / f"{name}.py")
 
     # Costs are seconds per step of the runs, measured on two cores.
+    taught = dict(taught_by="teacher", gain_over="student", cost=0.15)
     runs = [
         Entry("teacher", config(f"{detector}_teacher"), seed=0, cost=0.2),
         Entry("student", config(f"{detector}_student"), cost=0.1),
-        Entry("student_ld", config(f"ld_{detector}_student"), "teacher", cost=0.15),
+        Entry("student_ld", config(f"ld_{detector}_student"), **taught),
     ]
     if detector == "gfl":
-        runs.append(Entry("student_ld_imitation", config("ld_imitation_gfl_student"), "teacher", cost=0.15))
+        runs.append(Entry("student_ld_imitation", config("ld_imitation_gfl_student"), **taught))
     return runs
 
 

@@ -41,7 +41,8 @@ class Entry:
         cost: seconds of one of its training steps relative to the others', for the estimate of the time left.
         seed: of this run; None: there is one for every seed of the comparison.
         starts_from: name of an earlier entry from whose last checkpoint it goes on, or None.
-        is_shown: whether it stands in tables and pictures.
+        gain_over: name of the entry that its gain is counted from, or None.
+        overrides: `key.path=value` for this entry.
     """
 
     name: str
@@ -50,7 +51,8 @@ class Entry:
     cost: float = 1.0
     seed: int | None = None
     starts_from: str | None = None
-    is_shown: bool = True
+    gain_over: str | None = None
+    overrides: tuple[str, ...] = ()
 
 
 def of_every_seed(entries: Sequence[Entry], seeds: Sequence[int]) -> list[Entry]:
@@ -92,7 +94,6 @@ def compare(
     work_dir: str | Path,
     *,
     seeds: Sequence[int] = (0,),
-    base: str | None = None,
     overrides: Sequence[str] = (),
     metrics: Sequence[str] = METRICS,
 ) -> dict[str, Any]:
@@ -105,7 +106,6 @@ def compare(
         entries: in the order of training; a teacher stands before its students.
         work_dir: a folder per run; `table.txt`, `results.json` and `comparison.png` go here.
         seeds: of every entry without one of its own.
-        base: the entry that the others' gains are counted from; None: no gains.
         overrides: `key.path=value` for every run.
         metrics: columns of the table, as far as the evaluator gives them.
     Returns:
@@ -121,13 +121,12 @@ def compare(
         log.info("%s%s", about, clock.estimate(number))
         results[run.name] = _train_and_score(configs[run.name])
     truth = Truth(configs[runs[0].name], work_dir, results)
-    shown = {entry.name: _names(entry, seeds) for entry in entries if entry.is_shown}
     names = [name for name in metrics if name in next(iter(results.values()))]
-    table = _table(shown, truth, base, names)
+    table = _table(entries, seeds, truth, names)
     text = json.dumps(results, indent=1)
     atomic_write(work_dir / "table.txt", lambda file: file.write(f"{table}\n".encode()))
     atomic_write(work_dir / "results.json", lambda file: file.write(text.encode()))
-    folders = {name: work_dir / own[0] for name, own in shown.items()}
+    folders = {entry.name: work_dir / _names(entry, seeds)[0] for entry in entries}
     found = {name: load_detections(folder / DETECTIONS) for name, folder in folders.items()}
     picture = canvas.write_image(work_dir / "comparison.png", draw_comparison(folders, truth.dataset, found))
     log.info("%s\n%s\npicture: %s", clock.total(), table, picture)
@@ -139,7 +138,7 @@ def _config_of(run: Entry, work_dir: Path, overrides: Sequence[str]) -> Config:
     for key, name in (("distill.teacher.checkpoint", run.taught_by), ("pretrained_weights", run.starts_from)):
         if name is not None:
             own.append(f"{key}={work_dir / name / LAST_CHECKPOINT}")
-    return prepare_config(run.config, [*overrides, *own])
+    return prepare_config(run.config, [*overrides, *run.overrides, *own])
 
 
 def _num_steps(config: Config) -> int:
@@ -167,16 +166,16 @@ def _names(entry: Entry, seeds: Sequence[int]) -> list[str]:
     return [entry.name] if entry.seed is not None else [run_name(entry.name, seed) for seed in seeds]
 
 
-def _table(shown: Mapping[str, list[str]], truth: Truth, base: str | None, names: Sequence[str]) -> str:
-    """Mean and deviation of the runs of every entry, and the gain over the entry `base`."""
+def _table(entries: Sequence[Entry], seeds: Sequence[int], truth: Truth, names: Sequence[str]) -> str:
+    """Mean and deviation of the runs of every entry, and its gain."""
+    runs = {entry.name: _names(entry, seeds) for entry in entries}
     gains: dict[str, Gain] = {}
-    if base is not None:
-        scores = {name: [truth.score(run) for run in own] for name, own in shown.items()}
-        others = [name for name, own in shown.items() if name != base and len(own) == len(shown[base])]
-        gains = {name: paired_gain(scores[name], scores[base], len(truth.truths)) for name in others}
-    return format_seeds(
-        {name: [truth.results[run] for run in own] for name, own in shown.items()}, gains, names=names
-    )
+    for entry in entries:
+        if entry.gain_over is not None:
+            sides = ([truth.score(run) for run in runs[name]] for name in (entry.name, entry.gain_over))
+            gains[entry.name] = paired_gain(*sides, num_images=len(truth.truths))
+    results = {name: [truth.results[run] for run in own] for name, own in runs.items()}
+    return format_seeds(results, gains, names=names)
 
 
 class _Clock:

@@ -40,7 +40,7 @@ def main() -> int:
     entries = [
         Entry("teacher", str(configs / "gfl_teacher.py"), seed=0, cost=0.9),
         Entry("student", str(configs / "gfl_student.py"), cost=0.3),
-        Entry("student_ld", str(configs / "ld_gfl_student.py"), "teacher", cost=0.6),
+        Entry("student_ld", str(configs / "ld_gfl_student.py"), "teacher", cost=0.6, gain_over="student"),
     ]
     data = [f"dataset.{split}.root={options.data}" for split in ("train", "val", "test")]
     try:
@@ -48,7 +48,6 @@ def main() -> int:
             entries,
             options.work_dir,
             seeds=options.seeds,
-            base="student",
             overrides=[*data, *options.opts],
             metrics=["AP", "AP50", "AP75"],
         )

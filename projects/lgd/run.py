@@ -43,9 +43,9 @@ def main() -> int:
     register_parts()
     use_device("cpu" if options.no_cuda else "auto")
     set_up_logging(work_dir / "log.txt")
-    entries = [Entry("plain", options.plain), Entry("guided", options.guided, cost=2.0)]
+    entries = [Entry("plain", options.plain), Entry("guided", options.guided, cost=2.0, gain_over="plain")]
     try:
-        compare(entries, work_dir, seeds=options.seeds, base="plain", overrides=options.opts)
+        compare(entries, work_dir, seeds=options.seeds, overrides=options.opts)
         names = draw(options.guided, work_dir / f"guided_seed{options.seeds[0]}", options.opts, options.num)
     except JldError as error:
         print(error, file=sys.stderr)

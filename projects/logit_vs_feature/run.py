@@ -113,18 +113,13 @@ def main() -> int:
     try:
         configs = write_configs(options.dataset, options.methods, work_dir / "configs")
         entries = [Entry("teacher", str(ROOT / teacher), seed=0, cost=TEACHER_COST[options.dataset])]
-        for name, path in configs.items():
-            of = dict(cost=plain_cost) if name == "none" else dict(taught_by="teacher", cost=cost)
-            entries.append(Entry(slug(name), str(path), **of))
         base = "none" if "none" in configs else None
-        compare(
-            entries,
-            work_dir,
-            seeds=options.seeds,
-            base=base,
-            overrides=overrides,
-            metrics=["AP", "AP50", "AP75"],
-        )
+        for name, path in configs.items():
+            taught = dict(taught_by="teacher", cost=cost, gain_over=base)
+            entries.append(
+                Entry(slug(name), str(path), **(dict(cost=plain_cost) if name == "none" else taught))
+            )
+        compare(entries, work_dir, seeds=options.seeds, overrides=overrides, metrics=["AP", "AP50", "AP75"])
     except JldError as error:
         print(error, file=sys.stderr)
         return 2

@@ -12,13 +12,13 @@ from jld.data import DrawnDataset
 from jld.data.results import save_detections
 from jld.evaluation import CocoEvaluator
 
-STUDENTS = [Entry("plain", "plain.py"), Entry("taught", "taught.py", "teacher")]
+STUDENTS = [Entry("plain", "plain.py"), Entry("taught", "taught.py", "teacher", gain_over="plain")]
 
 
 def test_a_seed_has_a_run_of_every_entry_that_names_none():
     entries = [
         Entry("teacher", "teacher.py", seed=7),
-        Entry("begun", "plain.py", is_shown=False),
+        Entry("begun", "plain.py"),
         Entry("taught", "taught.py", "teacher", starts_from="begun"),
     ]
     runs = of_every_seed(entries, [0, 3])
@@ -61,7 +61,7 @@ def scored(monkeypatch):
 
 def test_means_gains_and_a_picture_of_several_seeds(tmp_path, scored):
     teacher = Entry("teacher", "teacher.py", seed=0)
-    results = compare([teacher, *STUDENTS], tmp_path, seeds=[0, 1], base="plain", metrics=["AP", "AP75"])
+    results = compare([teacher, *STUDENTS], tmp_path, seeds=[0, 1], metrics=["AP", "AP75"])
     assert json.loads((tmp_path / "results.json").read_text()).keys() == results.keys()
     assert list(results) == ["teacher", "plain_seed0", "taught_seed0", "plain_seed1", "taught_seed1"]
     lines = (tmp_path / "table.txt").read_text().splitlines()
@@ -74,7 +74,7 @@ def test_means_gains_and_a_picture_of_several_seeds(tmp_path, scored):
 
 
 def test_a_single_seed_says_what_its_interval_leaves_out(tmp_path, scored):
-    compare(STUDENTS, tmp_path, base="plain")
+    compare(STUDENTS, tmp_path)
     assert "another seed" in (tmp_path / "table.txt").read_text().splitlines()[-1]
 
 
