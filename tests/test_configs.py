@@ -210,7 +210,8 @@ def test_student_is_the_plain_one(leaf):
         (found,) = ROOT.glob(f"configs/*/{match[1]}_{match[2]}_{match[3]}.py")
         plain = str(found.relative_to(ROOT))
     if name.startswith("lgd"):
-        (found,) = ROOT.glob(f"configs/*/{re.sub(r'^lgd(ld)?_|_from_r101', '', name)}")
+        wanted, own = re.sub(r"^lgd(ld)?_|_from_r101", "", name), "projects/logit_vs_feature/configs"
+        found = [*ROOT.glob(f"{own}/{wanted}"), *ROOT.glob(f"configs/*/{wanted}")][0]
         plain = str(found.relative_to(ROOT))
     elif is_rotated(leaf):
         plain = re.sub(r"ld_(\w+)_(r\d+)_from_r\d+_", r"\1_dist_\2_", name).removeprefix("ld_")

@@ -172,8 +172,8 @@ def _table(entries: Sequence[Entry], seeds: Sequence[int], truth: Truth, names: 
     gains: dict[str, Gain] = {}
     for entry in entries:
         if entry.gain_over is not None:
-            sides = ([truth.score(run) for run in runs[name]] for name in (entry.name, entry.gain_over))
-            gains[entry.name] = paired_gain(*sides, num_images=len(truth.truths))
+            own, others = ([truth.score(run) for run in runs[name]] for name in (entry.name, entry.gain_over))
+            gains[entry.name] = paired_gain(own, others, len(truth.truths))
     results = {name: [truth.results[run] for run in own] for name, own in runs.items()}
     return format_seeds(results, gains, names=names)
 
