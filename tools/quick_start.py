@@ -50,7 +50,13 @@ def main() -> int:
     work_dir = Path(options.work_dir or f"work_dirs/{folder}")
     set_up_logging(work_dir / "log.txt")
     try:
-        compare(entries(detector), work_dir, seeds=options.seeds, overrides=options.opts)
+        compare(
+            entries(detector),
+            work_dir,
+            seeds=options.seeds,
+            overrides=options.opts,
+            metrics=["AP", "AP50", "AP75"],
+        )
     except JldError as error:
         print(error, file=sys.stderr)
         return 2

@@ -91,6 +91,7 @@ def format_seeds(
     *,
     names: Sequence[str],
     gain_of: str = "AP",
+    drawn: str = "seeds and images",
 ) -> str:
     """One line per kind of run, in percent: the means over its seeds with the deviation, and the gain.
 
@@ -99,6 +100,7 @@ def format_seeds(
         gains: {kind: by how much it is better than the plain one}; kinds without one get an empty field.
         names: metrics to show.
         gain_of: the metric that the gains are of.
+        drawn: what the intervals of the gains are over.
     Raises:
         ValueError: the runs were scored under different protocols.
     """
@@ -112,10 +114,8 @@ def format_seeds(
     text = _table(header, lines)
     count = max(map(len, runs.values()))
     if count == 1:
-        return f"{text}\none seed: the interval is about the images; another seed may differ by as much again"
-    return (
-        f"{text}\nmean and standard deviation of {count} seeds; gain with 95 % interval over seeds and images"
-    )
+        return f"{text}\none seed: an interval is about the images; another seed may differ by as much again"
+    return f"{text}\nmean and standard deviation of {count} seeds; gain with 95 % interval over {drawn}"
 
 
 def _spread(values: Sequence[float | None]) -> str:
