@@ -12,63 +12,55 @@ from jld.errors import JldError
 TEACHER, PLAIN, LD = (
     str(ROOT / f"configs/quick_start/{name}.py") for name in ("gfl_teacher", "gfl_student", "ld_gfl_student")
 )
-# The recipe of short schedules with other weights, and the one of published schedules.
-WEIGHTS = {"quarter": (3.0, 0.75), "double": (24.0, 6.0)}
-PUBLISHED = (
-    "distill.terms=[{type: LocalizationKD, region: main, weight: 0.5, temperature: 10, weighting: max_score,"
-    " reduction: per_image}, {type: LocalizationKD, region: vlr, weight: 0.125, temperature: 10,"
-    " weighting: iou, reduction: per_image}]"
-)
 
 
-def weighted(main: float, vlr: float) -> str:
-    """The recipe's terms with other weights, as an override."""
+def terms(main: float, vlr: float, temperature: int, weighting: str) -> str:
+    """Main LD and VLR LD, as an override."""
+    shared = f"type: LocalizationKD, temperature: {temperature}, reduction: per_image"
     return (
-        f"distill.terms=[{{type: LocalizationKD, region: main, weight: {main}, temperature: 1,"
-        f" weighting: uniform, reduction: per_image}}, {{type: LocalizationKD, region: vlr, weight: {vlr},"
-        " temperature: 1, weighting: iou, reduction: per_image}]"
+        f"distill.terms=[{{{shared}, region: main, weight: {main}, weighting: {weighting}}},"
+        f" {{{shared}, region: vlr, weight: {vlr}, weighting: iou}}]"
     )
+
+
+# The published recipe for 2 images per GPU, and a quarter of that of short schedules.
+RECIPES = {"published": terms(0.5, 0.125, 10, "max_score"), "quarter": terms(3.0, 0.75, 1, "uniform")}
 
 
 def epochs(count: int) -> tuple[str, ...]:
     """Overrides of a training of so many epochs, with the drops where the quick start has them."""
     milestones = [round(count * share) for share in (6 / 8, 7 / 8)]
-    return (f"max_epoch={count}", f"scheduler.milestones={milestones}", f"eval_interval={count}")
+    lengths = [f"{key}={count}" for key in ("max_epoch", "eval_interval", "checkpoint_interval")]
+    return (*lengths, f"scheduler.milestones={milestones}")
 
 
 def entries(question: str) -> list:
     """The runs that answer a question, beside the quick start's own."""
     from jld.apis import Entry
 
-    def pair(name: str, overrides: tuple[str, ...], teacher: str = "teacher", **more: str) -> list[Entry]:
+    def both(name: str, overrides: tuple[str, ...], teacher: str = "teacher", **more: str) -> list[Entry]:
         plain, taught = f"student_{name}", f"student_ld_{name}"
         return [
             Entry(plain, PLAIN, overrides=overrides, **more),
             Entry(taught, LD, teacher, overrides=overrides, gain_over=plain, cost=1.5, **more),
         ]
 
-    if question == "weight":
-        recipes = {"published": PUBLISHED} | {name: weighted(*pair) for name, pair in WEIGHTS.items()}
+    if question == "recipe":
         return [
-            Entry(f"student_ld_{name}", LD, "teacher", overrides=(terms,), gain_over="student", cost=1.5)
-            for name, terms in recipes.items()
+            Entry(f"student_ld_{name}", LD, "teacher", overrides=(own,), gain_over="student", cost=1.5)
+            for name, own in RECIPES.items()
         ]
     if question == "length":
-        return pair("4_epochs", epochs(4)) + pair("16_epochs", epochs(16))
+        return both("4_epochs", epochs(4))
     if question == "start":
         begun = Entry("begun", PLAIN, overrides=(*epochs(5), "scheduler.milestones=[]"))
-        return [begun, *pair("going_on", epochs(4), starts_from="begun")]
-    runs = []
-    for noise in (0.0,):
-        data, teacher = (f"dataset.train.box_noise={noise}",), f"teacher_noise_{noise}"
-        runs += [
-            Entry(teacher, TEACHER, seed=0, cost=4.0, overrides=data),
-            *pair(f"noise_{noise}", data, teacher),
-        ]
-    return runs
+        return [begun, *both("going_on", epochs(4), starts_from="begun")]
+    exact = ("dataset.train.box_noise=0.0",)
+    teacher = Entry("teacher_exact", TEACHER, seed=0, cost=4.0, overrides=exact)
+    return [teacher, *both("exact", exact, "teacher_exact")]
 
 
-QUESTIONS = ("weight", "length", "start", "noise")
+QUESTIONS = ("recipe", "length", "start", "boxes")
 
 
 def parse() -> argparse.Namespace:
