@@ -163,7 +163,8 @@ def test_builds_when_shrunk(leaf):
     assert type(detector) is DETECTORS.get(config.model.type)
     assert len(list(detector.parameters())) > 100
     num_classes = detector.interface.num_classes
-    assert num_classes == len(config.dataset.train.get("classes", ())) or num_classes in (4, 5, 15, 20, 80)
+    named = config.dataset.train.get("classes") or config.dataset.train.get("kinds") or ()
+    assert num_classes == len(named) or num_classes in (4, 5, 15, 20, 80)
 
 
 @pytest.mark.parametrize("leaf", [leaf for leaf in LEAVES if "/rotated/" in leaf])
@@ -209,7 +210,8 @@ def test_student_is_the_plain_one(leaf):
         (found,) = ROOT.glob(f"configs/*/{match[1]}_{match[2]}_{match[3]}.py")
         plain = str(found.relative_to(ROOT))
     if name.startswith("lgd"):
-        (found,) = ROOT.glob(f"configs/*/{re.sub(r'^lgd(ld)?_|_from_r101', '', name)}")
+        wanted, own = re.sub(r"^lgd(ld)?_|_from_r101", "", name), "projects/logit_vs_feature/configs"
+        found = [*ROOT.glob(f"{own}/{wanted}"), *ROOT.glob(f"configs/*/{wanted}")][0]
         plain = str(found.relative_to(ROOT))
     elif is_rotated(leaf):
         plain = re.sub(r"ld_(\w+)_(r\d+)_from_r\d+_", r"\1_dist_\2_", name).removeprefix("ld_")
@@ -222,3 +224,33 @@ def test_student_is_the_plain_one(leaf):
     assert to_plain(config.scheduler) == to_plain(other.scheduler)
     for key in ("max_epoch", "max_iter"):
         assert config.get(key) == other.get(key)
+
+
+@pytest.mark.parametrize(
+    "plain, twin",
+    [
+        ("gfl_student", "ld_gfl_student"),
+        ("gfl_student", "ld_imitation_gfl_student"),
+        ("rotated_student", "ld_rotated_student"),
+    ],
+)
+def test_the_quick_starts_students_differ_in_their_distillation_alone(plain, twin):
+    plain, taught = (to_plain(load(f"configs/quick_start/{name}.py")) for name in (plain, twin))
+    assert taught.pop("distill")["terms"] and "distill" not in plain
+    of_file = {key: plain[key] for key in ("name", "work_dir")}
+    assert {**taught, **of_file} == plain
+
+
+def test_the_quick_starts_ld_is_the_recipe_and_imitation_comes_on_top():
+    recipe = to_plain(load_config(ROOT / "configs/_base_/distill/short_schedule.py").distill)["terms"]
+    terms = [
+        to_plain(load(f"configs/quick_start/{name}_gfl_student.py").distill)["terms"]
+        for name in ("ld", "ld_imitation")
+    ]
+    assert terms[0] == recipe and terms[1][-1]["type"] == "FeatureImitation"
+    assert terms[1][:-1] == [term | {"weight": term["weight"] / 4} for term in recipe]
+
+
+def test_the_quick_starts_boxes_are_wrong_to_learn_from_and_right_to_be_scored_on():
+    student, teacher = (load(f"configs/quick_start/gfl_{name}.py").dataset for name in ("student", "teacher"))
+    assert student.train.box_noise > 0 and "box_noise" not in student.val and student == teacher

@@ -282,6 +282,7 @@ COVERS = {
         "toolchain/headers.py",
         "toolchain/onednn.py",
     ),
+    "apis/test_comparison.py": ("apis/comparison_pictures.py",),
     "visualization/test_boxes.py": ("visualization/canvas.py",),
     "visualization/test_curves.py": ("visualization/figures.py",),
 }

@@ -12,7 +12,6 @@ _MODULES = {
     "distill": "distillation",
     "inference_detector": "inference",
     "init_detector": "inference",
-    "mean_metrics": "comparison",
     "register_parts": "registration",
     "use_device": "inference",
 }

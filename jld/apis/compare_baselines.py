@@ -17,6 +17,7 @@ from jld.evaluation.baselines import (
     baselines_markdown,
     find_runs,
     read_run,
+    seeds_table,
 )
 
 WRITERS = {".md": baselines_markdown, ".csv": baselines_csv}
@@ -35,12 +36,20 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--rows", default="*", metavar="PATTERN", help="only rows such as 'ld-coco-*'")
     parser.add_argument("--measured", action="store_true", help="leave out the rows that nobody measured")
+    parser.add_argument(
+        "--gain_over",
+        metavar="KIND",
+        help="print mean, deviation and gain of runs <kind>_seed<number>, such as --gain_over student",
+    )
     options = parser.parse_args(arguments)
     try:
         writer = WRITERS.get(Path(options.out).suffix) if options.out else baselines_markdown
         if writer is None:
             raise ConfigError(f"--out {options.out}: the name must end in {' or '.join(WRITERS)}.")
         runs = [read_run(path) for folder in options.work_dirs for path in find_runs(folder)]
+        if options.gain_over:
+            print(seeds_table(runs, options.gain_over))
+            return 0
         lines = baseline_lines(runs, options.rows)
         lines = [line for line in lines if line.run or not options.measured]
         text = writer(lines)

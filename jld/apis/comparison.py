@@ -7,27 +7,27 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from jld.apis.comparison_pictures import draw_comparison
 from jld.apis.inference import init_detector
 from jld.boxes.detections import Detections
 from jld.checkpoint import atomic_write
 from jld.config import Config, prepare_config
-from jld.evaluation.tables import format_runs, write_metrics
+from jld.data import Dataset
+from jld.data.results import load_detections, save_detections
+from jld.evaluation.significance import Gain, Score, coco_score, paired_gain
+from jld.evaluation.tables import format_seeds, write_metrics
 from jld.runner import Runner, parts, tasks
 from jld.utils.logging import get_logger
-from jld.visualization import boxes, canvas, curves, montage
+from jld.visualization import canvas
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
-PANELS = ("eval/AP", "eval/AP75", "loss_bbox", "loss_cls")
-EXAMPLES = 5
-SCORE_SHOWN = 0.3
-DRAWN_SIDE = 384
+LAST_CHECKPOINT = "checkpoints/last.pkl"
+DETECTIONS = "detections.npz"
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,10 @@ class Entry:
         config: path of its config file.
         taught_by: name of an earlier entry whose last checkpoint is its teacher, or None.
         cost: seconds of one of its training steps relative to the others', for the estimate of the time left.
-        seed: of this run; None takes the comparison's.
+        seed: of this run; None: there is one for every seed of the comparison.
+        starts_from: name of an earlier entry from whose last checkpoint it goes on, or None.
+        gain_over: name of the entry that its gain is counted from, or None.
+        overrides: `key.path=value` for this entry.
     """
 
     name: str
@@ -47,58 +50,95 @@ class Entry:
     taught_by: str | None = None
     cost: float = 1.0
     seed: int | None = None
+    starts_from: str | None = None
+    gain_over: str | None = None
+    overrides: tuple[str, ...] = ()
+
+
+def of_every_seed(entries: Sequence[Entry], seeds: Sequence[int]) -> list[Entry]:
+    """Every run: an entry without a seed of its own becomes one of every seed, `<name>_seed<seed>`.
+
+    Args:
+        entries: in the order of training. What starts from or is taught by a repeated one takes the
+            run of its own seed.
+        seeds: of the repeated entries, which are trained seed by seed.
+    """
+    repeated = {entry.name for entry in entries if entry.seed is None}
+    runs = [entry for entry in entries if entry.seed is not None]
+    for seed in seeds:
+
+        def own(name: str | None, seed: int = seed) -> str | None:
+            return run_name(name, seed) if name in repeated else name
+
+        runs += [
+            replace(
+                entry,
+                name=run_name(entry.name, seed),
+                seed=seed,
+                taught_by=own(entry.taught_by),
+                starts_from=own(entry.starts_from),
+            )
+            for entry in entries
+            if entry.seed is None
+        ]
+    return runs
+
+
+def run_name(name: str, seed: int) -> str:
+    """Folder of one seed's run of an entry."""
+    return f"{name}_seed{seed}"
 
 
 def compare(
     entries: Sequence[Entry],
     work_dir: str | Path,
     *,
-    seed: int = 0,
+    seeds: Sequence[int] = (0,),
     overrides: Sequence[str] = (),
     metrics: Sequence[str] = METRICS,
-) -> dict:
-    """Trains what is not trained yet, scores every entry on its dataset.val, draws and prints.
+) -> dict[str, Any]:
+    """Trains what is not trained yet, scores every run on its dataset.val, draws and prints.
 
-    A finished entry is taken from its folder; an interrupted one goes on where it was. Delete a folder to
-    train it again.
+    A finished run is taken from its folder; an interrupted one goes on where it was. Delete a folder to train
+    it again. More seeds can be asked for later.
 
     Args:
         entries: in the order of training; a teacher stands before its students.
-        work_dir: a folder per entry, `table.txt`, `results.json` and `comparison.png` go here.
-        seed: of every entry without one of its own.
-        overrides: `key.path=value` for every entry.
+        work_dir: a folder per run; `table.txt`, `results.json` and `comparison.png` go here.
+        seeds: of every entry without one of its own.
+        overrides: `key.path=value` for every run.
         metrics: columns of the table, as far as the evaluator gives them.
     Returns:
-        {entry name: metrics}.
+        {run name: metrics}.
     """
     work_dir, log = Path(work_dir), get_logger("compare")
-    configs = {entry.name: _config_of(entry, work_dir, seed, overrides) for entry in entries}
-    clock = _Clock([entry.cost * _num_steps(configs[entry.name]) for entry in entries])
+    runs = of_every_seed(entries, seeds)
+    configs = {run.name: _config_of(run, work_dir, overrides) for run in runs}
+    clock = _Clock([run.cost * _num_steps(configs[run.name]) for run in runs])
     results = {}
-    for number, entry in enumerate(entries):
-        log.info(
-            "part %d of %d: %s (%s)%s",
-            number + 1,
-            len(entries),
-            entry.name,
-            entry.config,
-            clock.estimate(number),
-        )
-        results[entry.name] = _train_and_score(configs[entry.name])
-    table = format_runs(results, names=[name for name in metrics if name in next(iter(results.values()))])
+    for number, run in enumerate(runs):
+        about = f"part {number + 1} of {len(runs)}: {run.name} ({run.config})"
+        log.info("%s%s", about, clock.estimate(number))
+        results[run.name] = _train_and_score(configs[run.name])
+    truth = Truth(configs[runs[0].name], work_dir, results)
+    names = [name for name in metrics if name in next(iter(results.values()))]
+    table = _table(entries, seeds, truth, names)
     text = json.dumps(results, indent=1)
     atomic_write(work_dir / "table.txt", lambda file: file.write(f"{table}\n".encode()))
     atomic_write(work_dir / "results.json", lambda file: file.write(text.encode()))
-    picture = canvas.write_image(work_dir / "comparison.png", draw_comparison(configs))
+    folders = {entry.name: work_dir / _names(entry, seeds)[0] for entry in entries}
+    found = {name: load_detections(folder / DETECTIONS) for name, folder in folders.items()}
+    picture = canvas.write_image(work_dir / "comparison.png", draw_comparison(folders, truth.dataset, found))
     log.info("%s\n%s\npicture: %s", clock.total(), table, picture)
     return results
 
 
-def _config_of(entry: Entry, work_dir: Path, seed: int, overrides: Sequence[str]) -> Config:
-    own = [f"work_dir={work_dir / entry.name}", f"seed={seed if entry.seed is None else entry.seed}"]
-    if entry.taught_by is not None:
-        own.append(f"distill.teacher.checkpoint={work_dir / entry.taught_by / 'checkpoints' / 'last.pkl'}")
-    return prepare_config(entry.config, [*overrides, *own])
+def _config_of(run: Entry, work_dir: Path, overrides: Sequence[str]) -> Config:
+    own = [f"work_dir={work_dir / run.name}", f"seed={run.seed}"]
+    for key, name in (("distill.teacher.checkpoint", run.taught_by), ("pretrained_weights", run.starts_from)):
+        if name is not None:
+            own.append(f"{key}={work_dir / name / LAST_CHECKPOINT}")
+    return prepare_config(run.config, [*overrides, *run.overrides, *own])
 
 
 def _num_steps(config: Config) -> int:
@@ -110,23 +150,32 @@ def _num_steps(config: Config) -> int:
 
 
 def _train_and_score(config: Config) -> dict[str, Any]:
-    done = Path(config.work_dir) / "metrics.json"
-    if done.is_file():
+    folder = Path(config.work_dir)
+    done, found = folder / "metrics.json", folder / DETECTIONS
+    if done.is_file() and found.is_file():
         get_logger("compare").info("already trained: %s", done)
         return json.loads(done.read_text(encoding="utf-8"))
     # A run that was ended between its last checkpoint and this has nothing left to train.
     metrics = Runner(config, resume=True).run("train") or Runner(config, checkpoint="last").run("val")
+    save_detections(_detections(config), found)
     write_metrics(metrics, done)
     return metrics
 
 
-def mean_metrics(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The mean of every number that all runs have, with their protocol."""
-    names = [name for name, value in runs[0].items() if isinstance(value, int | float)]
-    return {
-        "protocol": runs[0]["protocol"],
-        **{name: sum(run[name] for run in runs) / len(runs) for name in names},
-    }
+def _names(entry: Entry, seeds: Sequence[int]) -> list[str]:
+    return [entry.name] if entry.seed is not None else [run_name(entry.name, seed) for seed in seeds]
+
+
+def _table(entries: Sequence[Entry], seeds: Sequence[int], truth: Truth, names: Sequence[str]) -> str:
+    """Mean and deviation of the runs of every entry, and its gain."""
+    runs = {entry.name: _names(entry, seeds) for entry in entries}
+    gains: dict[str, Gain] = {}
+    for entry in entries:
+        if entry.gain_over is not None:
+            own, others = ([truth.score(run) for run in runs[name]] for name in (entry.name, entry.gain_over))
+            gains[entry.name] = paired_gain(own, others, len(truth.truths))
+    results = {name: [truth.results[run] for run in own] for name, own in runs.items()}
+    return format_seeds(results, gains, names=names)
 
 
 class _Clock:
@@ -147,61 +196,32 @@ class _Clock:
         return f"{(time.perf_counter() - self.started) / 60:.1f} min"
 
 
-def draw_comparison(configs: dict[str, Config]) -> Any:
-    """Curves of all runs above example pictures: ground truth, then every run's detections.
+class Truth:
+    """What the runs in a folder were scored on, and what they scored."""
 
-    Args:
-        configs: {run name: its config}; each has a `work_dir` with log.jsonl and checkpoints/last.pkl.
-    Returns:
-        uint8 [H, W, 3] BGR.
-    """
-    logs = {name: curves.read_log(Path(config.work_dir) / "log.jsonl") for name, config in configs.items()}
-    panels = [key for key in PANELS if any(key in record for log in logs.values() for record in log)]
-    above = curves.draw_curves(logs, panels, columns=len(panels))
-    return montage.stack([above, _draw_examples(configs)])
+    def __init__(self, config: Config, work_dir: Path, results: Mapping[str, dict[str, Any]]):
+        self.dataset = self.dataset_of(config)
+        self.truths = self.dataset.ground_truth()
+        self.work_dir, self.results = work_dir, results
 
+    @staticmethod
+    def dataset_of(config: Config) -> Dataset:
+        """dataset.val of a config."""
+        return parts.build_datasets({"val": config.dataset.val}, ("val",))[0]["val"]
 
-def _draw_examples(configs: dict[str, Config]) -> Any:
-    first = next(iter(configs.values()))
-    datasets, _ = parts.build_datasets({"val": first.dataset.val}, ("val",))
-    dataset = datasets["val"]
-    truths = dataset.ground_truth()
-    chosen = [index for index, truth in enumerate(truths) if len(truth["boxes"]) > 1][:EXAMPLES]
-    images = {index: dataset.read_image(index) for index in chosen}
-    # Lines are a pixel or two wide: small images are enlarged before they are drawn on.
-    zoom = max(
-        1, -(-DRAWN_SIDE // min((max(image.shape[:2]) for image in images.values()), default=DRAWN_SIDE))
-    )
-    images = {index: image.repeat(zoom, 0).repeat(zoom, 1) for index, image in images.items()}
-    corners = {index: zoom * truths[index].get("polys", truths[index]["boxes"]) for index in chosen}
-    cells = [boxes.draw_boxes(images[i], corners[i], truths[i]["labels"], with_text=False) for i in chosen]
-    captions = ["ground truth"] * len(chosen)
-    for name, config in configs.items():
-        found = {result.img_id: result for result in _detections(config)}
-        for index in chosen:
-            result = found[truths[index]["img_id"]]
-            drawn = boxes.draw_boxes(
-                images[index],
-                result.shapes * _factors(result.shapes, zoom),
-                result.labels,
-                result.scores,
-                score_threshold=SCORE_SHOWN,
-                with_text=False,
-            )
-            cells.append(boxes.draw_truth_outline(drawn, corners[index]))
-            captions.append(name)
-    return montage.montage(cells, columns=len(chosen), captions=captions, cell_size=(256, 256 * 4 // 3))
-
-
-def _factors(found: np.ndarray, zoom: int) -> np.ndarray:
-    """What enlarges boxes [K, 4] or [K, 5]; the fifth number is an angle."""
-    return np.array([zoom] * 4 + [1] * (found.shape[1] - 4), np.float32)
+    def score(self, run: str) -> Score:
+        """AP of a run under image weights where the protocol is COCO's, else as measured."""
+        metrics = self.results[run]
+        if metrics["protocol"] == "COCO":
+            found = load_detections(self.work_dir / run / DETECTIONS)
+            return coco_score(found, self.truths, len(self.dataset.classes))
+        return lambda weights: metrics["AP"]
 
 
 def _detections(config: Config) -> list[Detections]:
-    detector = init_detector(config, str(Path(config.work_dir) / "checkpoints" / "last.pkl"))
-    datasets, _ = parts.build_datasets({"val": config.dataset.val}, ("val",))
-    loader = parts.build_loader(config.dataset.val, datasets["val"], config.seed, is_training=False)
+    detector = init_detector(config, str(Path(config.work_dir) / LAST_CHECKPOINT))
+    dataset = Truth.dataset_of(config)
+    loader = parts.build_loader(config.dataset.val, dataset, config.seed, is_training=False)
     try:
         return tasks.predict(detector, loader)
     finally:

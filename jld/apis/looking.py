@@ -49,8 +49,8 @@ def look(
     and the settings of detecting, and taken from there the next time.
 
     Args:
-        run: the run's work folder or config, also by name; or a file of detections (as `--task=val` writes them: plain, or
-            COCO's result file), whose data `config` names.
+        run: the run's work folder or config, also by name; or a file of detections (as
+            `--task=val` writes them: plain, or COCO's result file), whose data `config` names.
         config: of a file of detections.
         checkpoint: "best" (default), "last" or a file.
         split: "val" or another labelled one.

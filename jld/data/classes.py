@@ -46,7 +46,7 @@ COCO_CLASSES = tuple(COCO_CATEGORIES.values())
 DEFAULT_CLASSES: dict[str, Callable[[Mapping[str, Any]], tuple[str, ...]]] = {
     "COCODataset": lambda section: COCO_CLASSES,
     "VOCDataset": lambda section: VOC_CLASSES,
-    "DrawnDataset": lambda section: KINDS,
+    "DrawnDataset": lambda section: tuple(section.get("kinds", KINDS)),
     "DrawnOrientedDataset": lambda section: AERIAL_KINDS,
     "DOTADataset": lambda section: classes_of_version(section.get("version", "1")),
     "ImageDataset": lambda section: classes_of(section.get("dataset_type", "DOTA")),

@@ -8,6 +8,7 @@ the extent of the whole figure with sharp edges, and its mask what later figures
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,13 +24,14 @@ from jld.data.painting import REFERENCE_SIDE, DrawnPictures, finish_picture, pai
 from jld.data.shapes import KINDS, Figure, cloud, rational_rotation
 from jld.data.tables import AnnotationTable
 from jld.data.transforms import Transform
-from jld.errors import ConfigError
+from jld.errors import ConfigError, suggestion
 from jld.registry import DATASETS
 
-SMALLEST, LARGEST = 14, 68
-"""Length of a figure's longer axis in an image with a short side of `REFERENCE_SIDE` px."""
+LENGTHS = (14, 68)
+"""Of a figure's longer axis, in px of an image with a short side of `REFERENCE_SIDE`."""
 PLACEMENT_TRIES = 20
 MAX_COVERED = 0.4
+ROOT_THREE = math.sqrt(3.0)
 EMPTY_SHARE = 0.06
 
 
@@ -48,16 +50,20 @@ class DrawnDataset(DrawnPictures, DetectionDataset):
         transforms: built transforms, in order.
         max_objects: images hold 1 to this many figures (where there is room), or none.
         blur_scale: multiplies the width of the soft edges; 0 leaves them one pixel wide.
+        kinds: which figures, and so the classes.
+        lengths: least and greatest length of a figure's longer axis, px at a short side of 128 px.
+        box_noise: an annotator's error: every edge of every box is off by a number of its own, fixed for
+            good, with a standard deviation of this share of the box's width or height. Pictures stay.
         cache: keep drawn images in memory (49 kB each at 128 x 128); each worker process keeps its own.
         times: how often one epoch visits each image.
         with_masks: give the samples instance masks, see `COCODataset`.
     Raises:
-        ConfigError: unknown split, or sizes too small to draw in.
+        ConfigError: unknown split or kind, or sizes too small to draw in.
     """
 
     has_files = False
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (the signature is the schema of a config section)
         self,
         split: str = "train",
         num_images: int = 1000,
@@ -67,22 +73,36 @@ class DrawnDataset(DrawnPictures, DetectionDataset):
         transforms: Iterable[Transform] | None = None,
         max_objects: int = 6,
         blur_scale: float = 1.0,
+        kinds: Sequence[str] = KINDS,
+        lengths: Sequence[float] = LENGTHS,
+        box_noise: float = 0.0,
         cache: bool = False,
         times: int = 1,
         with_masks: bool | str = False,
     ):
         self.set_up_pictures(split, image_size, seed, cache)
-        if min(self.image_size) < 32 or num_images < 1 or max_objects < 1 or blur_scale < 0:
+        unknown = next((kind for kind in kinds if kind not in KINDS), None)
+        if unknown is not None or not kinds:
+            raise ConfigError(f"DrawnDataset knows no kind {unknown!r}: {suggestion(str(unknown), KINDS)}")
+        if min(self.image_size) < 32 or min(num_images, max_objects) < 1 or min(blur_scale, box_noise) < 0:
             raise ConfigError(
                 "DrawnDataset needs sides of at least 32 px, num_images and max_objects of at least 1 and "
-                f"blur_scale >= 0; got {self.image_size}, {num_images}, {max_objects} and {blur_scale}."
+                f"blur_scale and box_noise >= 0; got {self.image_size}, {num_images}, {max_objects}, "
+                f"{blur_scale} and {box_noise}."
+            )
+        if len(lengths) != 2 or not 0 < lengths[0] <= lengths[1] < REFERENCE_SIDE:
+            raise ConfigError(
+                f"DrawnDataset.lengths is {lengths}: give least and greatest, below {REFERENCE_SIDE} px."
             )
         self.max_objects, self.blur_scale = max_objects, blur_scale
+        self.kinds, self.lengths = tuple(kinds), lengths
         self.scenes = [self._scene(index) for index in range(num_images)]
         table = self._table()
         if with_masks:
             table = replace(table, masks=self._visible())
-        super().__init__(table, KINDS, transforms, times=times, with_masks=with_masks)
+        if box_noise:
+            table = replace(table, boxes=self._misjudged(table, box_noise))
+        super().__init__(table, self.kinds, transforms, times=times, with_masks=with_masks)
 
     def draw(self, row: int, rng: np.random.Generator) -> np.ndarray:
         """See `DrawnPictures`."""
@@ -119,14 +139,14 @@ class DrawnDataset(DrawnPictures, DetectionDataset):
         return figures
 
     def _place(self, others: list[Figure], rng: np.random.Generator) -> Figure | None:
-        height, width = self.image_size
+        (height, width), (shortest, longest) = self.image_size, self.lengths
         for _ in range(PLACEMENT_TRIES):
             draw = rng.random()
-            half = 0.5 * self.unit * (SMALLEST + (LARGEST - SMALLEST) * draw * (0.5 + 0.5 * draw))
+            half = 0.5 * self.unit * (shortest + (longest - shortest) * draw * (0.5 + 0.5 * draw))
             half_axes = (half, half * (0.65 + 0.35 * rng.random()))
             center = (width * rng.random(), height * rng.random())
             rotation = rational_rotation(int(rng.integers(-1000, 1001)), 1000)
-            figure = Figure(KINDS[int(rng.integers(len(KINDS)))], center, half_axes, rotation)
+            figure = Figure(self.kinds[int(rng.integers(len(self.kinds)))], center, half_axes, rotation)
             x1, y1, x2, y2 = figure.box()
             is_inside = x1 >= 0 and y1 >= 0 and x2 <= width and y2 <= height
             if is_inside and all(_covered(figure.box(), other.box()) < MAX_COVERED for other in others):
@@ -144,12 +164,21 @@ class DrawnDataset(DrawnPictures, DetectionDataset):
             sizes=np.tile(np.array(self.image_size, np.int64), (len(self.scenes), 1)),
             offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
             boxes=boxes,
-            labels=np.array([KINDS.index(figure.kind) for figure in figures], np.int64),
+            labels=np.array([self.kinds.index(figure.kind) for figure in figures], np.int64),
             areas=(boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]),
             is_crowd=none,
             is_difficult=none,
             is_usable=~none,
         )
+
+    def _misjudged(self, table: AnnotationTable, share: float) -> np.ndarray:
+        """[T, 4] boxes as somebody drew them who was off by `share` of a side at every edge."""
+        draws = [self.rng(row, 2).random((count, 4, 4)) for row, count in enumerate(np.diff(table.offsets))]
+        # Four numbers from 0 to 1 have a sum of variance 1/3; a normal deviate is not the same everywhere.
+        errors = np.clip((np.concatenate(draws).sum(axis=2) - 2) * (ROOT_THREE * share), -0.4, 0.4)
+        height, width = self.image_size
+        sides = table.boxes[:, 2:] - table.boxes[:, :2]
+        return np.clip(table.boxes + errors * np.tile(sides, 2), 0, [width, height, width, height])
 
     def _visible(self) -> MaskTable:
         """Of every figure the pixels of which it covers at least half, and no later figure does."""
@@ -184,7 +213,7 @@ class DrawnDataset(DrawnPictures, DetectionDataset):
                         "segmentation": _polygon(to_bitmap(next(masks))),
                     }
                 )
-        categories = [{"id": index + 1, "name": name} for index, name in enumerate(KINDS)]
+        categories = [{"id": index + 1, "name": name} for index, name in enumerate(self.kinds)]
         return {"images": images, "annotations": annotations, "categories": categories}
 
 

@@ -47,7 +47,7 @@ class DrawnPictures:
         return image
 
     def rng(self, index: int, purpose: int) -> np.random.Generator:
-        """The generator of an image: purpose 0 places its objects, 1 draws its pixels."""
+        """The generator of an image: purpose 0 places its objects, 1 draws its pixels, 2 errs."""
         # The purpose keeps boxes and pixels apart: ground truth is known without drawing.
         return np.random.default_rng([self.seed, SPLITS.index(self.split), index, 2 + purpose])
 

@@ -13,10 +13,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from jld.config import plain_assignments
 from jld.errors import ConfigError, DataError, suggestion, visible
 from jld.evaluation.published import PublishedRow, published_row, published_rows
+from jld.evaluation.significance import Score, paired_gain
+from jld.evaluation.tables import format_seeds
 
 SOURCES = ("results/metrics.json", "metrics.json", "log.jsonl")
 """Where a work folder keeps its scores, best first: of `--task=val`, of a comparison, of the training."""
@@ -218,6 +221,41 @@ def _inert(value: object) -> object:
 
 def _rounded(percent: float) -> str:
     return f"{percent:.2f}".removesuffix("0")
+
+
+def seeds_table(runs: Iterable[RunScores], base: str) -> str:
+    """Runs `<kind>_seed<number>` as one line per kind: mean, deviation, and the gain over the kind `base`.
+
+    The gain is of the seeds that both kinds have; its interval is over the seeds alone.
+
+    Raises:
+        ConfigError: no run of `base`, or a kind that shares no seed with it.
+    """
+    kinds: dict[str, dict[int, RunScores]] = {}
+    for run in runs:
+        if match := re.fullmatch(r"(.+)_seed(\d+)", run.name):
+            kinds.setdefault(match[1], {})[int(match[2])] = run
+    if base not in kinds:
+        raise ConfigError(f"no run is called {base}_seed<number>: {suggestion(base, kinds)}")
+    gains = {}
+    for kind, each in kinds.items():
+        shared = sorted(each.keys() & kinds[base].keys())
+        if not shared:
+            raise ConfigError(f"{kind} and {base} share no seed: nothing can be paired.")
+        if kind != base:
+            own, others = ([_constant(side[seed]) for seed in shared] for side in (each, kinds[base]))
+            gains[kind] = paired_gain(own, others, num_images=1)
+    names = [name for name in kinds[base][min(kinds[base])].metrics if re.fullmatch(r"AP(50|75)?", name)]
+    lines = {kind: [_fractions(each[seed]) for seed in sorted(each)] for kind, each in kinds.items()}
+    return format_seeds(lines, gains, names=names, drawn="seeds")
+
+
+def _constant(run: RunScores) -> Score:
+    return lambda weights: run.metrics["AP"] / 100
+
+
+def _fractions(run: RunScores) -> dict[str, Any]:
+    return {"protocol": run.protocol, **{name: value / 100 for name, value in run.metrics.items()}}
 
 
 @dataclass

@@ -11,6 +11,7 @@ from jld.checkpoint import atomic_write
 from jld.errors import visible
 from jld.evaluation.published import PublishedRow, published_row
 from jld.evaluation.records import MASK_PREFIX, Metrics
+from jld.evaluation.significance import Gain, mean_and_deviation
 
 NOT_METRICS = ("per_class", "protocol")
 COUNTS = ("num_gts", "num_detections", "objects", "found", "false")
@@ -68,16 +69,61 @@ def format_runs(runs: Mapping[str, Metrics], *, names: Sequence[str] | None = No
     Raises:
         ValueError: the runs were scored under different protocols.
     """
-    protocols = {metrics["protocol"] for metrics in runs.values()}
-    if len(protocols) > 1:
-        raise ValueError(
-            f"runs scored under different protocols do not compare: {', '.join(sorted(protocols))}."
-        )
+    _one_protocol(runs)
     names = list(names or _metric_names(next(iter(runs.values()), {}), None)[:MAX_COLUMNS])
     lines = [
         [run, *(_number(_percent(metrics.get(name))) for name in names)] for run, metrics in runs.items()
     ]
     return text_table(["", *names], lines)
+
+
+def _one_protocol(runs: Mapping[str, Metrics]) -> None:
+    protocols = {metrics["protocol"] for metrics in runs.values()}
+    if len(protocols) > 1:
+        raise ValueError(
+            f"runs scored under different protocols do not compare: {', '.join(sorted(protocols))}."
+        )
+
+
+def format_seeds(
+    runs: Mapping[str, Sequence[Metrics]],
+    gains: Mapping[str, Gain],
+    *,
+    names: Sequence[str],
+    gain_of: str = "AP",
+    drawn: str = "seeds and images",
+) -> str:
+    """One line per kind of run, in percent: the means over its seeds with the deviation, and the gain.
+
+    Args:
+        runs: {kind: metrics of its runs, one per seed}; all computed under one protocol.
+        gains: {kind: by how much it is better than the plain one}; kinds without one get an empty field.
+        names: metrics to show.
+        gain_of: the metric that the gains are of.
+        drawn: what the intervals of the gains are over.
+    Raises:
+        ValueError: the runs were scored under different protocols.
+    """
+    single = {f"{kind}{seed}": run for kind, each in runs.items() for seed, run in enumerate(each)}
+    _one_protocol(single)
+    header = ["", *names, *([f"gain in {gain_of}"] if gains else [])]
+    lines = []
+    for kind, each in runs.items():
+        cells = [_spread([_percent(run.get(name)) for run in each]) for name in names]
+        lines.append([kind, *cells, *([str(gains.get(kind, BLANK))] if gains else [])])
+    text = text_table(header, lines)
+    count = max(map(len, runs.values()))
+    if count == 1:
+        return f"{text}\none seed: an interval is about the images; another seed may differ by as much again"
+    return f"{text}\nmean and standard deviation of {count} seeds; gain with 95 % interval over {drawn}"
+
+
+def _spread(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return BLANK
+    mean, deviation = mean_and_deviation(known)
+    return f"{mean:.1f}" if deviation is None else f"{mean:.1f} ± {deviation:.1f}"
 
 
 def metrics_to_json(metrics: Metrics) -> str:

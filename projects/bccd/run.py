@@ -30,33 +30,30 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     """Runs the comparison; returns the exit code."""
     options = parse()
-    from jld.apis import Entry, compare, mean_metrics, register_parts, use_device
-    from jld.evaluation.tables import format_runs
+    from jld.apis import Entry, compare, register_parts, use_device
     from jld.utils.logging import set_up_logging
 
     register_parts()
     use_device("cpu" if options.no_cuda else "auto")
     set_up_logging(Path(options.work_dir) / "log.txt")
     configs = HERE / "configs"
-    entries = [Entry("teacher", str(configs / "gfl_teacher.py"), cost=0.9)]
-    for seed in options.seeds:
-        entries.append(Entry(f"student_seed{seed}", str(configs / "gfl_student.py"), cost=0.3, seed=seed))
-        entries.append(
-            Entry(
-                f"student_ld_seed{seed}", str(configs / "ld_gfl_student.py"), "teacher", cost=0.6, seed=seed
-            )
-        )
+    entries = [
+        Entry("teacher", str(configs / "gfl_teacher.py"), seed=0, cost=0.9),
+        Entry("student", str(configs / "gfl_student.py"), cost=0.3),
+        Entry("student_ld", str(configs / "ld_gfl_student.py"), "teacher", cost=0.6, gain_over="student"),
+    ]
     data = [f"dataset.{split}.root={options.data}" for split in ("train", "val", "test")]
     try:
-        results = compare(entries, options.work_dir, overrides=[*data, *options.opts])
+        compare(
+            entries,
+            options.work_dir,
+            seeds=options.seeds,
+            overrides=[*data, *options.opts],
+            metrics=["AP", "AP50", "AP75"],
+        )
     except JldError as error:
         print(error, file=sys.stderr)
         return 2
-    means = {
-        f"mean of {kind}": mean_metrics([results[f"{kind}_seed{seed}"] for seed in options.seeds])
-        for kind in ("student", "student_ld")
-    }
-    print(format_runs(means, names=["AP", "AP50", "AP75"]))
     return 0
 
 

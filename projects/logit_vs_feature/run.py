@@ -11,9 +11,10 @@ sys.path.insert(0, str(ROOT))
 
 from jld.errors import JldError
 
+CONFIGS = "projects/logit_vs_feature/configs"
 # {dataset: (teacher, student with the paper's three terms, seconds per step of a plain and a distilled one)}
 DATASETS = {
-    "drawn": ("configs/quick_start/gfl_teacher.py", "configs/quick_start/ld_gfl_student.py", 0.17, 0.35),
+    "drawn": (f"{CONFIGS}/gfl_teacher.py", f"{CONFIGS}/ld_gfl_student.py", 0.17, 0.35),
     "bccd": ("projects/bccd/configs/gfl_teacher.py", "projects/bccd/configs/ld_gfl_student.py", 0.3, 0.6),
 }
 # Ten places of each level for a whole batch, where `gi` has ten for every image.
@@ -100,8 +101,7 @@ def slug(method: str) -> str:
 def main() -> int:
     """Runs the comparison; returns the exit code."""
     options = parse()
-    from jld.apis import Entry, compare, mean_metrics, register_parts, use_device
-    from jld.evaluation.tables import format_runs
+    from jld.apis import Entry, compare, register_parts, use_device
     from jld.utils.logging import set_up_logging
 
     work_dir = Path(options.work_dir or f"work_dirs/logit_vs_feature/{options.dataset}")
@@ -113,22 +113,17 @@ def main() -> int:
     overrides = [f"dataset.{split}.root={options.data}" for split in splits] + options.opts
     try:
         configs = write_configs(options.dataset, options.methods, work_dir / "configs")
-        entries = [Entry("teacher", str(ROOT / teacher), cost=TEACHER_COST[options.dataset])]
-        for seed in options.seeds:
-            for name, path in configs.items():
-                of = dict(cost=plain_cost) if name == "none" else dict(taught_by="teacher", cost=cost)
-                entries.append(Entry(f"{slug(name)}_seed{seed}", str(path), seed=seed, **of))
-        results = compare(entries, work_dir, overrides=overrides)
+        entries = [Entry("teacher", str(ROOT / teacher), seed=0, cost=TEACHER_COST[options.dataset])]
+        base = "none" if "none" in configs else None
+        for name, path in configs.items():
+            taught = dict(taught_by="teacher", cost=cost, gain_over=base)
+            entries.append(
+                Entry(slug(name), str(path), **(dict(cost=plain_cost) if name == "none" else taught))
+            )
+        compare(entries, work_dir, seeds=options.seeds, overrides=overrides, metrics=["AP", "AP50", "AP75"])
     except JldError as error:
         print(error, file=sys.stderr)
         return 2
-    means = {
-        name: mean_metrics([results[f"{slug(name)}_seed{seed}"] for seed in options.seeds])
-        for name in configs
-    }
-    table = format_runs({"teacher": results["teacher"], **means}, names=["AP", "AP50", "AP75"])
-    print(f"mean of the seeds {', '.join(map(str, options.seeds))}\n{table}")
-    (work_dir / "means.txt").write_text(table + "\n", encoding="utf-8")
     return 0
 
 

@@ -68,16 +68,16 @@ def main() -> int:
     student_ld = configs / "ld_rotated_gwd_student.py"
     # Costs are seconds per step of the three runs, measured on two cores.
     entries = [
-        Entry("teacher", str(configs / "rotated_gwd_teacher.py"), cost=0.6),
+        Entry("teacher", str(configs / "rotated_gwd_teacher.py"), seed=options.seed, cost=0.6),
         Entry("student", str(configs / "rotated_gwd_student.py"), cost=0.4),
-        Entry("student_ld", str(student_ld), "teacher", cost=0.6),
+        Entry("student_ld", str(student_ld), "teacher", gain_over="student", cost=0.6),
     ]
     try:
         patches = cut(Path(options.data), work_dir)
         data = [f"dataset.{split}.dataset_dir={patches}" for split in ("train", "val", "test")]
         overrides = [*data, *options.opts]
-        compare(entries, work_dir, seed=options.seed, overrides=overrides, metrics=METRICS)
-        finish(student_ld, work_dir / "student_ld", overrides)
+        compare(entries, work_dir, seeds=[options.seed], overrides=overrides, metrics=METRICS)
+        finish(student_ld, work_dir / f"student_ld_seed{options.seed}", overrides)
     except JldError as error:
         print(error, file=sys.stderr)
         return 2

@@ -30,8 +30,7 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     """Runs the comparison; returns the exit code."""
     options = parse()
-    from jld.apis import Entry, compare, mean_metrics, register_parts, use_device
-    from jld.evaluation.tables import format_runs
+    from jld.apis import Entry, compare, register_parts, use_device
     from jld.utils.logging import set_up_logging
 
     kind, work_dir = options.detector, Path(options.work_dir) / options.detector
@@ -42,22 +41,18 @@ def main() -> int:
         name: str(HERE / f"configs/{name}.py") for name in (f"{kind}_student", f"crosskdpkd_{kind}_student")
     }
     plain, distilled = configs.values()
-    entries = [Entry("teacher", str(HERE / f"configs/{kind}_teacher.py"), cost=0.9)]
-    for seed in options.seeds:
-        entries.append(Entry(f"student_seed{seed}", plain, cost=0.3, seed=seed))
-        entries.append(Entry(f"distilled_seed{seed}", distilled, "teacher", cost=0.5, seed=seed))
+    entries = [
+        Entry("teacher", str(HERE / f"configs/{kind}_teacher.py"), seed=0, cost=0.9),
+        Entry("student", plain, cost=0.3),
+        Entry("distilled", distilled, taught_by="teacher", gain_over="student", cost=0.5),
+    ]
     data = [f"dataset.{split}.root={options.data}" for split in ("train", "val", "test")]
     try:
         overrides = [*(data if kind == "faster_rcnn" else []), *options.opts]
-        results = compare(entries, work_dir, overrides=overrides)
+        compare(entries, work_dir, seeds=options.seeds, overrides=overrides, metrics=SCORES[kind])
     except JldError as error:
         print(error, file=sys.stderr)
         return 2
-    means = {
-        f"mean of {name}": mean_metrics([results[f"{name}_seed{seed}"] for seed in options.seeds])
-        for name in ("student", "distilled")
-    }
-    print(format_runs(means, names=SCORES[kind]))
     return 0
 
 

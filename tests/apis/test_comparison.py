@@ -1,22 +1,87 @@
-"""What a comparison of runs leaves in its folder."""
+"""Which runs a comparison has, and what it leaves in its folder."""
 
 import json
 
 import numpy as np
+import pytest
 
 from jld.apis import comparison
-from jld.apis.comparison import Entry, compare
+from jld.apis.comparison import Entry, compare, of_every_seed
+from jld.boxes.detections import Detections
+from jld.data import DrawnDataset
+from jld.data.results import save_detections
+from jld.evaluation import CocoEvaluator
+
+STUDENTS = [Entry("plain", "plain.py"), Entry("taught", "taught.py", "teacher", gain_over="plain")]
 
 
-def test_a_reader_of_the_last_results_keeps_them_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr(comparison, "_config_of", lambda *_: None)
+def test_a_seed_has_a_run_of_every_entry_that_names_none():
+    entries = [
+        Entry("teacher", "teacher.py", seed=7),
+        Entry("begun", "plain.py"),
+        Entry("taught", "taught.py", "teacher", starts_from="begun"),
+    ]
+    runs = of_every_seed(entries, [0, 3])
+    assert [(run.name, run.seed, run.taught_by, run.starts_from) for run in runs] == [
+        ("teacher", 7, None, None),
+        ("begun_seed0", 0, None, None),
+        ("taught_seed0", 0, "teacher", "begun_seed0"),
+        ("begun_seed3", 3, None, None),
+        ("taught_seed3", 3, "teacher", "begun_seed3"),
+    ]
+
+
+@pytest.fixture
+def scored(monkeypatch):
+    """Runs that find every object by so much the better the later they come, and train nothing."""
+    dataset, spread = DrawnDataset("val", num_images=12), {"plain": 0.2, "taught": 0.1, "teacher": 0.05}
+
+    def score(config):
+        rng = np.random.default_rng(config.seed)
+        found = []
+        for truth in dataset.ground_truth():
+            sides = np.tile(truth["boxes"][:, 2:] - truth["boxes"][:, :2], 2)
+            boxes = truth["boxes"] + sides * rng.normal(0, spread[config.kind], (len(sides), 4))
+            found.append(Detections(truth["img_id"], rng.random(len(boxes)), truth["labels"], boxes=boxes))
+        save_detections(found, config.folder / comparison.DETECTIONS)
+        metrics, _ = dataset.score(found, CocoEvaluator())
+        return metrics
+
+    def config_of(run, work_dir, _):
+        (work_dir / run.name).mkdir(exist_ok=True)
+        (work_dir / run.name / "log.jsonl").write_text(json.dumps({"iter": 1, "eval/AP": 0.5}))
+        kind = run.name.split("_")[0]
+        return type("Config", (), {"folder": work_dir / run.name, "seed": run.seed, "kind": kind})
+
+    monkeypatch.setattr(comparison, "_config_of", config_of)
     monkeypatch.setattr(comparison, "_num_steps", lambda _: 1)
-    monkeypatch.setattr(comparison, "_train_and_score", lambda _: {"AP": 0.25, "protocol": "COCO"})
-    monkeypatch.setattr(comparison, "draw_comparison", lambda _: np.zeros((4, 4, 3), np.uint8))
+    monkeypatch.setattr(comparison, "_train_and_score", score)
+    monkeypatch.setattr(comparison.Truth, "dataset_of", staticmethod(lambda _: dataset))
+
+
+def test_means_gains_and_a_picture_of_several_seeds(tmp_path, scored):
+    teacher = Entry("teacher", "teacher.py", seed=0)
+    results = compare([teacher, *STUDENTS], tmp_path, seeds=[0, 1], metrics=["AP", "AP75"])
+    assert json.loads((tmp_path / "results.json").read_text()).keys() == results.keys()
+    assert list(results) == ["teacher", "plain_seed0", "taught_seed0", "plain_seed1", "taught_seed1"]
+    lines = (tmp_path / "table.txt").read_text().splitlines()
+    mean = 50 * (results["taught_seed0"]["AP"] + results["taught_seed1"]["AP"])
+    plain = 50 * (results["plain_seed0"]["AP"] + results["plain_seed1"]["AP"])
+    assert lines[0].split() == ["AP", "AP75", "gain", "in", "AP"] and "±" not in lines[2]
+    assert f" {mean:.1f} ± " in lines[4] and f"{mean - plain:+.1f} [+" in lines[4]
+    assert lines[3].split()[-1] == "-" and "2 seeds" in lines[-1]
+    assert (tmp_path / "comparison.png").is_file()
+
+
+def test_a_single_seed_says_what_its_interval_leaves_out(tmp_path, scored):
+    compare(STUDENTS, tmp_path)
+    assert "another seed" in (tmp_path / "table.txt").read_text().splitlines()[-1]
+
+
+def test_a_reader_of_the_last_results_keeps_them_whole(tmp_path, scored):
     for name in ("table.txt", "results.json"):
         (tmp_path / name).write_text("of the last comparison")
     with (tmp_path / "table.txt").open() as table, (tmp_path / "results.json").open() as results:
-        assert compare([Entry("plain", "plain.py")], tmp_path) == {"plain": {"AP": 0.25, "protocol": "COCO"}}
+        compare([Entry("plain", "plain.py")], tmp_path)
         assert table.read() == results.read() == "of the last comparison"
-    assert json.loads((tmp_path / "results.json").read_text())["plain"]["AP"] == 0.25
-    assert "25.0" in (tmp_path / "table.txt").read_text()
+    assert json.loads((tmp_path / "results.json").read_text())["plain_seed0"]["protocol"] == "COCO"

@@ -57,6 +57,34 @@ def test_numbers_and_sizes_of_objects():
     np.testing.assert_array_equal(sample["boxes"], truths[0]["boxes"].astype(np.float32))
 
 
+def test_kinds_and_lengths_are_those_asked_for():
+    dataset = DrawnDataset(num_images=60, kinds=["cross", "disc"], lengths=[40, 60], image_size=64)
+    assert dataset.classes == ("cross", "disc") and set(dataset.table.labels.tolist()) == {0, 1}
+    sides = (dataset.table.boxes[:, 2:] - dataset.table.boxes[:, :2]).max(axis=1) * 2
+    assert 26 < sides.min() and sides.max() < 61
+
+
+def test_an_annotator_errs_at_every_edge_once_and_for_good():
+    exact, noisy, again = (DrawnDataset(num_images=300, box_noise=share) for share in (0.0, 0.1, 0.1))
+    np.testing.assert_array_equal(noisy.table.boxes, again.table.boxes)
+    np.testing.assert_array_equal(noisy.read_image(3), exact.read_image(3))
+    inside = (exact.table.boxes > 20).all(axis=1) & (exact.table.boxes < 108).all(axis=1)
+    boxes = exact.table.boxes[inside]
+    errors = (noisy.table.boxes[inside] - boxes) / np.tile(boxes[:, 2:] - boxes[:, :2], 2)
+    np.testing.assert_allclose(errors.std(axis=0), 0.1, rtol=0.1)
+    np.testing.assert_allclose(errors.mean(axis=0), 0, atol=0.015)
+    assert (noisy.table.boxes[:, 2:] > noisy.table.boxes[:, :2]).all()
+    assert noisy.table.boxes.min() >= 0 and noisy.table.boxes.max() <= 128
+
+
+@pytest.mark.parametrize(
+    "options", [{"kinds": ["disk"]}, {"kinds": []}, {"lengths": [9]}, {"box_noise": -1.0}]
+)
+def test_drawings_that_cannot_be_made(options):
+    with pytest.raises(ConfigError, match="DrawnDataset"):
+        DrawnDataset(num_images=1, **options)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("turn", [0, 300, -777])
 def test_a_box_is_the_extent_of_its_figure(kind, turn):

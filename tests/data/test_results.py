@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from jld.boxes.detections import Detections
-from jld.data.results import read_results, write_coco_results, write_plain_results
+from jld.data.results import (
+    load_detections,
+    read_results,
+    save_detections,
+    write_coco_results,
+    write_plain_results,
+)
 from jld.errors import DataError
 
 EXACT = (0, 0, 40, 40)
@@ -89,3 +95,19 @@ def test_coco_results_are_read_back(tmp_path):
         path.write_text(text)
         with pytest.raises(DataError, match="neither detections of jld nor a COCO result file"):
             read_results(path, ["x", "y"], [3, 90])
+
+
+@pytest.mark.parametrize("form, width", [("boxes", 4), ("rboxes", 5), ("polys", 8)])
+@pytest.mark.parametrize("ids", [["a", "b", "c"], [7, 3, 5]])
+def test_saved_detections_read_back_bit_for_bit(tmp_path, form, width, ids):
+    rng = np.random.default_rng(0)
+    detections = [
+        Detections(img_id, rng.random(count), rng.integers(0, 3, count), **{form: rng.random((count, width))})
+        for img_id, count in zip(ids, (2, 0, 3), strict=True)
+    ]
+    back = load_detections(save_detections(detections, tmp_path / "found.npz"))
+    assert [each.img_id for each in back] == ids and {each.form for each in back} == {form}
+    for found, again in zip(detections, back, strict=True):
+        for key in ("scores", "labels", "shapes"):
+            np.testing.assert_array_equal(getattr(found, key), getattr(again, key))
+    assert load_detections(save_detections([], tmp_path / "none.npz")) == []

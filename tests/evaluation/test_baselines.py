@@ -18,6 +18,7 @@ from jld.evaluation.baselines import (
     baselines_markdown,
     find_runs,
     read_run,
+    seeds_table,
 )
 
 ROW = "ld-coco-r18-from-r101-1x"
@@ -223,3 +224,28 @@ def test_differences_stay_numbers_in_csv(tmp_path):
     run = read_run(scored(tmp_path / "a", AP=0.001))
     (row,) = table(baselines_csv([line for line in baseline_lines([run]) if line.run]))
     assert float(row["difference_AP"]) < 0
+
+
+def test_seeds_are_one_line_with_the_gain_of_the_seeds_that_both_have(tmp_path, capsys):
+    for seed, (plain, taught) in enumerate([(0.20, 0.23), (0.22, 0.24), (0.21, 0.25)]):
+        scored(tmp_path / f"plain_seed{seed}", None, AP=plain, AP50=0.5)
+        scored(tmp_path / f"taught_seed{seed}", None, AP=taught, AP50=0.5)
+    scored(tmp_path / "taught_seed9", None, AP=0.9, AP50=0.5)
+    scored(tmp_path / "teacher", None, AP=0.9)
+    runs = [read_run(path) for path in find_runs(tmp_path)]
+    lines = seeds_table(runs, "plain").splitlines()
+    assert (
+        lines[0].split() == ["AP", "AP50", "gain", "in", "AP"]
+        and lines[2].split()[:4] == "plain 21.0 ± 1.0".split()
+    )
+    assert "+3.0 [+2." in lines[3] and lines[-1].endswith("over seeds")
+    with pytest.raises(ConfigError, match=r"no run is called plan_seed<number>.*plain"):
+        seeds_table(runs, "plan")
+    scored(tmp_path / "other_seed7", None, AP=0.1)
+    with pytest.raises(ConfigError, match="other and plain share no seed"):
+        seeds_table([*runs, read_run(tmp_path / "other_seed7")], "plain")
+    tool = runpy.run_path(str(TOOL))["main"]
+    assert tool([str(tmp_path), "--gain_over", "taught"]) == 1  # the others share no seed with `other`
+    (tmp_path / "other_seed7").rename(tmp_path / "other")
+    assert tool([str(tmp_path), "--gain_over", "plain"]) == 0
+    assert lines[3] in capsys.readouterr().out

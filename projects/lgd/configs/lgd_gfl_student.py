@@ -1,4 +1,4 @@
-"""LGD on the quick start's student: a narrow GFL R-18 on the drawn dataset that learns from scratch.
+"""LGD on the student of logit_vs_feature: a narrow GFL R-18 on the drawn dataset that learns from scratch.
 
 Command: python tools/run_net.py --config-file=projects/lgd/configs/lgd_gfl_student.py --task=train
 (python projects/lgd/run.py trains this and its plain twin).
@@ -6,7 +6,7 @@ Published: none. Measured with jld: not measured. Schedule, rate and clipping ar
 not rest at the beginning, because it has nothing to keep.
 """
 
-_base_ = ["../../../configs/quick_start/gfl_student.py", "../../../configs/_base_/distill/lgd.py"]
+_base_ = ["../../logit_vs_feature/configs/gfl_student.py", "../../../configs/_base_/distill/lgd.py"]
 
 _clip = dict(_cover_=True, max_norm=35, norm_type=2)
 
