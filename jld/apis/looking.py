@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from jld.apis.arguments import add_config_flag
 from jld.apis.inference import use_device
 from jld.apis.registration import register_parts
 from jld.boxes.detections import Detections
-from jld.config import Config, import_parts, prepare_config
+from jld.config import Config, prepare_config
 from jld.data import Dataset
 from jld.data.results import read_results, write_plain_results
 from jld.errors import ConfigError
@@ -48,8 +49,8 @@ def look(
     and the settings of detecting, and taken from there the next time.
 
     Args:
-        run: the run's work folder or config; or a file of detections (as `--task=val` writes them: plain, or
-            COCO's result file), whose data `config` names.
+        run: the run's work folder or config, also by name; or a file of detections (as `--task=val` writes
+            them: plain, or COCO's result file), whose data `config` names.
         config: of a file of detections.
         checkpoint: "best" (default), "last" or a file.
         split: "val" or another labelled one.
@@ -59,12 +60,11 @@ def look(
     register_parts()
     path = Path(run)
     is_file = path.suffix == ".json"
-    if is_file and config is None:
+    if is_file and not config:
         raise ConfigError(f"{path} are detections: name the data they are of with --config-file.")
     own = prepare_config((is_file and config) or _config_file(path))
     if path.is_dir():
         own["work_dir"] = str(path)  # which may have been moved since
-    import_parts(own.imports)
     if own.dataset[split] is None:
         raise ConfigError(f"the config of {run} has no dataset.{split}.")
     if is_file:
@@ -122,7 +122,7 @@ def file_name(img_id: object) -> str:
 def add_flags(parser: argparse.ArgumentParser, *, writes_pictures: bool = True) -> None:
     """The flags of every tool that looks at runs; where it writes pictures, also those of their files."""
     add = parser.add_argument
-    add("--config-file", "--config", dest="config_file", help="the data, where RUN is a file of detections")
+    add_config_flag(parser, "the data, where RUN is a file of detections")
     add("--checkpoint", help="best (default), last or a file; of every run")
     add("--split", default="val", help="train, val or test (default: val)")
     add("--threshold", type=float, default=0.3, help="score from which on detections count (default: 0.3)")
