@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from jld.apis.inference import init_detector
 from jld.boxes.detections import Detections
 from jld.checkpoint import atomic_write
@@ -182,7 +180,7 @@ def _draw_examples(configs: dict[str, Config]) -> Any:
             result = found[truths[index]["img_id"]]
             drawn = boxes.draw_boxes(
                 images[index],
-                result.shapes * _factors(result.shapes, zoom),
+                boxes.scaled(result.shapes, zoom),
                 result.labels,
                 result.scores,
                 score_threshold=SCORE_SHOWN,
@@ -191,11 +189,6 @@ def _draw_examples(configs: dict[str, Config]) -> Any:
             cells.append(boxes.draw_truth_outline(drawn, corners[index]))
             captions.append(name)
     return montage.montage(cells, columns=len(chosen), captions=captions, cell_size=(256, 256 * 4 // 3))
-
-
-def _factors(found: np.ndarray, zoom: int) -> np.ndarray:
-    """What enlarges boxes [K, 4] or [K, 5]; the fifth number is an angle."""
-    return np.array([zoom] * 4 + [1] * (found.shape[1] - 4), np.float32)
 
 
 def _detections(config: Config) -> list[Detections]:
