@@ -20,9 +20,10 @@ from jld.evaluation.analysis import ERRORS, Analysis, Change, analyse, change
 from jld.evaluation.analysis_tables import analysis_tables, change_table
 from jld.utils.logging import set_up_logging
 from jld.visualization import errors
-from jld.visualization.changes import change_marks, error_marks, title_marks
+from jld.visualization.canvas import enlarged
+from jld.visualization.changes import change_marks, enlarged_record, error_marks
 from jld.visualization.figures import write_figure
-from jld.visualization.marks import Mark, beside, write_marks
+from jld.visualization.marks import Mark, beside, titled, write_marks
 
 GAP = 8
 
@@ -67,10 +68,11 @@ def error_picture(
     analysis: Analysis, dataset: Dataset, index: int, *, with_text: bool = True
 ) -> tuple[np.ndarray, list[Mark]]:
     """(image, marks) of what a run finds, misses and invents in an image; see `error_marks`."""
-    image = _pixels(dataset, analysis.records[index]["img_id"])
+    record = analysis.records[index]
+    image, zoom = enlarged(_pixels(dataset, record["img_id"]))
     marks = error_marks(
         image.shape[:2],
-        analysis.records[index],
+        enlarged_record(record, zoom),
         analysis.is_found[index],
         analysis.is_false[index],
         classes=analysis.classes,
@@ -85,18 +87,17 @@ def change_picture(
 ) -> tuple[np.ndarray, list[Mark]]:
     """(both panels as one image, marks) of what the second run changed in an image; see `change_marks`."""
     before, after = runs.values()
-    image = _pixels(dataset, before.records[index]["img_id"])
-    shape = image.shape[:2]
+    image, zoom = enlarged(_pixels(dataset, before.records[index]["img_id"]))
     both = change_marks(
-        shape,
-        (before.records[index], after.records[index]),
+        image.shape[:2],
+        (enlarged_record(before.records[index], zoom), enlarged_record(after.records[index], zoom)),
         {name: getattr(changed, name)[index] for name in ("gained", "lost", "gone", "new")},
         classes=after.classes,
         threshold=after.threshold,
         with_text=with_text,
     )
-    titles = [title_marks(shape, name) if with_text else [] for name in runs]
-    return beside([(image, marks + title) for marks, title in zip(both, titles, strict=True)], gap=GAP)
+    panels = zip(both, runs, strict=True)
+    return beside([titled(image, marks, name if with_text else "") for marks, name in panels], gap=GAP)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

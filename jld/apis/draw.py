@@ -13,9 +13,9 @@ import numpy as np
 from jld.apis.looking import Seen, add_flags, file_name, looked_at
 from jld.errors import DataError, JldError
 from jld.utils.logging import set_up_logging
-from jld.visualization.boxes import box_marks
-from jld.visualization.changes import title_marks
-from jld.visualization.marks import Mark, beside, write_marks
+from jld.visualization.boxes import box_marks, scaled
+from jld.visualization.canvas import enlarged
+from jld.visualization.marks import Mark, beside, titled, write_marks
 
 GAP = 8
 
@@ -40,11 +40,12 @@ def draw_runs(
         (uint8 BGR, marks), see `jld.visualization.marks.write_marks`.
     """
     dataset = next(iter(runs.values())).dataset
-    image, img_id = dataset.read_image(index), dataset.image_ids[index]
+    img_id = dataset.image_ids[index]
+    image, zoom = enlarged(dataset.read_image(index))
     shape = image.shape[:2]
     panels: dict[str, list[Mark]] = {}
     if truth is not None:
-        boxes = truth.get("rboxes", truth["boxes"])
+        boxes = scaled(truth.get("rboxes", truth["boxes"]), zoom)
         panels["ground truth"] = box_marks(
             shape, boxes, truth["labels"], classes=dataset.classes, with_text=with_text
         )
@@ -54,15 +55,16 @@ def draw_runs(
         if found is not None:
             panels[name] = box_marks(
                 shape,
-                found.shapes,
+                scaled(found.shapes, zoom),
                 found.labels,
                 found.scores,
                 classes=seen.dataset.classes,
                 score_threshold=threshold,
                 with_text=with_text,
             )
-    titles = {name: title_marks(shape, name) if with_text else [] for name in panels}
-    return beside([(image, [*marks, *titles[name]]) for name, marks in panels.items()], gap=GAP)
+    return beside(
+        [titled(image, marks, name if with_text else "") for name, marks in panels.items()], gap=GAP
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

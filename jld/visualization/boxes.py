@@ -129,6 +129,13 @@ def box_corners(boxes: np.ndarray) -> np.ndarray:
     return shapes_to_polys(boxes).reshape(-1, 4, 2)
 
 
+def scaled(boxes: np.ndarray, factor: float) -> np.ndarray:
+    """Boxes [K, 4], [K, 5] or [K, 8] in an image that is `factor` times as large; angles stay."""
+    boxes = np.asarray(boxes, np.float64)
+    factors = [factor] * 4 + [1.0] if boxes.shape[-1] == 5 else [factor]
+    return boxes * np.array(factors)
+
+
 def _check(
     corners: np.ndarray, labels: np.ndarray, scores: np.ndarray | None, classes: Sequence[str] | None
 ) -> None:

@@ -96,6 +96,16 @@ def resize_to_fit(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
 
 
+def enlarged(image: np.ndarray, side: int = 384) -> tuple[np.ndarray, int]:
+    """(image, how many times as large): lines and letters need pixels, which small images do not have.
+
+    Args:
+        image: [H, W, 3]; side: px that the longer side reaches at least, by repeating pixels.
+    """
+    zoom = max(1, -(-side // max(image.shape[:2])))
+    return image.repeat(zoom, 0).repeat(zoom, 1), zoom
+
+
 def legend(entries: Sequence[tuple[str, Color]], width: int, scale: float = 0.5) -> np.ndarray:
     """A strip of coloured squares with names, in as many lines as `width` px asks for."""
     line_height, square, gap = 26, 14, 18

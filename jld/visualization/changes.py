@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from jld.visualization.boxes import box_corners, box_marks, class_name, line_thickness, tags
-from jld.visualization.canvas import PAPER, Color
+from jld.visualization.boxes import box_corners, box_marks, class_name, line_thickness, scaled, tags
+from jld.visualization.canvas import Color
 from jld.visualization.marks import Line, Mark
 
 # BGR of colour-blind safe tones (Okabe and Ito), told apart by dashes as well.
@@ -100,9 +100,10 @@ def change_marks(
     return left, right
 
 
-def title_marks(shape: Sequence[int], text: str) -> list[Mark]:
-    """The name of a panel in the upper left corner of its image."""
-    return tags(shape, [(np.zeros((4, 2)), text, PAPER)])
+def enlarged_record(record: Mapping[str, Any], zoom: int) -> dict[str, Any]:
+    """A record whose boxes are those in an image `zoom` times as large."""
+    names = ("boxes", "rboxes", "gt_boxes", "gt_rboxes")
+    return {**record, **{name: scaled(record[name], zoom) for name in names if name in record}}
 
 
 def _boxes(

@@ -77,7 +77,8 @@ def draw_features(
 def _tinted(
     image: np.ndarray, values: np.ndarray, top: float, stride: int, panel_size: tuple[int, int]
 ) -> np.ndarray:
-    picture = as_bgr(image)
+    # Grey, so that every colour is one of the map.
+    picture = as_bgr(cv2.cvtColor(as_bgr(image), cv2.COLOR_BGR2GRAY))
     shades = np.round(255 * values / max(top, 1e-12)).astype(np.uint8)
     shades = shades.repeat(stride, 0).repeat(stride, 1)[: picture.shape[0], : picture.shape[1]]
     rest = [(0, picture.shape[axis] - shades.shape[axis]) for axis in (0, 1)]

@@ -13,11 +13,13 @@ from matplotlib.patches import Polygon, Rectangle
 
 from jld.visualization.canvas import (
     EM_PX,
+    PAPER,
     Color,
     as_bgr,
     blank,
     contrast_color,
     put_text,
+    text_size,
     write_image,
 )
 from jld.visualization.figures import use_fonts, write_figure
@@ -136,11 +138,25 @@ def beside(
     return np.concatenate(images, axis=1), marks
 
 
-def _moved(mark: Mark, right: int) -> Mark:
+def titled(image: np.ndarray, marks: Sequence[Mark], title: str) -> tuple[np.ndarray, list[Mark]]:
+    """The image with its marks below a line of text; without a title as it is."""
+    if not title:
+        return image, list(marks)
+    scale = max(0.35, max(image.shape[:2]) / 1200)
+    width, height, depth = text_size(title, scale)
+    bar = height + depth + 8
+    head = Tag((0, 0, width + 6, bar - 2), title, PAPER, scale)
+    return np.concatenate([blank(bar, image.shape[1]), as_bgr(image)]), [
+        head,
+        *(_moved(mark, 0, bar) for mark in marks),
+    ]
+
+
+def _moved(mark: Mark, right: int, down: int = 0) -> Mark:
     if isinstance(mark, Line):
-        return replace(mark, points=mark.points + np.array([right, 0]))
+        return replace(mark, points=mark.points + np.array([right, down]))
     x, y, width, height = mark.box
-    return replace(mark, box=(x + right, y, width, height))
+    return replace(mark, box=(x + right, y + down, width, height))
 
 
 def write_marks(path: str | Path, image: np.ndarray, marks: Sequence[Mark], *, dpi: float = 200) -> Path:

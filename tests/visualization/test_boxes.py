@@ -9,12 +9,14 @@ from jld.visualization.boxes import (
     box_corners,
     draw_boxes,
     draw_truth_outline,
+    scaled,
 )
 from jld.visualization.canvas import (
     INK,
     TRUTH,
     class_color,
     contrast_color,
+    enlarged,
     fit_text,
     legend,
     text_size,
@@ -184,3 +186,14 @@ def test_written_image_reads_back(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["a.png"]
     with pytest.raises(DataError, match=r"no image format is called '\.xyz'"):
         write_image(tmp_path / "a.xyz", image)
+
+
+def test_small_images_are_enlarged_with_their_boxes():
+    large, zoom = enlarged(grey(20, 100))
+    assert zoom == 4 and large.shape == (80, 400, 3) and enlarged(grey(400, 500))[1] == 1
+    assert scaled([[1, 2, 3, 4, 0.5]], 4).tolist() == [[4, 8, 12, 16, 0.5]]
+    assert scaled([[1, 2, 3, 4]], 4).tolist() == [[4, 8, 12, 16]]
+    assert scaled(np.ones((2, 8)), 4).tolist() == [[4] * 8] * 2 and scaled(np.zeros((0, 4)), 4).shape == (
+        0,
+        4,
+    )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jld.visualization.changes import BAD, GOOD, MISSED, QUIET, change_marks, error_marks, title_marks
+from jld.visualization.changes import BAD, GOOD, MISSED, QUIET, change_marks, enlarged_record, error_marks
 from jld.visualization.marks import Line, Tag
 
 SHAPE = (200, 300)
@@ -61,6 +61,7 @@ def test_rotated_boxes_are_drawn_as_such():
     assert np.linalg.norm(np.diff(corners, axis=0), axis=1)[:2].round(6).tolist() == [60, 20]
 
 
-def test_titles_stand_in_the_corner():
-    (title,) = title_marks(SHAPE, "plain student")
-    assert title.box[:2] == (0, 0) and title.text == "plain student"
+def test_records_follow_an_enlarged_image():
+    large = enlarged_record(RECORD | {"rboxes": np.array([[25, 25, 30, 10, 0.5]])}, 3)
+    assert large["boxes"][0].tolist() == [30, 30, 120, 120] and large["gt_boxes"][1, 3] == 240
+    assert large["rboxes"].tolist() == [[75, 75, 90, 30, 0.5]] and large["scores"] is RECORD["scores"]

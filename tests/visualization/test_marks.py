@@ -7,7 +7,7 @@ import pytest
 from jld.errors import DataError
 from jld.visualization.boxes import box_marks
 from jld.visualization.figures import figure_bytes, figure_to_bgr
-from jld.visualization.marks import Line, Tag, beside, marks_figure, paint, write_marks
+from jld.visualization.marks import Line, Tag, beside, marks_figure, paint, titled, write_marks
 
 SHAPE = (200, 300)
 IMAGE = np.full((*SHAPE, 3), 120, np.uint8)
@@ -64,3 +64,12 @@ def test_panels_lie_beside_each_other():
     boxes = [mark.points.min(0)[0] for mark in moved if isinstance(mark, Line)]
     assert boxes == [200, 50, 508, 358]
     assert len(moved) == 6
+
+
+def test_a_title_stands_above_the_image():
+    image, moved = titled(IMAGE, marks(), "plain student")
+    bar = image.shape[0] - 200
+    assert bar > 10 and (image[:bar] == 255).all() and (image[bar:] == 120).all()
+    assert moved[0].text == "plain student" and moved[0].box[3] < bar
+    assert moved[1].points.min(0).tolist() == [200, 60 + bar]
+    assert titled(IMAGE, [], "")[0] is IMAGE
