@@ -172,8 +172,7 @@ class _FolderReader:
             except DataError as problem:
                 self.problems.append(error(str(problem)))
             else:
-                stem = composed(Path(annotation.filename.replace("\\", "/")).stem)
-                if stem != composed(Path(image_id).name) and stem in files:
+                if _names_another(annotation.filename, image_id, files):
                     self.exchanged.add("annotations that say they are of another image in JPEGImages", xml)
                 self._add(image_id, same[0], size, annotation, xml)
                 continue
@@ -334,6 +333,14 @@ def _files_by_stem(folder: Path) -> dict[str, list[Path]]:
             if is_image_file(path):
                 files.setdefault(composed(path.stem), []).append(path)
     return files
+
+
+def _names_another(filename: str, image_id: str, files: Mapping[str, list[Path]]) -> bool:
+    """Whether an annotation says that it is of another one of the images."""
+    if not filename or filename.startswith(f"{image_id}."):  # nearly all; paths are slow
+        return False
+    stem = composed(Path(filename.replace("\\", "/")).stem)
+    return stem != composed(Path(image_id).name) and stem in files
 
 
 def _finding(
