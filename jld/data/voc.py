@@ -346,9 +346,10 @@ def _names_another(filename: str, image_id: str, files: Mapping[str, list[Path]]
 def _finding(
     box: tuple[float, ...], size: tuple[int, int], one_based: bool
 ) -> tuple[Callable[..., Problem], str] | None:
-    shift = 1 if one_based else 0
-    x1, y1, x2, y2 = (value - shift for value in box)
+    x1, y1, x2, y2 = (value - 1 for value in box) if one_based else box
     height, width = size
+    if 0 <= x1 <= x2 - 1 < width and 0 <= y1 <= y2 - 1 < height:  # nearly all of a million
+        return None
     place = f"its image of {width}x{height} px"
     if x2 < x1 or y2 < y1:
         return error, "has xmax below xmin or ymax below ymin"
