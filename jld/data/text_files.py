@@ -30,7 +30,8 @@ def read_bytes(path: str | Path, what: str) -> bytes:
         mode = os.stat(path).st_mode  # noqa: PTH116 (a Path takes as long as a short file)
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             raise ValueError("it is a pipe, a socket or a device and no file")  # never waited for
-        content = Path(path).read_bytes()
+        with open(path, "rb") as file:  # noqa: PTH123
+            content = file.read()
     except (OSError, ValueError) as problem:  # ValueError: a NUL in the name
         reason = getattr(problem, "strerror", None) or problem
         raise DataError(f"{path}: {what} cannot be read, {reason}.") from None

@@ -172,8 +172,7 @@ class _FolderReader:
             except DataError as problem:
                 self.problems.append(error(str(problem)))
             else:
-                stem = composed(Path(annotation.filename.replace("\\", "/")).stem)
-                if stem != composed(Path(image_id).name) and stem in files:
+                if _names_another(annotation.filename, image_id, files):
                     self.exchanged.add("annotations that say they are of another image in JPEGImages", xml)
                 self._add(image_id, same[0], size, annotation, xml)
                 continue
@@ -336,12 +335,21 @@ def _files_by_stem(folder: Path) -> dict[str, list[Path]]:
     return files
 
 
+def _names_another(filename: str, image_id: str, files: Mapping[str, list[Path]]) -> bool:
+    """Whether an annotation says that it is of another one of the images."""
+    if not filename or filename.startswith(f"{image_id}."):  # nearly all; paths are slow
+        return False
+    stem = composed(Path(filename.replace("\\", "/")).stem)
+    return stem != composed(Path(image_id).name) and stem in files
+
+
 def _finding(
     box: tuple[float, ...], size: tuple[int, int], one_based: bool
 ) -> tuple[Callable[..., Problem], str] | None:
-    shift = 1 if one_based else 0
-    x1, y1, x2, y2 = (value - shift for value in box)
+    x1, y1, x2, y2 = (value - 1 for value in box) if one_based else box
     height, width = size
+    if 0 <= x1 <= x2 - 1 < width and 0 <= y1 <= y2 - 1 < height:  # nearly all of a million
+        return None
     place = f"its image of {width}x{height} px"
     if x2 < x1 or y2 < y1:
         return error, "has xmax below xmin or ymax below ymin"

@@ -75,14 +75,15 @@ class XmlObject:
         """
         if self.bndbox is None:
             raise ValueError("has no bndbox")
-        if len(self.bndbox) > len(SIDES):
+        texts = {side.tag: side.text or "" for side in self.bndbox}
+        if len(texts) < len(self.bndbox):
             tags = [side.tag for side in self.bndbox]
             for side in SIDES:
                 if tags.count(side) > 1:
                     raise ValueError(f"has two {side} in one bndbox")
         numbers = []
         for side in SIDES:
-            text = self.bndbox.findtext(side)
+            text = texts.get(side)
             if text is None:
                 raise ValueError(f"has no {side}")
             try:
