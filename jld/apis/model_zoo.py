@@ -130,7 +130,11 @@ def _cells(model: Model) -> list[str]:
         measured = _scores(model.run.metrics) or NOT_MEASURED
         weights = _weights(model.folder)
         log = str(model.folder / LOG) if (model.folder / LOG).is_file() else "no log"
-    published = "" if model.row is None else f"{_scores(model.row.metrics)} ({model.row.source})"
+    published = ""
+    if model.row is not None:
+        # Paths in a source are those of other repositories; an entity keeps them from being taken for ours.
+        source = model.row.source.replace("/", "&#47;")
+        published = f"{_scores(model.row.metrics)} ({source})"
     return [cell.replace("|", "&#124;") for cell in (name, published, measured, weights, log)]
 
 

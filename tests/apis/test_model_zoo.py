@@ -50,7 +50,7 @@ def test_runs_stand_in_the_lines_of_their_configs(tmp_path, monkeypatch, capsys)
     (line,) = [line for line in lines if f"](../{CONFIG})" in line]
     digest = hashlib.sha256(b"weights").hexdigest()[:8]
     assert [cell.strip() for cell in line.split("|")[2:-1]] == [
-        "AP 35.8, AP50 53.1, AP75 38.2 (HikariTJU/LD README, COCO Main LD table)",
+        "AP 35.8, AP50 53.1, AP75 38.2 (HikariTJU&#47;LD README, COCO Main LD table)",
         "AP 36.1, AP50 53.4",
         f"last.pkl {digest}",
         str(run / "log.jsonl"),
