@@ -122,10 +122,8 @@ class Runner:
         detector = self._new_detector(datasets)
         section = self.config.dataset.train
         loader = parts.build_loader(section, datasets["train"], self.config.seed, is_training=True)
-        num_steps = parts.num_steps(self.config, len(loader))
-        config = in_steps(self.config, num_steps)
-        # A dry run stands for the whole training, and so do its terms.
-        distiller = build_distiller(config.distill, detector, None if self.dry_run else num_steps)
+        config = in_steps(self.config, parts.num_steps(self.config, len(loader)))
+        distiller = build_distiller(config.distill, detector)
         if distiller is not None:
             checks.check_lessons(distiller.teachers, datasets["train"])
             # Where the config names no terms they were chosen for the two: the saved config says which.

@@ -1,18 +1,14 @@
 """Terms that are chosen where the config names a teacher alone."""
 
-from pathlib import Path
-
 import pytest
 
 from jld.boxes.rotated.coders import DeltaXYWHAOBBoxCoder
-from jld.config import Config, load_config
-from jld.distill.defaults import SHORT, SHORT_STEPS, default_terms
+from jld.distill.defaults import default_terms
 from jld.errors import ConfigError
 from jld.models.boxes import DeltaBoxes, DistanceBoxes, DistributionBoxes
 from tests.distill.imitation_scene import Head
 from tests.stages import interface_of
 
-ROOT = Path(__file__).resolve().parents[2]
 BINS = DistributionBoxes(DistanceBoxes("strides"), 5)
 
 
@@ -25,15 +21,6 @@ def test_distributions_on_both_sides_are_distilled():
     side = interface_of(Head(BINS))
     kinds = [("LocalizationKD", "main"), ("LocalizationKD", "vlr"), ("ClassificationKD", "main")]
     assert chosen(side, side) == ("localization distillation", kinds, "")
-
-
-def test_short_schedules_get_the_recipe_that_is_made_for_them():
-    side = interface_of(Head(BINS))
-    recipe, terms, _ = default_terms(side, side, num_steps=SHORT_STEPS - 1)
-    shipped = load_config(ROOT / "configs/_base_/distill/short_schedule.py").distill.terms
-    assert recipe == SHORT and [Config(term) for term in terms] == shipped
-    assert default_terms(side, side, num_steps=SHORT_STEPS)[0] == "localization distillation"
-    assert default_terms(interface_of(Head()), side, num_steps=600)[0] == "features"
 
 
 def test_rotated_distributions_get_the_region_of_rotated_boxes():
