@@ -13,7 +13,7 @@ from jld.config.config import join
 from jld.config.constructors import constructor_parameters
 from jld.config.schema import Key
 from jld.errors import ConfigError, nearest, suggestion
-from jld.registry import EVALUATORS, REGIONS, TERMS, Registry, lookup
+from jld.registry import EVALUATORS, LOGGERS, REGIONS, TERMS, Registry, lookup
 
 
 class SectionChecker:
@@ -144,8 +144,8 @@ class SectionChecker:
             else:
                 for key, item in value.items():
                     self.check_inside(item, join(path, key), annotation, registry)
-        elif isinstance(value, str) and registry in (REGIONS, EVALUATORS):
-            # These two are asked for by name alone.
+        elif isinstance(value, str) and registry in (REGIONS, EVALUATORS, LOGGERS):
+            # These are asked for by name alone.
             known = [*registry.names(), *(self.own_regions if registry is REGIONS else ())]
             if value not in known:
                 self.report(path, f"unknown {registry.kind} {value!r}: {suggestion(value, known)}")

@@ -100,8 +100,8 @@ def test_quick_start_runs_shipped_configs(monkeypatch, tmp_path):
         "compare": lambda entries, *_, **options: seen.append((entries, options)),
     }
     monkeypatch.setitem(sys.modules, "jld.apis", SimpleNamespace(**stand_in))
-    assert quick_start.main(["--oriented", "--seed", "4", "--work_dir", str(tmp_path), "--opts", "a=1"]) == 0
+    assert quick_start.main(["--oriented", "--seeds", "4", "--work_dir", str(tmp_path), "--opts", "a=1"]) == 0
     ((entries, options),) = seen
-    assert [name for name, _ in entries] == ["teacher", "student", "student_ld"]
+    assert [name for name, *_ in entries] == ["teacher", "student", "student_ld"]
     assert entries[2][1].endswith("configs/quick_start/ld_rotated_student.py")
-    assert options == {"seed": 4, "overrides": ["a=1"]}
+    assert options["seeds"] == [4] and options["overrides"] == ["a=1"]
