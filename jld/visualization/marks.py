@@ -143,8 +143,8 @@ def titled(image: np.ndarray, marks: Sequence[Mark], title: str) -> tuple[np.nda
     if not title:
         return image, list(marks)
     scale = max(0.35, max(image.shape[:2]) / 1200)
-    width, height, depth = text_size(title, scale)
-    bar = height + depth + 8
+    width = text_size(title, scale)[0]
+    bar = round(1.5 * EM_PX * scale)  # whatever the letters: panels are to fit beside each other
     head = Tag((0, 0, width + 6, bar - 2), title, PAPER, scale)
     return np.concatenate([blank(bar, image.shape[1]), as_bgr(image)]), [
         head,

@@ -73,3 +73,5 @@ def test_a_title_stands_above_the_image():
     assert moved[0].text == "plain student" and moved[0].box[3] < bar
     assert moved[1].points.min(0).tolist() == [200, 60 + bar]
     assert titled(IMAGE, [], "")[0] is IMAGE
+    heights = {titled(IMAGE, [], title)[0].shape[0] for title in ("a", "gÄ", "poor", "(|")}
+    assert heights == {200 + bar}
