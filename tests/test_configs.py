@@ -210,8 +210,7 @@ def test_student_is_the_plain_one(leaf):
         (found,) = ROOT.glob(f"configs/*/{match[1]}_{match[2]}_{match[3]}.py")
         plain = str(found.relative_to(ROOT))
     if name.startswith("lgd"):
-        wanted, own = re.sub(r"^lgd(ld)?_|_from_r101", "", name), "projects/logit_vs_feature/configs"
-        found = [*ROOT.glob(f"{own}/{wanted}"), *ROOT.glob(f"configs/*/{wanted}")][0]
+        (found,) = ROOT.glob(f"configs/*/{re.sub(r'^lgd(ld)?_|_from_r101', '', name)}")
         plain = str(found.relative_to(ROOT))
     elif is_rotated(leaf):
         plain = re.sub(r"ld_(\w+)_(r\d+)_from_r\d+_", r"\1_dist_\2_", name).removeprefix("ld_")
@@ -229,8 +228,8 @@ def test_student_is_the_plain_one(leaf):
 @pytest.mark.parametrize(
     "plain, twin",
     [
-        ("gfl_student", "ld_gfl_student"),
-        ("gfl_student", "ld_imitation_gfl_student"),
+        ("noisy_gfl_student", "ld_noisy_gfl_student"),
+        ("noisy_gfl_student", "ld_imitation_noisy_gfl_student"),
         ("rotated_student", "ld_rotated_student"),
     ],
 )
@@ -244,7 +243,7 @@ def test_the_quick_starts_students_differ_in_their_distillation_alone(plain, twi
 def test_the_quick_starts_ld_is_the_recipe_and_imitation_comes_on_top():
     recipe = to_plain(load_config(ROOT / "configs/_base_/distill/short_schedule.py").distill)["terms"]
     terms = [
-        to_plain(load(f"configs/quick_start/{name}_gfl_student.py").distill)["terms"]
+        to_plain(load(f"configs/quick_start/{name}_noisy_gfl_student.py").distill)["terms"]
         for name in ("ld", "ld_imitation")
     ]
     assert terms[0] == recipe and terms[1][-1]["type"] == "FeatureImitation"
@@ -252,5 +251,7 @@ def test_the_quick_starts_ld_is_the_recipe_and_imitation_comes_on_top():
 
 
 def test_the_quick_starts_boxes_are_wrong_to_learn_from_and_right_to_be_scored_on():
-    student, teacher = (load(f"configs/quick_start/gfl_{name}.py").dataset for name in ("student", "teacher"))
+    student, teacher = (
+        load(f"configs/quick_start/noisy_gfl_{name}.py").dataset for name in ("student", "teacher")
+    )
     assert student.train.box_noise > 0 and "box_noise" not in student.val and student == teacher

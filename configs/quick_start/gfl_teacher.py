@@ -1,14 +1,14 @@
-"""Quick start, teacher: GFL R-18, three times as wide as the student and trained twice as long, on the same boxes.
+"""Drawn images, teacher: GFL R-34, twice as wide as the student and trained longer, on the drawn dataset.
 
 Command: python tools/run_net.py --config-file=configs/quick_start/gfl_teacher.py --task=train
-Published: none. Measured with jld: see README.md.
+Published: none. Measured with jld: see projects/logit_vs_feature/README.md.
 """
 
 _base_ = "gfl_student.py"
 
 model = dict(
-    backbone=dict(base_channels=24),
-    neck=dict(in_channels=[24, 48, 96, 192]),
+    backbone=dict(depth=34, base_channels=32),
+    neck=dict(in_channels=[32, 64, 128, 256]),
 )
-scheduler = dict(milestones=[12, 14])
-max_epoch = 16
+scheduler = dict(milestones=[6], gamma=0.1)
+max_epoch = 8

@@ -45,7 +45,9 @@ def main(words: Sequence[str] | None = None) -> int:
 
     register_parts()
     use_device("cpu" if options.no_cuda else "auto")
-    detector, folder = ("rotated", "quick_start_oriented") if options.oriented else ("gfl", "quick_start")
+    detector, folder = (
+        ("rotated", "quick_start_oriented") if options.oriented else ("noisy_gfl", "quick_start")
+    )
     work_dir = Path(options.work_dir or f"work_dirs/{folder}")
     set_up_logging(work_dir / "log.txt")
     try:
@@ -76,6 +78,6 @@ def entries(detector: str) -> list:
         Entry("student", config(f"{detector}_student"), cost=0.1),
         Entry("student_ld", config(f"ld_{detector}_student"), **taught),
     ]
-    if detector == "gfl":
-        runs.append(Entry("student_ld_imitation", config("ld_imitation_gfl_student"), **taught))
+    if detector == "noisy_gfl":
+        runs.append(Entry("student_ld_imitation", config("ld_imitation_noisy_gfl_student"), **taught))
     return runs

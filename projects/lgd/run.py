@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT))
 
 from jld.errors import JldError
 
-PLAIN, GUIDED = ROOT / "projects/logit_vs_feature/configs/gfl_student.py", HERE / "configs/lgd_gfl_student.py"
+PLAIN, GUIDED = ROOT / "configs/quick_start/gfl_student.py", HERE / "configs/lgd_gfl_student.py"
 
 
 def parse() -> argparse.Namespace:

@@ -11,10 +11,9 @@ sys.path.insert(0, str(ROOT))
 
 from jld.errors import JldError
 
-CONFIGS = "projects/logit_vs_feature/configs"
 # {dataset: (teacher, student with the paper's three terms, seconds per step of a plain and a distilled one)}
 DATASETS = {
-    "drawn": (f"{CONFIGS}/gfl_teacher.py", f"{CONFIGS}/ld_gfl_student.py", 0.17, 0.35),
+    "drawn": ("configs/quick_start/gfl_teacher.py", "configs/quick_start/ld_gfl_student.py", 0.17, 0.35),
     "bccd": ("projects/bccd/configs/gfl_teacher.py", "projects/bccd/configs/ld_gfl_student.py", 0.3, 0.6),
 }
 # Ten places of each level for a whole batch, where `gi` has ten for every image.

@@ -19,7 +19,6 @@ sys.path.insert(0, str(ROOT))
 
 from jld.errors import JldError
 
-STUDENT = ROOT / "projects/logit_vs_feature/configs/gfl_student.py"
 CONTROL = "control"
 PRECISIONS = ("float32", "bfloat16", "float16")
 # The same arithmetic in another order: how far apart do two trainings in float32 end?
@@ -30,7 +29,7 @@ PANELS = ("total_loss", "loss_bbox", "loss_cls")
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", default=str(STUDENT), metavar="FILE")
+    parser.add_argument("--config", default=str(ROOT / "configs/quick_start/gfl_student.py"), metavar="FILE")
     parser.add_argument(
         "--precisions", nargs="+", choices=(*PRECISIONS, CONTROL), default=[*PRECISIONS, CONTROL],
         help=f"default: all; {CONTROL}: float32 by other kernels, as a measure of chance",

@@ -10,7 +10,8 @@ sys.path.insert(0, str(ROOT))
 from jld.errors import JldError
 
 TEACHER, PLAIN, LD = (
-    str(ROOT / f"configs/quick_start/{name}.py") for name in ("gfl_teacher", "gfl_student", "ld_gfl_student")
+    str(ROOT / f"configs/quick_start/{name}.py")
+    for name in ("noisy_gfl_teacher", "noisy_gfl_student", "ld_noisy_gfl_student")
 )
 
 

@@ -25,12 +25,7 @@ TINY = [
     "model.bbox_head.in_channels=16",
     "model.bbox_head.feat_channels=16",
     "model.bbox_head.stacked_convs=1",
-    "model.bbox_head.num_classes=5",
     "dataset.val.num_images=2",
-    "dataset.val.kinds=['disc', 'ring', 'square', 'triangle', 'cross']",
-    "dataset.val.lengths=[14, 68]",
-    "dataset.val.image_size=128",
-    "dataset.val.max_objects=6",
 ]
 
 

@@ -6,7 +6,7 @@ Published: none. Measured with jld: not measured. Schedule, rate and clipping ar
 not rest at the beginning, because it has nothing to keep.
 """
 
-_base_ = ["../../logit_vs_feature/configs/gfl_student.py", "../../../configs/_base_/distill/lgd.py"]
+_base_ = ["../../../configs/quick_start/gfl_student.py", "../../../configs/_base_/distill/lgd.py"]
 
 _clip = dict(_cover_=True, max_norm=35, norm_type=2)
 
