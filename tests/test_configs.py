@@ -205,7 +205,7 @@ def test_student_is_the_plain_one(leaf):
     name = Path(leaf).name
     kinds = "(?:gflv2|gfl|atss|fcos|retinanet|faster_rcnn)(?:_dist)?"
     match = re.match(rf"[a-z]+_({kinds})_([rx]\d+\w*?)(?:_from_\w+?)?_(1x_coco|2x_coco|4e_voc)", name)
-    plain = str(Path(leaf).with_name(name.split("_", 1)[1]))  # of a project: ld_gfl_student.py
+    plain = str(Path(leaf).with_name(re.sub(r"^[a-z]+_(imitation_)?", "", name)))  # ld_gfl_student.py
     if match:
         (found,) = ROOT.glob(f"configs/*/{match[1]}_{match[2]}_{match[3]}.py")
         plain = str(found.relative_to(ROOT))
