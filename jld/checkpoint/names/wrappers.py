@@ -25,8 +25,10 @@ WRAPPERS = (
     "averaged_model.",
     "ema.",
 )
-# What a detector or a bare backbone begins with.
-_PARTS = re.compile(r"(backbone|neck|bbox_head|rpn_head|roi_head|mask_head|conv1|stem|layer\d)\.")
+# What a detector, a bare backbone or a stage of one begins with, in any framework's words.
+_PARTS = re.compile(
+    r"(backbone|neck|bbox_head|rpn_head|roi_head|mask_head|conv1|stem|layer\d|bottom_up|res\d)\."
+)
 _OWN_NAMES = re.compile(rf"(?P<wrapper>.*?\.){_PARTS.pattern}")
 _BESIDE = (
     (re.compile(r"(\w+\.)*teacher(_model)?s?\."), "teacher kept beside the student"),
