@@ -1,7 +1,7 @@
 """How long the readers of label files take, here and in another checkout of jld.
 
     python tests/reader_speed.py
-    git worktree add /tmp/before <commit> && python tests/reader_speed.py --against /tmp/before
+    git worktree add ../before <commit> && python tests/reader_speed.py --against ../before
 
 The files are written once and read in turn by processes of both checkouts; the table has the
 least processor time of several rounds, and the median of the ratios of the rounds.

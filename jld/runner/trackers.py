@@ -47,8 +47,28 @@ class Tracker(Logger):
         return work_dir / f"{self.package}_run.txt"
 
 
+class RunTracker(Tracker):
+    """Base of those whose run is an object with `log` and `finish`, made in `open` with a class of pictures."""
+
+    _run: Any
+    _picture: Any
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """See `Logger`."""
+        self._run.log(scalars(record), step=record["iter"])
+
+    def log_pictures(self, pictures: Mapping[str, np.ndarray], iteration: int) -> None:
+        """See `Logger`."""
+        images = {name: self._picture(picture[..., ::-1]) for name, picture in pictures.items()}
+        self._run.log(images, step=iteration)
+
+    def close(self) -> None:
+        """See `Logger`."""
+        self._run.finish()
+
+
 @LOGGERS.register
-class WandbLogger(Tracker):
+class WandbLogger(RunTracker):
     """Weights & Biases; offline by default (`wandb sync work_dir/wandb/offline-run-...` sends it).
 
     Args:
@@ -85,22 +105,9 @@ class WandbLogger(Tracker):
         )
         self.remember(work_dir, self._run.id)
 
-    def log(self, record: Mapping[str, Any]) -> None:
-        """See `Logger`."""
-        self._run.log(scalars(record), step=record["iter"])
-
-    def log_pictures(self, pictures: Mapping[str, np.ndarray], iteration: int) -> None:
-        """See `Logger`."""
-        images = {name: self._picture(picture[..., ::-1]) for name, picture in pictures.items()}
-        self._run.log(images, step=iteration)
-
-    def close(self) -> None:
-        """See `Logger`."""
-        self._run.finish()
-
 
 @LOGGERS.register
-class SwanLabLogger(Tracker):
+class SwanLabLogger(RunTracker):
     """SwanLab; offline by default (`swanlab watch work_dir/swanlab` shows it, `swanlab sync` sends it).
 
     Args:
@@ -128,19 +135,6 @@ class SwanLabLogger(Tracker):
             **({"id": identifier, "resume": "allow"} if identifier else {}),
         )
         self.remember(work_dir, str(getattr(self._run, "id", "") or ""))
-
-    def log(self, record: Mapping[str, Any]) -> None:
-        """See `Logger`."""
-        self._run.log(scalars(record), step=record["iter"])
-
-    def log_pictures(self, pictures: Mapping[str, np.ndarray], iteration: int) -> None:
-        """See `Logger`."""
-        images = {name: self._picture(picture[..., ::-1]) for name, picture in pictures.items()}
-        self._run.log(images, step=iteration)
-
-    def close(self) -> None:
-        """See `Logger`."""
-        self._run.finish()
 
 
 @LOGGERS.register
