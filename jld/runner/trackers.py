@@ -48,7 +48,7 @@ class Tracker(Logger):
 
 
 class RunTracker(Tracker):
-    """Base of those whose run is an object with `log` and `finish`, made in `open` with a class of pictures."""
+    """Base of those whose run is an object with `log` and `finish`; `open` makes it."""
 
     _run: Any
     _picture: Any
