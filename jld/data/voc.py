@@ -233,7 +233,7 @@ class _FolderReader:
         except ValueError as problem:
             return self._refuse(f"object {name!r} {problem}.", xml, item.line)
         self.largest = max(self.largest, *box)
-        if self.one_based and min(box) == 0:
+        if self.one_based and 0 in box:
             self.from_zero.add("boxes with a coordinate of 0, while VOC counts from 1", xml)
         if degrees % 180:
             x1, y1, x2, y2 = box
@@ -250,7 +250,10 @@ class _FolderReader:
             self.problems.append(make(text, xml, line))
         self.labels.append(self.classes.index(name))
         self.difficult.append(is_difficult)
-        return tuple(float(int(value) - 1) for value in box) if self.one_based else box
+        if not self.one_based:
+            return box
+        x1, y1, x2, y2 = map(int, box)
+        return float(x1 - 1), float(y1 - 1), float(x2 - 1), float(y2 - 1)
 
     def _refuse(self, text: str, xml: Path, line: int) -> None:
         self.problems.append(error(text, xml, line))
@@ -346,8 +349,9 @@ def _names_another(filename: str, image_id: str, files: Mapping[str, list[Path]]
 def _finding(
     box: tuple[float, ...], size: tuple[int, int], one_based: bool
 ) -> tuple[Callable[..., Problem], str] | None:
-    x1, y1, x2, y2 = (value - 1 for value in box) if one_based else box
-    height, width = size
+    (x1, y1, x2, y2), (height, width) = box, size
+    if one_based:
+        x1, y1, x2, y2 = x1 - 1, y1 - 1, x2 - 1, y2 - 1
     if 0 <= x1 <= x2 - 1 < width and 0 <= y1 <= y2 - 1 < height:  # nearly all of a million
         return None
     place = f"its image of {width}x{height} px"

@@ -45,10 +45,12 @@ class XmlObject:
             ValueError: the mark is neither yes nor no.
         """
         flags = self.element.findall("difficult")
+        if not flags:
+            return False
         if len(flags) > 1:
             raise ValueError("has two difficult")
         try:
-            return values.flag(flags[0].text if flags else None)
+            return values.flag(flags[0].text)
         except ValueError as problem:
             raise ValueError(f"has a difficult that {problem}") from None
 
@@ -75,7 +77,7 @@ class XmlObject:
         """
         if self.bndbox is None:
             raise ValueError("has no bndbox")
-        texts = {side.tag: side.text or "" for side in self.bndbox}
+        texts = {side.tag: side.text or "" for side in self.bndbox}  # one walk instead of four searches
         if len(texts) < len(self.bndbox):
             tags = [side.tag for side in self.bndbox]
             for side in SIDES:
@@ -121,7 +123,7 @@ def read_voc_xml(path: str | Path) -> XmlAnnotation:
         if len(element.findall("name")) > 1:
             raise DataError(f"{path}:{file.line(element)}: an object that has two names.")
         objects += [XmlObject(file, element, bndbox) for bndbox in element.findall("bndbox") or [None]]
-    strange = next((each.tag for each in root if each.tag.lower() == "object" != each.tag), "")
+    strange = next((each.tag for each in root if each.tag != "object" == each.tag.lower()), "")
     if root.tag != "annotation" or strange or (not objects and root.find(".//object") is not None):
         where = f"below <{root.tag}>" if root.tag != "annotation" else f"<{strange}>" * bool(strange)
         where = where or "further down"
