@@ -9,6 +9,8 @@ sys.path.insert(0, str(HERE.parent.parent))
 
 from jld.errors import JldError
 
+EPOCHS = 16  # of the students' config
+
 
 def parse() -> argparse.Namespace:
     """The command line."""
@@ -19,6 +21,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the students; default: 0 1 2"
     )
+    parser.add_argument(
+        "--lengths", type=int, nargs="*", default=[], metavar="EPOCHS",
+        help="plain student and all three terms for so many epochs, too, and a figure of the gain",
+    )  # fmt: skip
     parser.add_argument("--work_dir", default="work_dirs/bccd", help="default: %(default)s")
     parser.add_argument("--no_cuda", action="store_true", help="run on the CPU where a GPU is usable")
     parser.add_argument(
@@ -27,26 +33,93 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def imitation(region: str) -> dict:
+    """Feature imitation in a region with the released weight and reduction."""
+    return dict(type="FeatureImitation", region=region, weight=2.0, reduction="per_level_mean")
+
+
+def methods() -> dict[str, list[dict]]:
+    """{name: terms}, out of the three of the distilled student's config: main LD, VLR LD, main KD."""
+    from jld.config import load_config
+
+    terms = [dict(term) for term in load_config(HERE / "configs/ld_gfl_student.py").distill.terms]
+    return {
+        "main_ld": terms[:1],
+        "main_vlr_ld": terms[:2],
+        "ours": terms,
+        "fitnets": [imitation("all")],
+        "main_imitation": [imitation("main")],
+        "ours_gi": [*terms, imitation("gi")],
+    }
+
+
+def entries(lengths: list[int]) -> list:
+    """A teacher, and of every seed a plain student and one of each method; two more of each other length."""
+    from jld.apis import Entry
+
+    teacher, plain, taught = (
+        str(HERE / f"configs/{name}.py") for name in ("gfl_teacher", "gfl_student", "ld_gfl_student")
+    )
+
+    def distilled(name: str, *overrides: str, over: str = "student", cost: float = 0.6) -> Entry:
+        return Entry(name, taught, "teacher", cost=cost, gain_over=over, overrides=overrides)
+
+    runs = [Entry("teacher", teacher, seed=0, cost=0.9), Entry("student", plain, cost=0.3)]
+    runs += [distilled(name, f"distill.terms={terms}") for name, terms in methods().items()]
+    for length in sorted(set(lengths) - {EPOCHS}):
+        longer = (
+            *(f"{key}={length}" for key in ("max_epoch", "eval_interval", "checkpoint_interval")),
+            f"scheduler.milestones={[round(length * share) for share in (12 / 16, 14 / 16)]}",
+        )
+        name = f"student_{length}_epochs"
+        runs += [
+            Entry(name, plain, cost=0.3, overrides=longer),
+            distilled(f"ours_{length}_epochs", *longer, over=name),
+        ]
+    return runs
+
+
+def draw_lengths(results: dict, seeds: list[int], lengths: list[int], file: Path) -> Path:
+    """Draws AP and AP75 of the plain and the distilled student against the epochs, with deviations.
+
+    Args:
+        results: {run: metrics} as `compare` returns it.
+        file: .png to write.
+    """
+    import numpy as np
+
+    from jld.visualization.figures import make_figure, write_figure
+
+    figure, lengths = make_figure(8.0, 3.4), sorted({*lengths, EPOCHS})
+    for axis, metric in zip(figure.subplots(1, 2), ("AP", "AP75"), strict=True):
+        for kind in ("student", "ours"):
+            names = [kind if length == EPOCHS else f"{kind}_{length}_epochs" for length in lengths]
+            scores = 100 * np.array(
+                [[results[f"{name}_seed{seed}"][metric] for seed in seeds] for name in names]
+            )
+            deviations = scores.std(1, ddof=1) if len(seeds) > 1 else None
+            axis.errorbar(lengths, scores.mean(1), deviations, marker="o", capsize=3, label=kind)
+        axis.axhline(100 * results["teacher"][metric], color="grey", linestyle=":", label="teacher")
+        axis.set(xlabel="epochs", title=metric)
+        axis.legend()
+    return write_figure(file, figure, dpi=100)
+
+
 def main() -> int:
     """Runs the comparison; returns the exit code."""
     options = parse()
-    from jld.apis import Entry, compare, register_parts, use_device
+    from jld.apis import compare, register_parts, use_device
     from jld.utils.logging import set_up_logging
 
+    work_dir = Path(options.work_dir)
     register_parts()
     use_device("cpu" if options.no_cuda else "auto")
-    set_up_logging(Path(options.work_dir) / "log.txt")
-    configs = HERE / "configs"
-    entries = [
-        Entry("teacher", str(configs / "gfl_teacher.py"), seed=0, cost=0.9),
-        Entry("student", str(configs / "gfl_student.py"), cost=0.3),
-        Entry("student_ld", str(configs / "ld_gfl_student.py"), "teacher", cost=0.6, gain_over="student"),
-    ]
+    set_up_logging(work_dir / "log.txt")
     data = [f"dataset.{split}.root={options.data}" for split in ("train", "val", "test")]
     try:
-        compare(
-            entries,
-            options.work_dir,
+        results = compare(
+            entries(options.lengths),
+            work_dir,
             seeds=options.seeds,
             overrides=[*data, *options.opts],
             metrics=["AP", "AP50", "AP75"],
@@ -54,6 +127,8 @@ def main() -> int:
     except JldError as error:
         print(error, file=sys.stderr)
         return 2
+    if options.lengths:
+        print(f"figure: {draw_lengths(results, options.seeds, options.lengths, work_dir / 'lengths.png')}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""BCCD, teacher: GFL R-34 of three quarters width on 320x240 images, from scratch, trained almost four times as long.
+"""BCCD, teacher: GFL R-34 of three quarters width on 256x192 images, from scratch, trained twice as long.
 
 Command: python tools/run_net.py --config-file=projects/bccd/configs/gfl_teacher.py --task=train
 Published: none. Measured with jld: see projects/bccd/README.md.
