@@ -71,13 +71,21 @@ def entries(detector: str) -> list:
     def config(name: str) -> str:
         return str(shipped_configs() / "quick_start" / f"{name}.py")
 
-    # Costs are seconds per step of the runs, measured on two cores.
-    taught = dict(taught_by="teacher", gain_over="student", cost=0.15)
-    runs = [
-        Entry("teacher", config(f"{detector}_teacher"), seed=0, cost=0.2),
-        Entry("student", config(f"{detector}_student"), cost=0.1),
-        Entry("student_ld", config(f"ld_{detector}_student"), **taught),
+    # Costs are seconds per step of the runs, measured on one core.
+    taught = dict(taught_by="teacher", gain_over="student", cost=0.08)
+    teacher = Entry("teacher", config(f"{detector}_teacher"), seed=0, cost=0.11)
+    if detector == "rotated":
+        return [
+            teacher,
+            Entry("student", config("rotated_student"), cost=0.06),
+            Entry("student_ld", config("ld_rotated_student"), **taught),
+        ]
+    return [
+        teacher,
+        Entry("start", config("noisy_gfl_start"), seed=0, cost=0.06),
+        Entry("student", config("noisy_gfl_student"), starts_from="start", cost=0.06),
+        Entry("student_ld", config("ld_noisy_gfl_student"), starts_from="start", **taught),
+        Entry(
+            "student_ld_imitation", config("ld_imitation_noisy_gfl_student"), starts_from="start", **taught
+        ),
     ]
-    if detector == "noisy_gfl":
-        runs.append(Entry("student_ld_imitation", config("ld_imitation_noisy_gfl_student"), **taught))
-    return runs

@@ -11,9 +11,9 @@ sys.path.insert(0, str(ROOT))
 
 from jld.errors import JldError
 
-TEACHER, PLAIN, TAUGHT = (
-    ROOT / f"configs/quick_start/{name}.py"
-    for name in ("noisy_gfl_teacher", "noisy_gfl_student", "ld_noisy_gfl_student")
+TEACHER, START, PLAIN, TAUGHT = (
+    str(ROOT / f"configs/quick_start/{name}.py")
+    for name in ("noisy_gfl_teacher", "noisy_gfl_start", "noisy_gfl_student", "ld_noisy_gfl_student")
 )
 
 
@@ -91,14 +91,14 @@ def entries(chosen: list[str] | None) -> list:
         if name not in every:
             raise ConfigError(f"unknown method {name!r}: {suggestion(name, every)}")
     chosen = chosen or list(every)
-    runs = [Entry("teacher", str(TEACHER), seed=0, cost=1.0)]
+    runs = [Entry("teacher", TEACHER, seed=0, cost=1.0), Entry("start", START, seed=0, cost=0.5)]
     for name in chosen:
         if name == "none":
-            runs.append(Entry("none", str(PLAIN), cost=0.5))
+            runs.append(Entry("none", PLAIN, starts_from="start", cost=0.5))
             continue
         base = "none" if "none" in chosen else None
-        own = (f"distill.terms={every[name]}",)
-        runs.append(Entry(slug(name), str(TAUGHT), "teacher", cost=0.8, gain_over=base, overrides=own))
+        shared = dict(taught_by="teacher", starts_from="start", gain_over=base, cost=0.8)
+        runs.append(Entry(slug(name), TAUGHT, overrides=(f"distill.terms={every[name]}",), **shared))
     return runs
 
 

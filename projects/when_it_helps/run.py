@@ -9,9 +9,9 @@ sys.path.insert(0, str(ROOT))
 
 from jld.errors import JldError
 
-TEACHER, PLAIN, LD = (
+TEACHER, START, PLAIN, LD = (
     str(ROOT / f"configs/quick_start/{name}.py")
-    for name in ("noisy_gfl_teacher", "noisy_gfl_student", "ld_noisy_gfl_student")
+    for name in ("noisy_gfl_teacher", "noisy_gfl_start", "noisy_gfl_student", "ld_noisy_gfl_student")
 )
 
 
@@ -29,39 +29,48 @@ RECIPES = {"published": terms(0.5, 0.125, 10, "max_score"), "quarter": terms(3.0
 
 
 def epochs(count: int) -> tuple[str, ...]:
-    """Overrides of a training of so many epochs, with the drops where the quick start has them."""
-    milestones = [round(count * share) for share in (6 / 8, 7 / 8)]
+    """Overrides of a training of so many epochs, with the drop where the quick start's student has it."""
     lengths = [f"{key}={count}" for key in ("max_epoch", "eval_interval", "checkpoint_interval")]
-    return (*lengths, f"scheduler.milestones={milestones}")
+    return (*lengths, f"scheduler.milestones=[{round(count * 3 / 4)}]")
 
 
 def entries(question: str) -> list:
     """The runs that answer a question, beside the quick start's own."""
     from jld.apis import Entry
 
-    def both(name: str, overrides: tuple[str, ...], teacher: str = "teacher", **more: str) -> list[Entry]:
+    def both(
+        name: str, overrides: tuple[str, ...], teacher: str = "teacher", start: str | None = "start"
+    ) -> list[Entry]:
         plain, taught = f"student_{name}", f"student_ld_{name}"
+        shared = dict(overrides=overrides, starts_from=start)
         return [
-            Entry(plain, PLAIN, overrides=overrides, **more),
-            Entry(taught, LD, teacher, overrides=overrides, gain_over=plain, cost=1.5, **more),
+            Entry(plain, PLAIN, cost=0.5, **shared),
+            Entry(taught, LD, teacher, gain_over=plain, cost=0.8, **shared),
         ]
 
     if question == "recipe":
+        shared = dict(starts_from="start", gain_over="student", cost=0.8)
         return [
-            Entry(f"student_ld_{name}", LD, "teacher", overrides=(own,), gain_over="student", cost=1.5)
+            Entry(f"student_ld_{name}", LD, "teacher", overrides=(own,), **shared)
             for name, own in RECIPES.items()
         ]
     if question == "length":
-        return both("4_epochs", epochs(4))
+        return both("2_epochs", epochs(2)) + both("8_epochs", epochs(8))
     if question == "start":
-        begun = Entry("begun", PLAIN, overrides=(*epochs(5), "scheduler.milestones=[]"))
-        return [begun, *both("going_on", epochs(4), starts_from="begun")]
+        return both("from_random", epochs(6), start=None)
+    if question == "teacher":
+        teacher = Entry("teacher_4_epochs", TEACHER, seed=0, overrides=epochs(4))
+        taught = Entry(
+            "student_ld_weak_teacher", LD, teacher.name, starts_from="start", gain_over="student", cost=0.8
+        )
+        return [teacher, taught]
     exact = ("dataset.train.box_noise=0.0",)
-    teacher = Entry("teacher_exact", TEACHER, seed=0, cost=4.0, overrides=exact)
-    return [teacher, *both("exact", exact, "teacher_exact")]
+    teacher = Entry("teacher_exact", TEACHER, seed=0, overrides=exact)
+    start = Entry("start_exact", START, seed=0, cost=0.5, overrides=exact)
+    return [teacher, start, *both("exact", exact, teacher.name, start.name)]
 
 
-QUESTIONS = ("recipe", "length", "start", "boxes")
+QUESTIONS = ("recipe", "length", "start", "teacher", "boxes")
 
 
 def parse() -> argparse.Namespace:
@@ -89,9 +98,10 @@ def main() -> int:
     use_device("cpu" if options.no_cuda else "auto")
     set_up_logging(Path(options.work_dir) / "log.txt")
     runs = [
-        Entry("teacher", TEACHER, seed=0, cost=4.0),
-        Entry("student", PLAIN),
-        Entry("student_ld", LD, "teacher", gain_over="student", cost=1.5),
+        Entry("teacher", TEACHER, seed=0),
+        Entry("start", START, seed=0, cost=0.5),
+        Entry("student", PLAIN, starts_from="start", cost=0.5),
+        Entry("student_ld", LD, "teacher", starts_from="start", gain_over="student", cost=0.8),
     ]
     runs += [entry for question in options.questions for entry in entries(question)]
     try:
