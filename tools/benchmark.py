@@ -16,13 +16,17 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-WHAT = ("train", "networks", "inference", "assign", "conv", "scores", "rois", "rotated")
+WHAT = ("train", "networks", "inference", "assign", "conv", "scores", "rois", "rotated", "methods")
 # As `TITLES` of projects/benchmark/scene.py, which would load Jittor; the last ones are trained only.
 DETECTORS = ("gfl", "rotated", "faster_rcnn", "mask_rcnn", "lgd_retinanet")
 TRAINED_ONLY = DETECTORS[2:]
 WITHOUT_PEER = ("rotated", "lgd_retinanet")
-# Assignment is measured at the size of COCO training unless the command line says otherwise.
-SIZES = {"assign": (800, 1344)}
+# Sizes other than those of `Settings`, unless the command line says otherwise: of COCO training; of the pair
+# with the most published rows, on small images.
+SIZES = {
+    "assign": {"height": 800, "width": 1344},
+    "methods": {"height": 256, "width": 256, "student_depth": 50, "teacher_depth": 101},
+}
 # As in jld.ops.precision, which would load Jittor.
 PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -37,7 +41,8 @@ def parser() -> argparse.ArgumentParser:
         "image, beside PyTorch's; networks: forward and backward without losses, beside PyTorch's; assign: "
         "ATSS and the VLR region; conv: convolution shapes; scores: COCO's by pycocotools and hotcoco; rois: "
         "RoIAlign and suppression of proposals, beside torchvision's; rotated: overlaps, suppression, "
-        "splitting, merging and evaluation of rotated boxes beside plain loops and the public tools",
+        "splitting, merging and evaluation of rotated boxes beside plain loops and the public tools; "
+        "methods: a training step of GFL with the terms of each distillation method beside the plain step",
     )  # fmt: skip
     add(
         "--detector", choices=DETECTORS,
@@ -48,13 +53,14 @@ def parser() -> argparse.ArgumentParser:
         "--precision", choices=PRECISIONS,
         help="of train: of convolutions, default float32; PyTorch on cuda: autocast",
     )  # fmt: skip
-    add("--height", type=int, help="px, default 512 (assign: 800)")
-    add("--width", type=int, help="px, default 512 (assign: 1344)")
+    add("--methods", nargs="+", metavar="NAME", help="methods: these alone, such as LD CrossKD PKD")
+    add("--height", type=int, help="px, default 512 (assign: 800, methods: 256)")
+    add("--width", type=int, help="px, default 512 (assign: 1344, methods: 256)")
     add("--batch", type=int, help="images per step, default 2")
     add("--boxes", type=int, help="objects per image, default 8")
     add("--num-classes", type=int, help="default 80")
-    add("--student-depth", type=int, help="ResNet depth, default 18")
-    add("--teacher-depth", type=int, help="ResNet depth, default 34")
+    add("--student-depth", type=int, help="ResNet depth, default 18 (methods: 50)")
+    add("--teacher-depth", type=int, help="ResNet depth, default 34 (methods: 101)")
     add("--base-channels", type=int, help="width of the stems, default 64")
     add("--head-channels", type=int, help="width of neck and head, default 256")
     add("--steps", type=int, help="measured repetitions, default 10")
@@ -94,6 +100,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     if options.precision and options.what != "train":
         parser().error("--precision is for --what train: everything else computes in float32.")
+    if options.methods and options.what != "methods":
+        parser().error("--methods is for --what methods.")
+    if options.what == "methods" and options.detector not in (None, "gfl"):
+        parser().error("--what methods is for gfl, whose configs the methods' published rows are.")
     if options.detector in TRAINED_ONLY and options.what != "train":
         parser().error(f"--detector {options.detector} is for --what train.")
     if options.peer_compile and (options.what == "rois" or options.detector in TRAINED_ONLY):
@@ -125,7 +135,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> Any:
     """Yields the reports that the flags ask for."""
-    from projects.benchmark import BENCHMARKS, DUELS, PeerTools, benchmark_cold, benchmark_rotated
+    from projects.benchmark import (
+        BENCHMARKS,
+        DUELS,
+        PeerTools,
+        benchmark_cold,
+        benchmark_methods,
+        benchmark_rotated,
+    )
 
     settings = settings_of(options)
     if options.cold:
@@ -134,6 +151,8 @@ def run(options: argparse.Namespace) -> Any:
     if options.what == "rotated":
         tools = PeerTools(options.peer_python, options.devkit, options.mmrotate)
         yield benchmark_rotated(settings, tools)
+    elif options.what == "methods":
+        yield benchmark_methods(settings, options.methods)
     elif options.what in DUELS:
         yield DUELS[options.what](settings, duel_of(options))
     else:
@@ -158,8 +177,7 @@ def settings_of(options: argparse.Namespace) -> Any:
     """The Settings of the flags that were given."""
     from projects.benchmark import Settings
 
-    height, width = SIZES.get(options.what, (None, None))
-    defaults = {"height": height, "width": width}
+    defaults = SIZES.get(options.what, {})
     names = [field.name for field in fields(Settings)]
     given = {name: getattr(options, name) or defaults.get(name) for name in names}
     return Settings(**{name: value for name, value in given.items() if value is not None})
