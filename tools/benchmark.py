@@ -16,6 +16,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from jld.apis.program import program
+
 WHAT = ("train", "networks", "inference", "assign", "conv", "scores", "rois", "rotated", "methods")
 # As `TITLES` of projects/benchmark/scene.py, which would load Jittor; the last ones are trained only.
 DETECTORS = ("gfl", "rotated", "faster_rcnn", "mask_rcnn", "lgd_retinanet")
@@ -86,17 +88,14 @@ def parser() -> argparse.ArgumentParser:
         "--shared", action="store_true",
         help="train, inference: measure once more while a busy loop runs on every core",
     )  # fmt: skip
-    add(
-        "--cold",
-        action="store_true",
-        help="train: time import and first step in an empty kernel cache (minutes)",
-    )
+    add("--cold", action="store_true", help="train: import and first step in an empty kernel cache (minutes)")
     add("--json", type=Path, metavar="FILE", help="also write everything as JSON")
     return made
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measures, prints and returns the exit code."""
+@program
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measures and prints."""
     options = parser().parse_args(arguments)
     if options.precision and options.what != "train":
         parser().error("--precision is for --what train: everything else computes in float32.")
@@ -110,27 +109,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser().error("--peer-compile is for gfl: torchvision's peers are measured as they are.")
     # Imported here: --help and a wrong flag should not wait for Jittor.
     from jld.apis import register_parts, use_device
-    from jld.errors import JldError
     from projects.benchmark import machine_report, machine_text
 
-    try:
-        use_device(options.device)
-        register_parts()
-        machine = machine_report()
-        print(machine_text(machine), flush=True)
-        reports = []
-        for report in run(options):
-            print(f"\n{report.as_text()}", flush=True)
-            reports.append(report.as_data())
-    except JldError as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        return 2
+    use_device(options.device)
+    register_parts()
+    machine = machine_report()
+    print(machine_text(machine), flush=True)
+    reports = []
+    for report in run(options):
+        print(f"\n{report.as_text()}", flush=True)
+        reports.append(report.as_data())
     load_after = machine_report()["load"]
     print(f"\nload at the end  {load_after}")
     if options.json:
         data = {"machine": machine | {"load_after": load_after}, "reports": reports}
         options.json.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
-    return 0
 
 
 def run(options: argparse.Namespace) -> Any:

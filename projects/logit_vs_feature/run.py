@@ -9,7 +9,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from jld.errors import JldError
+from jld.apis.comparison_options import add_flags, prepare
+from jld.apis.program import program
 
 # {dataset: (teacher, student with the paper's three terms, seconds per step of a plain and a distilled one)}
 DATASETS = {
@@ -57,13 +58,8 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", choices=DATASETS, default="drawn", help="default: %(default)s")
     parser.add_argument("--data", default="data/bccd", help="folder of bccd; default: %(default)s")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the students")
     parser.add_argument("--methods", nargs="+", help="only these; default: all")
-    parser.add_argument("--work_dir", help="default: work_dirs/logit_vs_feature/DATASET")
-    parser.add_argument("--no_cuda", action="store_true", help="run on the CPU where a GPU is usable")
-    parser.add_argument(
-        "--opts", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides for all runs"
-    )
+    add_flags(parser, None, (0, 1, 2), meaning="default: work_dirs/logit_vs_feature/DATASET")
     return parser.parse_args()
 
 
@@ -97,33 +93,23 @@ def slug(method: str) -> str:
     return re.sub(r"\W+", "_", method.lower())
 
 
-def main() -> int:
-    """Runs the comparison; returns the exit code."""
+@program
+def main() -> None:
+    """Runs the comparison."""
     options = parse()
-    from jld.apis import Entry, compare, register_parts, use_device
-    from jld.utils.logging import set_up_logging
+    from jld.apis import Entry, compare
 
-    work_dir = Path(options.work_dir or f"work_dirs/logit_vs_feature/{options.dataset}")
-    register_parts()
-    use_device("cpu" if options.no_cuda else "auto")
-    set_up_logging(work_dir / "log.txt")
+    work_dir = prepare(options, options.work_dir or f"work_dirs/logit_vs_feature/{options.dataset}")
     teacher, _, plain_cost, cost = DATASETS[options.dataset]
     splits = ("train", "val", "test") if options.dataset == "bccd" else ()
     overrides = [f"dataset.{split}.root={options.data}" for split in splits] + options.opts
-    try:
-        configs = write_configs(options.dataset, options.methods, work_dir / "configs")
-        entries = [Entry("teacher", str(ROOT / teacher), seed=0, cost=TEACHER_COST[options.dataset])]
-        base = "none" if "none" in configs else None
-        for name, path in configs.items():
-            taught = dict(taught_by="teacher", cost=cost, gain_over=base)
-            entries.append(
-                Entry(slug(name), str(path), **(dict(cost=plain_cost) if name == "none" else taught))
-            )
-        compare(entries, work_dir, seeds=options.seeds, overrides=overrides, metrics=["AP", "AP50", "AP75"])
-    except JldError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    configs = write_configs(options.dataset, options.methods, work_dir / "configs")
+    entries = [Entry("teacher", str(ROOT / teacher), seed=0, cost=TEACHER_COST[options.dataset])]
+    base = "none" if "none" in configs else None
+    for name, path in configs.items():
+        taught = dict(taught_by="teacher", cost=cost, gain_over=base)
+        entries.append(Entry(slug(name), str(path), **(dict(cost=plain_cost) if name == "none" else taught)))
+    compare(entries, work_dir, seeds=options.seeds, overrides=overrides, metrics=["AP", "AP50", "AP75"])
 
 
 if __name__ == "__main__":

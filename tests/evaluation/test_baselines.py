@@ -168,9 +168,9 @@ def test_the_tool_prints_and_writes(tmp_path, capsys):
     assert main([folder, "--out", str(tmp_path / "t.csv"), "--rows", "ld-coco-*"]) == 0
     assert "1 measured" in capsys.readouterr().out
     assert sum(bool(line["run"]) for line in table((tmp_path / "t.csv").read_text())) == 1
-    assert main([folder, "--out", str(tmp_path / "t.xlsx")]) == 1
+    assert main([folder, "--out", str(tmp_path / "t.xlsx")]) == 2
     assert "must end in .md or .csv" in capsys.readouterr().err
-    assert main([str(tmp_path / "nowhere")]) == 1
+    assert main([str(tmp_path / "nowhere")]) == 2
 
 
 def test_a_config_is_read_and_not_run(tmp_path):
