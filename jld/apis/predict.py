@@ -28,7 +28,7 @@ from jld.data.dota.merge import MERGE_IOU
 from jld.data.dota.windows import image_windows
 from jld.data.problems import printable
 from jld.data.results import write_plain_results
-from jld.errors import ConfigError, DataError, suggestion
+from jld.errors import ConfigError, DataError, one_of
 from jld.models import Detector
 from jld.runner.going_on import chosen_checkpoint
 from jld.visualization.canvas import write_image
@@ -171,8 +171,7 @@ class Saver:
         with_scores: bool = False,
     ):
         for kind in kinds:
-            if kind not in SAVED:
-                raise ConfigError(f"--save knows no {kind!r}: {suggestion(kind, SAVED)}")
+            one_of(kind, SAVED, f"--save knows no {kind!r}")
         self.folder, self.kinds, self.classes = folder, kinds, tuple(classes)
         self.with_text, self.with_scores = with_text, with_scores
         self._used: Counter[str] = Counter()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jld.errors import ConfigError, suggestion
+from jld.errors import ConfigError, one_of
 from jld.losses.gaussian import (
     GaussianPair,
     drop_unweighted,
@@ -168,9 +168,7 @@ def distance_to_loss(distance: jt.Var, fun: str = "log1p", tau: float = 0.0, flo
 
 
 def _check_choice(where: str, value: str, choices: Sequence[str]) -> str:
-    if value not in choices:
-        raise ConfigError(f"unknown {where} {value!r}: {suggestion(value, choices)}")
-    return value
+    return one_of(value, choices, f"unknown {where} {value!r}")
 
 
 @LOSSES.register(aliases=("GaussianDistanceLoss",))
