@@ -7,18 +7,20 @@ from math import prod
 from typing import Any
 
 from jld.config import load_config, to_plain
+from jld.distill import StepContext
+from jld.distill.distiller import Lesson
 from jld.distill.teachers import FrozenTeacher
-from jld.errors import ConfigError, suggestion
+from jld.distill.terms.base import Term
+from jld.errors import one_of
+from jld.runner.loop import TrainingLoop
 from jld.toolchain import jittor as jt
 from projects.benchmark.alternate import JLD, Task, alternate
 from projects.benchmark.clock import Timing, timing_between
-from projects.benchmark.core import FORWARD, predict
-from projects.benchmark.networks import measuring
 from projects.benchmark.report import Report
 from projects.benchmark.scene import BASE, Settings, distiller_of, make_student, random_batch
 from projects.benchmark.train import STEP, make_loop, run_steps
 
-PLAIN = "plain step"
+PLAIN, WATCHED = "plain step", "plain step, teacher running"
 # Short turns: other work on the machine meets both.
 TURN = 2
 METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -47,11 +49,19 @@ COLUMNS = (
 )  # fmt: skip
 
 
+class TeacherAlone(Term):
+    """Needs all that a teacher predicts, and teaches nothing."""
+
+    def __call__(self, context: StepContext) -> jt.Var:
+        """0, once the teacher's forward pass is done."""
+        return 0.0 * sum(each.detach().mean() for each in context.teacher.predictions.values())
+
+
 def benchmark_methods(settings: Settings, methods: Sequence[str] | None = None) -> Report:
     """What a step costs with the terms of each method's published config, all on the same pair of detectors.
 
-    Every method is measured in turn with the plain step of the same detector and the forward pass of a frozen
-    teacher, which all methods but LGD have in common.
+    Every method is measured in turn with the plain step of the same detector, and with a plain step in which
+    a frozen teacher runs and nothing is compared: what all methods but LGD have in common.
 
     Args:
         settings: sizes.
@@ -60,12 +70,15 @@ def benchmark_methods(settings: Settings, methods: Sequence[str] | None = None) 
         ConfigError: an unknown method.
     """
     for name in methods or ():
-        if name not in METHODS:
-            raise ConfigError(f"--methods: unknown method {name!r}: {suggestion(name, METHODS)}")
+        one_of(name, METHODS, f"--methods: unknown method {name!r}")
     batch = random_batch(settings)
-    alone = make_loop(make_student(settings), None, batch)
-    tasks: dict[str, Task] = {PLAIN: lambda count: {PLAIN: timing_between(run_steps(alone, count))}}
-    run_steps(alone, settings.warmup)
+    watched, plain = make_student(settings), make_loop(make_student(settings), None, batch)
+    terms = [{"type": "FeatureImitation", "region": "all"}]
+    distiller = distiller_of({"terms": terms}, settings, watched)
+    distiller.lessons = [Lesson(TeacherAlone(1.0, "loss_nothing"))]
+    tasks = {PLAIN: _steps(PLAIN, plain), WATCHED: _steps(WATCHED, make_loop(watched, distiller, batch))}
+    for task in tasks.values():
+        task(settings.warmup)
     rows = [_row(name, settings, batch, tasks) for name in methods or METHODS]
     title = (
         f"a training step of each method: {settings.pair()}, {settings.size()}, {settings.boxes} objects per "
@@ -74,24 +87,20 @@ def benchmark_methods(settings: Settings, methods: Sequence[str] | None = None) 
     return Report(title, COLUMNS, rows)
 
 
-def _row(name: str, settings: Settings, batch: dict[str, Any], plain: dict[str, Task]) -> tuple:
+def _steps(name: str, loop: TrainingLoop) -> Task:
+    return lambda count: {name: timing_between(run_steps(loop, count))}
+
+
+def _row(name: str, settings: Settings, batch: dict[str, Any], others: dict[str, Task]) -> tuple:
     """The cells of `COLUMNS` of one method; what it holds is freed at the end."""
     student = make_student(settings)
     distiller = distiller_of(section_of(name), settings, student)
-    loop = make_loop(student, distiller, batch)
-    tasks = plain | {STEP: lambda count: {STEP: timing_between(run_steps(loop, count))}}
-    if isinstance(distiller.teacher, FrozenTeacher):
-        teacher, images = distiller.teacher.detector, jt.array(batch["images"])
-
-        def forward() -> Any:
-            with jt.no_grad():
-                return predict(teacher, images)
-
-        tasks[FORWARD[1]] = measuring(FORWARD[1], forward)
-    times = alternate(tasks, {}, settings, warm=(PLAIN,), window=TURN)[JLD]
+    tasks = others | {STEP: _steps(STEP, make_loop(student, distiller, batch))}
+    times = alternate(tasks, {}, settings, warm=others, window=TURN)[JLD]
     own = sum(prod(x.shape) for module in distiller.modules().values() for x in module.parameters())
     kinds = ", ".join(dict.fromkeys(type(term).__name__ for term in distiller.terms))
-    return (name, kinds, *costs(times), own / 1e6)
+    has_teacher = isinstance(distiller.teacher, FrozenTeacher)
+    return (name, kinds, *costs(times, has_teacher), own / 1e6)
 
 
 def section_of(name: str) -> dict[str, Any]:
@@ -102,8 +111,7 @@ def section_of(name: str) -> dict[str, Any]:
     return section
 
 
-def costs(times: dict[str, Timing]) -> tuple[float, float, float, float]:
-    """CPU ms of the step, of the plain one, their ratio, and that without a frozen teacher's forward."""
-    step, plain = times[STEP].cpu_median, times[PLAIN].cpu_median
-    teacher = times[FORWARD[1]].cpu_median if FORWARD[1] in times else 0.0
-    return step, plain, step / plain, (step - teacher) / plain
+def costs(times: dict[str, Timing], has_teacher: bool) -> tuple[float, float, float, float]:
+    """CPU ms of the step and of the plain one, their ratio, and that without a frozen teacher's forward."""
+    step, plain, watched = (times[name].cpu_median for name in (STEP, PLAIN, WATCHED))
+    return step, plain, step / plain, (step - (watched - plain) * has_teacher) / plain
