@@ -88,7 +88,7 @@ def complexity(detector: Detector, size: tuple[int, int], runs: int = 0) -> Comp
     return Complexity(parameters, counted, medians)
 
 
-def _trace(detector: Any, size: tuple[int, int], run: Callable[[str, Callable[[], Any]], Any]) -> Any:
+def _trace(detector: Detector, size: tuple[int, int], run: Callable[[str, Callable[[], Any]], Any]) -> Any:
     """The trace of a random image, made by `run(stage, function)` stage by stage."""
     images = jt.array(np.random.default_rng(0).normal(size=(1, 3, *size)).astype(np.float32))
     maps = run("backbone", lambda: detector.backbone(images))
