@@ -202,7 +202,7 @@ def parser() -> argparse.ArgumentParser:
 
 @program
 def main(argv: list[str] | None = None) -> None:
-    """0 when all is written, 1 after an error that a user can mend."""
+    """Writes the labels and prints what was left out."""
     arguments = parser().parse_args(argv)
     text = convert_labels(
         source_of(arguments.source, arguments),

@@ -54,7 +54,7 @@ def parser() -> ConfigParser:
 
 @program
 def main(argv: list[str] | None = None) -> None:
-    """0 when all is printed, 1 after an error that a user can mend."""
+    """Prints the tables, and draws them with `--out`."""
     arguments = parser().parse_args(argv)
     path = Path(arguments.config_file)
     if arguments.format:

@@ -259,7 +259,7 @@ def _load(model: str, arguments: argparse.Namespace) -> Detector:
 
 @program
 def main(argv: list[str] | None = None) -> int:
-    """0 when all images were looked at, 1 where some could not be read, or after another error."""
+    """0 when all images were looked at, 1 where some could not be read."""
     made = parser()
     arguments = made.parse_intermixed_args(argv)
     model, *sources = [arguments.config_file] * bool(arguments.config_file) + arguments.words

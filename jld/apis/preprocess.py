@@ -78,7 +78,7 @@ def workers(text: str) -> int | str:
 
 @program
 def main(words: Sequence[str] | None = None) -> None:
-    """0 when all is done, 1 after an error that a user can mend, 130 after Ctrl-C."""
+    """Cuts the datasets of a config, or removes what was cut."""
     parser = ConfigParser(
         description=" ".join(__doc__.split("\n\n", 1)[0].split()), meaning="a preprocessing config"
     )
