@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from jld.apis.arguments import ConfigParser
-from jld.apis.program import FAILED, guarded
+from jld.apis.program import guarded
 from jld.errors import ConfigError
 from jld.utils.distributed import rank, world_size
 from jld.utils.logging import set_up_logging
@@ -62,8 +62,7 @@ def run(options: argparse.Namespace) -> int:
 
         return list_main(["parts"])
     if not options.config_file:
-        print("jld: --config-file is needed (or --list); see --help.", file=sys.stderr)
-        return FAILED
+        raise ConfigError("--config-file is needed (or --list); see --help.")
     set_up_logging()
     overrides = overrides_of(options)
     # Loaded once before Jittor, so that a broken file is reported at once.
