@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 # Control, format (text direction) and lone surrogate characters, line and paragraph separators.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
@@ -65,3 +67,16 @@ def suggestion(name: str, known: Iterable[str], limit: int = 8) -> str:
         return f"did you mean {match!r}?"
     shown = ", ".join(known[:limit]) + (", ..." if len(known) > limit else "")
     return f"known are: {shown}." if known else "none is registered."
+
+
+def one_of(value: T, known: Collection[Any], said: str) -> T:
+    """The value itself, which must be one of `known`.
+
+    Args:
+        said: the sentence about a value that is not, up to its colon: "unknown style 'x'".
+    Raises:
+        ConfigError: the sentence, and the nearest known one.
+    """
+    if value not in known:
+        raise ConfigError(f"{said}: {suggestion(str(value), known)}")
+    return value

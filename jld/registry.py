@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, overload
 
-from jld.errors import ConfigError, suggestion
+from jld.errors import ConfigError, one_of, suggestion
 
 T = TypeVar("T")
 
@@ -81,8 +81,7 @@ class Registry:
         Raises:
             ConfigError: unknown name; says the nearest one.
         """
-        if name not in self._classes:
-            raise ConfigError(f"unknown {self.kind} {name!r}: {suggestion(name, self._classes)}")
+        one_of(name, self._classes, f"unknown {self.kind} {name!r}")
         return self._classes[name]
 
     def names(self) -> list[str]:

@@ -11,6 +11,7 @@ COVERS = {
     "apis/test_distillation_pictures.py": ("apis/visualize_distillation.py",),
     "cli/test_commands.py": (
         "apis/arguments.py",
+        "apis/comparison_options.py",
         "apis/quick_start.py",
     ),
     "cli/test_doctor.py": ("apis/doctor.py",),

@@ -16,13 +16,19 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-WHAT = ("train", "networks", "inference", "assign", "conv", "scores", "rois", "rotated")
+from jld.apis.program import program
+
+WHAT = ("train", "networks", "inference", "assign", "conv", "scores", "rois", "rotated", "methods")
 # As `TITLES` of projects/benchmark/scene.py, which would load Jittor; the last ones are trained only.
 DETECTORS = ("gfl", "rotated", "faster_rcnn", "mask_rcnn", "lgd_retinanet")
 TRAINED_ONLY = DETECTORS[2:]
 WITHOUT_PEER = ("rotated", "lgd_retinanet")
-# Assignment is measured at the size of COCO training unless the command line says otherwise.
-SIZES = {"assign": (800, 1344)}
+# Sizes other than those of `Settings`, unless the command line says otherwise: of COCO training; of the pair
+# with the most published rows, on small images.
+SIZES = {
+    "assign": {"height": 800, "width": 1344},
+    "methods": {"height": 256, "width": 256, "student_depth": 50, "teacher_depth": 101},
+}
 # As in jld.ops.precision, which would load Jittor.
 PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -37,7 +43,8 @@ def parser() -> argparse.ArgumentParser:
         "image, beside PyTorch's; networks: forward and backward without losses, beside PyTorch's; assign: "
         "ATSS and the VLR region; conv: convolution shapes; scores: COCO's by pycocotools and hotcoco; rois: "
         "RoIAlign and suppression of proposals, beside torchvision's; rotated: overlaps, suppression, "
-        "splitting, merging and evaluation of rotated boxes beside plain loops and the public tools",
+        "splitting, merging and evaluation of rotated boxes beside plain loops and the public tools; "
+        "methods: a training step of GFL with the terms of each distillation method beside the plain step",
     )  # fmt: skip
     add(
         "--detector", choices=DETECTORS,
@@ -48,13 +55,14 @@ def parser() -> argparse.ArgumentParser:
         "--precision", choices=PRECISIONS,
         help="of train: of convolutions, default float32; PyTorch on cuda: autocast",
     )  # fmt: skip
-    add("--height", type=int, help="px, default 512 (assign: 800)")
-    add("--width", type=int, help="px, default 512 (assign: 1344)")
+    add("--methods", nargs="+", metavar="NAME", help="methods: these alone, such as LD CrossKD PKD")
+    add("--height", type=int, help="px, default 512 (assign: 800, methods: 256)")
+    add("--width", type=int, help="px, default 512 (assign: 1344, methods: 256)")
     add("--batch", type=int, help="images per step, default 2")
     add("--boxes", type=int, help="objects per image, default 8")
     add("--num-classes", type=int, help="default 80")
-    add("--student-depth", type=int, help="ResNet depth, default 18")
-    add("--teacher-depth", type=int, help="ResNet depth, default 34")
+    add("--student-depth", type=int, help="ResNet depth, default 18 (methods: 50)")
+    add("--teacher-depth", type=int, help="ResNet depth, default 34 (methods: 101)")
     add("--base-channels", type=int, help="width of the stems, default 64")
     add("--head-channels", type=int, help="width of neck and head, default 256")
     add("--steps", type=int, help="measured repetitions, default 10")
@@ -80,52 +88,54 @@ def parser() -> argparse.ArgumentParser:
         "--shared", action="store_true",
         help="train, inference: measure once more while a busy loop runs on every core",
     )  # fmt: skip
-    add(
-        "--cold",
-        action="store_true",
-        help="train: time import and first step in an empty kernel cache (minutes)",
-    )
+    add("--cold", action="store_true", help="train: import and first step in an empty kernel cache (minutes)")
     add("--json", type=Path, metavar="FILE", help="also write everything as JSON")
     return made
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measures, prints and returns the exit code."""
+@program
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measures and prints."""
     options = parser().parse_args(arguments)
     if options.precision and options.what != "train":
         parser().error("--precision is for --what train: everything else computes in float32.")
+    if options.methods and options.what != "methods":
+        parser().error("--methods is for --what methods.")
+    if options.what == "methods" and options.detector not in (None, "gfl"):
+        parser().error("--what methods is for gfl, whose configs the methods' published rows are.")
     if options.detector in TRAINED_ONLY and options.what != "train":
         parser().error(f"--detector {options.detector} is for --what train.")
     if options.peer_compile and (options.what == "rois" or options.detector in TRAINED_ONLY):
         parser().error("--peer-compile is for gfl: torchvision's peers are measured as they are.")
     # Imported here: --help and a wrong flag should not wait for Jittor.
     from jld.apis import register_parts, use_device
-    from jld.errors import JldError
     from projects.benchmark import machine_report, machine_text
 
-    try:
-        use_device(options.device)
-        register_parts()
-        machine = machine_report()
-        print(machine_text(machine), flush=True)
-        reports = []
-        for report in run(options):
-            print(f"\n{report.as_text()}", flush=True)
-            reports.append(report.as_data())
-    except JldError as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        return 2
+    use_device(options.device)
+    register_parts()
+    machine = machine_report()
+    print(machine_text(machine), flush=True)
+    reports = []
+    for report in run(options):
+        print(f"\n{report.as_text()}", flush=True)
+        reports.append(report.as_data())
     load_after = machine_report()["load"]
     print(f"\nload at the end  {load_after}")
     if options.json:
         data = {"machine": machine | {"load_after": load_after}, "reports": reports}
         options.json.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
-    return 0
 
 
 def run(options: argparse.Namespace) -> Any:
     """Yields the reports that the flags ask for."""
-    from projects.benchmark import BENCHMARKS, DUELS, PeerTools, benchmark_cold, benchmark_rotated
+    from projects.benchmark import (
+        BENCHMARKS,
+        DUELS,
+        PeerTools,
+        benchmark_cold,
+        benchmark_methods,
+        benchmark_rotated,
+    )
 
     settings = settings_of(options)
     if options.cold:
@@ -134,6 +144,8 @@ def run(options: argparse.Namespace) -> Any:
     if options.what == "rotated":
         tools = PeerTools(options.peer_python, options.devkit, options.mmrotate)
         yield benchmark_rotated(settings, tools)
+    elif options.what == "methods":
+        yield benchmark_methods(settings, options.methods)
     elif options.what in DUELS:
         yield DUELS[options.what](settings, duel_of(options))
     else:
@@ -158,8 +170,7 @@ def settings_of(options: argparse.Namespace) -> Any:
     """The Settings of the flags that were given."""
     from projects.benchmark import Settings
 
-    height, width = SIZES.get(options.what, (None, None))
-    defaults = {"height": height, "width": width}
+    defaults = SIZES.get(options.what, {})
     names = [field.name for field in fields(Settings)]
     given = {name: getattr(options, name) or defaults.get(name) for name in names}
     return Settings(**{name: value for name, value in given.items() if value is not None})

@@ -6,15 +6,7 @@ Measured with jld: not measured. Memory, time: not measured.
 Differs: nothing known; the branch prints no score and no schedule, so the student's is 1x.
 """
 
-_base_ = [
-    "../_base_/models/faster_rcnn_r50_fpn.py",
-    "../_base_/datasets/coco_detection.py",
-    "../_base_/schedules/two_stage_1x.py",
-]
-
-model = dict(
-    backbone=dict(depth=18, pretrained="torchvision://resnet18"), neck=dict(in_channels=[64, 128, 256, 512])
-)
+_base_ = "../faster_rcnn/faster_rcnn_r18_1x_coco.py"
 
 distill = dict(
     teacher=dict(

@@ -7,11 +7,7 @@ Differs: the released run has 8 images per GPU and a learning rate that follows 
 images at the rate they stand for.
 """
 
-_base_ = [
-    "../_base_/models/atss_r50_fpn.py",
-    "../_base_/datasets/coco_detection.py",
-    "../_base_/schedules/schedule_1x.py",
-]
+_base_ = "../atss/atss_r50_1x_coco.py"
 
 distill = dict(
     teacher=dict(config="configs/atss/atss_r101_1x_coco.py", checkpoint="weights/atss_r101_1x_coco.pth"),

@@ -7,11 +7,7 @@ Differs: the extra levels of the released student are made of the neck's outputs
 here of the backbone's last map, as the baseline's and the teacher's.
 """
 
-_base_ = [
-    "../_base_/models/retinanet_r50_fpn.py",
-    "../_base_/datasets/coco_detection.py",
-    "../_base_/schedules/schedule_2x.py",
-]
+_base_ = "../retinanet/retinanet_r50_2x_coco.py"
 
 distill = dict(
     teacher=dict(

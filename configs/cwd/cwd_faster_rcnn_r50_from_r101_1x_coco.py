@@ -5,11 +5,7 @@ Published: none.
 Measured with jld: not measured. Memory, time: not measured.
 """
 
-_base_ = [
-    "../_base_/models/faster_rcnn_r50_fpn.py",
-    "../_base_/datasets/coco_detection.py",
-    "../_base_/schedules/two_stage_1x.py",
-]
+_base_ = "../faster_rcnn/faster_rcnn_r50_1x_coco.py"
 
 distill = dict(
     teacher=dict(
@@ -19,3 +15,4 @@ distill = dict(
         dict(type="CWD", reads="features", temperature=1.0, weight=10.0),
     ],
 )
+published = None  # of the plain detector

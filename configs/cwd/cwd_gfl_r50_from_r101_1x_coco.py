@@ -7,11 +7,7 @@ Differs: the file of this name in the main branch of mmrazor reads features inst
 0.x file, followed here.
 """
 
-_base_ = [
-    "../_base_/models/gfl_r50_fpn.py",
-    "../_base_/datasets/coco_detection.py",
-    "../_base_/schedules/schedule_1x.py",
-]
+_base_ = "../gfl/gfl_r50_1x_coco_batch16.py"
 
 distill = dict(
     teacher=dict(config="configs/gfl/gfl_r101_ms_2x_coco.py", checkpoint="weights/gfl_r101_ms_2x_coco.pth"),

@@ -7,11 +7,7 @@ Differs: nothing known. As released, masks are stretched on padded images (box_f
 level are not divided by its cells.
 """
 
-_base_ = [
-    "../_base_/models/retinanet_r50_fpn.py",
-    "../_base_/datasets/coco_detection.py",
-    "../_base_/schedules/schedule_2x.py",
-]
+_base_ = "../retinanet/retinanet_r50_2x_coco.py"
 
 distill = dict(
     teacher=dict(

@@ -8,11 +8,6 @@ are chosen in double precision. The student starts as a trained detector of 38.4
 faster_rcnn_r50_warm_2x_coco.py, not with 38.4.
 """
 
-_base_ = [
-    "../_base_/models/faster_rcnn_r50_fpn.py",
-    "../_base_/datasets/coco_detection.py",
-    "../_base_/schedules/two_stage_2x.py",
-    "../_base_/distill/global_knowledge_faster_rcnn.py",
-]
+_base_ = ["../faster_rcnn/faster_rcnn_r50_2x_coco.py", "../_base_/distill/global_knowledge_faster_rcnn.py"]
 
 published = dict(row="gk-faster-rcnn-r50-from-r101")

@@ -7,12 +7,7 @@ Differs: the release has no RetinaNet config; schedule, start and factors are th
 The student starts as a trained detector of 37.4 AP: compare with retinanet_r50_warm_2x_coco.py, not with 37.4.
 """
 
-_base_ = [
-    "../_base_/models/retinanet_r50_fpn.py",
-    "../_base_/datasets/coco_detection.py",
-    "../_base_/schedules/schedule_2x.py",
-    "../_base_/distill/global_knowledge_retinanet.py",
-]
+_base_ = ["../retinanet/retinanet_r50_2x_coco.py", "../_base_/distill/global_knowledge_retinanet.py"]
 
 distill = dict(teacher=dict(config="configs/retinanet/retinanet_r101_2x_coco.py"))
 published = dict(row="gk-retinanet-r50-from-r101")

@@ -6,12 +6,7 @@ Measured with jld: not measured. Memory, time: not measured.
 Start and schedule are those of gk_retinanet_r50_from_r101_2x_coco.py.
 """
 
-_base_ = [
-    "../_base_/models/retinanet_r50_fpn.py",
-    "../_base_/datasets/coco_detection.py",
-    "../_base_/schedules/schedule_2x.py",
-    "../_base_/distill/global_knowledge_retinanet.py",
-]
+_base_ = ["../retinanet/retinanet_r50_2x_coco.py", "../_base_/distill/global_knowledge_retinanet.py"]
 
 _attenuation = dict(type="EpochDecay")
 
@@ -24,3 +19,4 @@ distill = dict(
     ],
 )
 hooks = None
+published = None  # of the plain detector

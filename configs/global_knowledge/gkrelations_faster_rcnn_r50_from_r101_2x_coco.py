@@ -6,12 +6,7 @@ Measured with jld: not measured. Memory, time: not measured.
 Start and schedule are those of gk_faster_rcnn_r50_from_r101_2x_coco.py.
 """
 
-_base_ = [
-    "../_base_/models/faster_rcnn_r50_fpn.py",
-    "../_base_/datasets/coco_detection.py",
-    "../_base_/schedules/two_stage_2x.py",
-    "../_base_/distill/global_knowledge_faster_rcnn.py",
-]
+_base_ = ["../faster_rcnn/faster_rcnn_r50_2x_coco.py", "../_base_/distill/global_knowledge_faster_rcnn.py"]
 
 _attenuation = dict(type="EpochDecay")
 _roi = dict(stage="roi", max_instances=128)
@@ -27,3 +22,4 @@ distill = dict(
     ],
 )
 hooks = None
+published = None  # of the plain detector

@@ -7,12 +7,7 @@ Start and schedule are those of gk_retinanet_r50_from_r101_2x_coco.py.
 The released code does this under its own config, whose switch leaves the global term out.
 """
 
-_base_ = [
-    "../_base_/models/retinanet_r50_fpn.py",
-    "../_base_/datasets/coco_detection.py",
-    "../_base_/schedules/schedule_2x.py",
-    "../_base_/distill/global_knowledge_retinanet.py",
-]
+_base_ = ["../retinanet/retinanet_r50_2x_coco.py", "../_base_/distill/global_knowledge_retinanet.py"]
 
 _attenuation = dict(type="EpochDecay")
 
@@ -22,3 +17,4 @@ distill = dict(
         dict(type="RobustLabels", weight=1.0, temperature=2.0),
     ],
 )
+published = None  # of the plain detector

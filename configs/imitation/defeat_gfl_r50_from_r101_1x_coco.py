@@ -8,11 +8,7 @@ Differs: the released code for this row stops on unequal shapes; its evident int
 inside and 4 outside of the objects. It counts the padding of a batch as background, here it is left out.
 """
 
-_base_ = [
-    "../_base_/models/gfl_r50_fpn.py",
-    "../_base_/datasets/coco_detection.py",
-    "../_base_/schedules/schedule_1x.py",
-]
+_base_ = "none_gfl_r50_1x_coco.py"
 
 distill = dict(
     teacher=dict(config="configs/gfl/gfl_r101_ms_2x_coco.py", checkpoint="weights/gfl_r101_ms_2x_coco.pth"),
@@ -21,6 +17,4 @@ distill = dict(
         dict(type="FeatureImitation", region="background", weight=4.0, needs_positives=True),
     ],
 )
-dataset = dict(train=dict(batch_size=4))
-optimizer = dict(lr=0.0025)  # 4 images a step: 4/16 of 0.01
 published = dict(row="ld-coco-imitation-defeat-r50-from-r101-1x")

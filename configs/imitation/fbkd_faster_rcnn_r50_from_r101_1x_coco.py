@@ -6,11 +6,7 @@ Measured with jld: not measured. Memory, time: not measured.
 Differs: nothing known.
 """
 
-_base_ = [
-    "../_base_/models/faster_rcnn_r50_fpn.py",
-    "../_base_/datasets/coco_detection.py",
-    "../_base_/schedules/two_stage_1x.py",
-]
+_base_ = "../faster_rcnn/faster_rcnn_r50_1x_coco.py"
 
 distill = dict(
     teacher=dict(

@@ -7,11 +7,7 @@ Differs: schedule and weights of the published row are not printed; here the bas
 the weight of ggjy/DeFeat.pytorch (VOC).
 """
 
-_base_ = [
-    "../_base_/models/faster_rcnn_r50_fpn.py",
-    "../_base_/datasets/coco_detection.py",
-    "../_base_/schedules/two_stage_2x.py",
-]
+_base_ = "../faster_rcnn/faster_rcnn_r50_2x_coco.py"
 
 distill = dict(
     teacher=dict(

@@ -7,11 +7,7 @@ Differs: schedule and weights of the published row are not printed; here the bas
 the weight of ggjy/DeFeat.pytorch (VOC).
 """
 
-_base_ = [
-    "../_base_/models/retinanet_r50_fpn.py",
-    "../_base_/datasets/coco_detection.py",
-    "../_base_/schedules/schedule_2x.py",
-]
+_base_ = "../retinanet/retinanet_r50_2x_coco.py"
 
 distill = dict(
     teacher=dict(config="configs/retinanet/retinanet_r101_2x_coco.py", checkpoint="weights/retinanet_r101_2x_coco.pth"),

@@ -8,11 +8,7 @@ Differs: the released code picks ten places per level on every GPU, which had 2 
 the images of a device. Without `thinning="batch"` ten are picked in every image, whatever the batch.
 """
 
-_base_ = [
-    "../_base_/models/gfl_r50_fpn.py",
-    "../_base_/datasets/coco_detection.py",
-    "../_base_/schedules/schedule_1x.py",
-]
+_base_ = "none_gfl_r50_1x_coco.py"
 
 distill = dict(
     teacher=dict(config="configs/gfl/gfl_r101_ms_2x_coco.py", checkpoint="weights/gfl_r101_ms_2x_coco.pth"),
@@ -21,6 +17,4 @@ distill = dict(
         dict(type="FeatureImitation", region="gi", weight=2.0, needs_positives=True),
     ],
 )
-dataset = dict(train=dict(batch_size=4))
-optimizer = dict(lr=0.0025)  # 4 images a step: 4/16 of 0.01
 published = dict(row="ld-coco-imitation-gi-r50-from-r101-1x")

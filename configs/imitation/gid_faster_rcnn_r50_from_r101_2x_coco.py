@@ -8,11 +8,7 @@ two-stage form: here the baselines' schedule, that code's weights for RetinaNet,
 responses of both stages.
 """
 
-_base_ = [
-    "../_base_/models/faster_rcnn_r50_fpn.py",
-    "../_base_/datasets/coco_detection.py",
-    "../_base_/schedules/two_stage_2x.py",
-]
+_base_ = "../faster_rcnn/faster_rcnn_r50_2x_coco.py"
 
 distill = dict(
     teacher=dict(

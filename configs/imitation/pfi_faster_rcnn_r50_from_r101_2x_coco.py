@@ -7,11 +7,7 @@ Differs: the method was published for one-stage detectors; here it reads the obj
 RetinaNet.
 """
 
-_base_ = [
-    "../_base_/models/faster_rcnn_r50_fpn.py",
-    "../_base_/datasets/coco_detection.py",
-    "../_base_/schedules/two_stage_2x.py",
-]
+_base_ = "../faster_rcnn/faster_rcnn_r50_2x_coco.py"
 
 distill = dict(
     teacher=dict(
@@ -22,3 +18,4 @@ distill = dict(
         dict(type="PFI", weight=1.5),
     ],
 )
+published = None  # of the plain detector

@@ -8,17 +8,9 @@ row says; here only main LD is on. The released sum over locations at 3 images p
 per image times 3, equal for any batch and device count.
 """
 
-_base_ = [
-    "../_base_/models/gfl_r50_fpn.py",
-    "../_base_/datasets/coco_multiscale.py",
-    "../_base_/schedules/schedule_2x.py",
-    "../_base_/distill/main_ld.py",
-]
+_base_ = ["../gfl/gfl_r101_2x_coco.py", "../_base_/distill/main_ld.py"]
 
-model = dict(backbone=dict(depth=101, pretrained="torchvision://resnet101"))
 distill = dict(
     teacher=dict(config="configs/gfl/gfl_r101dcn_ms_2x_coco.py", checkpoint="weights/gfl_r101dcn_ms_2x_coco.pth")
 )
-dataset = dict(train=dict(batch_size=6))
-optimizer = dict(lr=0.00375)  # 6 images a step: 6/16 of 0.01
 published = dict(row="ld-coco-r101-from-r101dcn-2x")

@@ -8,14 +8,8 @@ Differs: the released sum over locations at 2 images per GPU is written as a mea
 for any batch and device count.
 """
 
-_base_ = [
-    "../_base_/models/gfl_r50_fpn.py",
-    "../_base_/datasets/coco_multiscale.py",
-    "../_base_/schedules/schedule_2x.py",
-    "../_base_/distill/main_ld_batch16.py",
-]
+_base_ = ["../gfl/gfl_r101_ms_2x_coco.py", "../_base_/distill/main_ld_batch16.py"]
 
-model = dict(backbone=dict(depth=101, pretrained="torchvision://resnet101"))
 distill = dict(
     teacher=dict(config="configs/gfl/gfl_r101dcn_ms_2x_coco.py", checkpoint="weights/gfl_r101dcn_ms_2x_coco.pth")
 )

@@ -8,12 +8,7 @@ Differs: the released sum over locations at 2 images per GPU is written as a mea
 for any batch and device count.
 """
 
-_base_ = [
-    "../_base_/models/gfl_r50_fpn.py",
-    "../_base_/datasets/coco_detection.py",
-    "../_base_/schedules/schedule_1x.py",
-    "../_base_/distill/main_ld_batch16.py",
-]
+_base_ = ["../gfl/gfl_r50_1x_coco_batch16.py", "../_base_/distill/main_ld_batch16.py"]
 
 distill = dict(
     teacher=dict(config="configs/gfl/gfl_r101_ms_2x_coco.py", checkpoint="weights/gfl_r101_ms_2x_coco.pth")

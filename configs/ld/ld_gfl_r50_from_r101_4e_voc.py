@@ -7,12 +7,7 @@ Differs: no config was released for this row; sums over locations at 3 images pe
 per image times 3.
 """
 
-_base_ = [
-    "../_base_/models/gfl_r50_fpn.py",
-    "../_base_/datasets/voc0712.py",
-    "../_base_/schedules/schedule_voc.py",
-    "../_base_/distill/main_ld.py",
-]
+_base_ = ["../gfl/gfl_r50_4e_voc.py", "../_base_/distill/main_ld.py"]
 
 distill = dict(
     teacher=dict(config="configs/gfl/gfl_r101_16e_voc.py", checkpoint="weights/gfl_r101_16e_voc.pth")

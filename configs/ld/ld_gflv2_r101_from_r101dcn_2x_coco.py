@@ -8,14 +8,8 @@ focal loss kept) are taken from the repository's history. The sum over locations
 written as a mean per image times 2, equal for any batch and device count.
 """
 
-_base_ = [
-    "../_base_/models/gflv2_r50_fpn.py",
-    "../_base_/datasets/coco_multiscale_960.py",
-    "../_base_/schedules/schedule_2x.py",
-    "../_base_/distill/main_ld_batch16.py",
-]
+_base_ = ["../gflv2/gflv2_r101_2x_coco.py", "../_base_/distill/main_ld_batch16.py"]
 
-model = dict(backbone=dict(depth=101, pretrained="torchvision://resnet101"))
 distill = dict(
     teacher=dict(config="configs/gflv2/gflv2_r101dcn_2x_coco.py", checkpoint="weights/gflv2_r101dcn_2x_coco.pth")
 )

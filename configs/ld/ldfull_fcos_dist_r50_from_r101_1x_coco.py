@@ -8,12 +8,7 @@ Differs: the teacher gets the pixels minus its own means, which differ from the 
 released code feeds it the student's input (teacher option input_statistics="student").
 """
 
-_base_ = [
-    "../_base_/models/fcos_dist_r50_caffe_fpn.py",
-    "../_base_/datasets/coco_detectron2.py",
-    "../_base_/schedules/fcos_1x.py",
-    "../_base_/distill/full_fcos_dist.py",
-]
+_base_ = ["../fcos/fcos_dist_r50_1x_coco.py", "../_base_/distill/full_fcos_dist.py"]
 
 distill = dict(
     teacher=dict(

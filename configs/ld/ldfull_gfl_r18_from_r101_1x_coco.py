@@ -7,19 +7,9 @@ Differs: Sums over locations at 3 images per GPU are written as means per image 
 as in the released code (region option gate="diou" gives the paper's).
 """
 
-_base_ = [
-    "../_base_/models/gfl_r50_fpn.py",
-    "../_base_/datasets/coco_detection.py",
-    "../_base_/schedules/schedule_1x.py",
-    "../_base_/distill/full.py",
-]
+_base_ = ["../gfl/gfl_r18_1x_coco.py", "../_base_/distill/full.py"]
 
-model = dict(
-    backbone=dict(depth=18, pretrained="torchvision://resnet18"), neck=dict(in_channels=[64, 128, 256, 512])
-)
 distill = dict(
     teacher=dict(config="configs/gfl/gfl_r101_ms_2x_coco.py", checkpoint="weights/gfl_r101_ms_2x_coco.pth")
 )
-dataset = dict(train=dict(batch_size=6))
-optimizer = dict(lr=0.00375)  # 6 images a step: 6/16 of 0.01
 published = dict(row="ld-coco-ours-r18-from-r101-1x")

@@ -7,14 +7,8 @@ Differs: no config of this row is released; the terms are those it names, everyt
 with main LD alone. VLR is gated by IoF as in the released code (region option gate="diou" gives the paper's).
 """
 
-_base_ = [
-    "../_base_/models/gflv2_r50_fpn.py",
-    "../_base_/datasets/coco_multiscale_960.py",
-    "../_base_/schedules/schedule_2x.py",
-    "../_base_/distill/full_batch4.py",
-]
+_base_ = ["../gflv2/gflv2_r101_2x_coco.py", "../_base_/distill/full_batch4.py"]
 
-model = dict(backbone=dict(depth=101, pretrained="torchvision://resnet101"))
 distill = dict(
     teacher=dict(config="configs/gflv2/gflv2_r101dcn_2x_coco.py", checkpoint="weights/gflv2_r101dcn_2x_coco.pth")
 )

@@ -8,20 +8,8 @@ Differs: no config of this row is released; the terms are those it names, everyt
 with main LD alone. VLR is gated by IoF as in the released code (region option gate="diou" gives the paper's).
 """
 
-_base_ = [
-    "../_base_/models/gflv2_r50_fpn.py",
-    "../_base_/datasets/coco_multiscale_960.py",
-    "../_base_/schedules/schedule_2x.py",
-    "../_base_/distill/full_batch4.py",
-]
+_base_ = ["../gflv2/gflv2_x101_32x4d_dcn_2x_coco.py", "../_base_/distill/full_batch4.py"]
 
-model = dict(
-    backbone=dict(
-        _cover_=True, type="ResNeXt", depth=101, groups=32, base_width=4, frozen_stages=1, norm_eval=True,
-        dcn=dict(deform_groups=1), stage_with_dcn=[False, False, True, True],
-        pretrained="open-mmlab://resnext101_32x4d",
-    )
-)
 distill = dict(
     teacher=dict(config="configs/gflv2/gflv2_r2n101dcn_2x_coco.py", checkpoint="weights/gflv2_r2n101dcn_2x_coco.pth")
 )

@@ -6,12 +6,7 @@ Published: none.
 Measured with jld: not measured. Memory, time: not measured.
 """
 
-_base_ = [
-    "../_base_/models/retinanet_dist_r50_fpn.py",
-    "../_base_/datasets/coco_detection.py",
-    "../_base_/schedules/schedule_1x.py",
-    "../_base_/distill/full_retinanet_dist.py",
-]
+_base_ = ["../retinanet/retinanet_dist_r50_1x_coco.py", "../_base_/distill/full_retinanet_dist.py"]
 
 distill = dict(
     teacher=dict(
@@ -19,5 +14,3 @@ distill = dict(
         checkpoint="weights/retinanet_dist_r101_2x_coco.pth",
     )
 )
-dataset = dict(train=dict(batch_size=4))
-optimizer = dict(lr=0.0025)  # 4 images a step: 4/16 of 0.01

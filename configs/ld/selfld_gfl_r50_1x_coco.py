@@ -7,16 +7,9 @@ Measured with jld: not measured. Memory, time: not measured.
 Differs: no config was released for this row; settings as the light-weight rows.
 """
 
-_base_ = [
-    "../_base_/models/gfl_r50_fpn.py",
-    "../_base_/datasets/coco_detection.py",
-    "../_base_/schedules/schedule_1x.py",
-    "../_base_/distill/main_ld.py",
-]
+_base_ = ["../gfl/gfl_r50_1x_coco.py", "../_base_/distill/main_ld.py"]
 
 distill = dict(
     teacher=dict(config="configs/gfl/gfl_r50_1x_coco.py", checkpoint="weights/gfl_r50_1x_coco.pth")
 )
-dataset = dict(train=dict(batch_size=6))
-optimizer = dict(lr=0.00375)  # 6 images a step: 6/16 of 0.01
 published = dict(row="ld-coco-self-r50")

@@ -7,23 +7,9 @@ Measured with jld: not measured. Memory, time: not measured.
 Differs: no config was released for this row; settings as the light-weight rows.
 """
 
-_base_ = [
-    "../_base_/models/gfl_r50_fpn.py",
-    "../_base_/datasets/coco_detection.py",
-    "../_base_/schedules/schedule_1x.py",
-    "../_base_/distill/main_ld_batch16.py",
-]
+_base_ = ["../gfl/gfl_x101_32x4d_dcn_1x_coco.py", "../_base_/distill/main_ld_batch16.py"]
 
-model = dict(
-    backbone=dict(
-        _cover_=True, type="ResNeXt", depth=101, groups=32, base_width=4, frozen_stages=1, norm_eval=True,
-        dcn=dict(deform_groups=1), stage_with_dcn=[False, False, True, True],
-        pretrained="open-mmlab://resnext101_32x4d",
-    )
-)
 distill = dict(
     teacher=dict(config="configs/gfl/gfl_x101_32x4d_dcn_1x_coco.py", checkpoint="weights/gfl_x101_32x4d_dcn_1x_coco.pth")
 )
-dataset = dict(train=dict(batch_size=4))
-optimizer = dict(lr=0.0025)  # 4 images a step: 4/16 of 0.01
 published = dict(row="ld-coco-self-x101-32x4d-dcn")

@@ -6,11 +6,7 @@ Measured with jld: not measured. Memory, time: not measured.
 Differs: the authors' teacher is a Cascade Mask R-CNN X-101-DCN, which jld does not have.
 """
 
-_base_ = [
-    "../_base_/models/faster_rcnn_r50_fpn.py",
-    "../_base_/datasets/coco_detection.py",
-    "../_base_/schedules/two_stage_2x.py",
-]
+_base_ = "../faster_rcnn/faster_rcnn_r50_2x_coco.py"
 
 distill = dict(
     teacher=dict(
@@ -21,3 +17,4 @@ distill = dict(
     ],
 )
 optimizer = dict(grad_clip=dict(max_norm=35, norm_type=2))
+published = None  # of the plain detector

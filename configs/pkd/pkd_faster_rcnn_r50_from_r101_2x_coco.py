@@ -5,11 +5,7 @@ Published: val AP 40.3 (open-mmlab/mmrazor, PKD).
 Measured with jld: not measured. Memory, time: not measured.
 """
 
-_base_ = [
-    "../_base_/models/faster_rcnn_r50_fpn.py",
-    "../_base_/datasets/coco_detection.py",
-    "../_base_/schedules/two_stage_2x.py",
-]
+_base_ = "../faster_rcnn/faster_rcnn_r50_2x_coco.py"
 
 distill = dict(
     teacher=dict(

@@ -6,11 +6,7 @@ Measured with jld: not measured. Memory, time: not measured.
 Differs: no row of its own; weight and levels are those that CrossKD adds PKD with.
 """
 
-_base_ = [
-    "../_base_/models/gfl_r50_fpn.py",
-    "../_base_/datasets/coco_detection.py",
-    "../_base_/schedules/schedule_1x.py",
-]
+_base_ = "../gfl/gfl_r50_1x_coco_batch16.py"
 
 distill = dict(
     teacher=dict(config="configs/gfl/gfl_r101_ms_2x_coco.py", checkpoint="weights/gfl_r101_ms_2x_coco.pth"),
@@ -18,3 +14,4 @@ distill = dict(
         dict(type="PKD", weight=6.0),
     ],
 )
+published = None  # of the plain detector

@@ -5,11 +5,7 @@ Published: val AP 40.8 (open-mmlab/mmrazor, PKD).
 Measured with jld: not measured. Memory, time: not measured.
 """
 
-_base_ = [
-    "../_base_/models/retinanet_r50_fpn.py",
-    "../_base_/datasets/coco_detection.py",
-    "../_base_/schedules/schedule_2x.py",
-]
+_base_ = "../retinanet/retinanet_r50_2x_coco.py"
 
 distill = dict(
     teacher=dict(

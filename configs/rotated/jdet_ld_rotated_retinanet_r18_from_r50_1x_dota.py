@@ -8,13 +8,7 @@ DotaEvaluator(protocol="jdet") repeats it. On a level without positives JDet dis
 on none; its KD leaves out anchors that the assigner ignores, here they count.
 """
 
-_base_ = [
-    "../_base_/models/rotated_retinanet_r18_fpn.py",
-    "../_base_/models/rotated_distribution.py",
-    "../_base_/models/rotated_jdet.py",
-    "../_base_/datasets/dota_600_jdet.py",
-    "../_base_/schedules/rotated_1x.py",
-]
+_base_ = "jdet_rotated_retinanet_dist_r18_1x_dota.py"
 
 distill = dict(
     teacher=dict(
@@ -29,5 +23,4 @@ distill = dict(
         dict(type="ClassificationKD", region="all", weight=10.0, temperature=2, reduction="per_level_mean"),
     ],
 )
-scheduler = dict(milestones=[7, 10])
 published = dict(row="jdet-ld-rotated-retinanet-r18-from-r50-1x")

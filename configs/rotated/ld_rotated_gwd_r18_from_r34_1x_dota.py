@@ -7,14 +7,7 @@ Differs: the published AP comes from an evaluator that adds a fifteenth of the p
 threshold above 0.5 (AP50 is right); DotaEvaluator(protocol="rotated_ld") repeats it.
 """
 
-_base_ = [
-    "../_base_/models/rotated_retinanet_r18_fpn.py",
-    "../_base_/models/rotated_distribution.py",
-    "../_base_/models/rotated_gwd.py",
-    "../_base_/datasets/dota_1024.py",
-    "../_base_/schedules/rotated_1x.py",
-    "../_base_/distill/rotated_gwd.py",
-]
+_base_ = ["rotated_gwd_dist_r18_1x_dota.py", "../_base_/distill/rotated_gwd.py"]
 
 distill = dict(
     teacher=dict(

@@ -7,13 +7,7 @@ Differs: the released imitation mask is scrambled (anchors are taken for locatio
 region="rotated_fine_grained_released" in its place is the scrambled one.
 """
 
-_base_ = [
-    "../_base_/models/rotated_retinanet_r18_fpn.py",
-    "../_base_/models/rotated_distribution.py",
-    "../_base_/models/rotated_gwd.py",
-    "../_base_/datasets/dota_1024.py",
-    "../_base_/schedules/rotated_1x.py",
-]
+_base_ = "rotated_gwd_dist_r18_1x_dota.py"
 
 _released = dict(region="rotated_ld_released", temperature=5, weighting="iou", reduction="per_level_mean")
 

@@ -5,14 +5,7 @@ Published: none.
 Measured with jld: not measured. Memory, time: not measured.
 """
 
-_base_ = [
-    "../_base_/models/rotated_retinanet_r18_fpn.py",
-    "../_base_/models/rotated_distribution.py",
-    "../_base_/models/rotated_kld.py",
-    "../_base_/datasets/dota_1024.py",
-    "../_base_/schedules/rotated_1x.py",
-    "../_base_/distill/rotated_kld.py",
-]
+_base_ = ["rotated_kld_dist_r18_1x_dota.py", "../_base_/distill/rotated_kld.py"]
 
 distill = dict(
     teacher=dict(

@@ -9,13 +9,7 @@ of this row:
 weights and temperature are those of its GWD config.
 """
 
-_base_ = [
-    "../_base_/models/rotated_retinanet_r18_fpn.py",
-    "../_base_/models/rotated_distribution.py",
-    "../_base_/datasets/dota_1024.py",
-    "../_base_/schedules/rotated_1x.py",
-    "../_base_/distill/rotated_gwd.py",
-]
+_base_ = ["rotated_retinanet_dist_r18_1x_dota.py", "../_base_/distill/rotated_gwd.py"]
 
 distill = dict(
     teacher=dict(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from jld.apis.looking import Seen, add_flags, file_name, looked_at
+from jld.apis.program import program
 from jld.checkpoint import atomic_write
 from jld.data import Dataset
-from jld.errors import JldError
 from jld.evaluation.analysis import ERRORS, Analysis, Change, analyse, change
 from jld.evaluation.analysis_tables import analysis_tables, change_table
 from jld.utils.logging import set_up_logging
@@ -100,17 +99,13 @@ def change_picture(
     return beside([titled(image, marks, name if with_text else "") for marks, name in panels], gap=GAP)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Writes tables, figures and examples; 1 with a message when that cannot be done."""
+@program
+def main(argv: Sequence[str] | None = None) -> None:
+    """Writes tables, figures and examples."""
     options = _parse(argv)
-    try:
-        set_up_logging()
-        seen = looked_at([*([options.against] if options.against else []), options.run], options)
-        print(write_analysis(seen, options))
-    except JldError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    set_up_logging()
+    seen = looked_at([*([options.against] if options.against else []), options.run], options)
+    print(write_analysis(seen, options))
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

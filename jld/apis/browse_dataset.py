@@ -6,7 +6,6 @@ Usage: jld browse ld_gfl_r18_from_r101_1x_coco train --save_dir out --num 20
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,9 @@ import numpy as np
 
 import jld.data  # noqa: F401  registers the datasets and transforms
 from jld.apis.arguments import ConfigParser
+from jld.apis.program import program
 from jld.config import LOADER_KEYS, apply_overrides, import_parts, load_config
-from jld.errors import ConfigError, JldError, suggestion
+from jld.errors import ConfigError, suggestion
 from jld.registry import build
 from jld.visualization.boxes import draw_boxes, draw_truth_outline
 from jld.visualization.canvas import write_image
@@ -84,25 +84,21 @@ def draw_original(dataset: Any, truths: list[dict[str, Any]], index: int) -> np.
     return draw_truth_outline(drawn, boxes[is_ignored])
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Writes the pictures; 1 with a message when that cannot be done."""
+@program
+def main(words: Sequence[str] | None = None) -> None:
+    """Writes the pictures."""
     arguments = parse_arguments(words)
-    try:
-        config = apply_overrides(load_config(arguments.config_file), arguments.opts)
-        import_parts(config.get("imports"))
-        dataset = build_dataset(config, arguments.split)
-        rng = np.random.default_rng(arguments.seed)
-        indices = rng.permutation(len(dataset)) if arguments.shuffle else np.arange(len(dataset))
-        truths = dataset.ground_truth() if arguments.original else []
-        for index in indices[: arguments.num].tolist():
-            if arguments.original:
-                picture = draw_original(dataset, truths, index)
-            else:
-                picture = draw_sample(dataset, index, np.random.default_rng([arguments.seed, index]))
-            write_image(Path(arguments.save_dir) / f"{index:06d}.png", picture)
-    except JldError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    config = apply_overrides(load_config(arguments.config_file), arguments.opts)
+    import_parts(config.get("imports"))
+    dataset = build_dataset(config, arguments.split)
+    rng = np.random.default_rng(arguments.seed)
+    indices = rng.permutation(len(dataset)) if arguments.shuffle else np.arange(len(dataset))
+    truths = dataset.ground_truth() if arguments.original else []
+    for index in indices[: arguments.num].tolist():
+        if arguments.original:
+            picture = draw_original(dataset, truths, index)
+        else:
+            picture = draw_sample(dataset, index, np.random.default_rng([arguments.seed, index]))
+        write_image(Path(arguments.save_dir) / f"{index:06d}.png", picture)
     drawn = min(arguments.num, len(dataset))
     print(f"{arguments.save_dir}: {drawn} of {len(dataset)} images of {arguments.split}")
-    return 0

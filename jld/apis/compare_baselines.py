@@ -7,10 +7,10 @@ row it claims stands in its config.py as published=dict(row=...). Rows without a
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from jld.errors import ConfigError, JldError
+from jld.apis.program import program
+from jld.errors import ConfigError
 from jld.evaluation.baselines import (
     baseline_lines,
     baselines_csv,
@@ -23,8 +23,9 @@ from jld.evaluation.baselines import (
 WRITERS = {".md": baselines_markdown, ".csv": baselines_csv}
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line, collect, write or print; returns the exit status."""
+@program
+def main(arguments: list[str] | None = None) -> None:
+    """Parse the command line, collect, write or print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -42,22 +43,17 @@ def main(arguments: list[str] | None = None) -> int:
         help="print mean, deviation and gain of runs <kind>_seed<number>, such as --gain_over student",
     )
     options = parser.parse_args(arguments)
-    try:
-        writer = WRITERS.get(Path(options.out).suffix) if options.out else baselines_markdown
-        if writer is None:
-            raise ConfigError(f"--out {options.out}: the name must end in {' or '.join(WRITERS)}.")
-        runs = [read_run(path) for folder in options.work_dirs for path in find_runs(folder)]
-        if options.gain_over:
-            print(seeds_table(runs, options.gain_over))
-            return 0
-        lines = baseline_lines(runs, options.rows)
-        lines = [line for line in lines if line.run or not options.measured]
-        text = writer(lines)
-        if options.out:
-            Path(options.out).write_text(text, encoding="utf-8")
-    except (JldError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    writer = WRITERS.get(Path(options.out).suffix) if options.out else baselines_markdown
+    if writer is None:
+        raise ConfigError(f"--out {options.out}: the name must end in {' or '.join(WRITERS)}.")
+    runs = [read_run(path) for folder in options.work_dirs for path in find_runs(folder)]
+    if options.gain_over:
+        print(seeds_table(runs, options.gain_over))
+        return
+    lines = baseline_lines(runs, options.rows)
+    lines = [line for line in lines if line.run or not options.measured]
+    text = writer(lines)
+    if options.out:
+        Path(options.out).write_text(text, encoding="utf-8")
     measured = sum(line.run is not None for line in lines)
     print(f"{options.out}: {len(lines)} lines, {measured} measured" if options.out else text)
-    return 0

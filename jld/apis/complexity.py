@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import functools
 import re
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,9 +18,10 @@ import numpy as np
 
 from jld.apis.arguments import ConfigParser
 from jld.apis.inference import use_device
+from jld.apis.program import program
 from jld.apis.registration import register_parts
 from jld.config import Config, apply_overrides, load_config
-from jld.errors import ConfigError, JldError
+from jld.errors import ConfigError
 from jld.models import Detector, build_detector
 from jld.models.operations import count_operations
 from jld.toolchain import jittor as jt
@@ -88,7 +88,7 @@ def complexity(detector: Detector, size: tuple[int, int], runs: int = 0) -> Comp
     return Complexity(parameters, counted, medians)
 
 
-def _trace(detector: Any, size: tuple[int, int], run: Callable[[str, Callable[[], Any]], Any]) -> Any:
+def _trace(detector: Detector, size: tuple[int, int], run: Callable[[str, Callable[[], Any]], Any]) -> Any:
     """The trace of a random image, made by `run(stage, function)` stage by stage."""
     images = jt.array(np.random.default_rng(0).normal(size=(1, 3, *size)).astype(np.float32))
     maps = run("backbone", lambda: detector.backbone(images))
@@ -124,8 +124,9 @@ def image_size(text: str | None) -> tuple[int, int] | None:
     return int(match[1]), int(match[2])
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Parses the command line, counts and prints; returns the exit status."""
+@program
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parses the command line, counts and prints."""
     parser = ConfigParser(
         description="Count what a student and its teacher cost, with initial weights; no file is read.",
     )
@@ -135,13 +136,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--time", type=int, default=0, metavar="N", help="median time of N runs")
     add("--no_cuda", "--cpu", action="store_true", help="time the CPU even where a GPU is")
     options = parser.parse_args(arguments)
-    try:
-        use_device("cpu" if options.no_cuda else "auto")
-        print(_report(options))
-    except (JldError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    use_device("cpu" if options.no_cuda else "auto")
+    print(_report(options))
 
 
 def _report(options: argparse.Namespace) -> str:

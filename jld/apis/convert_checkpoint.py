@@ -10,18 +10,18 @@ keeps the layer the model starts with, by_name takes the file's rows of the clas
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 from jld.apis.arguments import add_config_flag
+from jld.apis.program import program
 from jld.checkpoint import ConvertOptions, convert_file
 from jld.checkpoint.class_layer import CHOICES
 from jld.checkpoint.export import LAYOUTS
-from jld.errors import JldError
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line, convert, print the report; returns the exit status."""
+@program
+def main(arguments: list[str] | None = None) -> None:
+    """Parse the command line, convert, print the report."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -39,26 +39,21 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.class_layer != "load" and not options.config_file:
         parser.error("--class-layer needs the model's layer: give --config.")
-    try:
-        shapes: dict[str, tuple[int, ...]] | None
-        model: dict[str, Any]
-        shapes, model = describe_model(options.config_file) if options.config_file else (None, {})
-        report = convert_file(
-            options.source,
-            options.destination,
-            shapes,
-            options.to,
-            strict=not options.partial,
-            options=ConvertOptions(
-                class_layer=options.class_layer, model_classes=tuple(options.classes), **model
-            ),
-        )
-    except JldError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    shapes: dict[str, tuple[int, ...]] | None
+    model: dict[str, Any]
+    shapes, model = describe_model(options.config_file) if options.config_file else (None, {})
+    report = convert_file(
+        options.source,
+        options.destination,
+        shapes,
+        options.to,
+        strict=not options.partial,
+        options=ConvertOptions(
+            class_layer=options.class_layer, model_classes=tuple(options.classes), **model
+        ),
+    )
     print(report.text())
     print(f"wrote {options.destination}")
-    return 0
 
 
 def describe_model(config: str) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:

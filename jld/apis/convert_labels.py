@@ -10,18 +10,18 @@ from __future__ import annotations
 import argparse
 import secrets
 import shutil
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from jld.apis.program import program
 from jld.data.account import Account, Tally
 from jld.data.check import check_dataset
 from jld.data.label_sources import EITHER, FORMATS, ROTATED, UPRIGHT, LabelSource, check_format
 from jld.data.label_writers import WRITERS, LabelledImage, Target, labelled_images
 from jld.data.problems import listing, raise_errors
-from jld.errors import ConfigError, DataError, JldError
+from jld.errors import ConfigError, DataError
 
 MARK = "conversion.log"
 """In every folder that was made here: only such a folder is ever replaced."""
@@ -200,21 +200,17 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def main(argv: list[str] | None = None) -> int:
-    """0 when all is written, 1 after an error that a user can mend."""
+@program
+def main(argv: list[str] | None = None) -> None:
+    """Writes the labels and prints what was left out."""
     arguments = parser().parse_args(argv)
-    try:
-        text = convert_labels(
-            source_of(arguments.source, arguments),
-            arguments.to,
-            arguments.target,
-            boxes=arguments.boxes,
-            placing=arguments.images,
-            one_based=not arguments.zero_based,
-            force=arguments.force,
-        )
-    except (JldError, OSError) as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 1
+    text = convert_labels(
+        source_of(arguments.source, arguments),
+        arguments.to,
+        arguments.target,
+        boxes=arguments.boxes,
+        placing=arguments.images,
+        one_based=not arguments.zero_based,
+        force=arguments.force,
+    )
     print(text)
-    return 0

@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from jld.apis.program import program
 from jld.toolchain import Finding, inspect_machine
 
 # In a process of its own: a compiler that crashes must not take the report with it.
@@ -25,6 +26,7 @@ print("GPU" if jt.flags.use_cuda else "CPU")
 """
 
 
+@program
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the report and returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])

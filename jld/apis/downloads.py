@@ -8,11 +8,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from jld.apis.program import program
 from jld.checkpoint.weights import obtain
 from jld.utils.logging import set_up_logging
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@program
+def main(arguments: Sequence[str] | None = None) -> None:
     """Fetches what is not there yet and prints where each file lies."""
     parser = argparse.ArgumentParser(
         description="Fetches published weights by name; `jld list weights` shows the names. ImageNet weights "
@@ -22,4 +24,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     set_up_logging()
     for name in parser.parse_args(arguments).names:
         print(obtain(name))
-    return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from jld.apis.looking import Seen, add_flags, file_name, looked_at
-from jld.errors import DataError, JldError
+from jld.apis.program import program
+from jld.errors import DataError
 from jld.utils.logging import set_up_logging
 from jld.visualization.boxes import box_marks, scaled
 from jld.visualization.canvas import enlarged
@@ -67,8 +67,9 @@ def draw_runs(
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Writes the pictures; 1 with a message when that cannot be done."""
+@program
+def main(argv: Sequence[str] | None = None) -> None:
+    """Writes the pictures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("runs", nargs="+", metavar="RUN", help="work folders, configs or files of detections")
     parser.add_argument("--save_dir", default="drawn", help="folder for the pictures (default: drawn)")
@@ -76,22 +77,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--images", nargs="+", default=[], help="identifiers of the images to draw instead")
     add_flags(parser)
     options = parser.parse_args(argv)
-    try:
-        set_up_logging()
-        runs = looked_at(options.runs, options)
-        dataset = next(iter(runs.values())).dataset
-        ids = list(map(str, dataset.image_ids))
-        truths = dataset.ground_truth() if dataset.is_labelled else [None] * len(ids)
-        if unknown := [name for name in options.images if name not in ids]:
-            raise DataError(f"the data have no image {unknown[0]!r}; their first is {ids[0]!r}.")
-        for name in options.images or ids[: options.num]:
-            index = ids.index(name)
-            picture = draw_runs(
-                runs, index, truths[index], threshold=options.threshold, with_text=not options.no_text
-            )
-            path = Path(options.save_dir) / f"{file_name(name)}.{options.format}"
-            print(write_marks(path, *picture, dpi=options.dpi))
-    except JldError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    set_up_logging()
+    runs = looked_at(options.runs, options)
+    dataset = next(iter(runs.values())).dataset
+    ids = list(map(str, dataset.image_ids))
+    truths = dataset.ground_truth() if dataset.is_labelled else [None] * len(ids)
+    if unknown := [name for name in options.images if name not in ids]:
+        raise DataError(f"the data have no image {unknown[0]!r}; their first is {ids[0]!r}.")
+    for name in options.images or ids[: options.num]:
+        index = ids.index(name)
+        picture = draw_runs(
+            runs, index, truths[index], threshold=options.threshold, with_text=not options.no_text
+        )
+        path = Path(options.save_dir) / f"{file_name(name)}.{options.format}"
+        print(write_marks(path, *picture, dpi=options.dpi))

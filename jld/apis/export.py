@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,10 +14,11 @@ import numpy as np
 from jld.apis.arguments import ConfigParser
 from jld.apis.complexity import image_size, without_pretrained
 from jld.apis.inference import init_detector
+from jld.apis.program import program
 from jld.checkpoint import atomic_write
 from jld.config import apply_overrides, load_config
 from jld.data.transforms import Normalize, Pad, Resize
-from jld.errors import ConfigError, JldError
+from jld.errors import ConfigError
 from jld.export import ExportSettings, detections_only, require, session_of, to_onnx
 from jld.export.check import check_export, normalised
 from jld.models import Detector, InputStatistics
@@ -34,8 +34,9 @@ EPILOG = """examples:
 MEANING = "an experiment's config: a file, or the name of one; or a published checkpoint"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Parses the command line, exports, checks and prints; returns the exit status."""
+@program
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parses the command line, exports, checks and prints."""
     parser = ConfigParser(
         description="Write a detector as an ONNX file that finds the same boxes. CHECKPOINT: its weights; "
         "without them the initial ones, to try out.",
@@ -55,12 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--no-nms", action="store_true", help="leave suppression to the program that runs the file")
     add("--time", type=int, default=0, metavar="N", help="run N times here and in ONNX Runtime, and compare")
     options = parser.parse_args(arguments)
-    try:
-        _run(options)
-    except (JldError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    _run(options)
 
 
 def _run(options: argparse.Namespace) -> None:

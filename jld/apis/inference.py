@@ -20,7 +20,7 @@ from jld.data.classes import class_names_of
 from jld.data.images import ImageReader
 from jld.data.json_files import recursion_limit
 from jld.data.transforms import finish_sample, new_sample
-from jld.errors import ConfigError, suggestion
+from jld.errors import ConfigError, one_of
 from jld.models import Detector, build_detector
 from jld.models.pretrained import assign_state
 from jld.registry import build
@@ -139,8 +139,7 @@ def use_device(device: str) -> None:
     Raises:
         ConfigError: unknown device, or "cuda" where Jittor found none or in one of several ranks.
     """
-    if device not in DEVICES:
-        raise ConfigError(f"unknown device {device!r}: {suggestion(device, DEVICES)}")
+    one_of(device, DEVICES, f"unknown device {device!r}")
     if device == "cuda" and not jt.has_cuda:
         raise ConfigError(
             "device 'cuda' was asked for, but there is no usable GPU: run python tools/doctor.py."

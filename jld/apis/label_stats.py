@@ -6,19 +6,19 @@ Usage: jld stats data/mine --from yolo --out stats.png
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from jld.apis.arguments import ConfigParser
 from jld.apis.browse_dataset import build_dataset
 from jld.apis.convert_labels import add_source, source_of
+from jld.apis.program import program
 from jld.config import apply_overrides, import_parts, load_config
 from jld.data.check import check_dataset
 from jld.data.dataset import DetectionDataset
 from jld.data.label_sources import ROTATED
 from jld.data.label_statistics import LabelStatistics
 from jld.data.problems import listing
-from jld.errors import ConfigError, DataError, JldError
+from jld.errors import ConfigError, DataError
 
 
 def label_stats(dataset: DetectionDataset, out: Path | None = None) -> str:
@@ -52,22 +52,18 @@ def parser() -> ConfigParser:
     return made
 
 
-def main(argv: list[str] | None = None) -> int:
-    """0 when all is printed, 1 after an error that a user can mend."""
+@program
+def main(argv: list[str] | None = None) -> None:
+    """Prints the tables, and draws them with `--out`."""
     arguments = parser().parse_args(argv)
     path = Path(arguments.config_file)
-    try:
-        if arguments.format:
-            rotated = arguments.boxes == "rotated" or (not arguments.boxes and arguments.format in ROTATED)
-            dataset, _ = source_of(path, arguments).read(rotated=rotated)
-        elif path.is_dir() or path.suffix in (".json", ".xml"):
-            raise ConfigError(f"{path}: say the format of the labels with --from, or give a config.")
-        else:
-            config = apply_overrides(load_config(arguments.config_file), arguments.opts)
-            import_parts(config.get("imports"))
-            dataset = build_dataset(config, arguments.split)
-        print(label_stats(dataset, arguments.out))
-    except (JldError, OSError) as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 1
-    return 0
+    if arguments.format:
+        rotated = arguments.boxes == "rotated" or (not arguments.boxes and arguments.format in ROTATED)
+        dataset, _ = source_of(path, arguments).read(rotated=rotated)
+    elif path.is_dir() or path.suffix in (".json", ".xml"):
+        raise ConfigError(f"{path}: say the format of the labels with --from, or give a config.")
+    else:
+        config = apply_overrides(load_config(arguments.config_file), arguments.opts)
+        import_parts(config.get("imports"))
+        dataset = build_dataset(config, arguments.split)
+    print(label_stats(dataset, arguments.out))

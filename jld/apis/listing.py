@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from jld.apis.program import program
 from jld.checkpoint.weights import KNOWN_FILES
 from jld.config import named_configs
 from jld.registry import Registry
@@ -82,6 +83,7 @@ def part_lines(wanted: Sequence[str] = ()) -> list[str]:
 LISTS = {"configs": config_lines, "weights": weight_lines, "parts": part_lines}
 
 
+@program
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the list; 1 when nothing matches."""
     parser = argparse.ArgumentParser(

@@ -8,15 +8,14 @@ from __future__ import annotations
 import argparse
 import ast
 import hashlib
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from jld.apis.program import program
 from jld.checkpoint.publish import HASH_DIGITS
 from jld.config import plain_assignments
 from jld.config.named import named_configs
-from jld.errors import JldError
 from jld.evaluation.baselines import RunScores, baseline_lines, find_runs, read_run
 from jld.evaluation.published import PublishedRow, published_rows
 
@@ -152,20 +151,16 @@ def _weights(folder: Path) -> str:
     return "none"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Parses the command line, writes or prints the page; returns the exit status."""
+@program
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parses the command line, writes or prints the page."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("work_dirs", nargs="*", metavar="WORK_DIR", help="work folders, or folders of them")
     parser.add_argument("--out", metavar="FILE", help="the page (default: on the screen)")
     options = parser.parse_args(arguments)
-    try:
-        found = models(options.work_dirs, Path.cwd())
-        text = page(found)
-        if options.out:
-            Path(options.out).write_text(text, encoding="utf-8")
-    except (JldError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    found = models(options.work_dirs, Path.cwd())
+    text = page(found)
+    if options.out:
+        Path(options.out).write_text(text, encoding="utf-8")
     measured = sum(model.run is not None for model in found)
     print(f"{options.out}: {len(found)} models, {measured} measured" if options.out else text)
-    return 0

@@ -6,11 +6,10 @@ Usage: jld plot_log work_dirs/plain work_dirs/ld [--keys total_loss eval/AP] [--
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jld.errors import JldError
+from jld.apis.program import program
 from jld.visualization.curves import curves_figure, read_log
 from jld.visualization.figures import write_figure
 
@@ -43,18 +42,14 @@ def run_names(work_dirs: list[str]) -> list[str]:
     return names if len(set(names)) == len(names) else list(work_dirs)
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Reads the logs and writes the picture; 1 with a message when that cannot be done."""
+@program
+def main(words: Sequence[str] | None = None) -> None:
+    """Reads the logs and writes the picture."""
     arguments = parse_arguments(words)
     names = arguments.names or run_names(arguments.work_dirs)
-    try:
-        runs = {name: read_log(folder) for name, folder in zip(names, arguments.work_dirs, strict=True)}
-        figure = curves_figure(
-            runs, arguments.keys, x_key=arguments.x, smoothing=arguments.smoothing, title=arguments.title
-        )
-        path = write_figure(arguments.out, figure, arguments.dpi)
-    except JldError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    runs = {name: read_log(folder) for name, folder in zip(names, arguments.work_dirs, strict=True)}
+    figure = curves_figure(
+        runs, arguments.keys, x_key=arguments.x, smoothing=arguments.smoothing, title=arguments.title
+    )
+    path = write_figure(arguments.out, figure, arguments.dpi)
     print(f"{path}: {figure.get_figwidth():g} x {figure.get_figheight():g} inches, {len(runs)} runs")
-    return 0

@@ -19,6 +19,7 @@ from jld.apis.arguments import add_config_flag
 from jld.apis.image_sources import SourceImage, is_single, source_images
 from jld.apis.inference import CONFIG_SUFFIXES, detect_pixels, init_detector
 from jld.apis.prediction import Prediction, label_of, write_lines
+from jld.apis.program import program
 from jld.apis.registration import register_parts
 from jld.boxes.detections import Detections
 from jld.config import prepare_config
@@ -27,7 +28,7 @@ from jld.data.dota.merge import MERGE_IOU
 from jld.data.dota.windows import image_windows
 from jld.data.problems import printable
 from jld.data.results import write_plain_results
-from jld.errors import ConfigError, DataError, JldError, suggestion
+from jld.errors import ConfigError, DataError, one_of
 from jld.models import Detector
 from jld.runner.going_on import chosen_checkpoint
 from jld.visualization.canvas import write_image
@@ -170,8 +171,7 @@ class Saver:
         with_scores: bool = False,
     ):
         for kind in kinds:
-            if kind not in SAVED:
-                raise ConfigError(f"--save knows no {kind!r}: {suggestion(kind, SAVED)}")
+            one_of(kind, SAVED, f"--save knows no {kind!r}")
         self.folder, self.kinds, self.classes = folder, kinds, tuple(classes)
         self.with_text, self.with_scores = with_text, with_scores
         self._used: Counter[str] = Counter()
@@ -257,33 +257,30 @@ def _load(model: str, arguments: argparse.Namespace) -> Detector:
     return init_detector(config, checkpoint, device=device)
 
 
+@program
 def main(argv: list[str] | None = None) -> int:
-    """0 when all images were looked at, 1 where some could not be read, or after another error."""
+    """0 when all images were looked at, 1 where some could not be read."""
     made = parser()
     arguments = made.parse_intermixed_args(argv)
     model, *sources = [arguments.config_file] * bool(arguments.config_file) + arguments.words
     if not sources:
         made.error("give images behind the model: a file, folder, pattern, film or address")
     broken: list[str] = []
-    try:
-        detector = _load(model, arguments)
-        saver = Saver(
-            arguments.save_dir,
-            arguments.save,
-            detector.classes,
-            with_text=not arguments.no_text,
-            with_scores=arguments.scores,
-        )
-        look = {key: getattr(arguments, key) for key in ("threshold", "classes", "window", "overlap")}
-        look |= {"merge_iou": arguments.merge_iou, "batch_size": arguments.batch_size}
-        for found in stream(detector, sources, every=arguments.every, on_broken=broken.append, **look):
-            saver(found)
-            counts = ", ".join(f"{count} {name}" for name, count in Counter(found.names).most_common())
-            print(f"{printable(found.img_id)}: {counts or 'nothing'}", flush=True)
-        saver.finish()
-    except (JldError, OSError) as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 1
+    detector = _load(model, arguments)
+    saver = Saver(
+        arguments.save_dir,
+        arguments.save,
+        detector.classes,
+        with_text=not arguments.no_text,
+        with_scores=arguments.scores,
+    )
+    look = {key: getattr(arguments, key) for key in ("threshold", "classes", "window", "overlap")}
+    look |= {"merge_iou": arguments.merge_iou, "batch_size": arguments.batch_size}
+    for found in stream(detector, sources, every=arguments.every, on_broken=broken.append, **look):
+        saver(found)
+        counts = ", ".join(f"{count} {name}" for name, count in Counter(found.names).most_common())
+        print(f"{printable(found.img_id)}: {counts or 'nothing'}", flush=True)
+    saver.finish()
     for text in broken:
         print(f"passed over: {text}", file=sys.stderr)
     print(f"{arguments.save_dir}: {', '.join(arguments.save)}")

@@ -19,7 +19,7 @@ from jld.data.dota import PolyAnnotation, format_objects
 from jld.data.images import ImageReader
 from jld.data.label_writers import yolo_lines
 from jld.data.results import coco_entries, write_plain_results
-from jld.errors import ConfigError, DataError, suggestion
+from jld.errors import DataError, one_of
 from jld.visualization.boxes import draw_boxes
 from jld.visualization.canvas import write_image
 from jld.visualization.masks import draw_masks
@@ -180,8 +180,7 @@ def label_of(name: str, classes: Sequence[str]) -> int:
     """
     if not classes and name.isdigit():
         return int(name)
-    if name not in classes:
-        raise ConfigError(f"the detector has no class {name!r}: {suggestion(name, classes)}")
+    one_of(name, classes, f"the detector has no class {name!r}")
     return list(classes).index(name)
 
 

@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 
 from tqdm import tqdm
 
 from jld.apis.arguments import ConfigParser
+from jld.apis.program import program
 from jld.config import apply_overrides, load_config
 from jld.data.dota import SplitTask, read_plan, remove_result, split_dataset
-from jld.errors import JldError
-from jld.utils.map_shards import ShardError
+from jld.utils import stopping
 
 
 class Progress:
@@ -77,8 +76,9 @@ def workers(text: str) -> int | str:
     return text if "://" in text else int(text)
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """0 when all is done, 1 after an error that a user can mend, 130 after Ctrl-C."""
+@program
+def main(words: Sequence[str] | None = None) -> None:
+    """Cuts the datasets of a config, or removes what was cut."""
     parser = ConfigParser(
         description=" ".join(__doc__.split("\n\n", 1)[0].split()), meaning="a preprocessing config"
     )
@@ -94,12 +94,9 @@ def main(words: Sequence[str] | None = None) -> int:
         "--skip-malformed", action="store_true", help="leave out label lines that cannot be used"
     )
     parser.add_argument("--clear", action="store_true", help="only remove the patches of this config")
+    arguments = parser.parse_args(words)
     try:
-        run(parser.parse_args(words))
-    except (JldError, ShardError) as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here.", file=sys.stderr)
-        return 130
-    return 0
+        run(arguments)
+    except stopping.Stopped as stop:
+        stop.saved = "The same command goes on from here."
+        raise

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 
 from jld.apis.arguments import add_config_flag
+from jld.apis.program import program
 from jld.checkpoint import publish_model
 from jld.config import load_config, to_plain
-from jld.errors import JldError
+from jld.errors import ConfigError
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line, publish, print the path; returns the exit status."""
+@program
+def main(arguments: list[str] | None = None) -> None:
+    """Parse the command line, publish, print the path."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", metavar="SRC", help="a checkpoint of a run, or any file jld reads")
     parser.add_argument(
@@ -26,14 +27,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--average", action="store_true", help="publish the running average of the weights")
     options = parser.parse_args(arguments)
+    config = to_plain(load_config(options.config_file)) if options.config_file else None
     try:
-        config = to_plain(load_config(options.config_file)) if options.config_file else None
         metrics = json.loads(options.metrics) if options.metrics else None
-        path = publish_model(
-            options.source, options.destination, options.classes, config, metrics, options.average
-        )
-    except (JldError, json.JSONDecodeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    except ValueError as error:
+        raise ConfigError(f"--metrics {options.metrics}: not JSON: {error}.") from None
+    path = publish_model(
+        options.source, options.destination, options.classes, config, metrics, options.average
+    )
     print(path)
-    return 0

@@ -9,12 +9,11 @@ single seed shows that the parts work together; what distillation gives is the m
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
+from jld.apis.comparison_options import add_flags, prepare
+from jld.apis.program import program
 from jld.config import shipped_configs
-from jld.errors import JldError
 
 
 def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -23,45 +22,23 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--oriented", action="store_true", help="rotated boxes and detectors")
-    parser.add_argument(
-        "--work_dir", help="default: work_dirs/quick_start, with --oriented work_dirs/quick_start_oriented"
-    )
-    parser.add_argument(
-        "--seeds", type=int, nargs="+", default=[0],
-        help="of the students: weights, data order and augmentation; default: 0",
-    )  # fmt: skip
-    parser.add_argument("--no_cuda", action="store_true", help="run on the CPU where a GPU is usable")
-    parser.add_argument(
-        "--opts", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides for all runs"
-    )
+    where = "default: work_dirs/quick_start, with --oriented work_dirs/quick_start_oriented"
+    add_flags(parser, None, meaning=where)
     return parser.parse_args(words)
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Runs the comparison; returns the exit code."""
+@program
+def main(words: Sequence[str] | None = None) -> None:
+    """Runs the comparison."""
     options = parse(words)
-    from jld.apis import compare, register_parts, use_device
-    from jld.utils.logging import set_up_logging
+    from jld.apis import compare
 
-    register_parts()
-    use_device("cpu" if options.no_cuda else "auto")
     detector, folder = (
         ("rotated", "quick_start_oriented") if options.oriented else ("noisy_gfl", "quick_start")
     )
-    work_dir = Path(options.work_dir or f"work_dirs/{folder}")
-    set_up_logging(work_dir / "log.txt")
-    try:
-        compare(
-            entries(detector),
-            work_dir,
-            seeds=options.seeds,
-            overrides=options.opts,
-            metrics=["AP", "AP50", "AP75"],
-        )
-    except JldError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    work_dir = prepare(options, options.work_dir or f"work_dirs/{folder}")
+    metrics = ["AP", "AP50", "AP75"]
+    compare(entries(detector), work_dir, seeds=options.seeds, overrides=options.opts, metrics=metrics)
 
 
 def entries(detector: str) -> list:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from jld.apis.analyze import analyse_run, error_picture, figures, worst_images
 from jld.apis.distillation_pictures import draw_distillation
 from jld.apis.looking import Seen, add_flags, looked_at
+from jld.apis.program import program
 from jld.errors import DataError, JldError
 from jld.evaluation import fast_coco
 from jld.evaluation.analysis_tables import analysis_tables
@@ -140,8 +140,9 @@ def _read(path: Path) -> str:
         raise DataError(f"{path}: cannot be read ({error}); a report is of a run's work folder.") from error
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Writes the page; 1 with a message when that cannot be done."""
+@program
+def main(argv: Sequence[str] | None = None) -> None:
+    """Writes the page."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("work_dir", metavar="WORK_DIR", help="a run's work folder")
     parser.add_argument("--out", help="the page (default: report.html in the work folder)")
@@ -149,10 +150,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--fast", action="store_true", help="scores and curves alone; no detector runs")
     add_flags(parser, writes_pictures=False)
     options = parser.parse_args(argv)
-    try:
-        set_up_logging()
-        print(report(options.work_dir, options))
-    except JldError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    set_up_logging()
+    print(report(options.work_dir, options))

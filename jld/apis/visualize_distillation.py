@@ -6,12 +6,11 @@ Usage: jld visualize ld_gfl_student --num 2
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from jld.apis.arguments import ConfigParser
-from jld.errors import JldError
+from jld.apis.program import program
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -32,8 +31,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     return parser.parse_args(arguments)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Writes up to three pictures per image; 1 with a message when that cannot be done."""
+@program
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Writes up to three pictures per image."""
     options = parse_arguments(arguments)
     # Imported here: --help should not wait for Jittor.
     from jld.apis import register_parts, use_device
@@ -42,28 +42,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from jld.visualization.canvas import write_image
 
     folder = Path(options.save_dir)
-    try:
-        register_parts()
-        use_device("cpu" if options.no_cuda else "auto")
-        pictures = draw_distillation(
-            prepare_config(options.config_file, options.opts),
-            options.checkpoint,
-            split=options.split,
-            num_images=options.num,
-            regions=options.regions,
-            num_boxes=options.boxes,
-            temperature=options.temperature,
-        )
-        for picture in pictures:
-            name = str(picture.img_id).replace("/", "_")
-            write_image(folder / f"{name}_regions.png", picture.regions)
-            if picture.edges is not None:
-                write_image(folder / f"{name}_edges.png", picture.edges)
-            if picture.features is not None:
-                write_image(folder / f"{name}_features.png", picture.features)
-            counts = ", ".join(f"{region} {count}" for region, count in picture.counts.items())
-            print(f"{folder / name}: {counts} priors" + ("" if picture.edges is not None else "; no edges"))
-    except JldError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    register_parts()
+    use_device("cpu" if options.no_cuda else "auto")
+    pictures = draw_distillation(
+        prepare_config(options.config_file, options.opts),
+        options.checkpoint,
+        split=options.split,
+        num_images=options.num,
+        regions=options.regions,
+        num_boxes=options.boxes,
+        temperature=options.temperature,
+    )
+    for picture in pictures:
+        name = str(picture.img_id).replace("/", "_")
+        write_image(folder / f"{name}_regions.png", picture.regions)
+        if picture.edges is not None:
+            write_image(folder / f"{name}_edges.png", picture.edges)
+        if picture.features is not None:
+            write_image(folder / f"{name}_features.png", picture.features)
+        counts = ", ".join(f"{region} {count}" for region, count in picture.counts.items())
+        print(f"{folder / name}: {counts} priors" + ("" if picture.edges is not None else "; no edges"))

@@ -15,7 +15,7 @@ from jld.assign.interfaces import GroundTruth
 from jld.boxes.distances import inset_distance
 from jld.boxes.formats import split_corners
 from jld.boxes.places import GridPlaces, Places, on_grid
-from jld.errors import ConfigError, suggestion
+from jld.errors import ConfigError, one_of
 from jld.registry import ASSIGNERS
 from jld.toolchain import jittor as jt
 
@@ -59,8 +59,7 @@ class FCOSAssigner:
             raise ConfigError(
                 f"FCOSAssigner needs a center_radius above 0, not {center_radius}: 1.5 is usual."
             )
-        if padding not in PADDINGS:
-            raise ConfigError(f"FCOSAssigner: unknown padding {padding!r}: {suggestion(padding, PADDINGS)}")
+        one_of(padding, PADDINGS, f"FCOSAssigner: unknown padding {padding!r}")
         self.regress_ranges = tuple((float(low), float(high)) for low, high in regress_ranges)
         self.center_radius, self.padding = center_radius, padding
 

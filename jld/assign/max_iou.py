@@ -8,7 +8,7 @@ from jld.assign.assignment import IGNORED, NEGATIVE, Assignment, make_assignment
 from jld.assign.interfaces import GroundTruth, Overlap
 from jld.assign.overlaps import HorizontalOverlap
 from jld.boxes.places import Places
-from jld.errors import ConfigError, suggestion
+from jld.errors import ConfigError, one_of
 from jld.registry import ASSIGNERS
 from jld.toolchain import jittor as jt
 
@@ -65,8 +65,7 @@ class MaxIoUAssigner:
             ("low_quality_box", low_quality_box, LOW_QUALITY_BOXES),
             ("padding", padding, PADDINGS),
         ):
-            if value not in choices:
-                raise ConfigError(f"MaxIoUAssigner: {option} {value!r}: {suggestion(value, choices)}")
+            one_of(value, choices, f"MaxIoUAssigner: {option} {value!r}")
         self.low_quality_box, self.padding = low_quality_box, padding
         self.pos_iou_thr, self.negative_range, self.min_pos_iou = pos_iou_thr, (low, high), min_pos_iou
         self.match_low_quality, self.gt_max_assign_all = match_low_quality, gt_max_assign_all

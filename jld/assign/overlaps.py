@@ -5,7 +5,7 @@ from __future__ import annotations
 from jld.assign.atss import overlaps_ignored
 from jld.assign.interfaces import GroundTruth
 from jld.boxes.places import Places
-from jld.errors import ConfigError, suggestion
+from jld.errors import one_of
 from jld.ops.max_iou_match import max_iou_match
 from jld.ops.rotated_match import rotated_match
 from jld.registry import OVERLAPS
@@ -51,8 +51,7 @@ class RotatedOverlap:
     """
 
     def __init__(self, upright: bool = False, ties: str = "nearest"):
-        if ties not in ASSIGNED_TIES:
-            raise ConfigError(f"RotatedOverlap: unknown ties {ties!r}: {suggestion(ties, ASSIGNED_TIES)}")
+        one_of(ties, ASSIGNED_TIES, f"RotatedOverlap: unknown ties {ties!r}")
         self.upright, self.ties = upright, ties
 
     def match(

@@ -14,7 +14,7 @@ import numpy as np
 
 from jld.boxes.backend import Array
 from jld.boxes.places import GridPlaces
-from jld.errors import ConfigError, suggestion
+from jld.errors import ConfigError, one_of
 from jld.registry import PRIORS
 from jld.toolchain import jittor as jt
 
@@ -52,10 +52,7 @@ class AnchorGenerator:
     ):
         if not strides or not ratios:
             raise ConfigError("AnchorGenerator needs at least one stride and one ratio.")
-        if cell_order not in CELL_ORDERS:
-            raise ConfigError(
-                f"AnchorGenerator: cell_order {cell_order!r}: {suggestion(cell_order, CELL_ORDERS)}"
-            )
+        one_of(cell_order, CELL_ORDERS, f"AnchorGenerator: cell_order {cell_order!r}")
         self.cell_order = cell_order
         self.strides = tuple(int(stride) for stride in strides)
         self.scales = tuple(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jld import __version__
-from jld.cli.run_net import FAILED, guarded
+from jld.apis.program import fail, guarded
 from jld.cli.run_net import main as run_net
 from jld.errors import ConfigError, nearest
 
@@ -81,10 +81,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         match = nearest(name, COMMANDS)
         cure = f"did you mean {match!r}?" if match else "see jld --help."
-        print(f"jld: there is no command {name!r}: {cure}", file=sys.stderr)
-        return FAILED
+        return fail(ConfigError(f"there is no command {name!r}: {cure}"))
     command = COMMANDS[name]
     sys.argv[0] = f"jld {name}"  # what its parser calls itself
+    if command.module == RUN_NET:  # which guards itself, as --debug says
+        return run_net(rest, *command.given)
     return guarded(lambda: program(command)(rest, *command.given))
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from jld.apis.arguments import ConfigParser
-from jld.errors import ConfigError, JldError, visible
-from jld.utils import stopping
+from jld.apis.program import guarded
+from jld.errors import ConfigError
 from jld.utils.distributed import rank, world_size
 from jld.utils.logging import set_up_logging
 
-FAILED = 2
 DISTILL = "distill"
 EPILOG = """examples:
   %(prog)s --config-file=configs/gfl/gfl_r18_1x_coco.py --task=train
@@ -53,31 +52,6 @@ def main(arguments: Sequence[str] | None = None, task: str | None = None) -> int
     return code
 
 
-def guarded(work: Callable[[], int], debug: bool = False) -> int:
-    """The exit code of a command, errors of the user as sentences."""
-    try:
-        with stopping.handled():
-            return work()
-    except JldError as error:
-        return fail(error, debug)
-    except BrokenPipeError:  # `jld list | head`: nobody reads on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        # Whatever reads or writes a file names it; a full disk can meet any of them.
-        return fail(error, debug, f"{error.filename or 'a file'}: {error.strerror or error}.")
-    except RuntimeError as error:
-        # jld.toolchain cannot use jld.errors: it also runs where nothing else can be imported.
-        if type(error).__name__ != "ToolchainError":
-            raise
-        return fail(error, debug)
-    except stopping.Stopped as stop:
-        return 128 + stop.number
-    except KeyboardInterrupt:
-        print("stopped; the last checkpoint can be continued with --resume.", file=sys.stderr)
-        return 130
-
-
 def run(options: argparse.Namespace) -> int:
     """What `main` does, with its errors."""
     # Imported here: --help and a wrong flag should not wait for Jittor.
@@ -88,8 +62,7 @@ def run(options: argparse.Namespace) -> int:
 
         return list_main(["parts"])
     if not options.config_file:
-        print("jld: --config-file is needed (or --list); see --help.", file=sys.stderr)
-        return FAILED
+        raise ConfigError("--config-file is needed (or --list); see --help.")
     set_up_logging()
     overrides = overrides_of(options)
     # Loaded once before Jittor, so that a broken file is reported at once.
@@ -160,14 +133,3 @@ def overrides_of(options: argparse.Namespace) -> list[str]:
     """The overrides of `--opts`, the teacher, `--seed` and `--work_dir`; the last ones win."""
     named = {"distill.teacher": options.teacher, "seed": options.seed, "work_dir": options.work_dir}
     return [*options.opts, *(f"{key}={value}" for key, value in named.items() if value is not None)]
-
-
-def fail(error: Exception, debug: bool, text: str = "") -> int:
-    """Prints an error as a sentence (or with its traceback) and returns the exit code."""
-    if debug:
-        import traceback
-
-        traceback.print_exception(error)
-    else:
-        print(f"jld: {visible(text or str(error))}", file=sys.stderr)
-    return FAILED

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jld.errors import ConfigError, suggestion
+from jld.errors import ConfigError, one_of, suggestion
 
 _ABSENT = object()
 
@@ -50,11 +50,7 @@ class Section:
 
     def choose(self, table: Mapping[str, Any] | Sequence[str]) -> Any:
         """The entry of a table under this section's type."""
-        if self.type not in table:
-            raise ConfigError(
-                f"{self.path}: {self.origin}'s {self.type!r} is not covered: "
-                f"{suggestion(str(self.type), table)}"
-            )
+        one_of(self.type, table, f"{self.path}: {self.origin}'s {self.type!r} is not covered")
         return table[self.type] if isinstance(table, Mapping) else self.type
 
     def copy(self, keys: Sequence[str]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from jld.data.dataset import Dataset
 from jld.data.images import IMAGE_SUFFIXES, BrokenImageError
 from jld.data.problems import Problem, error, raise_errors, warning
 from jld.data.tables import BORDER_TOLERANCE, AnnotationTable
@@ -19,7 +20,7 @@ SAME = 0.02
 MIXERS = np.random.default_rng(0).integers(1 << 63, size=6, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 
 
-def check_dataset(dataset: Any, headers_read: int = HEADERS_READ) -> list[Problem]:
+def check_dataset(dataset: Dataset, headers_read: int = HEADERS_READ) -> list[Problem]:
     """All findings about a dataset: from its annotations, missing images, sizes that disagree.
 
     Args:
@@ -38,7 +39,7 @@ def check_dataset(dataset: Any, headers_read: int = HEADERS_READ) -> list[Proble
     return sorted(problems, key=lambda problem: problem.severity != "error")
 
 
-def require_sound(dataset: Any, name: str) -> list[Problem]:
+def require_sound(dataset: Dataset, name: str) -> list[Problem]:
     """Checks a dataset and returns its warnings.
 
     Raises:
@@ -93,7 +94,7 @@ def _loosely(name: str) -> str:
     return (stem if suffix.lower() in IMAGE_SUFFIXES else name).casefold()
 
 
-def _header_problems(dataset: Any, missing: Mapping[str, str], headers_read: int) -> list[Problem]:
+def _header_problems(dataset: Dataset, missing: Mapping[str, str], headers_read: int) -> list[Problem]:
     table, count = dataset.table, len(dataset) // dataset.times
     reader, problems, deep = dataset.image_reader, [], []
     for index in np.unique(np.linspace(0, count - 1, min(headers_read, count)).astype(int)):

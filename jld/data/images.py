@@ -20,7 +20,7 @@ from PIL import Image, ImageOps, TiffImagePlugin
 
 from jld.data.image_header import HeaderError, ImageHeader, is_cut_off, read_header
 from jld.data.problems import printable
-from jld.errors import ConfigError, DataError, suggestion
+from jld.errors import ConfigError, DataError, one_of
 from jld.utils.logging import warn_once
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
@@ -74,9 +74,7 @@ class ImageReader:
     max_pixels: int = 500_000_000
 
     def __post_init__(self):
-        if self.orientation not in ORIENTATIONS:
-            hint = suggestion(str(self.orientation), ORIENTATIONS)
-            raise ConfigError(f"image_reader.orientation is {self.orientation!r}: {hint}")
+        one_of(self.orientation, ORIENTATIONS, f"image_reader.orientation is {self.orientation!r}")
         for key, low, high in (("bits", 8, 16), ("max_pixels", 1, MOST_PIXELS)):
             value = getattr(self, key)
             if value is None and key == "bits":
@@ -97,8 +95,7 @@ class ImageReader:
             raise ConfigError(f"image_reader is {options!r}; it is a section such as dict(bits=12).")
         known = [field.name for field in fields(cls)]
         for key in options or {}:
-            if key not in known:
-                raise ConfigError(f"image_reader has no key {key!r}: {suggestion(str(key), known)}")
+            one_of(key, known, f"image_reader has no key {key!r}")
         return cls(**(options or {}))
 
     def header(self, path: str | Path) -> ImageHeader:

@@ -18,7 +18,7 @@ import numpy as np
 
 from jld.boxes.masks import RunLengths, fill_polygons, from_bitmap, to_bitmap
 from jld.data.collate import bucket
-from jld.errors import ConfigError, suggestion
+from jld.errors import one_of
 
 MASK_FORMS = ("polygons", "bitmaps")
 
@@ -30,8 +30,7 @@ def mask_form(owner: str, with_masks: bool | str) -> str:
         ConfigError: neither a boolean nor one of `MASK_FORMS`.
     """
     form = MASK_FORMS[0] if with_masks is True else with_masks
-    if form not in MASK_FORMS:
-        raise ConfigError(f"{owner}.with_masks is {form!r}: {suggestion(str(form), MASK_FORMS)}")
+    one_of(form, MASK_FORMS, f"{owner}.with_masks is {form!r}")
     return str(form)
 
 

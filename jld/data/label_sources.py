@@ -16,7 +16,7 @@ from jld.data.dota_dataset import ANNOTATIONS, LABELME, DOTADataset
 from jld.data.voc import VOCDataset
 from jld.data.xml_files import XmlFile
 from jld.data.yolo import YOLODataset, labels_beside
-from jld.errors import ConfigError, DataError, suggestion
+from jld.errors import ConfigError, DataError, one_of
 
 UPRIGHT, ROTATED, EITHER = ("voc", "yolo"), ("yolo_obb", "rolabelimg", "dota"), ("coco", "cvat", LABELME)
 FORMATS = (*EITHER, *UPRIGHT, *ROTATED)
@@ -107,9 +107,7 @@ def check_format(name: str) -> str:
     Raises:
         ConfigError: it is not; says the nearest one.
     """
-    if name not in FORMATS:
-        raise ConfigError(f"label format {name!r} is not known: {suggestion(name, FORMATS)}")
-    return name
+    return one_of(name, FORMATS, f"label format {name!r} is not known")
 
 
 def names_in(labels: Path) -> list[str] | None:

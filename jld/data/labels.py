@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from jld.data.classes import folded
+from jld.data.dataset import Dataset
 from jld.errors import ConfigError, nearest
 
 
-def follow_classes(dataset: Any, wanted: Sequence[str], *, ours: str, theirs: str) -> tuple[Any, str]:
+def follow_classes(dataset: Dataset, wanted: Sequence[str], *, ours: str, theirs: str) -> tuple[Any, str]:
     """A dataset whose labels mean what someone else's labels mean.
 
     Names are compared as they are; spaces, hyphens and underscores count as one and the same.

@@ -13,7 +13,7 @@ import numpy as np
 
 from jld.data.sampling import BatchPlan
 from jld.data.worker import ON_BROKEN, WAITING_SECONDS, WorkerPool, make_batch, say_waiting
-from jld.errors import ConfigError, suggestion, visible
+from jld.errors import ConfigError, one_of, visible
 from jld.utils.distributed import is_main
 
 BATCHES_AHEAD = 2
@@ -60,11 +60,8 @@ class DataLoader:
     ):
         if num_workers < 0:
             raise ConfigError(f"num_workers is {num_workers}, but must not be negative.")
-        self.on_broken = on_broken or ("replace" if shuffle else "skip")
-        if self.on_broken not in ON_BROKEN:
-            raise ConfigError(
-                f"DataLoader knows no on_broken {on_broken!r}: {suggestion(str(on_broken), ON_BROKEN)}"
-            )
+        chosen = on_broken or ("replace" if shuffle else "skip")
+        self.on_broken = one_of(chosen, ON_BROKEN, f"DataLoader knows no on_broken {on_broken!r}")
         self.dataset, self.num_workers = dataset, num_workers
         groups = _aspect_groups(dataset) if group_by_aspect_ratio else None
         self.plan = BatchPlan(len(dataset), batch_size, shuffle, drop_last, seed, groups)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jld.data.shapes import blur, cloud, rational_rotation, stripes
-from jld.errors import ConfigError, suggestion
+from jld.errors import one_of
 
 SPLITS = ("train", "val", "test")
 REFERENCE_SIDE = 128
@@ -27,9 +27,7 @@ class DrawnPictures:
         Raises:
             ConfigError: unknown split.
         """
-        if split not in SPLITS:
-            name = type(self).__name__
-            raise ConfigError(f"{name} knows no split {split!r}: {suggestion(split, SPLITS)}")
+        one_of(split, SPLITS, f"{type(self).__name__} knows no split {split!r}")
         self.image_size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
         self.split, self.seed = split, seed
         self.unit = min(self.image_size) / REFERENCE_SIDE

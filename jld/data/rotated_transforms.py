@@ -21,7 +21,7 @@ from jld.boxes.rotated import (
     scale_rboxes,
 )
 from jld.data.transforms import BOX_KEYS, RandomFlip, Resize, Sample
-from jld.errors import ConfigError, suggestion
+from jld.errors import ConfigError, one_of
 from jld.registry import TRANSFORMS
 
 ROTATION_MODES = ("range", "value")
@@ -170,9 +170,7 @@ class PolyRandomRotate:
         mode: str = "range",
         rect_classes: Sequence[int] = (),
     ):
-        if mode not in ROTATION_MODES:
-            hint = suggestion(mode, ROTATION_MODES)
-            raise ConfigError(f"PolyRandomRotate knows no mode {mode!r}: {hint}")
+        one_of(mode, ROTATION_MODES, f"PolyRandomRotate knows no mode {mode!r}")
         if not 0 <= rotate_ratio <= 1:
             raise ConfigError(f"PolyRandomRotate.rotate_ratio is {rotate_ratio}, but must lie in 0..1.")
         is_list = isinstance(angles_range, list | tuple)

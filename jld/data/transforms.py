@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from jld.errors import ConfigError, DataError, suggestion
+from jld.errors import ConfigError, DataError, one_of
 from jld.registry import TRANSFORMS
 
 Sample = dict[str, Any]
@@ -124,9 +124,7 @@ class Resize:
     ):
         self.min_sizes, self.max_sizes = _as_tuple(min_size, "min_size"), _as_tuple(max_size, "max_size")
         self.keep_ratio = keep_ratio
-        if multiscale_mode not in ("value", "range"):
-            hint = suggestion(multiscale_mode, ("value", "range"))
-            raise ConfigError(f"Resize knows no multiscale_mode {multiscale_mode!r}: {hint}")
+        one_of(multiscale_mode, ("value", "range"), f"Resize knows no multiscale_mode {multiscale_mode!r}")
         self.multiscale_mode = multiscale_mode
         longest = max(len(self.min_sizes), len(self.max_sizes))
         if multiscale_mode == "value":
@@ -205,8 +203,7 @@ class RandomFlip:
     def __init__(self, prob: float | Sequence[float] = 0.5, direction: str | Sequence[str] = "horizontal"):
         self.directions = (direction,) if isinstance(direction, str) else tuple(direction)
         for name in self.directions:
-            if name not in DIRECTIONS:
-                raise ConfigError(f"RandomFlip knows no direction {name!r}: {suggestion(name, DIRECTIONS)}")
+            one_of(name, DIRECTIONS, f"RandomFlip knows no direction {name!r}")
         count = len(self.directions)
         shares = tuple(prob) if isinstance(prob, list | tuple) else (prob / count,) * count
         if len(shares) != count:

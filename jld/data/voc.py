@@ -23,7 +23,7 @@ from jld.data.text_files import read_list
 from jld.data.transforms import Transform
 from jld.data.values import composed
 from jld.data.voc_xml import XmlAnnotation, XmlObject, read_voc_xml
-from jld.errors import ConfigError, DataError, suggestion
+from jld.errors import ConfigError, DataError, one_of, suggestion
 from jld.registry import DATASETS
 
 PRESENCE = ("-1", "0", "1")
@@ -77,9 +77,9 @@ class VOCDataset(DetectionDataset):
         image_reader: Mapping[str, Any] | None = None,
         strict: bool = True,
     ):
-        if unknown_classes not in ("error", "ignore"):
-            hint = suggestion(unknown_classes, ("error", "ignore"))
-            raise ConfigError(f"VOCDataset knows no unknown_classes {unknown_classes!r}: {hint}")
+        one_of(
+            unknown_classes, ("error", "ignore"), f"VOCDataset knows no unknown_classes {unknown_classes!r}"
+        )
         names = class_names(classes) or VOC_CLASSES
         image_reader = ImageReader.of(image_reader)
         reader = _FolderReader(

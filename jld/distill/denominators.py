@@ -7,7 +7,7 @@ from collections.abc import Callable
 from jld.boxes.centerness import centerness
 from jld.boxes.distances import bbox2distance
 from jld.distill.context import StepContext
-from jld.errors import ConfigError, suggestion
+from jld.errors import one_of
 from jld.models.boxes import targets_or_places
 from jld.toolchain import jittor as jt
 from jld.utils.distributed import mean_over_ranks
@@ -53,6 +53,4 @@ def check_denominator(name: str) -> str:
     Raises:
         ConfigError: not one of DENOMINATORS.
     """
-    if name not in DENOMINATORS:
-        raise ConfigError(f"unknown denominator {name!r}: {suggestion(name, DENOMINATORS)}")
-    return name
+    return one_of(name, DENOMINATORS, f"unknown denominator {name!r}")

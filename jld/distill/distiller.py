@@ -15,7 +15,7 @@ from jld.distill.schedule import TermSchedule
 from jld.distill.step import Step
 from jld.distill.teachers import Teacher
 from jld.distill.terms.base import Term
-from jld.errors import ConfigError, suggestion
+from jld.errors import ConfigError, one_of
 from jld.models import Detector, Trace
 from jld.ops.precision import FLOAT32, convolutions_in
 from jld.registry import REGIONS, build
@@ -224,16 +224,8 @@ class Distiller:
             raise ConfigError("a teacher called 'tea' would have the loss names of 'teacher': rename it.")
         for lesson in self.lessons:
             for region in lesson.term.regions:
-                if region not in self.regions:
-                    raise ConfigError(
-                        f"{type(lesson.term).__name__}: unknown region {region!r}: "
-                        f"{suggestion(region, self.regions)}"
-                    )
-            if lesson.teacher not in self.teachers:
-                raise ConfigError(
-                    f"{lesson.term.name}: unknown teacher {lesson.teacher!r}: "
-                    f"{suggestion(lesson.teacher, self.teachers)}"
-                )
+                one_of(region, self.regions, f"{type(lesson.term).__name__}: unknown region {region!r}")
+            one_of(lesson.teacher, self.teachers, f"{lesson.term.name}: unknown teacher {lesson.teacher!r}")
         for name in self.teachers:
             if all(lesson.teacher != name for lesson in self.lessons):
                 raise ConfigError(
@@ -350,8 +342,8 @@ def _build_lesson(section: Mapping[str, Any], path: str, teachers: Mapping[str, 
                 f"{path}: there are several teachers, say whose: teacher={next(iter(teachers))!r}."
             )
         teacher = next(iter(teachers), DEFAULT_TEACHER)
-    elif teacher not in teachers:
-        raise ConfigError(f"{path}: unknown teacher {teacher!r}: {suggestion(teacher, teachers)}")
+    else:
+        one_of(teacher, teachers, f"{path}: unknown teacher {teacher!r}")
     return Lesson(term, teacher, TermSchedule.from_config(section.get("schedule")))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from jld.boxes.places import Places, on_grid
 from jld.distill.context import StepContext
-from jld.errors import ConfigError, suggestion
+from jld.errors import one_of
 from jld.losses.reduction import total
 from jld.toolchain import jittor as jt
 
@@ -70,9 +70,7 @@ def check_reduction(reduction: str) -> str:
     Raises:
         ConfigError: not one of REDUCTIONS.
     """
-    if reduction not in REDUCTIONS:
-        raise ConfigError(f"unknown reduction {reduction!r}: {suggestion(reduction, REDUCTIONS)}")
-    return reduction
+    return one_of(reduction, REDUCTIONS, f"unknown reduction {reduction!r}")
 
 
 def level_membership(places: Places) -> jt.Var:

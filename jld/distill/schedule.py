@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from jld.config.lengths import is_share
-from jld.errors import ConfigError, suggestion
+from jld.errors import ConfigError, one_of
 from jld.registry import TERM_SCHEDULES, build
 
 Decay = Literal["constant", "linear", "cosine"]
@@ -47,8 +47,7 @@ class TermSchedule:
                     f"a term's schedule has {name}={steps}: steps are whole, "
                     "and a share of the training is below 1."
                 )
-        if decay not in DECAYS:
-            raise ConfigError(f"unknown decay {decay!r} of a term's schedule: {suggestion(decay, DECAYS)}")
+        one_of(decay, DECAYS, f"unknown decay {decay!r} of a term's schedule")
         if stop is None and decay != "constant":
             raise ConfigError(f"a {decay} decay must know where it ends: give the schedule a `stop`.")
         has_shares = any(map(is_share, (start, stop or 0, warmup)))

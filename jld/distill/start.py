@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from jld.checkpoint.class_layer import PARAMETER
 from jld.distill.distiller import Distiller
 from jld.distill.teachers import FrozenTeacher
-from jld.errors import ConfigError, suggestion
+from jld.errors import ConfigError, one_of
 from jld.models import Detector
 from jld.toolchain import jittor as jt
 
@@ -56,8 +56,7 @@ def init_from_teacher(student: Detector, distiller: Distiller, modules: Sequence
 def _check_names(student: Detector, modules: Sequence[str]) -> None:
     known = list(dict.fromkeys(name.split(".")[0] for name in student.state_dict()))
     for name in modules:
-        if name not in known:
-            raise ConfigError(f"{KEY}: the student has no module {name!r}: {suggestion(name, known)}")
+        one_of(name, known, f"{KEY}: the student has no module {name!r}")
 
 
 def _check_equal(own: dict[str, jt.Var], given: dict[str, jt.Var]) -> None:

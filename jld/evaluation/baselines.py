@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from jld.config import plain_assignments
-from jld.errors import ConfigError, DataError, suggestion, visible
+from jld.errors import ConfigError, DataError, one_of, suggestion, visible
 from jld.evaluation.published import PublishedRow, published_row, published_rows
 from jld.evaluation.significance import Score, paired_gain
 from jld.evaluation.tables import format_seeds
@@ -235,8 +235,7 @@ def seeds_table(runs: Iterable[RunScores], base: str) -> str:
     for run in runs:
         if match := re.fullmatch(r"(.+)_seed(\d+)", run.name):
             kinds.setdefault(match[1], {})[int(match[2])] = run
-    if base not in kinds:
-        raise ConfigError(f"no run is called {base}_seed<number>: {suggestion(base, kinds)}")
+    one_of(base, kinds, f"no run is called {base}_seed<number>")
     gains = {}
     for kind, each in kinds.items():
         shared = sorted(each.keys() & kinds[base].keys())

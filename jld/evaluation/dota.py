@@ -17,7 +17,7 @@ from jld.boxes.rotated import (
     shapes_to_polys,
     shared_area_bounds,
 )
-from jld.errors import ConfigError, suggestion
+from jld.errors import ConfigError, one_of
 from jld.evaluation.records import Metrics, pair_by_image
 from jld.evaluation.voc import (
     AVERAGE_PRECISION,
@@ -104,8 +104,7 @@ class DotaEvaluator:
     def __init__(
         self, protocol: str = "jld", metric: str | None = None, thresholds: Sequence[float] | None = None
     ):
-        if protocol not in PROTOCOLS:
-            raise ConfigError(f"DotaEvaluator.protocol is {protocol!r}: {suggestion(protocol, PROTOCOLS)}")
+        one_of(protocol, PROTOCOLS, f"DotaEvaluator.protocol is {protocol!r}")
         self.rules = PROTOCOLS[protocol]
         self.metric = self.rules.metric if metric is None else metric
         if self.metric not in AVERAGE_PRECISION:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from importlib import resources
 
-from jld.errors import ConfigError, suggestion
+from jld.errors import ConfigError, one_of
 
 SPLIT_IMAGES = {("COCO", "val2017"): 5000, ("VOC", "test2007"): 4952}
 """{(benchmark, split): images that are scored}, where the makers fixed them."""
@@ -95,6 +95,5 @@ def published_row(row_id: str) -> PublishedRow:
         ConfigError: no such row; says the nearest.
     """
     rows = published_rows()
-    if row_id not in rows:
-        raise ConfigError(f"no published row {row_id!r}: {suggestion(row_id, rows)}")
+    one_of(row_id, rows, f"no published row {row_id!r}")
     return rows[row_id]

@@ -113,7 +113,7 @@ def writing_rois(graph: Graph, sides: tuple[str, str]) -> Iterator[None]:
     def rois(pooler: RoIPooler, boxes: Any, mask: Any) -> Places:
         return _rois(graph, pooler, boxes, mask)
 
-    def crops(pooler: RoIPooler, features: Sequence[Any], places: Any, size: int) -> Symbol:
+    def crops(pooler: RoIPooler, features: Sequence[Any], places: Places, size: int) -> Symbol:
         return _crops(graph, pooler, features, places, size)
 
     with (

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jld.boxes.places import Places
 from jld.export.graph import Graph
 from jld.models.postprocess import PairPostprocess, Postprocess, RotatedPostprocess
 
@@ -54,7 +55,7 @@ def candidates(
     return boxes, graph.op("Where", is_seen, joint, 0.0)
 
 
-def rows_per_level(graph: Graph, places: Any) -> str:
+def rows_per_level(graph: Graph, places: Places) -> str:
     """[L] int64 the number of places on every level."""
     strides = graph.op("Squeeze", places.strides, [0])
     is_of_level = graph.op("Equal", strides, np.array(places.level_strides, np.float32)[:, None])

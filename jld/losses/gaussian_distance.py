@@ -7,9 +7,7 @@ both: `GDLoss` and the older `GDLoss_v1`, which differ in divisor, direction of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from jld.errors import ConfigError, suggestion
+from jld.errors import ConfigError, one_of
 from jld.losses.gaussian import (
     GaussianPair,
     drop_unweighted,
@@ -167,12 +165,6 @@ def distance_to_loss(distance: jt.Var, fun: str = "log1p", tau: float = 0.0, flo
     return 1.0 - 1.0 / (tau + distance) if tau >= 1 else distance
 
 
-def _check_choice(where: str, value: str, choices: Sequence[str]) -> str:
-    if value not in choices:
-        raise ConfigError(f"unknown {where} {value!r}: {suggestion(value, choices)}")
-    return value
-
-
 @LOSSES.register(aliases=("GaussianDistanceLoss",))
 class GDLoss(WeightedLoss):
     """Distance between the Gaussians of predicted and true rotated boxes: GWD, KLD, Jeffreys, symmetric KLD.
@@ -215,8 +207,8 @@ class GDLoss(WeightedLoss):
             ConfigError: unknown type, representation or function; an argument that the type does not have.
         """
         super().__init__(loss_weight, reduction)
-        self.loss_type = _check_choice("Gaussian loss_type", loss_type, ("gwd", *DIVERGENCES))
-        _check_choice("box representation", representation, ("xy_wh_r",))
+        self.loss_type = one_of(loss_type, ("gwd", *DIVERGENCES), f"unknown Gaussian loss_type {loss_type!r}")
+        one_of(representation, ("xy_wh_r",), f"unknown box representation {representation!r}")
         if not normalize and loss_type != "gwd":
             raise ConfigError(
                 f"normalize=False is for loss_type 'gwd', a {loss_type!r} has no unit: leave it out."
@@ -225,7 +217,7 @@ class GDLoss(WeightedLoss):
             raise ConfigError(
                 "sqrt=False is for divergences, loss_type 'gwd' is always a root: leave it out."
             )
-        self.fun = _check_choice("Gaussian loss fun", fun, FUNCTIONS)
+        self.fun = one_of(fun, FUNCTIONS, f"unknown Gaussian loss fun {fun!r}")
         self.tau, self.alpha, self.normalize, self.sqrt = tau, alpha, normalize, sqrt
         self.distance_floor = distance_floor
 
@@ -320,10 +312,12 @@ class GDLossV1(WeightedLoss):
             ConfigError: unknown type, function or average.
         """
         super().__init__(loss_weight, reduction)
-        self.loss_type = _check_choice("Gaussian loss_type", loss_type, tuple(FIRST_FAMILY_DISTANCES))
-        self.fun = _check_choice("Gaussian loss fun", fun, ("log1p", "sqrt", ""))
+        self.loss_type = one_of(
+            loss_type, tuple(FIRST_FAMILY_DISTANCES), f"unknown Gaussian loss_type {loss_type!r}"
+        )
+        self.fun = one_of(fun, ("log1p", "sqrt", ""), f"unknown Gaussian loss fun {fun!r}")
         self.tau = tau
-        self.average = _check_choice("GDLoss_v1 average", average, AVERAGES)
+        self.average = one_of(average, AVERAGES, f"unknown GDLoss_v1 average {average!r}")
 
     def element_loss(self, pred: jt.Var, target: jt.Var) -> jt.Var:
         """[...] from boxes [..., 5]."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jld.errors import ConfigError, suggestion
+from jld.errors import one_of
 from jld.losses.gaussian import (
     GaussianPair,
     drop_unweighted,
@@ -57,9 +57,7 @@ def kfiou_loss(pred_boxes: jt.Var, target_boxes: jt.Var, fun: str = "none", eps:
 
 
 def _check_function(fun: str) -> str:
-    if fun not in FUNCTIONS:
-        raise ConfigError(f"unknown KFIoU fun {fun!r}: {suggestion(fun, FUNCTIONS)}")
-    return fun
+    return one_of(fun, FUNCTIONS, f"unknown KFIoU fun {fun!r}")
 
 
 @LOSSES.register(aliases=("KFIoULoss",))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, TypeAlias
 
-from jld.errors import ConfigError, suggestion
+from jld.errors import ConfigError, one_of
 from jld.registry import LOSSES
 from jld.toolchain import jittor as jt
 
@@ -67,9 +67,7 @@ def check_reduction(reduction: str) -> str:
     Raises:
         ConfigError: not one of REDUCTIONS.
     """
-    if reduction not in REDUCTIONS:
-        raise ConfigError(f"unknown loss reduction {reduction!r}: {suggestion(reduction, REDUCTIONS)}")
-    return reduction
+    return one_of(reduction, REDUCTIONS, f"unknown loss reduction {reduction!r}")
 
 
 @LOSSES.interface

@@ -11,7 +11,7 @@ import numpy as np
 from jld.boxes.detections import Detections
 from jld.boxes.formats import clip_boxes
 from jld.boxes.places import GridPlaces
-from jld.errors import ConfigError, suggestion
+from jld.errors import one_of
 from jld.ops.suppression import Suppression
 
 
@@ -232,8 +232,7 @@ def make_postprocess(
         ConfigError: unknown candidates.
     """
     settings = score_threshold, nms_pre, nms, max_per_image
-    if candidates not in CANDIDATES:
-        raise ConfigError(f"candidates {candidates!r}: {suggestion(candidates, CANDIDATES)}")
+    one_of(candidates, CANDIDATES, f"candidates {candidates!r}")
     if candidates == "priors":
         return Postprocess(*settings)
     return PairPostprocess(*settings, candidates == "pairs_per_cell")

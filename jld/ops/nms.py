@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from jld.boxes.overlaps import aligned_overlaps, pairwise_overlaps
-from jld.errors import ConfigError, suggestion
+from jld.errors import one_of
 from jld.registry import SUPPRESSORS
 from jld.toolchain import jittor as jt
 
@@ -233,8 +233,7 @@ class SoftNMS:
     def __init__(
         self, iou_threshold: float = 0.3, sigma: float = 0.5, min_score: float = 1e-3, method: str = "linear"
     ):
-        if method not in DECAYS:
-            raise ConfigError(f"SoftNMS method {method!r}: {suggestion(method, DECAYS)}")
+        one_of(method, DECAYS, f"SoftNMS method {method!r}")
         self.iou_threshold, self.sigma, self.min_score = iou_threshold, sigma, min_score
         self.decay = DECAYS[method]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from jld.errors import ConfigError, suggestion
+from jld.errors import one_of
 from jld.toolchain import jittor as jt
 
 FLOAT32, BFLOAT16, FLOAT16 = PRECISIONS = ("float32", "bfloat16", "float16")
@@ -36,8 +36,7 @@ def convolutions_in(precision: str) -> Iterator[None]:
     Raises:
         ConfigError: unknown precision.
     """
-    if precision not in PRECISIONS:
-        raise ConfigError(f"unknown precision {precision!r}: {suggestion(precision, PRECISIONS)}")
+    one_of(precision, PRECISIONS, f"unknown precision {precision!r}")
     token = _CURRENT.set(precision)
     try:
         yield

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jld.errors import ConfigError, suggestion
+from jld.errors import one_of
 from jld.ops.rotated_geometry import cpu_header, cuda_header
 from jld.toolchain import jittor as jt
 
@@ -99,8 +99,7 @@ def aligned_rotated_iou(first: jt.Var, second: jt.Var, mode: str = "iou") -> jt.
 
 
 def _overlaps(shape: list[int], first: jt.Var, second: jt.Var, mode: str, kernel: dict[str, str]) -> jt.Var:
-    if mode not in MODES:
-        raise ConfigError(f"unknown overlap mode {mode!r}: {suggestion(mode, MODES)}")
+    one_of(mode, MODES, f"unknown overlap mode {mode!r}")
     if 0 in shape:
         return jt.zeros(shape)
     inputs = [first.float32(), second.float32()]

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from jld.errors import CheckpointError, ConfigError, suggestion
+from jld.errors import CheckpointError, ConfigError, one_of
 from jld.losses.reduction import total
 from jld.optim.loss_scale import LossScale
 from jld.toolchain import jittor as jt
@@ -191,10 +191,7 @@ class Optimizer(ABC):
 
 def _checked_rule(rule: Mapping) -> dict:
     for key in rule:
-        if key not in GROUP_KEYS:
-            raise ConfigError(
-                f"optimizer.parameter_groups has the key {key!r}: {suggestion(key, GROUP_KEYS)}"
-            )
+        one_of(key, GROUP_KEYS, f"optimizer.parameter_groups has the key {key!r}")
     if "match" not in rule:
         raise ConfigError(f"optimizer.parameter_groups: the rule {dict(rule)} needs match='pattern'.")
     for key, kind in (("lr_mult", int | float), ("decay_mult", int | float), ("start", int)):

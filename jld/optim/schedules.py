@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 
-from jld.errors import ConfigError, suggestion
+from jld.errors import ConfigError, one_of
 from jld.registry import SCHEDULERS
 
 WARMUPS = {
@@ -57,8 +57,8 @@ class Schedule(ABC):
     by_epoch: bool | None = None
 
     def __post_init__(self):
-        if self.warmup is not None and self.warmup not in WARMUPS:
-            raise ConfigError(f"scheduler.warmup is {self.warmup!r}: {suggestion(self.warmup, WARMUPS)}")
+        if self.warmup is not None:
+            one_of(self.warmup, WARMUPS, f"scheduler.warmup is {self.warmup!r}")
 
     def lr(self, base_lr: float, progress: Progress) -> float:
         """The learning rate of the next iteration."""

@@ -12,7 +12,7 @@ from jld.config import LOADER_KEYS, MATCH_KEYS, named_sections
 from jld.data import DataLoader, Dataset, require_sound
 from jld.data.labels import follow_classes
 from jld.distill import Distiller
-from jld.errors import ConfigError, DataError, JldError, suggestion
+from jld.errors import ConfigError, DataError, JldError, one_of, suggestion
 from jld.evaluation import Evaluator
 from jld.models import Detector
 from jld.ops.precision import FLOAT16
@@ -260,6 +260,5 @@ def build_schedule(config: Mapping[str, Any]) -> Schedule | dict[str, Schedule] 
         return schedules.get("scheduler")
     optimizers = list(map(_name, named_sections("optimizer", config["optimizer"])))
     for name in schedules:
-        if name not in optimizers:
-            raise ConfigError(f"scheduler.{name} belongs to no optimizer: {suggestion(name, optimizers)}")
+        one_of(name, optimizers, f"scheduler.{name} belongs to no optimizer")
     return schedules

@@ -18,7 +18,7 @@ from jld.data import DataLoader, Dataset
 from jld.data.dota import Views
 from jld.data.labels import follow_classes
 from jld.distill import build_distiller, init_from_teacher
-from jld.errors import ConfigError, suggestion
+from jld.errors import ConfigError, one_of
 from jld.models import Detector, assign_state, build_detector, load_weights
 from jld.ops.precision import FLOAT32
 from jld.registry import build
@@ -88,8 +88,7 @@ class Runner:
             ConfigError: unknown task, the config lacks the dataset it needs, or work_dir is another run's.
             Stopped: a signal ended it, see `jld.utils.stopping`.
         """
-        if task not in TASKS:
-            raise ConfigError(f"unknown task {task!r}: {suggestion(task, TASKS)}")
+        one_of(task, TASKS, f"unknown task {task!r}")
         checks.check_promises(self.config)
         set_up_logging()  # what is said before the folder is ours goes into its log afterwards
         with stopping.handled(), self._folder(task):

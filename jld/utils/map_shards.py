@@ -15,6 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, w
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+from jld.errors import JldError
 from jld.utils.logging import warn_once
 
 # Items handed out per worker: one being worked on, one waiting, so that results do not pile up.
@@ -23,7 +24,7 @@ CONNECT_SECONDS = 10
 WAITING_SECONDS = 60
 
 
-class ShardError(RuntimeError):
+class ShardError(JldError):
     """A worker failed; the message names the item and holds the worker's traceback."""
 
 

@@ -79,6 +79,11 @@ def handled() -> Iterator[None]:
             signal.signal(number, signal.default_int_handler if handler is None else handler)
 
 
+def is_handled() -> bool:
+    """Whether this is within a `handled` block."""
+    return _state["depth"] > 0
+
+
 @contextlib.contextmanager
 def postponed() -> Iterator[None]:
     """Within the block signals are noted and raised by `poll` alone; an error after one counts as the stop.

@@ -7,7 +7,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent))
 
-from jld.errors import JldError
+from jld.apis.comparison_options import add_flags, prepare
+from jld.apis.program import program
 
 EPOCHS = 16  # of the students' config
 
@@ -19,17 +20,10 @@ def parse() -> argparse.Namespace:
         "--data", default="data/bccd", help="the BCCD folder (VOC layout); default: %(default)s"
     )
     parser.add_argument(
-        "--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the students; default: 0 1 2"
-    )
-    parser.add_argument(
         "--lengths", type=int, nargs="*", default=[], metavar="EPOCHS",
         help="plain student and all three terms for so many epochs, too, and a figure of the gain",
     )  # fmt: skip
-    parser.add_argument("--work_dir", default="work_dirs/bccd", help="default: %(default)s")
-    parser.add_argument("--no_cuda", action="store_true", help="run on the CPU where a GPU is usable")
-    parser.add_argument(
-        "--opts", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides for all runs"
-    )
+    add_flags(parser, "work_dirs/bccd", (0, 1, 2))
     return parser.parse_args()
 
 
@@ -105,31 +99,23 @@ def draw_lengths(results: dict, seeds: list[int], lengths: list[int], file: Path
     return write_figure(file, figure, dpi=100)
 
 
-def main() -> int:
-    """Runs the comparison; returns the exit code."""
+@program
+def main() -> None:
+    """Runs the comparison."""
     options = parse()
-    from jld.apis import compare, register_parts, use_device
-    from jld.utils.logging import set_up_logging
+    from jld.apis import compare
 
-    work_dir = Path(options.work_dir)
-    register_parts()
-    use_device("cpu" if options.no_cuda else "auto")
-    set_up_logging(work_dir / "log.txt")
+    work_dir = prepare(options)
     data = [f"dataset.{split}.root={options.data}" for split in ("train", "val", "test")]
-    try:
-        results = compare(
-            entries(options.lengths),
-            work_dir,
-            seeds=options.seeds,
-            overrides=[*data, *options.opts],
-            metrics=["AP", "AP50", "AP75"],
-        )
-    except JldError as error:
-        print(error, file=sys.stderr)
-        return 2
+    results = compare(
+        entries(options.lengths),
+        work_dir,
+        seeds=options.seeds,
+        overrides=[*data, *options.opts],
+        metrics=["AP", "AP50", "AP75"],
+    )
     if options.lengths:
         print(f"figure: {draw_lengths(results, options.seeds, options.lengths, work_dir / 'lengths.png')}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from projects.benchmark.cold import benchmark_cold
 from projects.benchmark.inference import benchmark_inference
+from projects.benchmark.methods import benchmark_methods
 from projects.benchmark.networks import benchmark_networks
 from projects.benchmark.operations import benchmark_assignment, benchmark_convolutions
 from projects.benchmark.peer import Duel

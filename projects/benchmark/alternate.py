@@ -40,6 +40,7 @@ def alternate(
     settings: Settings,
     *,
     warm: Collection[str] = (),
+    window: int = WINDOW,
 ) -> Sides:
     """Warms up jld and the peers, then measures them in turn.
 
@@ -48,6 +49,7 @@ def alternate(
         peers: {side: peer}, measured in turn.
         settings: repetitions and warm-up.
         warm: tasks that everybody has warmed up already, or jld alone.
+        window: repetitions of a task before the next one's turn.
     """
     for name, task in tasks.items():
         if name not in warm:
@@ -55,8 +57,8 @@ def alternate(
         for peer in peers.values():
             peer.times(name, settings.warmup)
     sides: Sides = {side: {} for side in (JLD, *peers)}
-    for start in range(0, settings.steps, WINDOW):
-        count = min(WINDOW, settings.steps - start)
+    for start in range(0, settings.steps, window):
+        count = min(window, settings.steps - start)
         for name, task in tasks.items():
             _add(sides[JLD], task(count))
             for side, peer in peers.items():

@@ -123,17 +123,24 @@ def make_student(settings: Settings) -> Any:
 
 
 def make_distiller(settings: Settings, student: Any) -> Distiller | None:
-    """The terms of configs/_base_/distill, acting from the first step on; None for a detector without any.
-
-    A frozen teacher has random weights.
-    """
+    """The terms of configs/_base_/distill; None for a detector without any."""
     if settings.detector not in TERMS:
         return None
-    section = _base((TERMS[settings.detector],))["distill"]
-    if settings.detector in FROZEN_TEACHER:
-        section["teacher"] = {"config": {"model": model_section(settings, settings.teacher_depth)}}
-    section["terms"] = [term | {"schedule": None} for term in section["terms"]]
-    return build_distiller(section, student)
+    return distiller_of(_base((TERMS[settings.detector],))["distill"], settings, student)
+
+
+def distiller_of(section: dict[str, Any], settings: Settings, student: Any) -> Distiller:
+    """The distiller of a config's `distill` section, acting from the first step on.
+
+    A teacher that is not made of labels is of the sizes asked for and has random weights.
+    """
+    teacher = section.get("teacher") or {}
+    if "type" not in teacher:
+        teacher = {"config": {"model": model_section(settings, settings.teacher_depth)}}
+    terms = [term | {"schedule": None} for term in section["terms"]]
+    distiller = build_distiller(section | {"teacher": teacher, "terms": terms}, student)
+    assert distiller is not None  # there is a section
+    return distiller
 
 
 def random_batch(settings: Settings, seed: int = 0) -> dict[str, Any]:

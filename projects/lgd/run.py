@@ -13,7 +13,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from jld.errors import JldError
+from jld.apis.comparison_options import add_flags, prepare
+from jld.apis.program import program
 
 PLAIN, GUIDED = ROOT / "configs/quick_start/gfl_student.py", HERE / "configs/lgd_gfl_student.py"
 
@@ -23,35 +24,22 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--plain", default=str(PLAIN), metavar="FILE", help="config of the plain student")
     parser.add_argument("--guided", default=str(GUIDED), metavar="FILE", help="config of its LGD twin")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--num", type=int, default=4, help="images to draw; default: %(default)s")
-    parser.add_argument("--work_dir", default="work_dirs/lgd")
-    parser.add_argument("--no_cuda", action="store_true", help="run on the CPU where a GPU is usable")
-    parser.add_argument(
-        "--opts", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides for all runs"
-    )
+    add_flags(parser, "work_dirs/lgd")
     return parser.parse_args()
 
 
-def main() -> int:
-    """Runs the comparison and draws; returns the exit code."""
+@program
+def main() -> None:
+    """Runs the comparison and draws."""
     options = parse()
-    from jld.apis import Entry, compare, register_parts, use_device
-    from jld.utils.logging import set_up_logging
+    from jld.apis import Entry, compare
 
-    work_dir = Path(options.work_dir)
-    register_parts()
-    use_device("cpu" if options.no_cuda else "auto")
-    set_up_logging(work_dir / "log.txt")
+    work_dir = prepare(options)
     entries = [Entry("plain", options.plain), Entry("guided", options.guided, cost=2.0, gain_over="plain")]
-    try:
-        compare(entries, work_dir, seeds=options.seeds, overrides=options.opts)
-        names = draw(options.guided, work_dir / f"guided_seed{options.seeds[0]}", options.opts, options.num)
-    except JldError as error:
-        print(error, file=sys.stderr)
-        return 2
+    compare(entries, work_dir, seeds=options.seeds, overrides=options.opts)
+    names = draw(options.guided, work_dir / f"guided_seed{options.seeds[0]}", options.opts, options.num)
     print(f"pictures: {', '.join(names)}")
-    return 0
 
 
 def draw(config_file: str, run: Path, overrides: list[str], count: int) -> list[str]:

@@ -9,7 +9,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from jld.errors import JldError
+from jld.apis.comparison_options import add_flags, prepare
+from jld.apis.program import program
 
 TEACHER, START, PLAIN, TAUGHT = (
     str(ROOT / f"configs/quick_start/{name}.py")
@@ -66,13 +67,8 @@ def methods(logit_terms: list[dict]) -> dict[str, list[dict]]:
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the students")
     parser.add_argument("--methods", nargs="+", help="only these; default: all")
-    parser.add_argument("--work_dir", default="work_dirs/logit_vs_feature", help="default: %(default)s")
-    parser.add_argument("--no_cuda", action="store_true", help="run on the CPU where a GPU is usable")
-    parser.add_argument(
-        "--opts", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides for all runs"
-    )
+    add_flags(parser, "work_dirs/logit_vs_feature", (0, 1, 2))
     return parser.parse_args()
 
 
@@ -107,28 +103,19 @@ def slug(method: str) -> str:
     return re.sub(r"\W+", "_", method.lower())
 
 
-def main() -> int:
-    """Runs the comparison; returns the exit code."""
+@program
+def main() -> None:
+    """Runs the comparison."""
     options = parse()
-    from jld.apis import compare, register_parts, use_device
-    from jld.utils.logging import set_up_logging
+    from jld.apis import compare
 
-    work_dir = Path(options.work_dir)
-    register_parts()
-    use_device("cpu" if options.no_cuda else "auto")
-    set_up_logging(work_dir / "log.txt")
-    try:
-        compare(
-            entries(options.methods),
-            work_dir,
-            seeds=options.seeds,
-            overrides=options.opts,
-            metrics=["AP", "AP50", "AP75"],
-        )
-    except JldError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    compare(
+        entries(options.methods),
+        prepare(options),
+        seeds=options.seeds,
+        overrides=options.opts,
+        metrics=["AP", "AP50", "AP75"],
+    )
 
 
 if __name__ == "__main__":

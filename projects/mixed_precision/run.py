@@ -17,7 +17,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from jld.errors import JldError
+from jld.apis.comparison_options import add_run_flags
+from jld.apis.program import program
 
 CONTROL = "control"
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -37,19 +38,18 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work_dir", default="work_dirs/mixed_precision")
-    parser.add_argument("--no_cuda", action="store_true", help="run on the CPU where a GPU is usable")
-    parser.add_argument(
-        "--opts", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides for all runs"
-    )
+    add_run_flags(parser)
     parser.add_argument("--only", help=argparse.SUPPRESS)  # one of the runs, in this process
     return parser.parse_args()
 
 
+@program
 def main() -> int:
     """Trains what is not trained yet, compares all; returns the exit code."""
     options = parse()
     if options.only:
-        return train(options)
+        train(options)
+        return 0
     work_dir = Path(options.work_dir)
     for number, name in enumerate(options.precisions, 1):
         if (work_dir / name / "result.json").is_file():
@@ -66,8 +66,8 @@ def main() -> int:
     return 0
 
 
-def train(options: argparse.Namespace) -> int:
-    """One run; a killed one goes on where it was. Writes `result.json` and returns the exit code."""
+def train(options: argparse.Namespace) -> None:
+    """One run; a killed one goes on where it was. Writes `result.json`."""
     from jld.apis import register_parts, use_device
     from jld.checkpoint import atomic_write
     from jld.config import prepare_config
@@ -86,18 +86,13 @@ def train(options: argparse.Namespace) -> int:
         "seed": options.seed,
         "work_dir": folder,
     }
-    try:
-        overrides = [*options.opts, *(f"{key}={value}" for key, value in own.items())]
-        metrics = Runner(prepare_config(options.config, overrides), resume=True).run("train")
-        device = "GPU" if jt.flags.use_cuda else "CPU"
-        memory = device_memory_mib() or {"peak memory, MiB": peak_memory_mib()}
-        result = json.dumps({"metrics": metrics, "device": device, "memory": memory}, indent=1)
-        # Its existence says that the run is finished.
-        atomic_write(folder / "result.json", lambda stream: stream.write(result.encode()))
-    except JldError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    overrides = [*options.opts, *(f"{key}={value}" for key, value in own.items())]
+    metrics = Runner(prepare_config(options.config, overrides), resume=True).run("train")
+    device = "GPU" if jt.flags.use_cuda else "CPU"
+    memory = device_memory_mib() or {"peak memory, MiB": peak_memory_mib()}
+    result = json.dumps({"metrics": metrics, "device": device, "memory": memory}, indent=1)
+    # Its existence says that the run is finished.
+    atomic_write(folder / "result.json", lambda stream: stream.write(result.encode()))
 
 
 def compare(work_dir: Path, names: list[str]) -> str:

@@ -21,12 +21,13 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "golden")]
 
 import golden_fill as fill
 
-from jld.errors import JldError
+from jld.apis.program import program
 
 CONFIG = HERE / "configs" / "ld_gfl_student.py"
 PANELS = ("total_loss", "loss_bbox", "loss_ld")
 
 
+@program
 def main() -> int:
     """Runs both sides; returns the exit status."""
     parser = argparse.ArgumentParser(
@@ -54,14 +55,10 @@ def main() -> int:
         f"pretrained_weights={work_dir / 'student.pth'}",
         f"distill.teacher.checkpoint={work_dir / 'teacher.pth'}",
     ]
-    try:
-        config = prepare_config(str(CONFIG), overrides)
-        write_weights_by_formula(config, work_dir)
-        record_batches(config, work_dir)
-        Runner(config).run("train")
-    except JldError as error:
-        print(error, file=sys.stderr)
-        return 2
+    config = prepare_config(str(CONFIG), overrides)
+    write_weights_by_formula(config, work_dir)
+    record_batches(config, work_dir)
+    Runner(config).run("train")
     command = [options.reference_python, str(HERE / "reference_training.py"), str(work_dir)]
     command += ["--reference", options.reference] if options.reference else []
     status = subprocess.run(command, check=False).returncode

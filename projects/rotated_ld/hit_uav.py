@@ -7,7 +7,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent))
 
-from jld.errors import JldError
+from jld.apis.comparison_options import add_flags, prepare
+from jld.apis.program import program
 
 DETECTORS = {"retinanet": "hit_uav", "gwd": "hit_uav_gwd"}
 # {what is distilled: which terms of the distilled student's config}
@@ -20,12 +21,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", default="data/hit_uav_vehicles", help="default: %(default)s")
     parser.add_argument("--split", default="test", choices=["val", "test"], help="flights to be scored on")
     parser.add_argument("--detectors", nargs="+", choices=DETECTORS, default=list(DETECTORS))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the students")
-    parser.add_argument("--work_dir", default="work_dirs/hit_uav", help="default: %(default)s")
-    parser.add_argument("--no_cuda", action="store_true", help="run on the CPU where a GPU is usable")
-    parser.add_argument(
-        "--opts", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides for all runs"
-    )
+    add_flags(parser, "work_dirs/hit_uav", (0, 1, 2))
     return parser.parse_args()
 
 
@@ -51,31 +47,24 @@ def entries(detector: str) -> list:
     ]  # fmt: skip
 
 
-def main() -> int:
-    """Runs the comparison; returns the exit code."""
+@program
+def main() -> None:
+    """Runs the comparison."""
     options = parse()
-    from jld.apis import compare, register_parts, use_device
-    from jld.utils.logging import set_up_logging
+    from jld.apis import compare
 
-    register_parts()
-    use_device("cpu" if options.no_cuda else "auto")
-    set_up_logging(Path(options.work_dir) / "log.txt")
+    work_dir = prepare(options)
     data = [
         f"dataset.{split}.dataset_dir={options.data}/{folder}"
         for split, folder in (("train", "train"), ("val", options.split), ("test", options.split))
     ]
-    try:
-        compare(
-            [entry for detector in options.detectors for entry in entries(detector)],
-            options.work_dir,
-            seeds=options.seeds,
-            overrides=[*data, *options.opts],
-            metrics=["AP", "AP50", "AP75"],
-        )
-    except JldError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    compare(
+        [entry for detector in options.detectors for entry in entries(detector)],
+        work_dir,
+        seeds=options.seeds,
+        overrides=[*data, *options.opts],
+        metrics=["AP", "AP50", "AP75"],
+    )
 
 
 if __name__ == "__main__":

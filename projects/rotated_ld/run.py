@@ -13,7 +13,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from jld.errors import JldError
+from jld.apis.comparison_options import add_run_flags, prepare
+from jld.apis.program import program
 
 METRICS = ("patch_AP50", "patch_AP75", "patch_AP", "AP50", "AP75", "AP")
 
@@ -26,10 +27,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", required=True, help="folder with images/ and labelTxt/ in DOTA's layout")
     parser.add_argument("--work_dir", default="work_dirs/rotated_ld", help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="of weights, data order and flips; default 0")
-    parser.add_argument("--no_cuda", action="store_true", help="run on the CPU where a GPU is usable")
-    parser.add_argument(
-        "--opts", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides for all runs"
-    )
+    add_run_flags(parser)
     return parser.parse_args()
 
 
@@ -55,16 +53,13 @@ def finish(config_file: Path, work_dir: Path, overrides: list[str]) -> None:
         Runner(config, checkpoint="last").run(task)
 
 
-def main() -> int:
-    """Runs everything; returns the exit code."""
+@program
+def main() -> None:
+    """Runs everything."""
     options = parse()
-    from jld.apis import Entry, compare, register_parts, use_device
-    from jld.utils.logging import set_up_logging
+    from jld.apis import Entry, compare
 
-    register_parts()
-    use_device("cpu" if options.no_cuda else "auto")
-    work_dir, configs = Path(options.work_dir), HERE / "configs"
-    set_up_logging(work_dir / "log.txt")
+    work_dir, configs = prepare(options), HERE / "configs"
     student_ld = configs / "ld_rotated_gwd_student.py"
     # Costs are seconds per step of the three runs, measured on two cores.
     entries = [
@@ -72,16 +67,11 @@ def main() -> int:
         Entry("student", str(configs / "rotated_gwd_student.py"), cost=0.4),
         Entry("student_ld", str(student_ld), "teacher", gain_over="student", cost=0.6),
     ]
-    try:
-        patches = cut(Path(options.data), work_dir)
-        data = [f"dataset.{split}.dataset_dir={patches}" for split in ("train", "val", "test")]
-        overrides = [*data, *options.opts]
-        compare(entries, work_dir, seeds=[options.seed], overrides=overrides, metrics=METRICS)
-        finish(student_ld, work_dir / f"student_ld_seed{options.seed}", overrides)
-    except JldError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    patches = cut(Path(options.data), work_dir)
+    data = [f"dataset.{split}.dataset_dir={patches}" for split in ("train", "val", "test")]
+    overrides = [*data, *options.opts]
+    compare(entries, work_dir, seeds=[options.seed], overrides=overrides, metrics=METRICS)
+    finish(student_ld, work_dir / f"student_ld_seed{options.seed}", overrides)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent))
 
-from jld.errors import JldError
+from jld.apis.comparison_options import add_flags, prepare
+from jld.apis.program import program
 
 # {detector: scores that are compared}
 SCORES = {"faster_rcnn": ["AP", "AP50", "AP75"], "mask_rcnn": ["AP", "segm_AP", "segm_AP75"]}
@@ -18,25 +19,18 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("detector", choices=SCORES, help="faster_rcnn on BCCD, mask_rcnn on drawn scenes")
     parser.add_argument("--data", default="data/bccd", help="of faster_rcnn; default: %(default)s")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the students")
-    parser.add_argument("--work_dir", default="work_dirs/two_stage", help="default: %(default)s")
-    parser.add_argument("--no_cuda", action="store_true", help="run on the CPU where a GPU is usable")
-    parser.add_argument(
-        "--opts", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides for all runs"
-    )
+    add_flags(parser, "work_dirs/two_stage", (0, 1, 2))
     return parser.parse_args()
 
 
-def main() -> int:
-    """Runs the comparison; returns the exit code."""
+@program
+def main() -> None:
+    """Runs the comparison."""
     options = parse()
-    from jld.apis import Entry, compare, register_parts, use_device
-    from jld.utils.logging import set_up_logging
+    from jld.apis import Entry, compare
 
-    kind, work_dir = options.detector, Path(options.work_dir) / options.detector
-    register_parts()
-    use_device("cpu" if options.no_cuda else "auto")
-    set_up_logging(work_dir / "log.txt")
+    kind = options.detector
+    work_dir = prepare(options, Path(options.work_dir) / kind)
     configs = {
         name: str(HERE / f"configs/{name}.py") for name in (f"{kind}_student", f"crosskdpkd_{kind}_student")
     }
@@ -47,13 +41,8 @@ def main() -> int:
         Entry("distilled", distilled, taught_by="teacher", gain_over="student", cost=0.5),
     ]
     data = [f"dataset.{split}.root={options.data}" for split in ("train", "val", "test")]
-    try:
-        overrides = [*(data if kind == "faster_rcnn" else []), *options.opts]
-        compare(entries, work_dir, seeds=options.seeds, overrides=overrides, metrics=SCORES[kind])
-    except JldError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    overrides = [*(data if kind == "faster_rcnn" else []), *options.opts]
+    compare(entries, work_dir, seeds=options.seeds, overrides=overrides, metrics=SCORES[kind])
 
 
 if __name__ == "__main__":

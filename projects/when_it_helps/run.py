@@ -7,7 +7,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from jld.errors import JldError
+from jld.apis.comparison_options import add_flags, prepare
+from jld.apis.program import program
 
 TEACHER, START, PLAIN, LD = (
     str(ROOT / f"configs/quick_start/{name}.py")
@@ -77,26 +78,17 @@ def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--questions", nargs="+", choices=QUESTIONS, default=QUESTIONS)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the students; default: 0")
-    parser.add_argument(
-        "--work_dir", default="work_dirs/quick_start", help="a finished quick start's runs are taken from it"
-    )
-    parser.add_argument("--no_cuda", action="store_true", help="run on the CPU where a GPU is usable")
-    parser.add_argument(
-        "--opts", nargs="*", default=[], metavar="KEY=VALUE", help="config overrides for all runs"
-    )
+    add_flags(parser, "work_dirs/quick_start", meaning="a finished quick start's runs are taken from it")
     return parser.parse_args()
 
 
-def main() -> int:
-    """Trains what is missing and prints one table; returns the exit code."""
+@program
+def main() -> None:
+    """Trains what is missing and prints one table."""
     options = parse()
-    from jld.apis import Entry, compare, register_parts, use_device
-    from jld.utils.logging import set_up_logging
+    from jld.apis import Entry, compare
 
-    register_parts()
-    use_device("cpu" if options.no_cuda else "auto")
-    set_up_logging(Path(options.work_dir) / "log.txt")
+    work_dir = prepare(options)
     runs = [
         Entry("teacher", TEACHER, seed=0),
         Entry("start", START, seed=0, cost=0.5),
@@ -104,18 +96,7 @@ def main() -> int:
         Entry("student_ld", LD, "teacher", starts_from="start", gain_over="student", cost=0.8),
     ]
     runs += [entry for question in options.questions for entry in entries(question)]
-    try:
-        compare(
-            runs,
-            options.work_dir,
-            seeds=options.seeds,
-            overrides=options.opts,
-            metrics=["AP", "AP50", "AP75"],
-        )
-    except JldError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    compare(runs, work_dir, seeds=options.seeds, overrides=options.opts, metrics=["AP", "AP50", "AP75"])
 
 
 if __name__ == "__main__":

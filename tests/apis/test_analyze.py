@@ -78,7 +78,7 @@ def test_pictures_of_runs_beside_the_ground_truth(files, tmp_path, capsys):
     first, _ = sorted(tmp_path.glob("*.svg"))
     page = first.read_text()
     assert all(title in page for title in ("ground truth", "poor", "good"))
-    assert run(draw, files, files[1], "--save_dir", tmp_path, "--images", "nowhere") == 1
+    assert run(draw, files, files[1], "--save_dir", tmp_path, "--images", "nowhere") == 2
     assert "the data have no image 'nowhere'" in capsys.readouterr().err
     assert (
         run(draw, files, files[1], "--save_dir", tmp_path, "--images", "1", "--threshold", 1, "--no-text")

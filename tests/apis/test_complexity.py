@@ -37,5 +37,5 @@ def test_sizes_are_height_and_width(capsys):
     assert image_size("800x1333") == (800, 1333) and image_size(None) is None
     with pytest.raises(ConfigError, match="as 800x1333"):
         image_size("800")
-    assert main([str(CONFIGS / "gfl/gfl_r18_1x_coco.py"), "--size", "100x100"]) == 1
+    assert main([str(CONFIGS / "gfl/gfl_r18_1x_coco.py"), "--size", "100x100"]) == 2
     assert "multiples of 32" in capsys.readouterr().err

@@ -286,5 +286,5 @@ def test_the_command_prints_the_account_without_jittor(upright, tmp_path):
 
 
 def test_errors_of_the_command_are_sentences(upright, tmp_path, capsys):
-    assert main([str(upright.path), str(tmp_path / "to"), "--from", "coco", "--to", "pascal"]) == 1
-    assert "error: label format 'pascal' is not known" in capsys.readouterr().err
+    assert main([str(upright.path), str(tmp_path / "to"), "--from", "coco", "--to", "pascal"]) == 2
+    assert "jld: label format 'pascal' is not known" in capsys.readouterr().err

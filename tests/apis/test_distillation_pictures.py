@@ -126,8 +126,8 @@ def test_tool_writes_what_the_function_draws(tool, tmp_path, capsys):
 
 
 def test_tool_says_what_is_wrong(tool, capsys):
-    assert tool.main(["--config-file", "nowhere.py"]) == 1
-    assert capsys.readouterr().err.startswith("error: config file nowhere.py does not exist")
+    assert tool.main(["--config-file", "nowhere.py"]) == 2
+    assert capsys.readouterr().err.startswith("jld: config file nowhere.py does not exist")
 
 
 def test_deltas_of_rotated_boxes_are_no_edges():

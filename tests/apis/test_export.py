@@ -243,5 +243,5 @@ def test_parts_without_an_onnx_form_are_named(gfl, tmp_path, monkeypatch):
 
 
 def test_command_line(tmp_path, capsys):
-    assert main(["--config", str(ROOT / "configs/gfl/gfl_r18_1x_coco.py"), "--out", "x", "--size", "8"]) == 1
+    assert main(["--config", str(ROOT / "configs/gfl/gfl_r18_1x_coco.py"), "--out", "x", "--size", "8"]) == 2
     assert "write height and width in px, as 800x1333" in capsys.readouterr().err

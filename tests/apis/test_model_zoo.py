@@ -61,5 +61,5 @@ def test_runs_stand_in_the_lines_of_their_configs(tmp_path, monkeypatch, capsys)
 
 
 def test_a_folder_without_runs_is_named(tmp_path, capsys):
-    assert main([str(tmp_path)]) == 1
+    assert main([str(tmp_path)]) == 2
     assert "no work folder with scores" in capsys.readouterr().err

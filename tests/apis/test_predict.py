@@ -108,7 +108,7 @@ def test_the_command_writes_every_kind_of_file(config, detector, shots, tmp_path
     (tmp_path / "in/broken.png").write_bytes(b"none")
     monkeypatch.chdir(tmp_path)  # no run of this name has left weights here
     sources = [str(tmp_path / "in"), str(shots / "shot 1.png"), str(tmp_path / "in/1.png"), "--cpu"]
-    assert module.main([str(config), *sources]) == 1
+    assert module.main([str(config), *sources]) == 2
     assert "train first or give --checkpoint" in capsys.readouterr().err
     arrays = {name: value.numpy() for name, value in detector.state_dict().items()}
     write_safetensors(tmp_path / "weights.safetensors", arrays, {})
@@ -132,7 +132,7 @@ def test_the_command_writes_every_kind_of_file(config, detector, shots, tmp_path
     annotation, problems = read_label_file(out / "dota/0.txt")
     assert len(annotation) == 5 and not problems
     assert len(list((out / "crops").rglob("*.jpg"))) == 20
-    assert module.main([*words, "image"]) == 1
+    assert module.main([*words, "image"]) == 2
     assert "did you mean 'images'" in capsys.readouterr().err
 
 

@@ -42,5 +42,5 @@ def test_a_run_in_training_or_of_other_data(work_dir, capsys, tmp_path):
     assert report.main([str(work_dir), "--fast"]) == 0
     assert "no scores; looked for" in (work_dir / "report.html").read_text()
     (work_dir / "config.py").unlink()
-    assert report.main([str(work_dir), "--fast"]) == 1
+    assert report.main([str(work_dir), "--fast"]) == 2
     assert "a report is of a run's work folder" in capsys.readouterr().err.replace("&#39;", "'")

@@ -197,8 +197,10 @@ def test_the_tools_convert_publish_and_explain(tmp_path, capsys):
     path = Path(capsys.readouterr().out.strip())
     assert json.loads(read_safetensors(path)[1]["config"])["model"] == {"type": "GFL"}
     for tool in ("convert_checkpoint", "publish_model"):
-        assert run_tool(tool, tmp_path / "missing.pth", tmp_path / "b.pth") == 1
+        assert run_tool(tool, tmp_path / "missing.pth", tmp_path / "b.pth") == 2
         assert "missing.pth" in capsys.readouterr().err
+    assert run_tool("publish_model", *arguments[:-1], "AP=0.4") == 2
+    assert "--metrics AP=0.4: not JSON" in capsys.readouterr().err
 
 
 def published(tmp_path, home, folder):

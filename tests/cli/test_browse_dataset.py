@@ -65,8 +65,8 @@ def test_masks_are_drawn(tmp_path, flags):
 
 def test_unknown_split(tmp_path):
     result = run(tmp_path, "trian")
-    assert result.returncode == 1
-    assert result.stderr == "error: the config has no dataset.trian: did you mean 'train'?\n"
+    assert result.returncode == 2
+    assert result.stderr == "jld: the config has no dataset.trian: did you mean 'train'?\n"
 
 
 @pytest.mark.parametrize("flags", [(), ("--original",)])

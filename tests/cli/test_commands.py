@@ -1,6 +1,7 @@
 """The command `jld`: which words there are, what each is told, and how fast the light ones answer."""
 
 import importlib
+import signal
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ import pytest
 
 from jld.apis.arguments import ConfigParser
 from jld.cli import commands, run_net
+from jld.utils import stopping
 
 LIGHT = """
 import sys
@@ -32,6 +34,9 @@ def test_every_command_answers_help(name, capsys, monkeypatch):
     with pytest.raises(SystemExit) as end:
         commands.main([name, "--help"])
     assert end.value.code == 0
+    command = commands.COMMANDS[name]
+    says_errors_alike = hasattr(commands.program(command), "__wrapped__")  # by `jld.apis.program.program`
+    assert says_errors_alike or command.module == commands.RUN_NET
     assert capsys.readouterr().out.startswith(f"usage: jld {name} ")
 
 
@@ -50,6 +55,17 @@ def test_what_is_not_installed_is_said(monkeypatch, capsys):
         "not part of the installed package: get the repository and run tools/nowhere.py"
         in capsys.readouterr().err
     )
+
+
+def test_a_stopped_training_says_what_it_has_saved(monkeypatch, caplog):
+    def run(options):
+        with stopping.saved_when_stopped(lambda stop: "Saved."):
+            signal.raise_signal(signal.SIGTERM)
+            stopping.poll()
+
+    monkeypatch.setattr(run_net, "run", run)
+    assert commands.main(["train", "a.py"]) == 128 + signal.SIGTERM
+    assert caplog.messages == ["stopped by SIGTERM. Saved."]
 
 
 @pytest.mark.parametrize("task", [None, "train", "distill"])

@@ -39,8 +39,8 @@ def test_problems_are_one_line(tmp_path):
     plain = log(tmp_path / "plain", [3, 2, 1])
     missing = run(tmp_path / "nowhere", cwd=tmp_path)
     unknown = run(plain, "--keys", "total_los", cwd=tmp_path)
-    assert (missing.returncode, unknown.returncode) == (1, 1)
-    assert missing.stderr.startswith("error: ") and "no such log" in missing.stderr
+    assert (missing.returncode, unknown.returncode) == (2, 2)
+    assert missing.stderr.startswith("jld: ") and "no such log" in missing.stderr
     assert "did you mean 'total_loss'" in unknown.stderr
     assert len(unknown.stderr.splitlines()) == 1
     assert run(plain, "--names", "a", "b", cwd=tmp_path).returncode == 2

@@ -77,5 +77,5 @@ def test_the_command_reads_labels_and_configs(turned, tiny, tmp_path, capsys):
         ([str(config), "train"], "no dataset.train"),
         ([str(turned)], "say the format of the labels with --from"),
     ):
-        assert main(words) == 1
+        assert main(words) == 2
         assert reason in capsys.readouterr().err

@@ -19,16 +19,20 @@ BINS = DistributionBoxes(DistanceBoxes("strides"), 17)
 STRIDE = 4
 
 
-def given_step(positives=((1, 0, 0, 0, 0, 1),)):
-    """Logits that a line writes down, on a level of 2 x 3 cells and none other."""
-    places = AnchorGenerator((STRIDE,)).priors([(2, 3)])
+def given_step(positives=((1, 0, 0, 0, 0, 1),), size=(2, 3)):
+    """Logits that a line writes down, on a level of 2 x 3 cells (or its first ones) and none other."""
+    places, count = AnchorGenerator((STRIDE,)).priors([size]), size[0] * size[1]
     sides = [
-        Stage({"cls_logits": jt.array(classes), "box_logits": jt.array(boxes)}, places, Head(BINS, 5))
+        Stage(
+            {"cls_logits": jt.array(classes[:, :count]), "box_logits": jt.array(boxes[:, :count])},
+            places,
+            Head(BINS, 5),
+        )
         for classes, boxes in zip(check_values.class_logits(), check_values.box_logits(), strict=True)
     ]
-    positives = np.float32(positives)
+    positives = np.float32(positives)[:, :count]
     assignment = SimpleNamespace(
-        label_weights=jt.array(check_values.LABEL_WEIGHTS),
+        label_weights=jt.array(check_values.LABEL_WEIGHTS[:, :count]),
         positive_mask=jt.array(positives),
         num_total_pos=jt.array(np.float32([max(positives.sum(), 1)])),
     )
@@ -66,6 +70,13 @@ def test_check_values():
     np.testing.assert_allclose(BCKD(box_weight=0)(step).item(), 9.712111, rtol=2e-6)
     np.testing.assert_allclose(BCKD(cls_weight=0)(step).item(), 4.246899, rtol=2e-6)
     np.testing.assert_allclose(BCKD()(step).item(), 9.712111 + 4.246899, rtol=2e-6)
+
+
+def test_one_cell_has_the_check_value():
+    step = given_step(size=(1, 1))
+    np.testing.assert_allclose(BCKD(box_weight=0)(step).item(), 2.301571, rtol=2e-6)
+    of_boxes = jt.grad(BCKD(cls_weight=0)(step), step.student.predictions["box_logits"]).numpy()
+    assert np.isfinite(of_boxes).all() and of_boxes.any()
 
 
 def test_who_gets_gradients():

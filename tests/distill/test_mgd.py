@@ -84,6 +84,15 @@ def test_a_generator_per_level():
     np.testing.assert_allclose(term(step).item(), expected, rtol=1e-4)
 
 
+def test_one_cell_is_finite_and_taught():
+    term = MGD(masked=0)
+    term.generators = {"generator.0": given_generator()}
+    own, given = (jt.array(fill(1, 2, 1, 1)) for fill in (check_values.student, check_values.teacher))
+    loss = term(one_level(own, given))
+    gradient = jt.grad(loss, own).numpy()
+    assert np.isfinite([loss.item(), *gradient.ravel()]).all() and gradient.any()
+
+
 def test_refusals():
     (problem,) = MGD().check(*interfaces())
     assert f"{OWN} channels, the teacher's {GIVEN}: add adapter='1x1'" in problem

@@ -168,9 +168,9 @@ def test_the_tool_prints_and_writes(tmp_path, capsys):
     assert main([folder, "--out", str(tmp_path / "t.csv"), "--rows", "ld-coco-*"]) == 0
     assert "1 measured" in capsys.readouterr().out
     assert sum(bool(line["run"]) for line in table((tmp_path / "t.csv").read_text())) == 1
-    assert main([folder, "--out", str(tmp_path / "t.xlsx")]) == 1
+    assert main([folder, "--out", str(tmp_path / "t.xlsx")]) == 2
     assert "must end in .md or .csv" in capsys.readouterr().err
-    assert main([str(tmp_path / "nowhere")]) == 1
+    assert main([str(tmp_path / "nowhere")]) == 2
 
 
 def test_a_config_is_read_and_not_run(tmp_path):
@@ -245,7 +245,7 @@ def test_seeds_are_one_line_with_the_gain_of_the_seeds_that_both_have(tmp_path, 
     with pytest.raises(ConfigError, match="other and plain share no seed"):
         seeds_table([*runs, read_run(tmp_path / "other_seed7")], "plain")
     tool = runpy.run_path(str(TOOL))["main"]
-    assert tool([str(tmp_path), "--gain_over", "taught"]) == 1  # the others share no seed with `other`
+    assert tool([str(tmp_path), "--gain_over", "taught"]) == 2  # the others share no seed with `other`
     (tmp_path / "other_seed7").rename(tmp_path / "other")
     assert tool([str(tmp_path), "--gain_over", "plain"]) == 0
     assert lines[3] in capsys.readouterr().out

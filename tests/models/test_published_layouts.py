@@ -116,7 +116,7 @@ def test_values_of_the_distributions_are_compared_with_the_config(tmp_path):
     exported = read_checkpoint(tmp_path / "out.pth").state
     for key, values in supports.items():
         np.testing.assert_allclose(exported[key], values, rtol=1e-6)
-    assert convert([str(tmp_path / "other.pth"), str(tmp_path / "no.pth"), *arguments]) == 1
+    assert convert([str(tmp_path / "other.pth"), str(tmp_path / "no.pth"), *arguments]) == 2
 
 
 @pytest.mark.parametrize(

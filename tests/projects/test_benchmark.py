@@ -22,6 +22,7 @@ from projects.benchmark import (
     benchmark_assignment,
     benchmark_convolutions,
     benchmark_inference,
+    benchmark_methods,
     benchmark_networks,
     benchmark_rois,
     benchmark_rotated,
@@ -36,6 +37,7 @@ from projects.benchmark import (
 from projects.benchmark.alternate import JLD, WINDOW, add_busy_row, alternate, busy_cores, side_by_side
 from projects.benchmark.clock import TIMING_COLUMNS, StageClock, Timing, counted_reads, loaded_kernels
 from projects.benchmark.core import LABEL_GUIDED
+from projects.benchmark.methods import COLUMNS, METHODS, PLAIN, WATCHED, costs, section_of
 from projects.benchmark.operations import Convolution
 from projects.benchmark.peak import peak_facts
 from projects.benchmark.peer import Duel, has_module, open_peers, peer_facts
@@ -209,6 +211,44 @@ def test_a_label_guided_step_is_measured_beside_the_plain_one():
     trained = {slot.name for slot in loop.optimizer.slots}
     assert any(name.startswith("distill.teacher.painter.") for name in trained)
     assert any(name.startswith("distill.loss_distill.adapter.") for name in trained)
+
+
+def test_a_method_is_measured_with_the_terms_of_its_config():
+    settings = replace(TINY, num_classes=3)
+    report = benchmark_methods(settings, ["MGD"])
+    (name, terms, step, plain, ratio, without, own) = report.rows[0]
+    assert (name, terms, len(COLUMNS)) == ("MGD", "MGD", 7)
+    assert without < ratio and ratio == pytest.approx(step / plain)
+    two_convolutions_of_five_levels = 5 * 2 * (16 * 16 * 9 + 16)
+    assert own * 1e6 == pytest.approx(two_convolutions_of_five_levels)
+    with pytest.raises(JldError, match=r"unknown method 'CrosKD'.*CrossKD"):
+        benchmark_methods(settings, ["PKD", "CrosKD"])
+
+
+def test_costs_of_a_method_are_beside_the_plain_step():
+    times = {"step": _same(9, 30), PLAIN: _same(9, 10), WATCHED: _same(9, 15)}
+    assert costs(times, has_teacher=True) == (30, 10, 3, 2.5)
+    assert costs(times, has_teacher=False) == (30, 10, 3, 3)
+
+
+def test_every_method_has_terms():
+    kinds = {name: [term["type"] for term in section_of(name)["terms"]] for name in METHODS}
+    assert kinds["LD"] == ["LocalizationKD"] * 2 and kinds["KD"] == ["ClassificationKD"]
+    assert kinds["CrossKD+PKD"] == ["CrossKD", "PKD"] and all(kinds.values())
+    named = {
+        "CrossKD",
+        "PKD",
+        "BCKD",
+        "FGD",
+        "MGD",
+        "CWD",
+        "FeatureImitation",
+        "GID",
+        "FBKD",
+        "DeFeat",
+        "FGFI",
+    }
+    assert all(kinds[name] == [name] for name in named)
 
 
 def test_masks_are_ellipses_within_their_boxes():
@@ -539,6 +579,7 @@ def test_flags_fill_the_settings():
     assert settings() == Settings()
     assert settings("--what", "assign") == Settings(height=800, width=1344)
     assert settings("--what=assign", "--height=64").height == 64
+    assert settings("--what=methods").pair() == "GFL R-50 from R-101"
     assert settings("--teacher-depth=101", "--batch=4") == Settings(teacher_depth=101, batch=4)
 
 

@@ -9,7 +9,7 @@ from jld.assign.atss import nearest_candidates
 from jld.assign.interfaces import RegionContext
 from jld.assign.overlaps import circumscribed
 from jld.boxes.places import on_grid
-from jld.errors import ConfigError, suggestion
+from jld.errors import ConfigError, one_of
 from jld.ops.rotated_iou import aligned_rotated_iou
 from jld.ops.rotated_match import rotated_match
 from jld.registry import REGIONS
@@ -29,8 +29,7 @@ GEOMETRIES: dict[str, Callable] = {
 
 
 def _geometry(name: str, owner: str) -> Callable:
-    if name not in GEOMETRIES:
-        raise ConfigError(f"{owner}: unknown geometry {name!r}: {suggestion(name, GEOMETRIES)}")
+    one_of(name, GEOMETRIES, f"{owner}: unknown geometry {name!r}")
     return GEOMETRIES[name]
 
 

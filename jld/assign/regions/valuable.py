@@ -5,7 +5,7 @@ from __future__ import annotations
 from jld.assign.atss import atss_thresholds
 from jld.assign.interfaces import RegionContext
 from jld.boxes.places import on_grid
-from jld.errors import ConfigError, suggestion
+from jld.errors import ConfigError, one_of
 from jld.ops.valuable_overlaps import valuable_overlaps
 from jld.registry import REGIONS
 from jld.toolchain import jittor as jt
@@ -35,8 +35,7 @@ class ValuableLocalizationRegion:
     needs_grid = True
 
     def __init__(self, gate: str = "iof", gamma: float = 0.25, exclude_main: bool = False, topk: int = 9):
-        if gate not in GATES:
-            raise ConfigError(f"unknown gate {gate!r} of the valuable region: {suggestion(gate, GATES)}")
+        one_of(gate, GATES, f"unknown gate {gate!r} of the valuable region")
         if not 0 <= gamma < 1:
             raise ConfigError(
                 f"ValuableLocalizationRegion needs gamma in [0, 1), not {gamma}: 0.25 is published."

@@ -20,7 +20,7 @@ import math
 import numpy as np
 
 from jld.boxes.backend import Array, array_module
-from jld.errors import ConfigError, suggestion
+from jld.errors import one_of
 
 RANGE_START = {"le90": -math.pi / 2, "le135": -math.pi / 4}
 ANGLE_VERSIONS = ("oc", *RANGE_START)
@@ -34,9 +34,7 @@ def check_version(version: str) -> str:
     Raises:
         ConfigError: unknown version.
     """
-    if version not in ANGLE_VERSIONS:
-        raise ConfigError(f"unknown angle version {version!r}: {suggestion(version, ANGLE_VERSIONS)}")
-    return version
+    return one_of(version, ANGLE_VERSIONS, f"unknown angle version {version!r}")
 
 
 def wrap_angles(angles: Array, version: str) -> Array:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from jld.boxes.rotated.angles import UPRIGHT_TOLERANCE, check_version, regularize_rboxes, wrap_angles
-from jld.errors import ConfigError, suggestion
+from jld.errors import one_of
 
 DIRECTIONS = ("horizontal", "vertical", "diagonal")
 
@@ -110,5 +110,4 @@ def scale_rboxes(rboxes: np.ndarray, scale_x: float, scale_y: float) -> np.ndarr
 
 
 def _check_direction(direction: str) -> None:
-    if direction not in DIRECTIONS:
-        raise ConfigError(f"unknown flip direction {direction!r}: {suggestion(direction, DIRECTIONS)}")
+    one_of(direction, DIRECTIONS, f"unknown flip direction {direction!r}")

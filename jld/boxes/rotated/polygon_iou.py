@@ -18,7 +18,7 @@ from jld.boxes.rotated.clipping import (
     signed_areas,
 )
 from jld.boxes.rotated.corners import rboxes_to_polys
-from jld.errors import ConfigError, suggestion
+from jld.errors import one_of
 
 MODES = ("iou", "iof")
 # Below this area (px^2) a box is a line or a point and overlaps nothing.
@@ -74,8 +74,7 @@ def matched_poly_iou(first: np.ndarray, second: np.ndarray, mode: str = "iou") -
     Raises:
         ConfigError: unknown mode.
     """
-    if mode not in MODES:
-        raise ConfigError(f"unknown overlap mode {mode!r}: {suggestion(mode, MODES)}")
+    one_of(mode, MODES, f"unknown overlap mode {mode!r}")
     shared = intersection_areas(first, second)
     first_areas, second_areas = poly_areas(first), poly_areas(second)
     whole = first_areas + second_areas - shared if mode == "iou" else first_areas

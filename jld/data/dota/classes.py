@@ -4,7 +4,7 @@ outputs.
 
 from __future__ import annotations
 
-from jld.errors import ConfigError, suggestion
+from jld.errors import one_of
 
 DOTA1_CLASSES = (
     "plane", "baseball-diamond", "bridge", "ground-track-field", "small-vehicle", "large-vehicle", "ship",
@@ -77,9 +77,7 @@ def classes_of(dataset_type: str) -> tuple[str, ...]:
     Raises:
         ConfigError: unknown type; says the nearest one.
     """
-    if dataset_type not in CLASSES_BY_TYPE:
-        hint = suggestion(dataset_type, CLASSES_BY_TYPE)
-        raise ConfigError(f"unknown dataset type {dataset_type!r}: {hint}")
+    one_of(dataset_type, CLASSES_BY_TYPE, f"unknown dataset type {dataset_type!r}")
     return CLASSES_BY_TYPE[dataset_type]
 
 
@@ -90,6 +88,5 @@ def classes_of_version(version: str) -> tuple[str, ...]:
         ConfigError: unknown version; says the nearest one.
     """
     known = [*VERSIONS, *CLASSES_BY_TYPE]
-    if version not in known:
-        raise ConfigError(f"DOTADataset knows no version {version!r}: {suggestion(str(version), known)}")
+    one_of(version, known, f"DOTADataset knows no version {version!r}")
     return classes_of(VERSIONS.get(version, version))

@@ -11,7 +11,7 @@ from jld.data.dota.xml_readers import read_rolabelimg_xml
 from jld.data.images import BrokenImageError, ImageReader, is_image_file
 from jld.data.problems import Problem, error, raise_errors
 from jld.data.yolo_files import CORNERS, LIST_FILES, names_of_numbers, read_yolo_file
-from jld.errors import ConfigError, DataError, suggestion
+from jld.errors import ConfigError, DataError, one_of
 
 DOTA = "dota"
 
@@ -72,8 +72,7 @@ def format_of(
         ConfigError: unknown format, or one that needs `classes`.
         DataError: the folder does not say what its class numbers stand for.
     """
-    if name not in LABEL_FORMATS:
-        raise ConfigError(f"label_format is {name!r}: {suggestion(str(name), LABEL_FORMATS)}")
+    one_of(name, LABEL_FORMATS, f"label_format is {name!r}")
     return LABEL_FORMATS[name](folder, wanted, default)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from jld.errors import ConfigError, DataError, suggestion
+from jld.errors import DataError, one_of
 
 STYLES = ("jdet", "mmrotate")
 PATTERN = re.compile(r"(?P<image_id>.+?)(?:__(?P<middle>\d+(?:\.\d+)?))?__(?P<x>\d+)___(?P<y>\d+)")
@@ -34,9 +34,7 @@ def check_style(style: str) -> str:
     Raises:
         ConfigError: unknown style.
     """
-    if style not in STYLES:
-        raise ConfigError(f"unknown patch style {style!r}: {suggestion(style, STYLES)}")
-    return style
+    return one_of(style, STYLES, f"unknown patch style {style!r}")
 
 
 def patch_name(image_id: str, middle: object, x: int, y: int) -> str:

@@ -26,7 +26,7 @@ from jld.data.dota.formats import DOTA, LABEL_FORMATS, rewrite_as_dota
 from jld.data.dota.patches import SourceImage, SplitSettings
 from jld.data.dota.split import find_images
 from jld.data.images import ImageReader
-from jld.errors import ConfigError, suggestion
+from jld.errors import ConfigError, one_of
 
 LABELS = ("trainval", "train", "val", "test")
 TOP_KEYS = (
@@ -120,8 +120,7 @@ def _split_task(task: Mapping, index: int, config: Mapping, common: dict[str, An
     where = f"tasks[{index}]"
     _check_keys(task, ("label", "config"), where)
     label = task.get("label")
-    if label not in LABELS:
-        raise ConfigError(f"{where}.label is {label!r}: {suggestion(str(label), LABELS)}")
+    one_of(label, LABELS, f"{where}.label is {label!r}")
     given = dict(task.get("config") or {})
     for key, allowed in UNSUPPORTED.items():
         value = given.pop(key, allowed)
@@ -143,8 +142,7 @@ def _split_task(task: Mapping, index: int, config: Mapping, common: dict[str, An
     target = Path(config["target_dataset_path"]) / name
     classes, reader = tuple(config.get("classes") or ()), ImageReader.of(config.get("image_reader"))
     label_format = config.get("label_format") or DOTA
-    if label_format not in LABEL_FORMATS:
-        raise ConfigError(f"label_format is {label_format!r}: {suggestion(str(label_format), LABEL_FORMATS)}")
+    one_of(label_format, LABEL_FORMATS, f"label_format is {label_format!r}")
     return SplitTask(label, config["type"], folders, target, settings, classes, reader, label_format)
 
 
@@ -177,5 +175,4 @@ def _convert_tasks(config: Mapping, source: Path, target: Path) -> list[ConvertT
 
 def _check_keys(section: Mapping, known: Sequence[str], where: str) -> None:
     for key in section:
-        if key not in known:
-            raise ConfigError(f"{where} has no key {key!r}: {suggestion(key, known)}")
+        one_of(key, known, f"{where} has no key {key!r}")

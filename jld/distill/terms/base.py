@@ -10,7 +10,7 @@ from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
 from jld.distill.maps import checked_levels, shared_levels
 from jld.distill.reduction import check_reduction, reduce_over_region
-from jld.errors import ConfigError, suggestion
+from jld.errors import ConfigError, one_of
 from jld.losses.kl import check_temperature
 from jld.models.interface import Interface
 from jld.registry import REGIONS
@@ -220,8 +220,7 @@ class RegionTerm(Term):
         stage: str | None = None,
         adapters: ConvAdapters | None = None,
     ):
-        if weighting not in WEIGHTINGS:
-            raise ConfigError(f"unknown weighting {weighting!r}: {suggestion(weighting, WEIGHTINGS)}")
+        one_of(weighting, WEIGHTINGS, f"unknown weighting {weighting!r}")
         own_name = f"loss_{self.kind}" + ("" if region == "main" else f"_{region}")
         super().__init__(weight, name or own_name, stage=stage, adapters=adapters)
         self.region = region

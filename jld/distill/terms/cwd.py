@@ -8,7 +8,7 @@ from jld.boxes.places import on_grid
 from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
 from jld.distill.terms.base import Term
-from jld.errors import ConfigError, suggestion
+from jld.errors import ConfigError, one_of
 from jld.losses.kl import check_temperature
 from jld.ops.soft_targets import soft_kl_divergence
 from jld.registry import TERMS
@@ -60,8 +60,7 @@ class CWD(Term):
         stage: str | None = None,
         name: str = "loss_cwd",
     ):
-        if reads not in READS:
-            raise ConfigError(f"CWD: unknown reads {reads!r}: {suggestion(reads, READS)}")
+        one_of(reads, READS, f"CWD: unknown reads {reads!r}")
         if adapter is not None and reads == "cls_logits":
             raise ConfigError(
                 "CWD: an adapter belongs to reads='features'; logits are compared class by class."

@@ -13,7 +13,7 @@ from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
 from jld.distill.maps import channel_attention, spatial_attention
 from jld.distill.terms.base import Term
-from jld.errors import ConfigError, suggestion
+from jld.errors import one_of
 from jld.losses.reduction import total
 from jld.losses.regression import l1, squared_error
 from jld.models.interface import Interface
@@ -98,8 +98,7 @@ class FGD(Term):
         adapter: str | int | None = None,
         name: str = "loss_fgd",
     ):
-        if box_frame not in BOX_FRAMES:
-            raise ConfigError(f"FGD: unknown box_frame {box_frame!r}: {suggestion(box_frame, BOX_FRAMES)}")
+        one_of(box_frame, BOX_FRAMES, f"FGD: unknown box_frame {box_frame!r}")
         super().__init__(weight, name, adapters=ConvAdapters(adapter), levels=levels)
         self.fg_weight, self.bg_weight = fg_weight, bg_weight
         self.attention_weight, self.global_weight = attention_weight, global_weight

@@ -12,7 +12,7 @@ from jld.distill.maps import (
     mean_of,
 )
 from jld.distill.terms.base import RegionName, Term
-from jld.errors import ConfigError, suggestion
+from jld.errors import one_of
 from jld.registry import TERMS
 from jld.toolchain import jittor as jt
 
@@ -49,8 +49,7 @@ class FGFI(Term):
         relu: bool = False,
         name: str = "loss_fgfi",
     ):
-        if divisor not in DIVISORS:
-            raise ConfigError(f"FGFI: unknown divisor {divisor!r}: {suggestion(divisor, DIVISORS)}")
+        one_of(divisor, DIVISORS, f"FGFI: unknown divisor {divisor!r}")
         super().__init__(weight, name, adapters=ConvAdapters("3x3", std=1e-4))
         self.region, self.regions = region, (region,)
         self.divisor, self.relu = divisor, relu

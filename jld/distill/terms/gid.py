@@ -14,7 +14,7 @@ from jld.distill.context import StepContext
 from jld.distill.likeliest import numbers_of_likeliest
 from jld.distill.relations import distinct_pairs, relative_distances
 from jld.distill.terms.base import RegionName, Term, shape_problems
-from jld.errors import ConfigError, suggestion
+from jld.errors import one_of
 from jld.losses.cross_entropy import binary_cross_entropy_with_logits
 from jld.losses.regression import smooth_l1, squared_error
 from jld.models.boxes import in_frame, mean_the_same
@@ -195,8 +195,7 @@ class GID(Term):
         stage: str | None = None,
         name: str = "loss_gid",
     ):
-        if scores not in SCORES:
-            raise ConfigError(f"GID: unknown scores {scores!r}: {suggestion(scores, SCORES)}")
+        one_of(scores, SCORES, f"GID: unknown scores {scores!r}")
         super().__init__(weight, name, stage=stage, adapters=ConvAdapters(adapter, per_level=False))
         self.feature_weight, self.relation_weight = feature_weight, relation_weight
         self.cls_weight, self.box_weight = cls_weight, box_weight

@@ -9,7 +9,7 @@ from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
 from jld.distill.maps import cell_weights, mean_of
 from jld.distill.terms.base import RegionName, Term
-from jld.errors import ConfigError, suggestion
+from jld.errors import one_of
 from jld.losses.regression import squared_error
 from jld.registry import TERMS
 from jld.toolchain import jittor as jt
@@ -67,8 +67,7 @@ class PFI(Term):
         adapter: str | int | None = None,
         name: str = "loss_pfi",
     ):
-        if scores not in SCORES:
-            raise ConfigError(f"PFI: unknown scores {scores!r}: {suggestion(scores, SCORES)}")
+        one_of(scores, SCORES, f"PFI: unknown scores {scores!r}")
         super().__init__(weight, name, adapters=ConvAdapters(adapter))
         self.scores, self.gradient_through_gap = scores, gradient_through_gap
         self.region, self.regions = region, (region,)

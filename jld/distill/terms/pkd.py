@@ -8,7 +8,7 @@ from jld.distill.adapters import ConvAdapters
 from jld.distill.context import StepContext
 from jld.distill.maps import standardised
 from jld.distill.terms.base import Term
-from jld.errors import ConfigError, suggestion
+from jld.errors import one_of
 from jld.losses.reduction import total
 from jld.losses.regression import squared_error
 from jld.models.interface import Interface
@@ -66,8 +66,7 @@ class PKD(Term):
         adapter: str | int | None = None,
         name: str = "loss_pkd",
     ):
-        if pair not in PAIRS:
-            raise ConfigError(f"PKD: unknown pair {pair!r}: {suggestion(pair, PAIRS)}")
+        one_of(pair, PAIRS, f"PKD: unknown pair {pair!r}")
         super().__init__(weight, name, adapters=ConvAdapters(adapter, bias=False), levels=levels)
         self.pair = pair
         # Levels of equal number may have no stride in common.

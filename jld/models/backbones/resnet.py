@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
-from jld.errors import ConfigError, suggestion
+from jld.errors import ConfigError, one_of
 from jld.models.layers import BatchNorm, init_kaiming_normal
 from jld.models.pretrained import load_backbone_weights
 from jld.ops.conv2d import Conv2d
@@ -279,8 +279,7 @@ class ResNet(jt.Module):
 def _check_options(depth: int, style: str, groups: int) -> None:
     if depth not in STAGE_BLOCKS:
         raise ConfigError(f"ResNet has no depth {depth}: use one of {', '.join(map(str, STAGE_BLOCKS))}.")
-    if style not in STYLES:
-        raise ConfigError(f"ResNet style {style!r}: {suggestion(style, STYLES)}")
+    one_of(style, STYLES, f"ResNet style {style!r}")
     if depth < 50 and groups != 1:
         raise ConfigError(
             f"ResNet depth {depth} has no grouped convolutions: use depth 50 or more with groups={groups}."

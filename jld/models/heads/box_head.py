@@ -14,7 +14,7 @@ from typing import Any
 from jld.boxes.detections import Detections
 from jld.boxes.interfaces import BoxCoder
 from jld.boxes.places import Places
-from jld.errors import ConfigError, suggestion
+from jld.errors import ConfigError, one_of
 from jld.losses.cross_entropy import require_cross_entropy
 from jld.losses.reduction import Loss
 from jld.models.boxes import box_loss, deltas_or_bins, targets_or_places
@@ -77,8 +77,7 @@ class BoxHead(jt.Module):
         max_per_image: int = 100,
         init: str = "xavier",
     ):
-        if init not in XAVIERS:
-            raise ConfigError(f"BoxHead init {init!r}: {suggestion(init, XAVIERS)}")
+        one_of(init, XAVIERS, f"BoxHead init {init!r}")
         if reg_max is not None and not class_agnostic:
             raise ConfigError(
                 "BoxHead: distributions (reg_max) are one for all classes: set class_agnostic=True."

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from jld.assign.interfaces import Assigner
 from jld.boxes.interfaces import BoxCoder, PriorGenerator
 from jld.boxes.places import on_grid
-from jld.errors import ConfigError, suggestion
+from jld.errors import ConfigError, one_of
 from jld.losses.reduction import Loss
 from jld.models.boxes import DeltaBoxes, DistributionBoxes, box_loss, targets_or_places
 from jld.models.heads.dense_head import DenseHead
@@ -141,10 +141,7 @@ class RotatedRetinaHead(DenseHead):
 def _check_options(kernel_size: int, box_normalizer: str, loss_bbox: Loss) -> None:
     if kernel_size % 2 == 0:
         raise ConfigError(f"RotatedRetinaHead: kernel_size is {kernel_size}, it must be odd: 3 or 1.")
-    if box_normalizer not in BOX_NORMALIZERS:
-        raise ConfigError(
-            f"unknown box_normalizer {box_normalizer!r}: {suggestion(box_normalizer, BOX_NORMALIZERS)}"
-        )
+    one_of(box_normalizer, BOX_NORMALIZERS, f"unknown box_normalizer {box_normalizer!r}")
     if box_normalizer == "positives_per_level" and getattr(loss_bbox, "average", "") == "positives":
         raise ConfigError(
             f"RotatedRetinaHead: {type(loss_bbox).__name__}(average='positives') averages over all levels; "

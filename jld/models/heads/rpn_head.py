@@ -17,7 +17,7 @@ from jld.assign.sampling import Sampler
 from jld.boxes.formats import split_corners
 from jld.boxes.interfaces import BoxCoder, PriorGenerator
 from jld.boxes.places import GridPlaces, on_grid, rows_at
-from jld.errors import ConfigError, suggestion
+from jld.errors import one_of
 from jld.losses.cross_entropy import require_cross_entropy
 from jld.losses.reduction import Loss
 from jld.models.boxes import DeltaBoxes, box_loss, targets_or_places
@@ -121,10 +121,7 @@ class RPNHead(DenseHead):
         nms_threshold: float = 0.7,
         min_size_px: float = 0.0,
     ):
-        if normalizer not in NORMALIZERS:
-            raise ConfigError(
-                f"RPNHead: unknown normalizer {normalizer!r}: {suggestion(normalizer, NORMALIZERS)}"
-            )
+        one_of(normalizer, NORMALIZERS, f"RPNHead: unknown normalizer {normalizer!r}")
         require_cross_entropy(loss_cls, "RPNHead.loss_cls", use_sigmoid=True)
         self.priors, self.assigner, self.sampler = priors, assigner, sampler
         self.boxes, self.loss_cls, self.loss_bbox = DeltaBoxes(box_coder), loss_cls, loss_bbox

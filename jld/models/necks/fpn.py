@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jld.errors import ConfigError, suggestion
+from jld.errors import ConfigError, one_of, suggestion
 from jld.models.layers import XAVIERS, ConvModule
 from jld.registry import NECKS
 from jld.toolchain import jittor as jt
@@ -70,8 +70,7 @@ class FPN(jt.Module):
             raise ConfigError(
                 f"FPN add_extra_convs {add_extra_convs!r}: {suggestion(str(add_extra_convs), EXTRA_SOURCES)}"
             )
-        if init not in XAVIERS:
-            raise ConfigError(f"FPN init {init!r}: {suggestion(init, XAVIERS)}")
+        one_of(init, XAVIERS, f"FPN init {init!r}")
         used = list(in_channels)[start_level:]
         if num_outs < len(used) or not used:
             raise ConfigError(
