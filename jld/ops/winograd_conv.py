@@ -328,14 +328,15 @@ class _WinogradConv(jt.Function):
         # Two operators: Jittor runs neither that of maps nor that of weights which nobody reads.
         live, weight, xs = self.saved
         # A map whose results nobody reads has no gradient.
-        used = [index for index, dy in enumerate(dys) if dy is not None]
-        xs, dys = [xs[index] for index in used], [dys[index] for index in used]
-        dxs: list[jt.Var | None] = [None] * len(self.saved[2])
-        for index, dx in zip(used, self._convolved(dys, weight.shape[1], turned=1), strict=True):
+        used = [(index, xs[index], dy) for index, dy in enumerate(dys) if dy is not None]
+        given = [dy for _, _, dy in used]
+        dxs: list[jt.Var | None] = [None] * len(xs)
+        for (index, _, _), dx in zip(used, self._convolved(given, weight.shape[1], turned=1), strict=True):
             dxs[index] = dx
         count = len(used)
         source = _source(_WEIGHT_GRADIENT, _names("in", 0, count), _names("in", count, count), "out0")
-        dw = product_operator(weight.shape, [*xs, *dys], source, _HEADER, live=live)
+        read = [x for _, x, _ in used]
+        dw = product_operator(weight.shape, [*read, *given], source, _HEADER, live=live)
         return None, dw, *dxs
 
     def _convolved(self, xs: Sequence[jt.Var], channels: int, *, turned: int) -> list[jt.Var]:
