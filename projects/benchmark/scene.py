@@ -122,8 +122,8 @@ def make_student(settings: Settings) -> Any:
     return detector
 
 
-def make_distiller(settings: Settings, student: Any) -> Distiller | None:
-    """The terms of configs/_base_/distill, acting from the first step on; None for a detector without any.
+def make_distiller(settings: Settings, student: Any, *, start: int = 0) -> Distiller | None:
+    """The terms of configs/_base_/distill, acting from step `start` on; None for a detector without any.
 
     A frozen teacher has random weights.
     """
@@ -132,8 +132,16 @@ def make_distiller(settings: Settings, student: Any) -> Distiller | None:
     section = _base((TERMS[settings.detector],))["distill"]
     if settings.detector in FROZEN_TEACHER:
         section["teacher"] = {"config": {"model": model_section(settings, settings.teacher_depth)}}
-    section["terms"] = [term | {"schedule": None} for term in section["terms"]]
+    section["terms"] = [term | {"schedule": {"start": start}} for term in section["terms"]]
     return build_distiller(section, student)
+
+
+def phase_shares() -> tuple[float, float]:
+    """Shares of a training in which LGD's term rests and, within them, the backbone does: configs/_base_."""
+    config = _base((TERMS["lgd_retinanet"],))
+    (resting,) = config["optimizer"]["student"]["parameter_groups"]
+    (term,) = config["distill"]["terms"]
+    return term["schedule"]["start"], resting["start"]
 
 
 def random_batch(settings: Settings, seed: int = 0) -> dict[str, Any]:
