@@ -22,7 +22,7 @@ WHAT = ("train", "networks", "inference", "assign", "conv", "scores", "rois", "r
 # As `TITLES` of projects/benchmark/scene.py, which would load Jittor; the last ones are trained only.
 DETECTORS = ("gfl", "rotated", "faster_rcnn", "mask_rcnn", "lgd_retinanet")
 TRAINED_ONLY = DETECTORS[2:]
-WITHOUT_PEER = ("rotated", "lgd_retinanet")
+WITHOUT_PEER = ("rotated",)
 # Sizes other than those of `Settings`, unless the command line says otherwise: of COCO training; of the pair
 # with the most published rows, on small images.
 SIZES = {
@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--detector", choices=DETECTORS,
         help="of train: gfl (default) and rotated distil from a teacher, lgd_retinanet from labels, "
-        "faster_rcnn and mask_rcnn are plain; beside PyTorch: gfl and, from torchvision, the plain ones",
+        "faster_rcnn and mask_rcnn are plain; beside PyTorch, but for rotated (the plain ones torchvision's)",
     )  # fmt: skip
     add(
         "--precision", choices=PRECISIONS,
@@ -172,7 +172,8 @@ def settings_of(options: argparse.Namespace) -> Any:
 
     defaults = SIZES.get(options.what, {})
     names = [field.name for field in fields(Settings)]
-    given = {name: getattr(options, name) or defaults.get(name) for name in names}
+    given = {name: defaults.get(name) for name in names}
+    given |= {name: value for name in names if (value := getattr(options, name)) is not None}
     return Settings(**{name: value for name, value in given.items() if value is not None})
 
 

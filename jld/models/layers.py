@@ -6,6 +6,7 @@ Parameter names follow the public PyTorch checkpoints (`conv.weight`, `gn.weight
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from jld.losses.reduction import total
 from jld.ops.channel_affine import channel_affine
@@ -116,14 +117,14 @@ class ConvModule(jt.Module):
 
     def execute(self, x: jt.Var) -> jt.Var:
         """[N, D, H, W] to [N, D', H', W']."""
-        return self._normalised(x, relu=self.relu)
+        return self._normalised(self.conv(x), relu=self.relu)
 
-    def before_relu(self, x: jt.Var) -> jt.Var:
-        """The same without the ReLU."""
-        return self._normalised(x, relu=False)
+    def levels(self, maps: Sequence[jt.Var], *, relu: bool | None = None) -> list[jt.Var]:
+        """The same of every map of a pyramid; `relu` other than None overrules the layer's own."""
+        relu = self.relu if relu is None else relu
+        return [self._normalised(x, relu=relu) for x in self.conv.levels(maps)]
 
     def _normalised(self, x: jt.Var, *, relu: bool) -> jt.Var:
-        x = self.conv(x)
         if self.gn is not None:
             return self.gn(x, relu=relu)
         return nn.relu(x) if relu else x

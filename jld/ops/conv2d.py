@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import TypedDict
+from collections.abc import Sequence
+from typing import TypedDict, Unpack
 
 from jld.ops.biased_relu import biased_relu
 from jld.ops.onednn_conv import onednn_conv
 from jld.ops.pointwise_conv import pointwise_conv
 from jld.ops.precision import FLOAT32, convolution_precision, rounded
-from jld.ops.winograd_conv import winograd_conv
+from jld.ops.winograd_conv import winograd_conv, winograd_convs
 from jld.toolchain import jittor as jt
 
 # Fewer tiles of 4x4 results do not pay for the evaluation of the weights, narrow maps not for the products.
@@ -41,10 +42,23 @@ class Conv2d(jt.nn.Conv):
         """
         if x.shape[1] != self.in_channels:
             raise ValueError(f"a convolution of {self.in_channels} channels got a map of {x.shape[1]}.")
-        options = {name: getattr(self, name) for name in ("stride", "padding", "dilation", "groups")}
-        y = conv2d(x, self.weight, **options, live=live)
+        y = conv2d(x, self.weight, **self._geometry(), live=live)
         if relu:
             return biased_relu(y, self.bias, live)
+        return self._biased(y)
+
+    def levels(self, maps: Sequence[jt.Var]) -> list[jt.Var]:
+        """`execute` of every map of a pyramid [N, D, H_l, W_l], see `conv2d_levels`."""
+        return [self._biased(y) for y in conv2d_levels(maps, self.weight, **self._geometry())]
+
+    def one_by_one(self, maps: Sequence[jt.Var]) -> list[jt.Var]:
+        """`levels` where every map must pass through `execute`, such as while operations are counted."""
+        return [self(x) for x in maps]
+
+    def _geometry(self) -> Geometry:
+        return Geometry(stride=self.stride, padding=self.padding, dilation=self.dilation, groups=self.groups)
+
+    def _biased(self, y: jt.Var) -> jt.Var:
         return y if self.bias is None else y + self.bias.broadcast(y, [0, 2, 3])
 
 
@@ -84,6 +98,25 @@ def conv2d(
     return rounded(_convolve(*both, live, **geometry), precision)
 
 
+def conv2d_levels(maps: Sequence[jt.Var], weight: jt.Var, **geometry: Unpack[Geometry]) -> list[jt.Var]:
+    """`conv2d` of the maps of a pyramid.
+
+    Where 3x3 filters use Winograd's minimal filtering, one operator computes all maps: the filters are
+    evaluated once, and maps that are too small for it alone come along.
+
+    Args:
+        maps: [N, I, H_l, W_l]
+        weight, geometry: see `conv2d`.
+    Returns:
+        [N, O, H_l', W_l'] of every map.
+    """
+    is_plain = geometry == {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1}
+    is_exact = convolution_precision() == FLOAT32 and all(_is_on_onednn(x, weight) for x in maps)
+    if is_plain and is_exact and tuple(weight.shape[2:]) == (3, 3) and _pays_for_winograd(maps, weight):
+        return winograd_convs(maps, weight)
+    return [conv2d(x, weight, **geometry) for x in maps]
+
+
 def _convolve(
     x: jt.Var,
     weight: jt.Var,
@@ -100,7 +133,7 @@ def _convolve(
         filters = tuple(weight.shape[2:]), padding
         if filters == ((1, 1), (0, 0)):
             return pointwise_conv(x, weight, live)
-        if filters == ((3, 3), (1, 1)) and _pays_for_winograd(x, weight):
+        if filters == ((3, 3), (1, 1)) and _pays_for_winograd([x], weight):
             return winograd_conv(x, weight, live)
     return onednn_conv(x, weight, (*stride, *padding, *dilation, groups))
 
@@ -110,8 +143,8 @@ def _is_on_onednn(x: jt.Var, weight: jt.Var) -> bool:
     return is_cpu and str(x.dtype) == str(weight.dtype) == "float32"
 
 
-def _pays_for_winograd(x: jt.Var, weight: jt.Var) -> bool:
-    images, channels, height, width = x.shape
-    tiles = images * ((height + 3) // 4) * ((width + 3) // 4)
-    is_wide = min(channels, weight.shape[0]) >= WINOGRAD_CHANNELS
+def _pays_for_winograd(maps: Sequence[jt.Var], weight: jt.Var) -> bool:
+    sizes = [(x.shape[0], *x.shape[2:]) for x in maps]
+    tiles = sum(images * ((height + 3) // 4) * ((width + 3) // 4) for images, height, width in sizes)
+    is_wide = min(weight.shape[:2]) >= WINOGRAD_CHANNELS
     return is_wide and tiles >= WINOGRAD_TILES and os.environ.get(SWITCH) != "0"

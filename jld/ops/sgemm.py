@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from jld.toolchain import jittor as jt
 
@@ -40,18 +41,25 @@ struct Images {
 
 
 def product_operator(
-    shape: Sequence[int],
+    shape: Sequence[int], inputs: Sequence[jt.Var], source: str, header: str = "", **options: Any
+) -> jt.Var:
+    """The one result of `product_operators`, `out0`."""
+    return product_operators([shape], inputs, source, header, **options)[0]
+
+
+def product_operators(
+    shapes: Sequence[Sequence[int]],
     inputs: Sequence[jt.Var],
     source: str,
     header: str = "",
     *,
     live: jt.Var | None = None,
     **settings: float,
-) -> jt.Var:
-    """One float32 array from C++ source that may call `dnnl_sgemm`, and knows of `images` what to compute.
+) -> list[jt.Var]:
+    """Float32 arrays from C++ source that may call `dnnl_sgemm`, and knows of `images` what to compute.
 
     Args:
-        shape: of the result, `out0` in the source.
+        shapes: of the results, `out0`, `out1` ... in the source.
         inputs: `in0`, `in1` ... in the source.
         source: body of the operator.
         header: what stands before it, after the declarations of `dnnl_sgemm` and `Images`.
@@ -59,7 +67,9 @@ def product_operator(
         settings: numbers, `data["name"]` in the source.
     """
     mask = "" if live is None else f", in{len(inputs)}_p"
-    return jt.code(
-        shape, "float32", [*inputs, *([] if live is None else [live])], data=settings,
+    made = jt.code(
+        [tuple(shape) for shape in shapes], ["float32"] * len(shapes),
+        [*inputs, *([] if live is None else [live])], data=settings,
         cpu_header=_DECLARATION + header, cpu_src=f"const Images images(in0_shape0{mask});\n{source}",
     )  # fmt: skip
+    return list(made)

@@ -9,7 +9,9 @@ Source: arXiv:1509.09308, section 4, with other points; the gradients are its ad
 
 from __future__ import annotations
 
-from jld.ops.sgemm import product_operator
+from collections.abc import Sequence
+
+from jld.ops.sgemm import product_operator, product_operators
 from jld.toolchain import jittor as jt
 
 # Evaluation and interpolation in one dimension, for n columns at a time; rows lie `step` floats apart.
@@ -102,99 +104,122 @@ inline void points_to_weights(const float* __restrict u, long step, float* __res
     }
 }
 """
-# Maps are cut into rows of tiles, numbered through all images; a chunk of rows is worked on at a time, so
-# that its values at the 36 points, [36, channels, tiles], stay in the cache.
+# Maps are cut into rows of tiles, numbered through all images of all maps; a chunk of rows is worked on at a
+# time, so that its values at the 36 points, [36, channels, tiles], stay in the cache.
 _CHUNKS = """
 constexpr long CHUNK = 6L << 20;  // floats
+struct Map { float* p; long height, width; };  // [N, D, height, width]
+struct Row { int map; long image, y, start; };  // y in px, start: its first tile in the chunk
+struct Chunk { std::vector<Row> rows; long tiles = 0; };
 struct Tiles {
-    const Images& images;
-    long height, width, down, across, rows, rows_per_chunk;
-    Tiles(const Images& images, long height, long width, long channels)
-        : images(images), height(height), width(width), down((height + 3) / 4), across((width + 3) / 4),
-          rows(images.count() * down) {
-        const long fit = std::max(1L, CHUNK / (36 * channels * across));
-        const long chunks = std::max(1L, (rows + fit - 1) / fit);
-        rows_per_chunk = (rows + chunks - 1) / chunks;
+    std::vector<Chunk> chunks;
+    long most = 0, widest = 0;  // tiles of a chunk, of a row
+    Tiles(const Images& images, const std::vector<Map>& maps, long channels) {
+        long all = 0;
+        for (const Map& m : maps) {
+            all += images.count() * ((m.height + 3) / 4) * across(m);
+            widest = std::max(widest, across(m));
+        }
+        const long fit = std::max(1L, CHUNK / (36 * channels)), count = std::max(1L, (all + fit - 1) / fit);
+        for (int map = 0; map < (int)maps.size(); map++)
+            for (long i = 0; i < images.count(); i++)
+                for (long y = 0; y < maps[map].height; y += 4) {
+                    if (chunks.empty() || chunks.back().tiles * count >= all) chunks.emplace_back();
+                    Chunk& last = chunks.back();
+                    last.rows.push_back({map, images[i], y, last.tiles});
+                    most = std::max(most, last.tiles += across(maps[map]));
+                }
     }
-    // One channel of an image, by the number of a row of tiles.
-    long offset(long row, long channels, long channel) const {
-        return (images[row / down] * channels + channel) * height * width;
-    }
-    // Copies what exists of map rows top ... top + count - 1, columns from `left` on, into zeros.
-    void window(const float* map, long top, long count, long left, long columns, float* out) const {
-        std::memset(out, 0, count * columns * sizeof(float));
-        const long from = std::max(left, 0L), size = (std::min(left + columns, width) - from) * sizeof(float);
-        for (long y = std::max(top, 0L); y < std::min(top + count, height); y++)
-            std::memcpy(out + (y - top) * columns + from - left, map + y * width + from, size);
-    }
+    static long across(const Map& map) { return (map.width + 3) / 4; }
 };
-// [N, D, H, W] to the points of rows first ... first + count - 1.
-void map_to_points(const float* map, long channels, const Tiles& t, long first, long count, float* points) {
-    const long wide = t.across + 1, columns = 4 * wide, tiles = count * t.across, plane = channels * tiles;
+// One channel of an image.
+inline float* plane_of(const Map& map, const Row& row, long channels, long channel) {
+    return map.p + (row.image * channels + channel) * map.height * map.width;
+}
+// Copies what exists of map rows top ... top + count - 1, columns from `left` on, into zeros.
+inline void window(const Map& map, const float* plane, long top, long count, long left, long columns,
+                   float* out) {
+    std::memset(out, 0, count * columns * sizeof(float));
+    const long from = std::max(left, 0L), size = (std::min(left + columns, map.width) - from) * sizeof(float);
+    for (long y = std::max(top, 0L); y < std::min(top + count, map.height); y++)
+        std::memcpy(out + (y - top) * columns + from - left, plane + y * map.width + from, size);
+}
+// Maps [N, D, H, W] to the points of a chunk.
+void maps_to_points(const std::vector<Map>& maps, long channels, const Tiles& t, const Chunk& chunk,
+                    float* points) {
+    const long widest = 4 * (t.widest + 1), plane = channels * chunk.tiles, rows = chunk.rows.size();
     #pragma omp parallel
     {
-        Floats window(6 * columns), half(6 * columns), pixels(columns);
+        Floats pane(6 * widest), half(6 * widest), pixels(widest);
         #pragma omp for
-        for (long task = 0; task < channels * count; task++) {
-            const long channel = task / count, row = first + task % count;
-            float* w = window.data();
-            t.window(map + t.offset(row, channels, channel), row % t.down * 4 - 1, 6, -1, columns, w);
+        for (long task = 0; task < channels * rows; task++) {
+            const long channel = task / rows;
+            const Row& row = chunk.rows[task % rows];
+            const Map& map = maps[row.map];
+            const long across = t.across(map), wide = across + 1, columns = 4 * wide;
+            float* w = pane.data();
+            window(map, plane_of(map, row, channels, channel), row.y - 1, 6, -1, columns, w);
             pixels_to_points(w, w + 4 * columns, columns, half.data(), columns, columns);
-            float* out = points + channel * tiles + task % count * t.across;
+            float* out = points + channel * chunk.tiles + row.start;
             for (int i = 0; i < 6; i++) {
                 const float* line = half.data() + i * columns;
                 float* p = pixels.data();
                 for (long x = 0; x < wide; x++)
                     for (int k = 0; k < 4; k++) p[k * wide + x] = line[4 * x + k];
                 // The last two pixels of a window are the first two of the next.
-                pixels_to_points(p, p + 1, wide, out + 6 * i * plane, plane, t.across);
+                pixels_to_points(p, p + 1, wide, out + 6 * i * plane, plane, across);
             }
         }
     }
 }
-// The points to the results [N, D, H, W] of these rows.
-void points_to_map(const float* points, long channels, const Tiles& t, long first, long count, float* map) {
-    const long tiles = count * t.across, plane = channels * tiles;
+// The points of a chunk to results [N, D, H, W].
+void points_to_maps(const float* points, long channels, const Tiles& t, const Chunk& chunk,
+                    const std::vector<Map>& maps) {
+    const long plane = channels * chunk.tiles, rows = chunk.rows.size();
     #pragma omp parallel
     {
-        Floats half(24 * t.across), results(4 * t.across), line(4 * t.across);
+        Floats half(24 * t.widest), results(4 * t.widest), line(4 * t.widest);
         #pragma omp for
-        for (long task = 0; task < channels * count; task++) {
-            const long channel = task / count, row = first + task % count, top = row % t.down * 4;
-            const float* in = points + channel * tiles + task % count * t.across;
-            for (int j = 0; j < 6; j++) {
-                float* to = half.data() + j * t.across;
-                points_to_results(in + j * plane, 6 * plane, to, 6 * t.across, t.across);
-            }
-            float* out = map + t.offset(row, channels, channel);
-            for (long y = top; y < std::min(top + 4, t.height); y++) {
-                const float* from = half.data() + (y - top) * 6 * t.across;
-                points_to_results(from, t.across, results.data(), t.across, t.across);
-                for (long x = 0; x < t.across; x++)
-                    for (int k = 0; k < 4; k++) line[4 * x + k] = results[k * t.across + x];
-                std::memcpy(out + y * t.width, line.data(), t.width * sizeof(float));
+        for (long task = 0; task < channels * rows; task++) {
+            const long channel = task / rows;
+            const Row& row = chunk.rows[task % rows];
+            const Map& map = maps[row.map];
+            const long across = t.across(map);
+            const float* in = points + channel * chunk.tiles + row.start;
+            for (int j = 0; j < 6; j++)
+                points_to_results(in + j * plane, 6 * plane, half.data() + j * across, 6 * across, across);
+            float* out = plane_of(map, row, channels, channel);
+            for (long y = row.y; y < std::min(row.y + 4, map.height); y++) {
+                const float* from = half.data() + (y - row.y) * 6 * across;
+                points_to_results(from, across, results.data(), across, across);
+                for (long x = 0; x < across; x++)
+                    for (int k = 0; k < 4; k++) line[4 * x + k] = results[k * across + x];
+                std::memcpy(out + y * map.width, line.data(), map.width * sizeof(float));
             }
         }
     }
 }
-// The adjoint: gradients of results [N, D, H, W] to those of the points.
-void gradient_to_points(const float* map, long channels, const Tiles& t, long first, long count,
-                        float* points) {
-    const long columns = 4 * t.across, tiles = count * t.across, plane = channels * tiles;
+// The adjoint: gradients of results [N, D, H, W] to those of the points of a chunk.
+void gradients_to_points(const std::vector<Map>& maps, long channels, const Tiles& t, const Chunk& chunk,
+                         float* points) {
+    const long widest = 4 * t.widest, plane = channels * chunk.tiles, rows = chunk.rows.size();
     #pragma omp parallel
     {
-        Floats window(4 * columns), half(6 * columns), results(columns);
+        Floats pane(4 * widest), half(6 * widest), results(widest);
         #pragma omp for
-        for (long task = 0; task < channels * count; task++) {
-            const long channel = task / count, row = first + task % count;
-            t.window(map + t.offset(row, channels, channel), row % t.down * 4, 4, 0, columns, window.data());
-            results_to_points(window.data(), columns, half.data(), columns, columns);
-            float* out = points + channel * tiles + task % count * t.across;
+        for (long task = 0; task < channels * rows; task++) {
+            const long channel = task / rows;
+            const Row& row = chunk.rows[task % rows];
+            const Map& map = maps[row.map];
+            const long across = t.across(map), columns = 4 * across;
+            window(map, plane_of(map, row, channels, channel), row.y, 4, 0, columns, pane.data());
+            results_to_points(pane.data(), columns, half.data(), columns, columns);
+            float* out = points + channel * chunk.tiles + row.start;
             for (int i = 0; i < 6; i++) {
                 const float* line = half.data() + i * columns;
-                for (long x = 0; x < t.across; x++)
-                    for (int k = 0; k < 4; k++) results[k * t.across + x] = line[4 * x + k];
-                results_to_points(results.data(), t.across, out + 6 * i * plane, plane, t.across);
+                for (long x = 0; x < across; x++)
+                    for (int k = 0; k < 4; k++) results[k * across + x] = line[4 * x + k];
+                results_to_points(results.data(), across, out + 6 * i * plane, plane, across);
             }
         }
     }
@@ -236,74 +261,114 @@ void points_to_filters(const float* points, long outputs, long inputs, float* we
 }}
 """
 _HEADER = _TRANSFORMS + _CHUNKS
-# in0: map [N, D, H, W], in1: weights [O, I, 3, 3], out0: [N, D', H, W].
+# xs: maps [N, D, H, W], weights [O, I, 3, 3], ys: results [N, D', H, W].
 _CONVOLVE = """
     const bool turned = data["turned"];
-    const long outputs = in1_shape0, inputs = in1_shape1;
-    const long given = in0_shape1, made = out0_shape1;
+    const long given = turned ? outputs : inputs, made = turned ? inputs : outputs;
     Floats u(36 * outputs * inputs);
-    filters_to_points(in1_p, outputs, inputs, turned, u.data());
-    const Tiles t(images, in0_shape2, in0_shape3, given + made);
-    Floats v(36 * given * t.rows_per_chunk * t.across), m(36 * made * t.rows_per_chunk * t.across);
-    for (long first = 0; first < t.rows; first += t.rows_per_chunk) {
-        const long count = std::min(t.rows_per_chunk, t.rows - first), tiles = count * t.across;
-        map_to_points(in0_p, given, t, first, count, v.data());
+    filters_to_points(weights, outputs, inputs, turned, u.data());
+    const Tiles t(images, xs, given + made);
+    Floats v(36 * given * t.most), m(36 * made * t.most);
+    for (const Chunk& chunk : t.chunks) {
+        const long tiles = chunk.tiles;
+        maps_to_points(xs, given, t, chunk, v.data());
         #pragma omp parallel for
         for (int k = 0; k < 36; k++)
             dnnl_sgemm(turned ? 'T' : 'N', 'N', made, tiles, given, 1, &u[k * outputs * inputs], inputs,
                        &v[k * given * tiles], tiles, 0, &m[k * made * tiles], tiles);
-        points_to_map(m.data(), made, t, first, count, out0_p);
+        points_to_maps(m.data(), made, t, chunk, ys);
     }
-    images.clear_others(out0_p, made * in0_shape2 * in0_shape3);
+    for (const Map& y : ys) images.clear_others(y.p, made * y.height * y.width);
 """
-# in0: map [N, I, H, W], in1: gradient of the results [N, O, H, W], out0: gradient of the weights.
+# xs: maps [N, I, H, W], ys: gradients of the results [N, O, H, W], weights: their gradient.
 _WEIGHT_GRADIENT = """
-    const long inputs = in0_shape1, outputs = in1_shape1;
-    const Tiles t(images, in0_shape2, in0_shape3, inputs + outputs);
-    const long most = t.rows_per_chunk * t.across;
-    Floats u(36 * outputs * inputs), v(36 * inputs * most), m(36 * outputs * most);
-    if (t.rows == 0) std::fill(u.data(), u.data() + 36 * outputs * inputs, 0.f);
-    for (long first = 0; first < t.rows; first += t.rows_per_chunk) {
-        const long count = std::min(t.rows_per_chunk, t.rows - first), tiles = count * t.across;
-        map_to_points(in0_p, inputs, t, first, count, v.data());
-        gradient_to_points(in1_p, outputs, t, first, count, m.data());
+    const Tiles t(images, xs, inputs + outputs);
+    Floats u(36 * outputs * inputs), v(36 * inputs * t.most), m(36 * outputs * t.most);
+    if (t.chunks.empty()) std::fill(u.data(), u.data() + 36 * outputs * inputs, 0.f);
+    bool begun = false;
+    for (const Chunk& chunk : t.chunks) {
+        const long tiles = chunk.tiles;
+        maps_to_points(xs, inputs, t, chunk, v.data());
+        gradients_to_points(ys, outputs, t, chunk, m.data());
         #pragma omp parallel for
         for (int k = 0; k < 36; k++)
             dnnl_sgemm('N', 'T', outputs, inputs, tiles, 1, &m[k * outputs * tiles], tiles,
-                       &v[k * inputs * tiles], tiles, first > 0, &u[k * outputs * inputs], inputs);
+                       &v[k * inputs * tiles], tiles, begun, &u[k * outputs * inputs], inputs);
+        begun = true;
     }
-    points_to_filters(u.data(), outputs, inputs, out0_p);
+    points_to_filters(u.data(), outputs, inputs, weights);
 """
 
 
+def _source(body: str, xs: list[str], ys: list[str], weights: str) -> str:
+    """An operator's source, whose `xs`, `ys` and `weights` are these inputs and outputs."""
+    sides = {
+        side: ", ".join(f"Map{{{var}_p, {var}->shape[2], {var}->shape[3]}}" for var in names)
+        for side, names in (("xs", xs), ("ys", ys))
+    }
+    return f"""
+    const std::vector<Map> xs{{{sides["xs"]}}}, ys{{{sides["ys"]}}};
+    float* weights = {weights}_p;
+    const long outputs = {weights}->shape[0], inputs = {weights}->shape[1];
+    {body}"""
+
+
+def _names(kind: str, start: int, count: int) -> list[str]:
+    return [f"{kind}{index}" for index in range(start, start + count)]
+
+
 class _WinogradConv(jt.Function):
-    """The operator with gradients to both inputs."""
+    """The operator with gradients to the maps and the weights."""
 
-    def execute(self, x: jt.Var, weight: jt.Var, live: jt.Var | None) -> jt.Var:
-        self.saved = x, weight, live
-        shape = x.shape[0], weight.shape[0], *x.shape[2:]
-        return product_operator(shape, [x, weight], _CONVOLVE, _HEADER, live=live, turned=0)
+    def execute(self, live: jt.Var | None, weight: jt.Var, *xs: jt.Var) -> list[jt.Var]:
+        self.saved = live, weight, xs
+        return self._convolved(xs, weight.shape[0], turned=0)
 
-    def grad(self, dy: jt.Var) -> tuple[jt.Var | None, ...]:
-        # Two operators: Jittor runs neither that of a map nor that of weights which nobody reads.
-        x, weight, live = self.saved
-        dx = product_operator(x.shape, [dy, weight], _CONVOLVE, _HEADER, live=live, turned=1)
-        return dx, product_operator(weight.shape, [x, dy], _WEIGHT_GRADIENT, _HEADER, live=live), None
+    def grad(self, *dys: jt.Var | None) -> tuple[jt.Var | None, ...]:
+        # Two operators: Jittor runs neither that of maps nor that of weights which nobody reads.
+        live, weight, xs = self.saved
+        # A map whose results nobody reads has no gradient.
+        used = [(index, xs[index], dy) for index, dy in enumerate(dys) if dy is not None]
+        given = [dy for _, _, dy in used]
+        dxs: list[jt.Var | None] = [None] * len(xs)
+        for (index, _, _), dx in zip(used, self._convolved(given, weight.shape[1], turned=1), strict=True):
+            dxs[index] = dx
+        count = len(used)
+        source = _source(_WEIGHT_GRADIENT, _names("in", 0, count), _names("in", count, count), "out0")
+        read = [x for _, x, _ in used]
+        dw = product_operator(weight.shape, [*read, *given], source, _HEADER, live=live)
+        return None, dw, *dxs
+
+    def _convolved(self, xs: Sequence[jt.Var], channels: int, *, turned: int) -> list[jt.Var]:
+        """Results of `channels` channels, with turned weights the gradients of the maps."""
+        live, weight, _ = self.saved
+        shapes, count = [(x.shape[0], channels, *x.shape[2:]) for x in xs], len(xs)
+        source = _source(_CONVOLVE, _names("in", 0, count), _names("out", 0, count), f"in{count}")
+        return product_operators(shapes, [*xs, weight], source, _HEADER, live=live, turned=turned)
 
 
-def winograd_conv(x: jt.Var, weight: jt.Var, live: jt.Var | None = None) -> jt.Var:
-    """3x3 convolution with stride 1 and a border of one zero, on the CPU.
+def winograd_convs(xs: Sequence[jt.Var], weight: jt.Var, live: jt.Var | None = None) -> list[jt.Var]:
+    """3x3 convolution of several maps with stride 1 and a border of one zero, on the CPU.
+
+    The weights are evaluated once for all maps, and small maps fill the matrix products of large ones.
 
     Args:
-        x: [N, I, H, W] float32.
+        xs: [N, I, H_l, W_l] float32 of every level l.
         weight: [O, I, 3, 3] float32.
         live: see `conv2d`.
     Returns:
-        [N, O, H, W]
+        [N, O, H_l, W_l] of every level.
     Raises:
         ValueError: the shapes do not fit.
     Source: arXiv:1509.09308.
     """
-    if len(x.shape) != 4 or tuple(weight.shape[1:]) != (x.shape[1], 3, 3):
-        raise ValueError(f"winograd_conv: map {tuple(x.shape)} and weights {tuple(weight.shape)} do not fit.")
-    return _WinogradConv.apply(x, weight, live)
+    shapes = [tuple(x.shape) for x in xs]
+    fits = all(len(shape) == 4 and shape[:2] == (shapes[0][0], weight.shape[1]) for shape in shapes)
+    if not shapes or not fits or tuple(weight.shape[2:]) != (3, 3):
+        raise ValueError(f"winograd_convs: maps {shapes} and weights {tuple(weight.shape)} do not fit.")
+    return _WinogradConv.apply(live, weight, *xs)
+
+
+def winograd_conv(x: jt.Var, weight: jt.Var, live: jt.Var | None = None) -> jt.Var:
+    """One map [N, I, H, W] to [N, O, H, W], see `winograd_convs`."""
+    return winograd_convs([x], weight, live)[0]

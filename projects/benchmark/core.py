@@ -140,9 +140,7 @@ def _label_guided(run: Run, loop: TrainingLoop, images: jt.Var, targets: Targets
         cells = [instances.cells(*x.shape[2:]) for x in features]
         with mock.patch.object(type(painter), "values", lambda *_: values):  # they were computed above
             rows = run(LABEL_GUIDED[1], lambda: painter.related(features, cells, instances))
-        painted = run(
-            LABEL_GUIDED[2], lambda: [painter.mapper(*pair, instances.paints) for pair in zip(rows, cells)]
-        )
+        painted = run(LABEL_GUIDED[2], lambda: painter.mapper(rows, cells, instances.paints))
         taught = run(LABEL_GUIDED[3], lambda: detector.predict(painted, targets))
         losses = run("task losses", lambda: detector.losses(trace, targets))
         own = run("task losses of painted maps", lambda: teacher.losses(taught, targets))

@@ -20,7 +20,12 @@ from projects.benchmark.clock import Timing
 from projects.benchmark.scene import Settings
 
 PROGRAM = "torch_peer"
-NEEDS = {"gfl": "torch", "faster_rcnn": "torchvision", "mask_rcnn": "torchvision"}
+NEEDS = {
+    "gfl": "torch",
+    "lgd_retinanet": "torch",
+    "faster_rcnn": "torchvision",
+    "mask_rcnn": "torchvision",
+}
 """{detector: what its peer is made with}; the others have none."""
 TORCH, COMPILED = "torch", "torch.compile"
 PRODUCT = "matrix product"
@@ -106,7 +111,7 @@ def open_peers(
     Args:
         settings: sizes.
         duel: interpreter, memory format, and whether a compiled peer is wanted.
-        student, teacher: detectors; teacher None: the peers get none.
+        student, teacher: detectors, or of a label-guided teacher its `HelperState`; None: the peers get none.
         batch: as the loader makes it.
     Raises:
         JldError: torch is there but the program failed.

@@ -122,25 +122,33 @@ def make_student(settings: Settings) -> Any:
     return detector
 
 
-def make_distiller(settings: Settings, student: Any) -> Distiller | None:
-    """The terms of configs/_base_/distill; None for a detector without any."""
+def make_distiller(settings: Settings, student: Any, *, start: int = 0) -> Distiller | None:
+    """The terms of configs/_base_/distill, acting from step `start` on; None for a detector without any."""
     if settings.detector not in TERMS:
         return None
-    return distiller_of(_base((TERMS[settings.detector],))["distill"], settings, student)
+    return distiller_of(_base((TERMS[settings.detector],))["distill"], settings, student, start=start)
 
 
-def distiller_of(section: dict[str, Any], settings: Settings, student: Any) -> Distiller:
-    """The distiller of a config's `distill` section, acting from the first step on.
+def distiller_of(section: dict[str, Any], settings: Settings, student: Any, *, start: int = 0) -> Distiller:
+    """The distiller of a config's `distill` section, acting from step `start` on.
 
     A teacher that is not made of labels is of the sizes asked for and has random weights.
     """
     teacher = section.get("teacher") or {}
     if "type" not in teacher:
         teacher = {"config": {"model": model_section(settings, settings.teacher_depth)}}
-    terms = [term | {"schedule": None} for term in section["terms"]]
+    terms = [term | {"schedule": {"start": start}} for term in section["terms"]]
     distiller = build_distiller(section | {"teacher": teacher, "terms": terms}, student)
     assert distiller is not None  # there is a section
     return distiller
+
+
+def phase_shares() -> tuple[float, float]:
+    """Shares of a training in which LGD's term rests and, within them, the backbone does: configs/_base_."""
+    config = _base((TERMS["lgd_retinanet"],))
+    (resting,) = config["optimizer"]["student"]["parameter_groups"]
+    (term,) = config["distill"]["terms"]
+    return term["schedule"]["start"], resting["start"]
 
 
 def random_batch(settings: Settings, seed: int = 0) -> dict[str, Any]:

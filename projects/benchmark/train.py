@@ -42,12 +42,18 @@ from projects.benchmark.scene import (
     Settings,
     make_distiller,
     make_student,
+    phase_shares,
     random_batch,
 )
 
 # Random images say nothing about learning; a small rate keeps every value finite.
 LEARNING_RATE = 1e-5
 STEP, ALONE = "step", "step without distillation"
+TERM_OFF, RESTING = (
+    "step, term off",
+    "step, term off, backbone rests",
+)  # of LGD's training, the earlier phases
+NEVER = 10**9
 COUNTED = (
     "convolutions as they are defined (Winograd's need fewer) and linear layers: forward, and twice that "
     "backward where weights learn; of a frozen teacher forward alone"
@@ -101,10 +107,10 @@ def benchmark_train(settings: Settings, duel: Duel = NO_PEER) -> Report:
     began, batch = time.time(), random_batch(settings)
     student = make_student(settings)
     distiller = make_distiller(settings, student)
-    frozen = distiller.teacher.detector if settings.detector in FROZEN_TEACHER else None
+    helper = helper_of(settings, distiller)
     loop = make_loop(student, distiller, batch, settings.precision)
     operations = count_operations(lambda: forward_of(loop, batch)).step
-    with open_peers(settings, duel, student, frozen, batch) as peers:
+    with open_peers(settings, duel, student, helper, batch) as peers:
         first = timing_between(run_steps(loop, settings.warmup)[:1])
         facts: dict[str, Any] = {
             "first step, s": first.median / 1e3,
@@ -117,7 +123,7 @@ def benchmark_train(settings: Settings, duel: Duel = NO_PEER) -> Report:
         facts |= first_step_facts(loop, batch, peers)
         tasks = tasks_of(loop, settings, batch)
         sides = alternate(tasks, peers, settings, warm=(STEP,))
-        rows = [STEP]
+        rows = [row for row in (STEP, TERM_OFF, RESTING) if row in tasks]
         if duel.shared:
             row, slower = add_busy_row(sides, STEP, tasks[STEP], peers, settings)
             rows.append(row)
@@ -153,7 +159,43 @@ def tasks_of(loop: TrainingLoop, settings: Settings, batch: dict) -> dict[str, T
     if loop.distiller is not None:
         alone = make_loop(make_student(settings), None, batch, settings.precision)
         tasks[ALONE] = lambda count: {ALONE: timing_between(run_steps(alone, count))}
+        if loop.distiller.modules():
+            tasks |= phases(settings, batch)
     return tasks | {"stages": lambda count: run_stages(loop, batch, count)}
+
+
+def phases(settings: Settings, batch: dict) -> dict[str, Task]:
+    """Steps of LGD before its term acts, with a backbone that learns and with one that rests."""
+    student = make_student(settings)
+    distiller = make_distiller(settings, student, start=NEVER)
+    loops = {
+        TERM_OFF: make_loop(student, distiller, batch, settings.precision),
+        RESTING: make_loop(student, distiller, batch, settings.precision, resting="backbone."),
+    }
+
+    def steps_of(row: str) -> Task:
+        return lambda count: {row: timing_between(run_steps(loops[row], count))}
+
+    return {row: steps_of(row) for row in loops}
+
+
+def helper_of(settings: Settings, distiller: Any) -> Any:
+    """What has a `state_dict` for the peers beside the student's; None where nothing helps."""
+    if settings.detector in FROZEN_TEACHER:
+        return distiller.teacher.detector
+    return None if distiller is None else HelperState(distiller)
+
+
+class HelperState:
+    """The modules of a distiller that learns, as one state."""
+
+    def __init__(self, distiller: Any):
+        self.modules = distiller.modules()
+
+    def state_dict(self) -> dict[str, Any]:
+        """{"<term or teacher>.<module>.<name>": Var}"""
+        parts = self.modules.items()
+        return {f"{part}.{name}": var for part, module in parts for name, var in module.state_dict().items()}
 
 
 def first_step_facts(loop: TrainingLoop, batch: dict, peers: Mapping[str, TorchPeer]) -> dict[str, Any]:
@@ -174,9 +216,16 @@ def disagreement(ours: Mapping[str, Any], theirs: Mapping[str, float]) -> float:
     return max(differences) / sum(theirs.values())
 
 
-def make_loop(student: Any, distiller: Any, batch: dict, precision: str = FLOAT32) -> TrainingLoop:
-    """The training loop on one batch; `run_steps` runs it."""
+def make_loop(
+    student: Any, distiller: Any, batch: dict, precision: str = FLOAT32, *, resting: str | None = None
+) -> TrainingLoop:
+    """The training loop on one batch; `run_steps` runs it.
+
+    Parameters whose names start with `resting` do not learn.
+    """
     params = trainable_parameters(student, distiller)
+    if resting is not None:
+        params = {name: var for name, var in params.items() if not name.startswith(resting)}
     optimizer = SGD(params, LEARNING_RATE, momentum=0.9, weight_decay=1e-4)
     optimizer = Optimizers(optimizer, LossScale() if precision == FLOAT16 else None)
     loader = SameBatch(batch)
@@ -218,11 +267,13 @@ def shares(timings: Mapping[str, Timing]) -> dict[str, float]:
         return {}
     step, alone = timings[STEP], timings[ALONE]
     if LABEL_GUIDED[0] in timings:
-        stages = [timing.cpu_median for row, timing in timings.items() if row not in (STEP, ALONE)]
+        whole = (STEP, ALONE, TERM_OFF, RESTING)
+        stages = [timing.cpu_median for row, timing in timings.items() if row not in whole]
         parts = {f"{row}, CPU time of all stages, %": timings[row].cpu_median for row in LABEL_GUIDED}
         return {
             "step / step without distillation": step.median / alone.median,
             "the same in CPU time": step.cpu_median / alone.cpu_median,
+            **over_the_schedule(timings),
         } | {name: 100 * part / sum(stages) for name, part in parts.items()}
     forward = sum(timings[name].median for name in FORWARD)
     forward_cpu = sum(timings[name].cpu_median for name in FORWARD)
@@ -236,4 +287,21 @@ def shares(timings: Mapping[str, Timing]) -> dict[str, float]:
         "step - step without distillation - teacher forward, CPU ms": (
             step.cpu_median - alone.cpu_median - timings["teacher forward"].cpu_median
         ),
+    }
+
+
+def over_the_schedule(timings: Mapping[str, Timing]) -> dict[str, float]:
+    """The mean step of LGD's phases beside the plain one, weighted with their shares of the training."""
+    if RESTING not in timings:
+        return {}
+    quiet, resting = phase_shares()
+    shares_of = {STEP: 1 - quiet, TERM_OFF: quiet - resting, RESTING: resting}
+    mean, cpu = (
+        sum(share * getattr(timings[row], kind) for row, share in shares_of.items())
+        for kind in ("median", "cpu_median")
+    )
+    alone = timings[ALONE]
+    return {
+        "mean step of all phases / step without distillation": mean / alone.median,
+        "mean of all phases in CPU time": cpu / alone.cpu_median,
     }

@@ -73,12 +73,13 @@ class Resumable(scene.Head):
         super().__init__(DISTANCES)
         self.make_towers(channels, channels, 1, None)
 
-    def level_maps(self, cls_features, reg_features, level):
-        maps = zip(self.prediction_shapes().items(), (cls_features, reg_features), strict=True)
-        return {
-            key: x[:, jt.array(np.arange(self.priors.num_per_cell * math.prod(shape)) % self.feat_channels)]
-            for (key, shape), x in maps
+    def level_maps(self, cls_maps, reg_maps):
+        sides = zip(self.prediction_shapes().items(), (cls_maps, reg_maps), strict=True)
+        repeats = {
+            key: (jt.array(np.arange(self.priors.num_per_cell * math.prod(shape)) % self.feat_channels), maps)
+            for (key, shape), maps in sides
         }
+        return {key: [x[:, repeat] for x in maps] for key, (repeat, maps) in repeats.items()}
 
 
 def with_hidden(trace):

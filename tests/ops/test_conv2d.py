@@ -7,7 +7,7 @@ from jld.ops import conv2d as choice
 from jld.ops.conv2d import Conv2d, conv2d
 from jld.ops.onednn_conv import onednn_conv
 from jld.ops.pointwise_conv import pointwise_conv
-from jld.ops.winograd_conv import winograd_conv
+from jld.ops.winograd_conv import winograd_conv, winograd_convs
 from jld.toolchain import jittor as jt
 
 needs_onednn = pytest.mark.skipif(jt.mkl_ops is None, reason="oneDNN is not installed")
@@ -76,6 +76,32 @@ def test_values_and_gradients(operator, kernel, shape, error):
 
 
 @needs_onednn
+@pytest.mark.parametrize(
+    "channels, sizes, error",
+    [
+        ((16, 8), [(21, 26), (7, 9), (1, 2)], 3e-5),
+        # More rows of tiles than are worked on at a time; a chunk ends in the middle of a map.
+        ((8, 9), [(101, 1021), (90, 1022)], 6e-5),
+    ],
+)
+def test_maps_of_a_pyramid_are_convolved_together(channels, sizes, error):
+    weight = arrays(1, *channels, 1, 1, 3)[1]
+    xs, dys = zip(*(arrays(2, *channels, *size, 3)[::2] for size in sizes), strict=True)
+    filters, maps = jt.array(weight), [jt.array(x) for x in xs]
+    ys = winograd_convs(maps, filters)
+    for y, x in zip(ys, xs, strict=True):
+        assert_near(y, correlate(x, weight), error)
+    # The results of the last map are not read: it has no gradient, and none of the weights comes from it.
+    read = [(y * jt.array(dy)).sum() for y, dy in zip(ys[:-1], dys, strict=False)]
+    *found, last, dweight = jt.grad(sum(read), [*maps, filters])
+    expected = [gradients(x, weight, dy) for x, dy in zip(xs[:-1], dys, strict=False)]
+    for gradient, (wanted, _) in zip(found, expected, strict=True):
+        assert_near(gradient, wanted, error)
+    assert_near(dweight, sum(of_map for _, of_map in expected), error)
+    assert not last.numpy().any()
+
+
+@needs_onednn
 @pytest.mark.parametrize("live", [[0, 1, 0, 1, 1], [0] * 5, [1] * 5], ids=["some", "none", "all"])
 @pytest.mark.parametrize("kernel", [3, 1])
 def test_images_that_do_not_count_are_left_out(live, kernel):
@@ -121,7 +147,7 @@ def test_shapes_that_do_not_fit_are_refused(operator, kernel):
 def chosen(monkeypatch):
     """Names of the operators that `conv2d` calls."""
     calls = []
-    for name in ("winograd_conv", "pointwise_conv"):
+    for name in ("winograd_conv", "winograd_convs", "pointwise_conv"):
         operator = getattr(choice, name)
         monkeypatch.setattr(
             choice, name, lambda *args, name=name, operator=operator: calls.append(name) or operator(*args)
@@ -173,6 +199,25 @@ def test_gradients_of_every_geometry_equal_those_of_the_library(options):
         results.append([y, *jt.grad((y * y).sum(), vars)])
     for ours, library in zip(*results, strict=True):
         assert_near(ours, library.numpy(), 1e-5)
+
+
+@needs_onednn
+def test_small_maps_of_a_pyramid_come_along_with_large_ones(chosen):
+    layer = Conv2d(32, 32, 3, padding=1)
+    layer.bias = jt.array(np.arange(32, dtype=np.float32))
+    rng = np.random.default_rng(0)
+    large, small = (
+        jt.array(rng.standard_normal((1, 32, size, size)).astype(np.float32)) for size in (24, 16)
+    )
+    together = layer.levels([large, small])
+    assert chosen == ["winograd_convs"]
+    for y, x in zip(together, (large, small), strict=True):
+        np.testing.assert_allclose(y.numpy(), layer(x).numpy(), atol=1e-4)
+    chosen.clear()
+    layer.levels([small, small])  # too little together as well
+    assert chosen == []
+    layer.one_by_one([large, jt.randn(1, 32, 28, 28)])
+    assert chosen == ["winograd_conv"]
 
 
 @needs_onednn

@@ -23,7 +23,7 @@ from projects.benchmark import Duel, Settings, benchmark_inference, benchmark_ro
 from projects.benchmark.core import set_detection
 from projects.benchmark.peer import has_module, open_peers, scene_arrays
 from projects.benchmark.scene import make_distiller, make_student, random_batch
-from projects.benchmark.train import make_loop, run_steps
+from projects.benchmark.train import ALONE, RESTING, TERM_OFF, make_loop, run_steps
 
 # A bottleneck teacher: both kinds of blocks have to match.
 SETTINGS = Settings(
@@ -184,6 +184,15 @@ def test_the_benchmark_compares_whole_steps_and_images(torch_python):
     assert [row[0].strip() for row in report.rows] == ["image", "of it network", "image, busy cores"]
     assert report.facts["detections kept"] == report.facts["detections kept by torch"] > 0
     assert 0 < report.facts["share of the peak, torch, %"] < 1000
+
+
+def test_a_label_guided_step_has_the_same_losses(torch_python):
+    report = benchmark_train(replace(SETTINGS, detector="lgd_retinanet", steps=1), Duel(torch_python))
+    assert (
+        report.facts["largest difference of a loss of the first step from torch's, share of the total"] < 1e-4
+    )
+    names = [row[0].strip() for row in report.rows]
+    assert names[:4] == ["step", TERM_OFF, RESTING, ALONE] and [len(row) for row in report.rows] == [5] * 16
 
 
 @pytest.fixture(scope="module")

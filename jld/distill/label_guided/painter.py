@@ -66,9 +66,12 @@ class AppearanceEncoder(jt.Module):
     def __init__(self, channels: int):
         self.conv = Conv2d(channels, channels, 3, padding=1)
 
-    def execute(self, x: jt.Var, cells: jt.Var) -> jt.Var:
-        """[N, S, D] from a map [N, D, H, W] and cells [N, S, H, W]."""
-        encoded = normalised_map(self.conv(x), relu=True)
+    def execute(self, maps: Sequence[jt.Var], cells: Sequence[jt.Var]) -> list[jt.Var]:
+        """[N, S, D] of every level, from maps [N, D, H_l, W_l] and cells [N, S, H_l, W_l]."""
+        pairs = zip(self.conv.levels(maps), cells, strict=True)
+        return [self._means(normalised_map(x, relu=True), own) for x, own in pairs]
+
+    def _means(self, encoded: jt.Var, cells: jt.Var) -> jt.Var:
         inside = cells.reshape(*cells.shape[:2], -1)  # [N, S, H * W]
         sums = nn.bmm_transpose(inside, encoded.reshape(*encoded.shape[:2], -1))
         return sums / inside.sum(2, keepdims=True).maximum(1.0)
@@ -129,21 +132,29 @@ class KnowledgeMapper(jt.Module):
         self.context_proj = nn.Linear(channels, channels) if context_box else None
         self.refinement = nn.Sequential(*(Conv2d(channels, channels, 3, padding=1) for _ in range(3)))
 
-    def rendered(self, rows: jt.Var, cells: jt.Var, paints: jt.Var) -> jt.Var:
-        """[N, D, H, W] of rows [N, S, D] and cells [N, S, H, W]; `paints` [N, S] says which are painted."""
+    def rendered(self, rows: Sequence[jt.Var], cells: Sequence[jt.Var], paints: jt.Var) -> list[jt.Var]:
+        """[N, D, H_l, W_l] of every level, from its rows [N, S, D] and cells [N, S, H_l, W_l].
+
+        `paints` [N, S] says which rows are painted.
+        """
+        pairs = zip(rows, cells, strict=True)
+        painted = self.object_conv.levels([self._painted(*pair, paints) for pair in pairs])
+        if self.context_proj is not None:
+            contexts = (self.context_proj(x[:, -1]).unsqueeze(2).unsqueeze(3) for x in rows)
+            painted = [x + context for x, context in zip(painted, contexts, strict=True)]
+        return [nn.relu(x) for x in painted]
+
+    def execute(self, rows: Sequence[jt.Var], cells: Sequence[jt.Var], paints: jt.Var) -> list[jt.Var]:
+        """[N, D, H_l, W_l] with mean 0 and deviation 1 over each image, see `rendered`."""
+        maps, convs = self.rendered(rows, cells, paints), list(self.refinement)
+        for conv in convs:
+            maps = [normalised_map(x, relu=conv is not convs[-1]) for x in conv.levels(maps)]
+        return maps
+
+    def _painted(self, rows: jt.Var, cells: jt.Var, paints: jt.Var) -> jt.Var:
         vectors = (self.object_proj(rows) * paints.unsqueeze(2)).transpose(0, 2, 1)  # [N, D, S]
         painted = nn.bmm(vectors, cells.reshape(*cells.shape[:2], -1))
-        painted = self.object_conv(painted.reshape(*painted.shape[:2], *cells.shape[2:]))
-        if self.context_proj is not None:
-            painted = painted + self.context_proj(rows[:, -1]).unsqueeze(2).unsqueeze(3)
-        return nn.relu(painted)
-
-    def execute(self, rows: jt.Var, cells: jt.Var, paints: jt.Var) -> jt.Var:
-        """[N, D, H, W] with mean 0 and deviation 1 over each image, see `rendered`."""
-        x, convs = self.rendered(rows, cells, paints), list(self.refinement)
-        for conv in convs:
-            x = normalised_map(conv(x), relu=conv is not convs[-1])
-        return x
+        return painted.reshape(*painted.shape[:2], *cells.shape[2:])
 
 
 class LabelPainter(jt.Module):
@@ -178,8 +189,7 @@ class LabelPainter(jt.Module):
     def execute(self, features: Sequence[jt.Var], instances: Instances) -> list[jt.Var]:
         """[N, D, H_l, W_l] of every level, from the student's maps of these shapes."""
         cells = [instances.cells(*x.shape[2:]) for x in features]
-        rows = self.related(features, cells, instances)
-        return [self.mapper(*pair, instances.paints) for pair in zip(rows, cells, strict=True)]
+        return self.mapper(self.related(features, cells, instances), cells, instances.paints)
 
     def values(self, instances: Instances) -> jt.Var:
         """[N, S, D] what the labels say of every row, on any level."""
@@ -188,7 +198,7 @@ class LabelPainter(jt.Module):
     def appearances(self, features: Sequence[jt.Var], cells: Sequence[jt.Var]) -> list[jt.Var]:
         """[N, S, D] what the student sees of every row, level by level."""
         maps = [x.detach() for x in features] if self.detach_appearance else features
-        return [self.appearance(*pair) for pair in zip(maps, cells, strict=True)]
+        return self.appearance(maps, cells)
 
     def related(
         self, features: Sequence[jt.Var], cells: Sequence[jt.Var], instances: Instances

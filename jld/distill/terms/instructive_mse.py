@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from jld.distill.context import StepContext
 from jld.distill.terms.base import Term
@@ -57,9 +57,15 @@ class InstructiveMSE(Term):
 
     def __call__(self, context: StepContext) -> jt.Var:
         """Scalar Var, `weight` not yet applied."""
-        adapter, errors, count = self._modules["adapter"], [], 0
-        for _, student, teacher in context.feature_levels():
-            error = squared_error(instance_normalised(adapter(student)), instance_normalised(teacher))
+        errors, count = [], 0
+        _, students, teachers = zip(*context.feature_levels(), strict=True)
+        for student, teacher in zip(self._adapted(students), teachers, strict=True):
+            error = squared_error(instance_normalised(student), instance_normalised(teacher))
             errors.append(total(error))
             count += error.numel()
         return sum(errors[1:], errors[0]) / count
+
+    def _adapted(self, maps: Sequence[jt.Var]) -> list[jt.Var]:
+        first, relu, second, _, third = self._modules["adapter"]
+        between = [relu(x) for x in first.levels(maps)]
+        return third.levels([relu(x) for x in second.levels(between)])

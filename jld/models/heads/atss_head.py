@@ -90,12 +90,12 @@ class ATSSHead(DenseHead):
         """See `DenseHead`."""
         return {**super().prediction_shapes(), "centerness_logits": ()}
 
-    def level_maps(self, cls_features: jt.Var, reg_features: jt.Var, level: int) -> dict[str, jt.Var]:
+    def level_maps(self, cls_maps: list[jt.Var], reg_maps: list[jt.Var]) -> dict[str, list[jt.Var]]:
         """See `DenseHead`."""
         return {
-            "cls_logits": self.atss_cls(cls_features),
-            "centerness_logits": self.atss_centerness(reg_features),
-            self.boxes.key: self.scales[level](self.atss_reg(reg_features)),
+            "cls_logits": self.atss_cls.levels(cls_maps),
+            "centerness_logits": self.atss_centerness.levels(reg_maps),
+            self.boxes.key: self.scaled(self.atss_reg.levels(reg_maps)),
         }
 
     def losses(self, stage: Stage) -> dict[str, jt.Var]:

@@ -70,8 +70,12 @@ class DenseHead(jt.Module):
         return self.last_conv(num_classes, kernel_size, bias=prior_probability_bias(0.01))
 
     def level_factors(self) -> jt.nn.Sequential:
-        """A learnable factor for every level."""
+        """A learnable factor for every level, for `scales`."""
         return nn.Sequential(*(Scale() for _ in self.priors.strides))
+
+    def scaled(self, maps: Sequence[jt.Var]) -> list[jt.Var]:
+        """The maps of all levels times the factors in `scales`."""
+        return [scale(x) for scale, x in zip(self.scales, maps, strict=True)]
 
     @property
     def box_size(self) -> int:
@@ -111,29 +115,26 @@ class DenseHead(jt.Module):
 
     def resume(self, hidden: Hidden, after: int) -> dict[str, jt.Var]:
         """The predictions (see the class) that follow from what `tower` gives after `after` layers."""
-        ends = [
-            (_through(list(self.cls_convs)[after:], cls), _through(list(self.reg_convs)[after:], reg))
-            for cls, reg in _activated(hidden, after)
-        ]
-        maps = [self.level_maps(cls, reg, level) for level, (cls, reg) in enumerate(ends)]
+        towers = [list(convs)[after:] for convs in (self.cls_convs, self.reg_convs)]
+        ends = [_through(layers, maps) for layers, maps in zip(towers, _sides(hidden, after), strict=True)]
         shapes = self.prediction_shapes()
-        return {key: flatten_levels([level[key] for level in maps], per_prior=shapes[key]) for key in maps[0]}
+        return {
+            key: flatten_levels(maps, per_prior=shapes[key]) for key, maps in self.level_maps(*ends).items()
+        }
 
     def _advance(self, hidden: Hidden, start: int, stop: int) -> Hidden:
         """From maps after `start` layers to maps after `stop` layers, neither with its last ReLU."""
         if start == stop:
             return hidden
         towers = [list(convs)[start:stop] for convs in (self.cls_convs, self.reg_convs)]
-        return [
-            tuple(
-                layers[-1].before_relu(_through(layers[:-1], x))
-                for layers, x in zip(towers, pair, strict=True)
-            )
-            for pair in _activated(hidden, start)
+        sides = [
+            layers[-1].levels(_through(layers[:-1], maps), relu=False)
+            for layers, maps in zip(towers, _sides(hidden, start), strict=True)
         ]
+        return list(zip(*sides, strict=True))
 
-    def level_maps(self, cls_features: jt.Var, reg_features: jt.Var, level: int) -> dict[str, jt.Var]:
-        """{key: [N, A * values, H, W]} the last layers' output on one level."""
+    def level_maps(self, cls_maps: list[jt.Var], reg_maps: list[jt.Var]) -> dict[str, list[jt.Var]]:
+        """{key: [N, A * values, H_l, W_l] of every level}, the last layers' output, from the towers' maps."""
         raise NotImplementedError
 
     def stage(self, features: Sequence[jt.Var], targets: Targets | None = None) -> Stage:
@@ -179,14 +180,15 @@ class DenseHead(jt.Module):
         return self.postprocess(scores, boxes, on_grid(stage.places), batch, quality=quality)
 
 
-def _activated(hidden: Hidden, depth: int) -> Hidden:
-    return [(nn.relu(cls), nn.relu(reg)) for cls, reg in hidden] if depth else hidden
+def _sides(hidden: Hidden, depth: int) -> list[list[jt.Var]]:
+    """The maps of both towers, with the last ReLU of their first `depth` layers."""
+    return [[nn.relu(x) if depth else x for x in maps] for maps in zip(*hidden, strict=True)]
 
 
-def _through(layers: Sequence[jt.Module], x: jt.Var) -> jt.Var:
+def _through(layers: Sequence[ConvModule], maps: list[jt.Var]) -> list[jt.Var]:
     for layer in layers:
-        x = layer(x)
-    return x
+        maps = layer.levels(maps)
+    return maps
 
 
 def conv_tower(

@@ -96,14 +96,14 @@ class FCOSHead(DenseHead):
         """See `DenseHead`."""
         return {**super().prediction_shapes(), "centerness_logits": ()}
 
-    def level_maps(self, cls_features: jt.Var, reg_features: jt.Var, level: int) -> dict[str, jt.Var]:
+    def level_maps(self, cls_maps: list[jt.Var], reg_maps: list[jt.Var]) -> dict[str, list[jt.Var]]:
         """See `DenseHead`."""
-        central = reg_features if self.centerness_on_reg else cls_features
-        box_map = self.scales[level](self.conv_reg(reg_features))
+        central = reg_maps if self.centerness_on_reg else cls_maps
+        box_maps = zip(self.scaled(self.conv_reg.levels(reg_maps)), self.priors.strides, strict=True)
         return {
-            "cls_logits": self.conv_cls(cls_features),
-            "centerness_logits": self.conv_centerness(central),
-            self.boxes.key: self.boxes.from_map(box_map, self.priors.strides[level]),
+            "cls_logits": self.conv_cls.levels(cls_maps),
+            "centerness_logits": self.conv_centerness.levels(central),
+            self.boxes.key: [self.boxes.from_map(*pair) for pair in box_maps],
         }
 
     def losses(self, stage: Stage) -> dict[str, jt.Var]:

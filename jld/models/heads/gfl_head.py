@@ -76,11 +76,11 @@ class GFLHead(DenseHead):
         self.gfl_reg = self.last_conv(self.box_size)
         self.scales = self.level_factors()
 
-    def level_maps(self, cls_features: jt.Var, reg_features: jt.Var, level: int) -> dict[str, jt.Var]:
+    def level_maps(self, cls_maps: list[jt.Var], reg_maps: list[jt.Var]) -> dict[str, list[jt.Var]]:
         """See `DenseHead`."""
         return {
-            "cls_logits": self.gfl_cls(cls_features),
-            "box_logits": self.scales[level](self.gfl_reg(reg_features)),
+            "cls_logits": self.gfl_cls.levels(cls_maps),
+            "box_logits": self.scaled(self.gfl_reg.levels(reg_maps)),
         }
 
     def losses(self, stage: Stage) -> dict[str, jt.Var]:

@@ -111,11 +111,11 @@ class GFLv2Head(DenseHead):
         classes = (self.num_channels,)
         return {"cls_logits": classes, "scores": classes, self.boxes.key: self.boxes.shape}
 
-    def level_maps(self, cls_features: jt.Var, reg_features: jt.Var, level: int) -> dict[str, jt.Var]:
+    def level_maps(self, cls_maps: list[jt.Var], reg_maps: list[jt.Var]) -> dict[str, list[jt.Var]]:
         """See `DenseHead`; without `scores`, which take all levels at once."""
         return {
-            "cls_logits": self.gfl_cls(cls_features),
-            "box_logits": self.scales[level](self.gfl_reg(reg_features)),
+            "cls_logits": self.gfl_cls.levels(cls_maps),
+            "box_logits": self.scaled(self.gfl_reg.levels(reg_maps)),
         }
 
     def resume(self, hidden: Hidden, after: int) -> dict[str, jt.Var]:

@@ -97,10 +97,10 @@ class RetinaHead(DenseHead):
                 )
             self.loss_normalizer = jt.array([float(normalizer_start)]).stop_grad()
 
-    def level_maps(self, cls_features: jt.Var, reg_features: jt.Var, level: int) -> dict[str, jt.Var]:
+    def level_maps(self, cls_maps: list[jt.Var], reg_maps: list[jt.Var]) -> dict[str, list[jt.Var]]:
         """See `DenseHead`."""
         last_cls, last_reg = (getattr(self, f"{self._family}_{kind}") for kind in ("cls", "reg"))
-        return {"cls_logits": last_cls(cls_features), self.boxes.key: last_reg(reg_features)}
+        return {"cls_logits": last_cls.levels(cls_maps), self.boxes.key: last_reg.levels(reg_maps)}
 
     def losses(self, stage: Stage) -> dict[str, jt.Var]:
         """Task losses, dense over all priors and zero-weighted where they do not apply.

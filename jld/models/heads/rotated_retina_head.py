@@ -100,9 +100,12 @@ class RotatedRetinaHead(DenseHead):
         self.retina_cls = self.last_cls(num_classes, kernel_size)
         self.retina_reg = self.last_conv(self.box_size, kernel_size)
 
-    def level_maps(self, cls_features: jt.Var, reg_features: jt.Var, level: int) -> dict[str, jt.Var]:
+    def level_maps(self, cls_maps: list[jt.Var], reg_maps: list[jt.Var]) -> dict[str, list[jt.Var]]:
         """See `DenseHead`."""
-        return {"cls_logits": self.retina_cls(cls_features), self.boxes.key: self.retina_reg(reg_features)}
+        return {
+            "cls_logits": self.retina_cls.levels(cls_maps),
+            self.boxes.key: self.retina_reg.levels(reg_maps),
+        }
 
     def losses(self, stage: Stage) -> dict[str, jt.Var]:
         """Task losses, dense over all priors and zero-weighted where they do not apply.

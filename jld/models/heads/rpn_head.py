@@ -135,10 +135,10 @@ class RPNHead(DenseHead):
         self.rpn_cls = self.last_conv(1, 1)
         self.rpn_reg = self.last_conv(self.box_size, 1)
 
-    def level_maps(self, cls_features: jt.Var, reg_features: jt.Var, level: int) -> dict[str, jt.Var]:
-        """See `DenseHead`; without towers both are the neck's map."""
-        x = nn.relu(self.rpn_conv(cls_features))
-        return {"cls_logits": self.rpn_cls(x), self.boxes.key: self.rpn_reg(x)}
+    def level_maps(self, cls_maps: list[jt.Var], reg_maps: list[jt.Var]) -> dict[str, list[jt.Var]]:
+        """See `DenseHead`; without towers both are the neck's maps."""
+        maps = [nn.relu(x) for x in self.rpn_conv.levels(cls_maps)]
+        return {"cls_logits": self.rpn_cls.levels(maps), self.boxes.key: self.rpn_reg.levels(maps)}
 
     def assign(self, places: GridPlaces, targets: Targets) -> Assignment:
         """The assignment of the anchors to objects of any class, of which a sample has label weights.

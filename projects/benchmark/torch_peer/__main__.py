@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from .label_guided import LabelGuidedTasks
 from .tasks import DistillationTasks, Tasks
 
 MOST_OF_A_REASON = 200
@@ -28,6 +29,8 @@ def tasks_of(given: dict[str, Any]) -> Tasks:
         from .rois import RoITasks
 
         return RoITasks(given)
+    if given["detector"] == "lgd_retinanet":
+        return LabelGuidedTasks(given)
     from .two_stage import TwoStageTasks
 
     return TwoStageTasks(given)

@@ -18,9 +18,12 @@ NUM_BINS = 17
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions and the shortcut; `deep`: 1x1, 3x3 and 1x1 to four times the channels."""
+    """Two 3x3 convolutions and the shortcut; `deep`: 1x1, 3x3 and 1x1 to four times the channels.
 
-    def __init__(self, inputs: int, channels: int, stride: int, deep: bool):
+    `caffe` puts the stride on the first convolution, not on the first of 3x3.
+    """
+
+    def __init__(self, inputs: int, channels: int, stride: int, deep: bool, caffe: bool = False):
         super().__init__()
         self.outputs = channels * expansion(deep)
         kernels, widths = ((1, 3, 1), (channels, channels)) if deep else ((3, 3), (channels,))
@@ -28,7 +31,7 @@ class Block(nn.Module):
         if stride != 1 or inputs != self.outputs:
             shortcut = nn.Conv2d(inputs, self.outputs, 1, stride, bias=False)
             self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(self.outputs))
-        strided = kernels.index(3)
+        strided = 0 if caffe else kernels.index(3)
         self.num_convs = len(kernels)
         for index, (kernel, width) in enumerate(zip(kernels, (*widths, self.outputs))):
             step = stride if index == strided else 1
@@ -54,7 +57,7 @@ def expansion(deep: bool) -> int:
 class ResNet(nn.Module):
     """Residual network whose stem and first stage are frozen."""
 
-    def __init__(self, depth: int, base: int):
+    def __init__(self, depth: int, base: int, *, caffe: bool = False):
         super().__init__()
         deep = depth >= 50
         self.conv1 = nn.Conv2d(3, base, 7, 2, 3, bias=False)
@@ -66,7 +69,7 @@ class ResNet(nn.Module):
             width, blocks = base * 2**stage, []
             for index in range(count):
                 stride = 2 if stage and not index else 1
-                blocks.append(Block(inputs, width, stride, deep))
+                blocks.append(Block(inputs, width, stride, deep, caffe))
                 inputs = blocks[-1].outputs
             setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
         self.channels = [base * expansion(deep) * 2**stage for stage in range(1, 4)]
@@ -98,25 +101,33 @@ class ConvModule(nn.Module):
 
 
 class FPN(nn.Module):
-    """Feature pyramid of five levels, the last two by stride from the output before."""
+    """Feature pyramid of five levels, the last two by stride from the output before.
 
-    def __init__(self, inputs: Sequence[int], channels: int):
+    `from_backbone`: the first of the two from the backbone's last map, the second behind a ReLU.
+    """
+
+    def __init__(self, inputs: Sequence[int], channels: int, *, from_backbone: bool = False):
         super().__init__()
+        self.from_backbone = from_backbone
         self.lateral_convs = nn.ModuleList(ConvModule(width, channels, 1) for width in inputs)
         self.fpn_convs = nn.ModuleList(
             ConvModule(channels, channels, 3, stride=2 if level >= len(inputs) else 1)
             for level in range(len(STRIDES))
         )
+        if from_backbone:
+            self.fpn_convs[len(inputs)] = ConvModule(inputs[-1], channels, 3, stride=2)
 
     def forward(self, maps: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Five maps [N, D, H_l, W_l], fine to coarse."""
+        last = maps[-1]
         maps = [lateral(x) for lateral, x in zip(self.lateral_convs, maps)]
         for level in range(len(maps) - 1, 0, -1):
             finer = maps[level - 1]
             maps[level - 1] = finer + functional.interpolate(maps[level], finer.shape[2:], mode="nearest")
         levels = [conv(x) for conv, x in zip(self.fpn_convs, maps)]
-        for conv in self.fpn_convs[len(maps) :]:
-            levels.append(conv(levels[-1]))
+        first, second = self.fpn_convs[len(maps) :]
+        levels.append(first(last if self.from_backbone else levels[-1]))
+        levels.append(second(functional.relu(levels[-1]) if self.from_backbone else levels[-1]))
         return levels
 
 
@@ -169,7 +180,7 @@ class Detector(nn.Module):
         return self.bbox_head(self.neck(self.backbone(images)))
 
 
-def load_state(detector: Detector, state: Mapping[str, torch.Tensor]) -> None:
+def load_state(detector: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
     """Weights by name; every one must be there.
 
     Raises:
