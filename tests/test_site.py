@@ -33,12 +33,14 @@ class Fetched(HTMLParser):
 def site(tmp_path_factory):
     pytest.importorskip("material", reason=ABSENT)
     folder = tmp_path_factory.mktemp("site")
-    words = ["build", "--strict", "--quiet", "-f", str(ROOT / "docs/site/mkdocs.yml"), "-d", str(folder)]
+    words = ["build", "--strict", "-f", str(ROOT / "docs/site/mkdocs.yml"), "-d", str(folder)]
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", *words], env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
         cwd=folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+    # With --quiet or --verbose mkdocs does not count all that it would warn of.
+    assert "INFO    -  Documentation built" in done.stderr
     return folder
 
 
