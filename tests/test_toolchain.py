@@ -168,6 +168,15 @@ def test_jittor_is_built_in_a_process_of_its_own_until_it_imports(
     assert not build.built_mark().is_file()
 
 
+@pytest.mark.parametrize("change", [("platform", "node"), ("_processor",)])
+def test_what_another_machine_built_is_not_taken_for_built_here(fresh_home, monkeypatch, change):
+    mark = build.built_mark()
+    assert mark == build.built_mark()
+    *module, name = change
+    monkeypatch.setattr(build.platform if module else build, name, lambda: "another")
+    assert mark != build.built_mark()
+
+
 def test_a_toolkit_that_jittor_cannot_be_built_with_is_left_for_the_cpu(fresh_home, monkeypatch, capsys):
     def import_in_child(messages, settings):
         assert settings == {}

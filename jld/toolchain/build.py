@@ -7,6 +7,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -44,11 +45,22 @@ def build_once() -> bool:
 
 
 def built_mark() -> Path:
-    """A file that exists once Jittor is compiled for this interpreter, installation and set of flags."""
+    """A file that exists once Jittor is compiled for this machine, interpreter, installation and flags."""
     spec = importlib.util.find_spec("jittor")
     what = [sys.version, str(spec.origin), importlib.metadata.version("jittor")]
     what += [os.environ.get(name, "") for name in FLAGS]
+    # As in the name of Jittor's cache, of which another machine with the same home or image uses nothing.
+    what += [platform.platform(), platform.node(), _processor()]
     return jittor_cache_root() / "jld" / f"built-{hashlib.sha256(repr(what).encode()).hexdigest()[:16]}"
+
+
+def _processor() -> str:
+    """The model of the processor, as far as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith("model name")), "")
 
 
 def _build(mark: Path) -> bool:
