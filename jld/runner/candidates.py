@@ -170,7 +170,9 @@ class CandidateReader:
         _wait_for_all()
         parts = [_load(name) for name in names]
         _wait_for_all()  # nobody writes the next ones before everybody has read these
-        return _joined(parts)
+        found = _joined(parts)
+        order = np.argsort(found["images"], kind="stable")  # that of one process, from which it may draw
+        return {key: values[order] for key, values in found.items()}
 
 
 def _level_means(

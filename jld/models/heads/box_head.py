@@ -25,6 +25,7 @@ from jld.models.trace import Hidden, Stage
 from jld.ops.suppression import Suppression
 from jld.registry import HEADS
 from jld.toolchain import jittor as jt
+from jld.utils.distributed import mean_over_ranks
 
 nn = jt.nn
 
@@ -127,13 +128,13 @@ class BoxHead(jt.Module):
         }
 
     def losses(self, stage: Stage) -> dict[str, jt.Var]:
-        """Both losses are divided by the number of RoIs, at least one.
+        """Both losses are divided by the number of RoIs, at least one; of several ranks by their mean.
 
         Returns:
             {"loss_cls", "loss_bbox"}: scalars; zero box loss without positives.
         """
         assignment = stage.assigned
-        num_rois = jt.maximum(assignment.label_weights.sum(), 1.0)
+        num_rois = jt.maximum(mean_over_ranks(assignment.label_weights.sum()), 1.0)
         places = _with_sides(stage.places)
         loss_cls = self.loss_cls(
             stage.predictions["cls_logits"],

@@ -22,6 +22,7 @@ from jld.ops.conv2d import Conv2d, conv2d
 from jld.ops.mask_targets import LARGEST_SIZE
 from jld.registry import HEADS
 from jld.toolchain import jittor as jt
+from jld.utils.distributed import mean_over_ranks
 
 nn = jt.nn
 
@@ -115,7 +116,7 @@ class MaskHead(jt.Module):
         return {"mask_logits": x.reshape(num_images, crops.shape[0] // num_images, c, 2 * h, 2 * w)}
 
     def losses(self, stage: Stage, wanted: jt.Var) -> dict[str, jt.Var]:
-        """Mean over the pixels of the positive RoIs, in the mask of the assigned class.
+        """Mean over the pixels of all ranks' positive RoIs, in the mask of the assigned class.
 
         Args:
             wanted: [N, R, S, S] the mask of each RoI's object in the frame of the RoI, 0 or 1.
@@ -128,7 +129,7 @@ class MaskHead(jt.Module):
             self.of_class(stage.predictions["mask_logits"], assignment.labels),
             wanted.detach(),
             weight=positive,
-            avg_factor=jt.maximum(positive.sum(), 1.0) * self.mask_size**2,
+            avg_factor=jt.maximum(mean_over_ranks(positive.sum()), 1.0) * self.mask_size**2,
         )
         return {"loss_mask": loss}
 

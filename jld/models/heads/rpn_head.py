@@ -29,6 +29,7 @@ from jld.ops.conv2d import Conv2d
 from jld.ops.nms import nms_picks
 from jld.registry import HEADS
 from jld.toolchain import jittor as jt
+from jld.utils.distributed import mean_over_ranks
 
 nn = jt.nn
 
@@ -89,8 +90,8 @@ class RPNHead(DenseHead):
         loss_bbox: on deltas.
         allowed_border: anchors that reach further out of the image, in px, do not take part; below 0: all do.
         normalizer: divisor of both losses: `sampled`, the anchors that were sampled, positives and negatives
-            counting at least one each in every image (mmDetection), or `fixed`, the sampler's number times N
-            (detectron2).
+            counting at least one each in every image (mmDetection), averaged over ranks, or `fixed`, the
+            sampler's number times N (detectron2).
         train_nms_pre, train_max_proposals, test_nms_pre, test_max_proposals, nms_threshold, min_size_px: see
             `ProposalLimits`; the first two hold where targets are given.
     Raises:
@@ -162,9 +163,9 @@ class RPNHead(DenseHead):
         sampled = assignment.label_weights
         positive = sampled * assignment.positive_mask
         counts = positive.sum(1), sampled.sum(1) - positive.sum(1)
-        avg: jt.Var | float = sum(jt.maximum(count, 1.0).sum() for count in counts)
-        if self.normalizer == "fixed":
-            avg = float(self.sampler.num * sampled.shape[0])
+        avg: jt.Var | float = float(self.sampler.num * sampled.shape[0])
+        if self.normalizer == "sampled":
+            avg = mean_over_ranks(sum(jt.maximum(count, 1.0).sum() for count in counts))
         loss_cls = self.loss_cls(
             stage.predictions["cls_logits"],
             assignment.positive_mask.unsqueeze(-1),
