@@ -106,7 +106,21 @@ class DrawnDataset(DrawnPictures, DetectionDataset):
 
     def draw(self, row: int, rng: np.random.Generator) -> np.ndarray:
         """See `DrawnPictures`."""
-        return _draw(self.scenes[row], self.image_size, rng, self.unit * self.blur_scale)
+        return _draw(self.scenes[row], self.image_size, rng, self.unit * self.blur_scale)[0]
+
+    def unclear_edges(self) -> list[np.ndarray]:
+        """Which edges cannot be seen where they are: faded out, or under a later figure.
+
+        Draws every picture.
+
+        Returns:
+            per image bool [G, 4], in the order of its ground truth and of (x1, y1, x2, y2).
+        """
+        softness = self.unit * self.blur_scale
+        return [
+            _draw(scene, self.image_size, self.rng(row, 1), softness)[1] | _hidden_edges(scene)
+            for row, scene in enumerate(self.scenes)
+        ]
 
     def to_coco(self, folder: str | Path) -> Path:
         """Writes the dataset in COCO layout.
@@ -232,12 +246,39 @@ def _covered(first: tuple[float, ...], second: tuple[float, ...]) -> float:
 
 def _draw(
     figures: list[Figure], size: tuple[int, int], rng: np.random.Generator, softness: float
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
+    # The picture, and bool [G, 4]: the sides at which figures fade out.
     height, width = size
+    is_faded = np.zeros((len(figures), 4), bool)
     base = rng.integers(50, 206, 3).astype(np.float64)
     canvas = base + cloud(rng, height, width, 4, 45) + cloud(rng, height, width, 16, 18)
-    for figure in figures:
-        paint(canvas, figure, rng, softness)
+    for sides, figure in zip(is_faded, figures, strict=True):
+        side = paint(canvas, figure, rng, softness)
+        if side is not None:
+            sides[side] = True
     for _ in range(int(rng.integers(0, 4))):
         paint_bar(canvas, rng)
-    return finish_picture(canvas, rng)
+    return finish_picture(canvas, rng), is_faded
+
+
+def _hidden_edges(figures: list[Figure]) -> np.ndarray:
+    # Bool [G, 4]: at the place where a figure touches an edge of its box lies a later figure.
+    hidden = np.zeros((len(figures), 4), bool)
+    for row, figure in enumerate(figures):
+        for side, (x, y) in enumerate(touching_points(figure)):
+            here = np.array([x]), np.array([y])
+            hidden[row, side] = any(other.coverage(*here)[0, 0] >= 0.5 for other in figures[row + 1 :])
+    return hidden
+
+
+def touching_points(figure: Figure) -> list[tuple[float, float]]:
+    """Where (x, y) a figure touches the edges (x1, y1, x2, y2) of its box, half a pixel inside."""
+    x1, y1, x2, y2 = figure.box()
+    xs, ys = np.arange(x1, x2, 0.5), np.arange(y1, y2, 0.5)
+    along = [figure.coverage(np.array([x]), ys)[:, 0] for x in (x1 + 0.5, x2 - 0.5)]
+    across = [figure.coverage(xs, np.array([y]))[0] for y in (y1 + 0.5, y2 - 0.5)]
+    (left, right), (top, bottom) = (
+        [float(np.average(places, weights=shares + 1e-9)) for shares in both]
+        for places, both in ((ys, along), (xs, across))
+    )
+    return [(x1 + 0.5, left), (top, y1 + 0.5), (x2 - 0.5, right), (bottom, y2 - 0.5)]

@@ -60,8 +60,11 @@ def finish_picture(canvas: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.clip(np.floor(canvas + noise + 0.5), 0, 255).astype(np.uint8)
 
 
-def paint(canvas: np.ndarray, figure: Any, rng: np.random.Generator, softness: float) -> None:
+def paint(canvas: np.ndarray, figure: Any, rng: np.random.Generator, softness: float) -> int | None:
     """Puts a figure on the canvas [H, W, 3], with an edge as soft as chance wants, sometimes fading out.
+
+    Returns:
+        the side at which it fades out, an index of (x1, y1, x2, y2), or None.
 
     Args:
         canvas: changed in place.
@@ -79,10 +82,12 @@ def paint(canvas: np.ndarray, figure: Any, rng: np.random.Generator, softness: f
     alpha = figure.coverage(xs, ys)
     if order:
         alpha = blur(alpha, order)
-    if rng.random() < FADED_SHARE:
-        alpha = alpha * _fade(figure, xs, ys, int(rng.integers(4)))
+    faded = int(rng.integers(4)) if rng.random() < FADED_SHARE else None
+    if faded is not None:
+        alpha = alpha * _fade(figure, xs, ys, faded)
     part = canvas[top:bottom, left:right]
     part += alpha[:, :, None] * (surface(part, xs, ys, rng) - part)
+    return None if faded is None else (0, 2, 1, 3)[faded]
 
 
 def _fade(figure: Any, xs: np.ndarray, ys: np.ndarray, side: int) -> np.ndarray:
