@@ -95,7 +95,6 @@ COVERS = {
         "checkpoint/names/rules.py",
         "checkpoint/names/swin.py",
         "checkpoint/names/timm.py",
-        "checkpoint/names/torchvision.py",
     ),
     "checkpoint/test_download.py": ("apis/downloads.py",),
     "checkpoint/test_export.py": (
@@ -116,6 +115,7 @@ COVERS = {
         "checkpoint/torch_files.py",
     ),
     "checkpoint/test_training_state.py": ("checkpoint/atomic.py",),
+    "checkpoint/test_names_torchvision.py": ("checkpoint/names/background.py",),
     "cli/test_mpirun.py": ("utils/distributed.py",),
     "config/test_imports.py": ("config/prepare.py",),
     "config/test_mmdet.py": (

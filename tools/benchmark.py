@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ WHAT = ("train", "networks", "inference", "assign", "conv", "scores", "rois", "r
 DETECTORS = ("gfl", "rotated", "faster_rcnn", "mask_rcnn", "lgd_retinanet")
 TRAINED_ONLY = DETECTORS[2:]
 WITHOUT_PEER = ("rotated",)
+# As `NEEDS` of projects/benchmark/peer.py.
+PEER_LIBRARIES = ("mmdet", "torchvision")
 # Sizes other than those of `Settings`, unless the command line says otherwise: of COCO training; of the pair
 # with the most published rows, on small images.
 SIZES = {
@@ -42,14 +44,15 @@ def parser() -> argparse.ArgumentParser:
         help="train: a training step, whole and in stages, beside PyTorch's; inference: detection on an "
         "image, beside PyTorch's; networks: forward and backward without losses, beside PyTorch's; assign: "
         "ATSS and the VLR region; conv: convolution shapes; scores: COCO's by pycocotools and hotcoco; rois: "
-        "RoIAlign and suppression of proposals, beside torchvision's; rotated: overlaps, suppression, "
-        "splitting, merging and evaluation of rotated boxes beside plain loops and the public tools; "
+        "RoIAlign and suppression of proposals, beside mmcv's or torchvision's; rotated: overlaps, "
+        "suppression, splitting, merging and evaluation of rotated boxes beside loops and public tools; "
         "methods: a training step of GFL with the terms of each distillation method beside the plain step",
     )  # fmt: skip
     add(
         "--detector", choices=DETECTORS,
         help="of train: gfl (default) and rotated distil from a teacher, lgd_retinanet from labels, "
-        "faster_rcnn and mask_rcnn are plain; beside PyTorch, but for rotated (the plain ones torchvision's)",
+        "faster_rcnn and mask_rcnn are plain; beside PyTorch, but for rotated (the plain ones mmDetection's "
+        "or torchvision's)",
     )  # fmt: skip
     add(
         "--precision", choices=PRECISIONS,
@@ -68,11 +71,28 @@ def parser() -> argparse.ArgumentParser:
     add("--steps", type=int, help="measured repetitions, default 10")
     add("--warmup", type=int, help="repetitions before them, default 3")
     add("--device", choices=("cpu", "cuda"), default="cpu")
+    _add_peer_flags(add)
+    add(
+        "--shared", action="store_true",
+        help="train, inference: measure once more while a busy loop runs on every core",
+    )  # fmt: skip
+    add("--cold", action="store_true", help="train: import and first step in an empty kernel cache (minutes)")
+    add("--json", type=Path, metavar="FILE", help="also write everything as JSON")
+    return made
+
+
+def _add_peer_flags(add: Callable) -> None:
+    """With whom jld is compared."""
     add(
         "--peer-python",
         default=sys.executable,
-        help="interpreter that has torch (torchvision, mmcv), to compare",
+        help="interpreter that has torch (torchvision; mmdet and mmcv), to compare",
     )
+    add(
+        "--peer-library", choices=PEER_LIBRARIES,
+        help="of faster_rcnn, mask_rcnn and rois: whose code the peer is; default: the first one that "
+        "interpreter has",
+    )  # fmt: skip
     add("--devkit", type=Path, metavar="DIR", help="rotated: DOTA_devkit with its polyiou compiled")
     add("--mmrotate", type=Path, metavar="DIR", help="rotated: mmRotate 0.x, for its splitter")
     add("--no-peer", action="store_true", help="train, inference, networks, rois: jld alone")
@@ -84,13 +104,6 @@ def parser() -> argparse.ArgumentParser:
         "--peer-memory-format", choices=("contiguous", "channels_last"),
         help="of torch's images and weights; default channels_last on cuda, contiguous on cpu",
     )  # fmt: skip
-    add(
-        "--shared", action="store_true",
-        help="train, inference: measure once more while a busy loop runs on every core",
-    )  # fmt: skip
-    add("--cold", action="store_true", help="train: import and first step in an empty kernel cache (minutes)")
-    add("--json", type=Path, metavar="FILE", help="also write everything as JSON")
-    return made
 
 
 @program
@@ -163,6 +176,7 @@ def duel_of(options: argparse.Namespace) -> Any:
         channels_last=None if memory_format is None else memory_format == "channels_last",
         shared=options.shared,
         compiled=options.peer_compile,
+        library=options.peer_library,
     )
 
 
@@ -173,7 +187,7 @@ def settings_of(options: argparse.Namespace) -> Any:
     defaults = SIZES.get(options.what, {})
     names = [field.name for field in fields(Settings)]
     given = {name: defaults.get(name) for name in names}
-    given |= {name: value for name in names if (value := getattr(options, name)) is not None}
+    given |= {name: value for name in names if (value := getattr(options, name, None)) is not None}
     return Settings(**{name: value for name, value in given.items() if value is not None})
 
 

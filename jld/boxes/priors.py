@@ -20,6 +20,8 @@ from jld.toolchain import jittor as jt
 
 # Which of the two runs slowly through the anchors of a cell.
 CELL_ORDERS = ("ratio_major", "scale_major")
+# How far cells are apart, and where the anchors of the first one end.
+GRIDS = ("strides", "torchvision")
 
 
 @PRIORS.register
@@ -35,8 +37,10 @@ class AnchorGenerator:
             middle.
         cell_order: of the anchors at one cell: `ratio_major`, all scales of the first ratio first
             (mmDetection), or `scale_major`, all ratios of the first scale first (detectron2).
+        grid: `strides`, or `torchvision`: the anchors of the first cell have whole px as corners, and cells
+            are as many whole px apart as fit into the input that often (61 px for 13 cells of 800, not 64).
     Raises:
-        ConfigError: no stride or no ratio, unknown order.
+        ConfigError: no stride or no ratio, unknown order or grid.
     Source: arXiv:1708.02002 section 4 (RetinaNet); as in mmDetection the cell in row i, column j has
         its centre at ((j + center_offset) * stride, (i + center_offset) * stride).
     """
@@ -49,11 +53,13 @@ class AnchorGenerator:
         ratios: Sequence[float] = (1.0,),
         center_offset: float = 0.0,
         cell_order: str = "ratio_major",
+        grid: str = "strides",
     ):
         if not strides or not ratios:
             raise ConfigError("AnchorGenerator needs at least one stride and one ratio.")
         one_of(cell_order, CELL_ORDERS, f"AnchorGenerator: cell_order {cell_order!r}")
-        self.cell_order = cell_order
+        one_of(grid, GRIDS, f"AnchorGenerator: grid {grid!r}")
+        self.cell_order, self.grid = cell_order, grid
         self.strides = tuple(int(stride) for stride in strides)
         self.scales = tuple(
             octave_base_scale * 2 ** (k / scales_per_octave) for k in range(scales_per_octave)
@@ -83,7 +89,8 @@ class AnchorGenerator:
         for ratio, scale in pairs:
             width, height = stride * scale / math.sqrt(ratio), stride * scale * math.sqrt(ratio)
             anchors.append([offset - width / 2, offset - height / 2, offset + width / 2, offset + height / 2])
-        return np.array(anchors, np.float32)
+        corners = np.array(anchors, np.float32)
+        return corners if self.grid == "strides" else np.round(corners)
 
     def priors(self, feature_sizes: Sequence[tuple[int, int]]) -> GridPlaces:
         """The priors for maps of these sizes; the same sizes return the same object.
@@ -105,7 +112,11 @@ class AnchorGenerator:
         return self._cache[sizes]
 
     def _make(self, sizes: tuple[tuple[int, int], ...]) -> GridPlaces:
-        levels = [self.level_boxes(stride, size) for stride, size in zip(self.strides, sizes, strict=True)]
+        input_size = [side * self.strides[0] for side in sizes[0]]
+        levels = [
+            self.level_boxes(stride, size, input_size)
+            for stride, size in zip(self.strides, sizes, strict=True)
+        ]
         lengths = [len(level) for level in levels]
         ends = np.cumsum(lengths).tolist()
         boxes = np.concatenate(levels)
@@ -127,8 +138,17 @@ class AnchorGenerator:
         """[P, 2] the centres of boxes [P, 4], x, y in px."""
         return (boxes[:, :2] + boxes[:, 2:]) / 2
 
-    def level_boxes(self, stride: int, size: tuple[int, int]) -> np.ndarray:
-        """NumPy [P, 4 or 5] the priors of a level of (height, width) cells."""
-        ys, xs = np.mgrid[: size[0], : size[1]].astype(np.float32) * stride
+    def level_boxes(
+        self, stride: int, size: tuple[int, int], input_size: Sequence[int] | None = None
+    ) -> np.ndarray:
+        """NumPy [P, 4 or 5] the priors of a level of (height, width) cells.
+
+        Args:
+            input_size: height, width in px of what the maps were made of, for `grid`; None: `stride` holds.
+        """
+        steps = [stride, stride]
+        if self.grid == "torchvision" and input_size is not None:
+            steps = [whole // cells for whole, cells in zip(input_size, size, strict=True)]
+        ys, xs = np.mgrid[: size[0], : size[1]].astype(np.float32) * np.array(steps).reshape(2, 1, 1)
         shifts = np.stack([xs, ys, xs, ys], axis=-1).reshape(-1, 1, 4)
         return (shifts + self.base_anchors(stride)).reshape(-1, 4)

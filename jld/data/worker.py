@@ -35,9 +35,9 @@ from jld.utils import stopping
 from jld.utils.logging import get_logger
 
 WAITING_SECONDS = 60
-# Ends a worker: its own signal, because SIGTERM, SIGINT and SIGHUP may reach a whole group of processes of
-# which the parent alone decides what they mean.
-END = signal.SIGUSR1
+# Ends a worker: its own signal, because those that end a run may reach a whole group of processes of which
+# the parent alone decides what they mean.
+END = signal.SIGUSR2
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 ON_BROKEN = ("replace", "skip", "error")
 Broken = list[tuple[str, str]]
@@ -126,7 +126,7 @@ def main(descriptor: int, parent: int) -> None:
         parent: process whose end is also the worker's, however it ends and whatever the worker waits for; 0
             where a thread that may end earlier has started it.
     """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in stopping.SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     # An exit, not a death by signal: Jittor's handler takes the latter for a lack of memory.
     signal.signal(END, lambda number, frame: os._exit(0))

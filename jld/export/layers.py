@@ -19,6 +19,7 @@ import jld.models.necks.fpn
 import jld.ops.deform_conv
 from jld.boxes.places import GridPlaces
 from jld.boxes.priors import AnchorGenerator
+from jld.errors import ConfigError
 from jld.export.graph import Graph, Symbol, elementwise, has_symbols, traced
 from jld.models.layers import BatchNorm, GroupNorm, Scale
 from jld.ops.conv2d import Conv2d
@@ -161,6 +162,10 @@ EMITTERS: tuple[tuple[Any, str, Callable], ...] = (
 def _places(graph: Graph, generator: AnchorGenerator, known: GridPlaces, sizes: Sequence[Any]) -> GridPlaces:
     """The places known for maps of these sizes, with symbols for boxes, centres and strides."""
     if graph.any_size:
+        if generator.grid != "strides":
+            raise ConfigError(
+                f"anchors of grid={generator.grid!r} depend on the size of the image: export for one size."
+            )
         levels = [_level(graph, generator, *pair) for pair in zip(generator.strides, sizes, strict=True)]
         joined = (graph.op("Concat", *parts, axis=0) for parts in zip(*levels, strict=True))
         names = [graph.op("Unsqueeze", name, [0]) for name in joined]

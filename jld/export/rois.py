@@ -89,7 +89,7 @@ def _crops(graph: Graph, pooler: RoIPooler, features: Sequence[Any], rois: Any, 
                 output_width=size,
                 sampling_ratio=pooler.sampling_ratio,
                 spatial_scale=1.0 / stride,
-                coordinate_transformation_mode="half_pixel",
+                coordinate_transformation_mode="half_pixel" if pooler.aligned else "output_half_pixel",
             )
         )
     joined = graph.op("Concat", *rows, axis=0)

@@ -85,9 +85,12 @@ def load_weights(
         classes: names of the model's classes, in the order of the labels; for "by_name".
     Raises:
         CheckpointError: unreadable file, missing or misshapen parameters, parameters the model lacks, a
-            distribution over other values, classes that have no name or share none.
+            distribution over other values, classes that have no name or share none, weights of torchvision's
+            for a model that crops and lays its anchors otherwise.
     """
     checkpoint = read_checkpoint(path)
+    if checkpoint.origin == "torchvision":
+        _require_torchvision(model, f"{what} {path}")
     options = ConvertOptions(
         supports=named_supports(model),
         constants=named_constants(model),
@@ -99,6 +102,18 @@ def load_weights(
     _fill(model.state_dict(), checkpoint.state, checkpoint.origin, "the model", f"{what} {path}", options)
     if checkpoint.classes and class_layer == "load":
         model.classes = tuple(checkpoint.classes)
+
+
+def _require_torchvision(model: jt.Module, what: str) -> None:
+    """What its shapes do not tell: with other crops and anchors the same weights find other boxes."""
+    head, rpn = getattr(model, "roi_head", None), getattr(model, "rpn_head", None)
+    if head is not None and rpn is not None and (head.pooler.aligned or rpn.priors.grid != "torchvision"):
+        raise CheckpointError(
+            f"{what}: torchvision's detectors read crops and anchors of another kind. Set "
+            "model.roi_head.aligned=False, model.roi_head.sampling_ratio=2 and "
+            "model.rpn_head.priors.grid='torchvision', as configs/_base_/models/"
+            "faster_rcnn_r50_torchvision_fpn.py does."
+        )
 
 
 def assign_state(model: jt.Module, state: Mapping[str, np.ndarray], *, what: str) -> None:

@@ -21,16 +21,19 @@ class RoIPooler:
         strides: px per cell of the levels that are read, fine to coarse; coarser ones are left out.
         sampling_ratio: see `roi_align`.
         canonical_px: a box of this side reads the level of stride 16.
+        aligned: see `roi_align`; False is torchvision's.
     Source: arXiv:1612.03144, equation 1; mmDetection's SingleRoIExtractor, detectron2's ROIPooler.
     """
 
     strides: tuple[int, ...] = (4, 8, 16, 32)
     sampling_ratio: int = 0
     canonical_px: float = 224.0
+    aligned: bool = True
 
     def describe(self) -> str:
         """How a RoI finds its level."""
-        return f"strides {self.strides}, {self.canonical_px:g} px on 16"
+        aligned = "" if self.aligned else ", crops not aligned"
+        return f"strides {self.strides}, {self.canonical_px:g} px on 16{aligned}"
 
     def places(self, boxes: jt.Var, mask: jt.Var) -> Places:
         """RoIs of boxes [N, R, 4] in px where the mask [N, R] is 1; the other slots hold a box of a pixel."""
@@ -53,6 +56,6 @@ class RoIPooler:
         levels = rois.levels if rois.mask is None else jt.ternary(rois.mask > 0, rois.levels, -1)
         found = roi_align(
             features[: len(self.strides)], rois.boxes, levels, self.strides,
-            size=size, sampling_ratio=self.sampling_ratio,
+            size=size, sampling_ratio=self.sampling_ratio, aligned=self.aligned,
         )  # fmt: skip
         return found.reshape(-1, *found.shape[2:])

@@ -131,8 +131,9 @@ def _serve(
 
 
 def _prepare_worker() -> None:
-    # Ctrl-C reaches the whole process group; the parent decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Both reach the whole process group; the parent decides what they mean.
+    for number in (signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
     # Of warnings, each worker would give its own copy; results say what the parent has to know.
     logging.getLogger("jld").setLevel(logging.ERROR)
     # A parent that was killed cannot end its workers; without it they would wait for items for ever.

@@ -1,9 +1,10 @@
-"""SIGINT, SIGTERM and SIGHUP end a run in order: the running step is finished and its state saved.
+"""SIGINT, SIGTERM, SIGHUP and SIGUSR1 end a run in order: the running step is finished and its state saved.
 
 While a `handled` block runs, a signal raises `Stopped` at once; within `postponed` it is only noted, and
 `poll` raises it where the caller can be left. A second signal of the same kind ends the process as if nothing
 of this were here. `jld.toolchain` keeps Jittor from installing its own handler of SIGINT, which leaves the
-process with status 1.
+process with status 1. SIGUSR1 is what `mpirun` hands on to its ranks and leaves them time for; of the others
+it ends them at once.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Callable, Iterator
 from jld.utils.distributed import world_size
 from jld.utils.logging import get_logger
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 _state = {"noted": 0, "postponed": 0, "depth": 0}
 
 
@@ -139,9 +140,8 @@ def _leave_to_parent() -> None:
     What it compiles then becomes ready although Ctrl-C reaches all processes of a terminal.
     """
     if _state["depth"]:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
 
 
 os.register_at_fork(after_in_child=_leave_to_parent)

@@ -20,13 +20,13 @@ from projects.benchmark.clock import Timing
 from projects.benchmark.scene import Settings
 
 PROGRAM = "torch_peer"
+LIBRARIES = {"torch": "torch", "mmdet": "mmdet.models, mmcv.ops", "torchvision": "torchvision"}
+"""{library that a peer is made with: what it imports}."""
 NEEDS = {
-    "gfl": "torch",
-    "lgd_retinanet": "torch",
-    "faster_rcnn": "torchvision",
-    "mask_rcnn": "torchvision",
+    **dict.fromkeys(("gfl", "lgd_retinanet"), ("torch",)),
+    **dict.fromkeys(("faster_rcnn", "mask_rcnn", "rois"), ("mmdet", "torchvision")),
 }
-"""{detector: what its peer is made with}; the others have none."""
+"""{what is measured: libraries that its peer is made with, the first one there}; others have none."""
 TORCH, COMPILED = "torch", "torch.compile"
 PRODUCT = "matrix product"
 PRODUCT_SIDES = {"cpu": 2048, "cuda": 8192}
@@ -42,12 +42,14 @@ class Duel:
         channels_last: memory format of torch's images and weights; None: on a GPU only.
         shared: also measure while a busy loop runs on every core.
         compiled: a second peer, whose networks are compiled by `torch.compile`.
+        library: a key of `LIBRARIES` that is to be the peer's; None: the first one there.
     """
 
     python: str | None = None
     channels_last: bool | None = None
     shared: bool = False
     compiled: bool = False
+    library: str | None = None
 
 
 NO_PEER = Duel()
@@ -116,16 +118,18 @@ def open_peers(
     Raises:
         JldError: torch is there but the program failed.
     """
-    needs = NEEDS.get(settings.detector)
-    is_asked = needs is not None and is_there(duel, needs)
-    arrays = scene_arrays(student, teacher, batch) if is_asked else None
-    with open_programs(asdict(settings), duel, arrays) as peers:
+    library = library_of(duel, settings.detector)
+    arrays = None if library is None else scene_arrays(student, teacher, batch)
+    with open_programs(asdict(settings) | {"library": library}, duel, arrays) as peers:
         yield peers
 
 
-def is_there(duel: Duel, needs: str) -> bool:
-    """Whether somebody to compare with is wanted, and has that module."""
-    return duel.python is not None and has_module(duel.python, needs)
+def library_of(duel: Duel, what: str) -> str | None:
+    """What the peer of a key of `NEEDS` is made with; None: nobody is wanted, or no library is there."""
+    if duel.python is None:
+        return None
+    wanted = [name for name in NEEDS.get(what, ()) if duel.library in (None, name)]
+    return next((name for name in wanted if has_module(duel.python, LIBRARIES[name])), None)
 
 
 @contextmanager
@@ -169,7 +173,7 @@ def _started(python: str, given: Mapping[str, Any]) -> Iterator[TorchPeer]:
 
 
 def has_module(python: str, name: str = "torch") -> bool:
-    """Whether that interpreter can import the module.
+    """Whether that interpreter can import the module, or modules `a, b`.
 
     Raises:
         JldError: it cannot be started.
@@ -207,8 +211,8 @@ def scene_arrays(student: Any, teacher: Any, batch: Mapping[str, Any]) -> dict[s
     return arrays
 
 
-def peer_facts(duel: Duel, peers: Mapping[str, TorchPeer], needs: str = TORCH) -> dict[str, Any]:
-    """Who the peers were and their largest use of memory in MiB, or what they lack (`needs`).
+def peer_facts(duel: Duel, peers: Mapping[str, TorchPeer], what: str = "gfl") -> dict[str, Any]:
+    """Who the peers were and their largest use of memory in MiB, or what a peer of `what` needs.
 
     Nothing where none was wanted.
 
@@ -216,7 +220,10 @@ def peer_facts(duel: Duel, peers: Mapping[str, TorchPeer], needs: str = TORCH) -
     """
     if duel.python is None:
         return {}
-    facts: dict[str, Any] = {} if peers else {"peer": f"{needs} is not installed: no ratio"}
+    facts: dict[str, Any] = {}
+    if not peers:
+        needs = duel.library or " or ".join(NEEDS.get(what, (TORCH,)))
+        facts = {"peer": f"{needs} is not installed: no ratio"}
     for side, peer in peers.items():
         facts["peer" if side == TORCH else f"peer, {side}"] = peer.describe()
         memory = peer.ask("memory")

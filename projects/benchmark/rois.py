@@ -1,4 +1,4 @@
-"""Crops of boxes from a pyramid (RoIAlign) and suppression of proposals, alone and beside torchvision's."""
+"""Crops of boxes (RoIAlign) and suppression of proposals, alone and beside mmcv's or torchvision's."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from jld.toolchain import jittor as jt
 from projects.benchmark.alternate import alternate, side_by_side
 from projects.benchmark.clock import loaded_kernels, peak_memory_mib
 from projects.benchmark.networks import measuring
-from projects.benchmark.peer import NO_PEER, TORCH, Duel, is_there, open_programs, peer_facts
+from projects.benchmark.peer import NO_PEER, TORCH, Duel, library_of, open_programs, peer_facts
 from projects.benchmark.report import Report
 from projects.benchmark.scene import Settings, random_boxes
 
-NEEDS = "torchvision"
+PEER = "rois"
 STRIDES, SIZE = (4, 8, 16, 32), 7
 PROPOSAL_STRIDES = (*STRIDES, 64)
 # Of an image: RoIs that are learnt from, anchors of a level that suppression looks at, proposals at most.
@@ -64,9 +64,10 @@ def benchmark_rois(settings: Settings, duel: Duel = NO_PEER) -> Report:
         "NMS of proposals": lambda: nms_picks(proposals, groups, THRESHOLD, MOST_KEPT),
     }
     tasks = {name: measuring(name, function) for name, function in functions.items()}
-    told = asdict(settings) | {"detector": "rois", "strides": STRIDES, "size": SIZE}
+    library = library_of(duel, PEER)
+    told = asdict(settings) | {"detector": PEER, "strides": STRIDES, "size": SIZE, "library": library}
     told |= {"limits": (THRESHOLD, MOST_KEPT)}
-    with open_programs(told, duel, scene if is_there(duel, NEEDS) else None) as peers:
+    with open_programs(told, duel, None if library is None else scene) as peers:
         facts: dict[str, Any] = {"proposals looked at in an image": proposals.shape[1]}
         if TORCH in peers:
             found = {name: function() for name, function in functions.items()}
@@ -74,7 +75,7 @@ def benchmark_rois(settings: Settings, duel: Duel = NO_PEER) -> Report:
             del found
         sides = alternate(tasks, peers, settings)
         facts |= {"kernels used": loaded_kernels(), "peak memory, MiB": peak_memory_mib()}
-        facts |= peer_facts(duel, peers, NEEDS)
+        facts |= peer_facts(duel, peers, PEER)
     title = (
         f"RoIs: {ROIS} of every image, {settings.head_channels} channels, batch {settings.size()}, "
         f"{settings.steps} runs after {settings.warmup}"
@@ -142,10 +143,10 @@ def compare(ours: Mapping[str, Any], num_proposals: int, peer: Any) -> dict[str,
     is_same = all(map(np.array_equal, picks, kept))
     if not (all(value <= LIMIT for value in worst.values()) and is_same):
         raise JldError(
-            f"torchvision's results are others: differences {worst}, the same proposals kept: {is_same}."
+            f"the peer's results are others: differences {worst}, the same proposals kept: {is_same}."
         )
     facts: dict[str, Any] = {
-        f"largest difference of {name} from torchvision's, share": value for name, value in worst.items()
+        f"largest difference of {name} from the peer's, share": value for name, value in worst.items()
     }
     return facts | {"proposals kept, the same in both": sum(map(len, kept))}
 

@@ -58,6 +58,7 @@ class Settings:
         steps: measured repetitions.
         warmup: repetitions before them, not counted; at least 1, the first one compiles.
         precision: of the convolutions in training steps, see `jld.ops.precision`.
+        even_samples: two stages draw without chance, so that a peer can learn from the same anchors and RoIs.
     """
 
     detector: str = "gfl"
@@ -73,6 +74,7 @@ class Settings:
     steps: int = 10
     warmup: int = 3
     precision: str = FLOAT32
+    even_samples: bool = False
 
     def pair(self) -> str:
         """The student, and its teacher where that is frozen, as text."""
@@ -100,10 +102,11 @@ def _head_sections(settings: Settings) -> dict[str, Any]:
     reads = {"in_channels": channels}
     dense, second = reads | {"feat_channels": channels}, reads | {"num_classes": settings.num_classes}
     if settings.detector in TWO_STAGE:
-        roi_head: dict[str, Any] = {"bbox_head": second}
+        sampler = {"sampler": {"type": "SpreadSampler"}} if settings.even_samples else {}
+        roi_head: dict[str, Any] = {"bbox_head": second} | sampler
         if settings.detector == "mask_rcnn":
             roi_head["mask_head"] = second | {"conv_out_channels": channels}
-        return {"rpn_head": dense, "roi_head": roi_head}
+        return {"rpn_head": dense | sampler, "roi_head": roi_head}
     head = dense | second
     if settings.detector == "gfl":
         head["num_norm_groups"] = min(32, channels // 4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -35,7 +36,7 @@ from projects.benchmark.core import (
     staged_step,
 )
 from projects.benchmark.peak import peak_facts
-from projects.benchmark.peer import NEEDS, NO_PEER, TORCH, Duel, TorchPeer, open_peers, peer_facts
+from projects.benchmark.peer import NO_PEER, TORCH, Duel, TorchPeer, library_of, open_peers, peer_facts
 from projects.benchmark.report import Report
 from projects.benchmark.scene import (
     FROZEN_TEACHER,
@@ -104,6 +105,8 @@ def benchmark_train(settings: Settings, duel: Duel = NO_PEER) -> Report:
         duel: with whom, and whether busy cores are measured too. The peer has the same batch and, where it is
             the same detector, the same weights.
     """
+    if library_of(duel, settings.detector) == "mmdet":
+        settings = replace(settings, even_samples=True)
     began, batch = time.time(), random_batch(settings)
     student = make_student(settings)
     distiller = make_distiller(settings, student)
@@ -129,7 +132,7 @@ def benchmark_train(settings: Settings, duel: Duel = NO_PEER) -> Report:
             rows.append(row)
             facts |= slower
         ours = sides[JLD]
-        facts |= peer_facts(duel, peers, NEEDS.get(settings.detector, TORCH)) | shares(ours)
+        facts |= peer_facts(duel, peers, settings.detector) | shares(ours)
         counted = sides if settings.detector in FROZEN_TEACHER else {JLD: ours}
         if settings.detector == "mask_rcnn":
             counted = {}  # masks are made of positive RoIs, and every slot was counted
@@ -199,15 +202,16 @@ class HelperState:
 
 
 def first_step_facts(loop: TrainingLoop, batch: dict, peers: Mapping[str, TorchPeer]) -> dict[str, Any]:
-    """How near the peer is: the same losses, or for a two-stage detector how many RoIs either has drawn."""
+    """How near the peer is: how many RoIs either has drawn, and of the same detector the losses."""
+    facts: dict[str, Any] = {}
     if hasattr(loop.detector, "roi_head"):
         drawn = {JLD: sampled(loop.detector, batch)}
         drawn |= {side: peer.ask("sampled") for side, peer in peers.items()}
-        return {f"{name}, {side}": count for side, counts in drawn.items() for name, count in counts.items()}
-    if TORCH not in peers:
-        return {}
+        facts = {f"{name}, {side}": count for side, counts in drawn.items() for name, count in counts.items()}
+    if TORCH not in peers or not peers[TORCH].about.get("same losses", True):
+        return facts
     share = disagreement(loop.history.records[0].values, peers[TORCH].ask("losses"))
-    return {"largest difference of a loss of the first step from torch's, share of the total": share}
+    return facts | {"largest difference of a loss of the first step from torch's, share of the total": share}
 
 
 def disagreement(ours: Mapping[str, Any], theirs: Mapping[str, float]) -> float:

@@ -53,6 +53,21 @@ def test_order_centers_and_strides():
     assert priors.num_levels == 2 and priors.boxes.shape == [1, 16, 4]
 
 
+def test_anchors_of_torchvision_are_whole_and_as_far_apart_as_cells_fit():
+    """Its corners for sides of 32 px (`anchor_utils.py`), and 13 cells of 416 px beside 17 of 544 px."""
+    generator = AnchorGenerator((4, 8, 16, 32, 64), ratios=(0.5, 1.0, 2.0), grid="torchvision")
+    np.testing.assert_array_equal(
+        generator.base_anchors(4), [[-23, -11, 23, 11], [-16, -16, 16, 16], [-11, -23, 11, 23]]
+    )
+    sizes = [(200, 128), (100, 64), (50, 32), (25, 16), (13, 8)]  # 800 x 512 px, whose 25 cells halve to 13
+    priors = generator.priors(sizes)
+    coarsest = priors.centers.numpy()[0, priors.level_slices[-1]].reshape(13, 8, 3, 2)
+    np.testing.assert_array_equal(coarsest[:, 0, 1, 1], np.arange(13) * 61)
+    np.testing.assert_array_equal(coarsest[0, :, 1, 0], np.arange(8) * 64)
+    with pytest.raises(ConfigError, match="grid 'torch'"):
+        AnchorGenerator((4,), grid="torch")
+
+
 def test_cells_in_either_order():
     options = {"octave_base_scale": 4, "scales_per_octave": 3, "ratios": (0.5, 1.0, 2.0)}
     by_ratio = AnchorGenerator((8,), **options).base_anchors(8)

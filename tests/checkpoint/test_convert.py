@@ -101,7 +101,7 @@ def test_backbone_files_get_their_prefix():
     detector = {
         name.replace("backbone.", "backbone.body."): value for name, value in layouts.zeros(target).items()
     }
-    detector["backbone.fpn.inner_blocks.0.0.weight"] = np.ones((4, 4, 1, 1))
+    detector["backbone.fpn.inner_blocks.0.0.weight"] = np.ones((4, 4, 1, 1))  # as in its RetinaNet
     converted, report = convert_state(detector, target)
     assert report.origin == "torchvision" and report.is_complete
 
@@ -118,7 +118,7 @@ def test_backbone_files_get_their_prefix():
         ("mmrotate", "head.fc.weight", None),
         ("torchvision", "layer3.5.bn2.running_var", "backbone.layer3.5.bn2.running_var"),
         ("torchvision", "layer3.5.conv2_offset.weight", "backbone.layer3.5.conv2.conv_offset.weight"),
-        ("torchvision", "roi_heads.box_head.fc6.weight", None),
+        ("torchvision", "head.classification_head.cls_logits.weight", None),
         ("torchvision", "stem.0.weight", "backbone.stem.0.weight"),
         ("torchvision", "conv1.bias", None),
         ("torchvision", "layer2.0.conv3.bias", None),

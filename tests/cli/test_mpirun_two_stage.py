@@ -106,12 +106,12 @@ def test_boxes_and_masks_of_two_ranks_are_those_of_one_process(trained, tmp_path
 def test_ranks_choose_the_prototypes_of_one_process_and_stop_together(trained, tmp_path):
     config, one, _ = trained
     teacher = {"config": str(config), "checkpoint": str(one / "checkpoints" / "last.pkl")}
-    for name, steps, stop in (("one", 1, False), ("two", 4, True)):
+    for name, steps, stop in (("one", 1, False), ("two", 1000, True)):
         extra = TAUGHT.format(steps=steps, stop=stop, **teacher)
         write_two_stage(tmp_path, masks=True, extra=extra, name=f"{name}.py")
     one_process(tmp_path / "one.py", tmp_path / "one")
     done = two_ranks(tmp_path / "two.py", tmp_path / "two")
-    assert done.returncode == 130 and "stopped by SIGINT" in done.stderr, done.stderr[-3000:]
+    assert done.returncode == 138 and "stopped by SIGUSR1" in done.stderr, done.stderr[-3000:]
     with np.load(tmp_path / "one" / "prototypes_0.npz") as expected:
         assert expected["mask"].sum() > 20
         for number in range(2):
@@ -119,4 +119,4 @@ def test_ranks_choose_the_prototypes_of_one_process_and_stop_together(trained, t
                 for name in expected.files:
                     np.testing.assert_array_equal(ours[name], expected[name])
     state = read_training_state(tmp_path / "two" / "checkpoints" / "last.pkl")
-    assert state["meta"]["iter"] == 1
+    assert 1 <= state["meta"]["iter"] < 1000

@@ -13,7 +13,7 @@ from jld.utils.distributed import rank
 
 @HOOKS.register
 class Witness(Hook):
-    """Args: stop: rank 1 asks for the end by SIGINT in its first step."""
+    """Args: stop: rank 1 asks the launcher, by SIGUSR1 in its first step, to have the job ended."""
 
     def __init__(self, stop: bool = False):
         self.stop, self.seeds, self.boxes, self.objects = stop, [], [], []
@@ -35,8 +35,8 @@ class Witness(Hook):
             np.savez(loop.work_dir / f"prototypes_{rank()}.npz", **arrays)
 
     def before_step(self, loop):
-        if self.stop and rank() == 1:
-            os.kill(os.getpid(), signal.SIGINT)
+        if self.stop and rank() == 1 and loop.iteration == 0:
+            os.kill(os.getppid(), signal.SIGUSR1)
 
     def after_training(self, loop):
         arrays = {

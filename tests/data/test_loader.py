@@ -16,6 +16,7 @@ import pytest
 from jld.data import BrokenImageError, COCODataset, Compose, DataLoader, DrawnDataset, RandomFlip, Resize
 from jld.data.sampling import BatchPlan
 from jld.errors import ConfigError, DataError
+from jld.utils import stopping
 from tests.tiny_data import write_coco
 
 
@@ -356,7 +357,7 @@ def test_a_worker_that_waits_for_ever_dies_with_its_parent(tmp_path):
     assert_gone([worker])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", stopping.SIGNALS)
 def test_signals_to_the_whole_group_leave_workers_to_their_parent(loader, number):
     batches = loader.epoch(0)
     next(batches)

@@ -1,11 +1,15 @@
 """Messages for missing or misfitting weights; reading an ImageNet-like file into a backbone."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from jld.boxes.priors import AnchorGenerator
 from jld.checkpoint import write_safetensors
 from jld.errors import CheckpointError, ConfigError
 from jld.models import ResNet, assign_state, build_detector, load_weights
+from jld.models.rois import RoIPooler
 from tests.models.test_parameters import gfl
 
 
@@ -68,6 +72,17 @@ def test_load_weights_names_the_config_key(tmp_path, backbone):
     write_safetensors(path, {"x": np.zeros(1, np.float32)}, {})
     with pytest.raises(CheckpointError, match=r"teacher\.checkpoint"):
         load_weights(backbone, path, what="teacher.checkpoint")
+
+
+def test_a_detector_of_torchvision_needs_its_crops_and_anchors(tmp_path):
+    path = tmp_path / "faster.safetensors"
+    write_safetensors(path, {"backbone.body.conv1.weight": np.ones((4, 3, 7, 7), np.float32)}, {})
+    model = SimpleNamespace(
+        roi_head=SimpleNamespace(pooler=RoIPooler(aligned=False)),
+        rpn_head=SimpleNamespace(priors=AnchorGenerator((4,))),
+    )
+    with pytest.raises(CheckpointError, match=r"pretrained_weights .*priors\.grid='torchvision'"):
+        load_weights(model, path, what="pretrained_weights")
 
 
 def test_offset_convolutions_may_be_missing_in_an_imagenet_file(tmp_path):

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jld.apis import register_parts
+from jld.apis import inference_detector, init_detector, register_parts
+from jld.boxes.masks import to_bitmap
 from jld.distill import Step, StepContext
 from jld.models.pretrained import assign_state
 from jld.models.targets import Targets
@@ -22,7 +23,7 @@ from jld.toolchain import jittor as jt
 from projects.benchmark import Duel, Settings, benchmark_inference, benchmark_rois, benchmark_train, peer
 from projects.benchmark.core import set_detection
 from projects.benchmark.peer import has_module, open_peers, scene_arrays
-from projects.benchmark.scene import make_distiller, make_student, random_batch
+from projects.benchmark.scene import BASE, make_distiller, make_student, random_batch
 from projects.benchmark.train import ALONE, RESTING, TERM_OFF, make_loop, run_steps
 
 # A bottleneck teacher: both kinds of blocks have to match.
@@ -195,27 +196,86 @@ def test_a_label_guided_step_has_the_same_losses(torch_python):
     assert names[:4] == ["step", TERM_OFF, RESTING, ALONE] and [len(row) for row in report.rows] == [5] * 16
 
 
-@pytest.fixture(scope="module")
-def torchvision_python(torch_python):
-    if not has_module(torch_python, "torchvision"):
-        pytest.skip("torchvision is not installed; JLD_TORCH_PYTHON names an interpreter that has it")
-    return torch_python
+@pytest.fixture(params=["mmdet", "torchvision"])
+def library(request, torch_python):
+    """A peer's library that the interpreter has."""
+    if not has_module(torch_python, peer.LIBRARIES[request.param]):
+        pytest.skip(f"{request.param} is not there; JLD_TORCH_PYTHON names an interpreter that has it")
+    return request.param
 
 
-def test_torchvision_crops_and_suppresses_alike(torchvision_python):
-    report = benchmark_rois(replace(SETTINGS, steps=1), Duel(torchvision_python))  # raises where it does not
+def test_others_crop_and_suppress_alike(torch_python, library):
+    duel = Duel(torch_python, library=library)
+    report = benchmark_rois(replace(SETTINGS, steps=1), duel)  # raises where they do not
     assert report.facts["proposals kept, the same in both"] > 100
     assert [len(row) for row in report.rows] == [5, 5, 5]
 
 
-def test_a_two_stage_step_is_measured_beside_torchvisions(torchvision_python):
+@pytest.mark.parametrize("library", ["mmdet"], indirect=True)
+def test_losses_of_two_stages_are_those_of_mmdetection(torch_python, library):
+    """Of the same weights and, drawn without chance, the same anchors and RoIs."""
+    settings = replace(SETTINGS, detector="mask_rcnn", steps=1)
+    report = benchmark_train(settings, Duel(torch_python, library=library))
+    facts = report.facts
+    # A pixel of a mask that is half covered may fall to either side.
+    assert facts["largest difference of a loss of the first step from torch's, share of the total"] < 1e-4
+    assert facts["positive RoIs, torch"] == facts["positive RoIs, jld"] >= settings.boxes
+    assert [len(row) for row in report.rows] == [5] * 11
+
+
+@pytest.mark.parametrize("library", ["torchvision"], indirect=True)
+def test_a_two_stage_step_is_measured_beside_torchvisions(torch_python, library):
     """Of torchvision's widths, with the stages of jld."""
     settings = Settings("mask_rcnn", 64, 64, batch=1, boxes=2, num_classes=3, steps=1, warmup=1)
-    report = benchmark_train(settings, Duel(torchvision_python))
+    report = benchmark_train(settings, Duel(torch_python, library=library))
     assert [len(row) for row in report.rows] == [5] * 11
     facts = report.facts
     assert facts["RoIs, torch"] > 0 and facts["positive RoIs, torch"] >= settings.boxes
     assert "torchvision: " in facts["peer"] and "differs: " in facts["peer"]
+
+
+TORCHVISION = """
+_base_ = [{base!r}]
+model = dict(
+    type="MaskRCNN",
+    backbone=dict(depth=18, pretrained=None),
+    neck=dict(in_channels=[64, 128, 256, 512]),
+    roi_head=dict(
+        bbox_head=dict(num_classes=3),
+        mask_head=dict(
+            type="MaskHead", num_classes=3, loss_mask=dict(type="CrossEntropyLoss", use_sigmoid=True)
+        ),
+    ),
+)
+dataset = dict(
+    test=dict(
+        type="ImageDataset",
+        images_dir={folder!r},
+        transforms=[
+            dict(type="Normalize", mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True),
+            dict(type="Pad", size_divisor=32),
+        ],
+    )
+)
+"""
+
+
+@pytest.mark.parametrize("library", ["torchvision"], indirect=True)
+def test_a_file_of_torchvision_finds_the_same_boxes(torch_python, library, tmp_path):
+    side = Path(__file__).with_name("torchvision_side.py")
+    subprocess.run([torch_python, str(side), tmp_path], check=True)
+    config = tmp_path / "maskrcnn.py"
+    base = str(BASE / "models" / "faster_rcnn_r50_torchvision_fpn.py")
+    config.write_text(TORCHVISION.format(base=base, folder=str(tmp_path)))
+    found = inference_detector(init_detector(config, tmp_path / "maskrcnn.pth"), tmp_path / "picture.png")
+    with np.load(tmp_path / "found.npz") as expected:
+        assert len(expected["scores"]) > 20
+        np.testing.assert_array_equal(found.labels, expected["labels"] - 1)
+        np.testing.assert_allclose(found.boxes, expected["boxes"], rtol=0, atol=1e-3)
+        np.testing.assert_allclose(found.scores, expected["scores"], rtol=0, atol=1e-5)
+        # It pastes masks into boxes of whole pixels, jld where they are.
+        differ = np.stack([to_bitmap(mask) for mask in found.masks]) != expected["masks"]
+        assert differ.sum() < 0.1 * expected["masks"].sum()
 
 
 def test_compiled_networks_compute_the_same_and_are_a_side_of_their_own(torch_python, monkeypatch):

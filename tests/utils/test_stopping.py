@@ -12,11 +12,7 @@ from jld.utils import stopping
 
 ROOT = Path(__file__).parents[2]
 # What the caller ignores, as nohup does with hang-ups, stays ignored.
-KINDS = [
-    each
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    if signal.getsignal(each) is not signal.SIG_IGN
-]
+KINDS = [each for each in stopping.SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
 
 
 def send(number):
@@ -161,10 +157,10 @@ def test_forked_compilers_end_with_sigterm_and_leave_ctrl_c_to_the_parent():
 import multiprocessing, os, signal, time
 from jld.utils import stopping
 def handlers(_):
-    return [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    return [signal.getsignal(n) for n in stopping.SIGNALS]
 with stopping.handled():
     with multiprocessing.get_context("fork").Pool(1) as pool:
         found = pool.map(handlers, [0])[0]
-    assert found == [signal.SIG_IGN, signal.SIG_DFL, signal.SIG_IGN], found
+    assert found == [signal.SIG_IGN, signal.SIG_DFL, signal.SIG_IGN, signal.SIG_IGN], found
 """
     assert run(code)[0] == 0

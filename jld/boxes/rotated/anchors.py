@@ -39,7 +39,9 @@ class RotatedAnchorGenerator(AnchorGenerator):
     def centers(self, boxes: Array) -> Array:
         return boxes[:, :2]
 
-    def level_boxes(self, stride: int, size: tuple[int, int]) -> np.ndarray:
+    def level_boxes(
+        self, stride: int, size: tuple[int, int], input_size: Sequence[int] | None = None
+    ) -> np.ndarray:
         base = self.base_anchors(stride)
         sides = base[:, 2:] - base[:, :2]  # [A, 2]
         rows, columns = np.mgrid[: size[0], : size[1]].astype(np.float32)

@@ -12,10 +12,10 @@ import re
 import numpy as np
 
 from jld.checkpoint.names import mmdet
+from jld.checkpoint.names.background import background_last, is_class_row
 from jld.checkpoint.names.rules import State, has_prefix
 
 _HEADS = re.compile(r"^(bbox_head|mask_head)\.")
-_CLASSES = re.compile(r"\.(fc_cls|fc_reg|conv_logits)\.(weight|bias)$")
 _FIRST = "bbox_head.fc_cls.weight"
 
 
@@ -36,22 +36,14 @@ def prepared(state: State) -> dict[str, np.ndarray]:
 
     Neither a box nor a mask is predicted of it any more.
     """
-    return {_HEADS.sub(r"roi_head.\1.", name): _reordered(name, values) for name, values in state.items()}
-
-
-def _reordered(name: str, values: np.ndarray) -> np.ndarray:
-    found = _CLASSES.search(name)
-    if found is None:
-        return values
-    if found[1] == "fc_cls":
-        return np.concatenate([values[1:], values[:1]])
-    size = 4 if found[1] == "fc_reg" else 1
-    return values if len(values) == size else values[size:]  # one for all classes
+    return {
+        _HEADS.sub(r"roi_head.\1.", name): background_last(name, values) for name, values in state.items()
+    }
 
 
 def note_of(name: str) -> str:
     """What was done to a parameter, by our name; empty for nothing."""
-    return "background, the first class in mmDetection 1.x, is the last" if _CLASSES.search(name) else ""
+    return "background, the first class in mmDetection 1.x, is the last" if is_class_row(name) else ""
 
 
 map_name = mmdet.map_name

@@ -41,6 +41,7 @@ class RoIHead(jt.Module):
         strides: px per cell of the levels that are read, fine to coarse; coarser ones serve the RPN alone.
         sampling_ratio: see `roi_align`; 0 is that of mmDetection and detectron2.
         canonical_px: a box of this side reads the level of stride 16.
+        aligned: see `roi_align`; False is torchvision's.
     Raises:
         ConfigError: the two heads count other classes, or the sampler leaves no positive to learn masks from.
     Source: arXiv:1504.08083; mmDetection's StandardRoIHead with a SingleRoIExtractor.
@@ -58,12 +59,15 @@ class RoIHead(jt.Module):
         strides: Sequence[int] = (4, 8, 16, 32),
         sampling_ratio: int = 0,
         canonical_px: float = 224.0,
+        aligned: bool = True,
     ):
         if mask_head is not None:
             _check_masks(bbox_head, mask_head, sampler)
         self.bbox_head, self.mask_head = bbox_head, mask_head
         self.assigner, self.sampler, self.add_gt_as_proposals = assigner, sampler, add_gt_as_proposals
-        self.pooler = RoIPooler(tuple(int(stride) for stride in strides), sampling_ratio, canonical_px)
+        self.pooler = RoIPooler(
+            tuple(int(stride) for stride in strides), sampling_ratio, canonical_px, aligned
+        )
 
     def given(self, rois: Places, targets: Targets | None) -> tuple[Places, Assignment | None]:
         """RoIs as they are, on this pyramid's levels, with their assignment where there are targets."""

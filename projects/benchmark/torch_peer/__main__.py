@@ -2,9 +2,9 @@
 
 The argument holds jld's settings, `device`, `threads`, `channels_last`, whether networks are `compiled`, the
 `product_side` of a matrix product and the path `scene` of models and batch; its `detector` says what is
-measured. First it prints what it is; then every line of its input is a request such as {"task": "step",
-"count": 5}, answered by one line of JSON: {"failure": why} where `torch.compile` failed. It ends with its
-input.
+measured, its `library` by whose code. First it prints what it is; then every line of its input is a request
+such as {"task": "step", "count": 5}, answered by one line of JSON: {"failure": why} where `torch.compile`
+failed. It ends with its input.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MOST_OF_A_REASON = 200
 
 
 def tasks_of(given: dict[str, Any]) -> Tasks:
-    """What can be asked for; torchvision is imported where it is needed."""
+    """What can be asked for; torchvision and mmDetection are imported where they are needed."""
     if given["detector"] == "gfl":
         return DistillationTasks(given)
     if given["detector"] == "rois":
@@ -31,6 +31,10 @@ def tasks_of(given: dict[str, Any]) -> Tasks:
         return RoITasks(given)
     if given["detector"] == "lgd_retinanet":
         return LabelGuidedTasks(given)
+    if given["library"] == "mmdet":
+        from .mmdetection import MMDetTasks
+
+        return MMDetTasks(given)
     from .two_stage import TwoStageTasks
 
     return TwoStageTasks(given)

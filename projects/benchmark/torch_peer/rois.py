@@ -1,23 +1,44 @@
-"""Crops of boxes and suppression of proposals by torchvision's operators, on what jld wrote."""
+"""Crops of boxes and suppression of proposals by mmcv's or torchvision's operators, on what jld wrote."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-import torchvision
-from torchvision.ops import batched_nms, roi_align
 
 from .scene import read_parts
 from .tasks import Tasks
+
+
+def operators(library: str) -> tuple[dict[str, str], Callable, Callable]:
+    """Whose; crops of (map, rows, size, scale); which of (boxes, scores, groups, threshold) are kept."""
+    if library == "mmdet":
+        import mmcv
+        from mmcv.ops import batched_nms, roi_align
+
+        return (
+            {"mmcv": mmcv.__version__},
+            lambda x, rows, size, scale: roi_align(x, rows, (size, size), scale, 0, "avg", True),
+            lambda *boxes: batched_nms(*boxes[:3], {"type": "nms", "iou_threshold": boxes[3]})[1],
+        )
+    import torchvision
+    from torchvision import ops
+
+    return (
+        {"torchvision": torchvision.__version__},
+        lambda x, rows, size, scale: ops.roi_align(x, rows, size, scale, sampling_ratio=0, aligned=True),
+        ops.batched_nms,
+    )
 
 
 class RoITasks(Tasks):
     """RoIAlign of a pyramid, forward and with its gradient, and suppression on every level."""
 
     def __init__(self, given: dict[str, Any]):
-        super().__init__(given["device"], given["product_side"], {"torchvision": torchvision.__version__})
+        about, self.roi_align, self.batched_nms = operators(given["library"])
+        super().__init__(given["device"], given["product_side"], about)
         parts = read_parts(given)
         found = {key: torch.from_numpy(value).to(self.device) for key, value in parts["rois"].items()}
         self.maps = [torch.from_numpy(parts["maps"][key]).to(self.device) for key in sorted(parts["maps"])]
@@ -39,7 +60,7 @@ class RoITasks(Tasks):
         rows = torch.cat([image[:, None].float(), self.boxes.flatten(0, 1)], 1)
         for level, (x, stride) in enumerate(zip(maps, self.strides)):
             own = torch.where(self.levels.flatten() == level)[0]
-            crops[own] = roi_align(x, rows[own], self.size, 1 / stride, sampling_ratio=0, aligned=True)
+            crops[own] = self.roi_align(x, rows[own], self.size, 1 / stride)
         return crops.unflatten(0, (n, r))
 
     @torch.no_grad()
@@ -52,7 +73,7 @@ class RoITasks(Tasks):
 
     def _kept(self) -> list[torch.Tensor]:
         threshold, count = self.limits
-        return [batched_nms(*image, threshold)[:count] for image in zip(*self.proposals)]
+        return [self.batched_nms(*image, threshold)[:count] for image in zip(*self.proposals)]
 
     def _results(self, file: str) -> dict[str, Any]:
         arrays = {f"gradient/{level}": x.cpu().numpy() for level, x in enumerate(self._gradients())}

@@ -67,7 +67,8 @@ class TwoStageTasks(Tasks):
     """Steps of a detector without a teacher."""
 
     def __init__(self, given: dict[str, Any]):
-        about = {"torchvision": torchvision.__version__, "differs": DIFFERS, "training in": "float32"}
+        about = {"torchvision": torchvision.__version__, "differs": DIFFERS, "same losses": False}
+        about |= {"training in": "float32"}
         super().__init__(given["device"], given["product_side"], about)
         batch = read_parts(given)["batch"]
         self.memory_format = torch.channels_last if given["channels_last"] else torch.contiguous_format
