@@ -51,9 +51,9 @@ class Section:
     def choose(self, table: Mapping[str, Any] | Sequence[str]) -> Any:
         """The entry of a table under this section's type."""
         if self.type not in table:
+            # No likeness: the other framework has it, and what is spelt like it is another thing.
             raise ConfigError(
-                f"{self.path}: {self.origin}'s {self.type!r} is not covered: "
-                f"{suggestion(str(self.type), table)}"
+                f"{self.path}: {self.origin}'s {self.type!r} is not covered, only {', '.join(table)}."
             )
         return table[self.type] if isinstance(table, Mapping) else self.type
 
