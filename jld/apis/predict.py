@@ -23,7 +23,7 @@ from jld.apis.registration import register_parts
 from jld.boxes.detections import Detections
 from jld.config import prepare_config
 from jld.data.dota import merge_windows
-from jld.data.dota.merge import MERGE_IOU
+from jld.data.dota.merge import MERGE_IOU, UPRIGHT_MERGE_IOU
 from jld.data.dota.windows import image_windows
 from jld.data.problems import printable
 from jld.data.results import write_plain_results
@@ -32,7 +32,6 @@ from jld.models import Detector
 from jld.runner.going_on import chosen_checkpoint
 from jld.visualization.canvas import write_image
 
-UPRIGHT_MERGE_IOU = 0.5
 SAVED = ("images", "json", "yolo", "dota", "crops")
 
 

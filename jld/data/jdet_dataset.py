@@ -74,9 +74,10 @@ class JDetDataset(OrientedDataset):
             registries = importlib.import_module("jdet.utils.registry")
         except ImportError as error:
             raise ConfigError(f"JDetDataset needs JDet on the Python path: {error}.") from error
-        folder, file = self.section.get("dataset_dir"), self.section.get("annotations_file")
-        if folder or file:
-            read_file_names(file or Path(folder) / "labels.pkl")  # JDet executes what is in it; this does not
+        folder = self.section.get("dataset_dir")
+        file = self.section.get("annotations_file") or (folder and Path(folder) / "labels.pkl")
+        if file:
+            read_file_names(file)  # JDet executes what is in it; this does not
         try:
             return registries.build_from_cfg(to_plain(self.section), registries.DATASETS)
         except (AssertionError, OSError, TypeError, ValueError) as error:
