@@ -96,7 +96,7 @@ def merge_views(
 
 
 def merge_windows(
-    detections: Sequence[Detections], windows: np.ndarray, img_id: Any, iou_threshold: float
+    detections: Sequence[Detections], windows: np.ndarray, img_id: Any, iou_threshold: float | None = None
 ) -> Detections:
     """Detections in windows of one image as those of the image, upright or rotated; best score first.
 
@@ -104,7 +104,8 @@ def merge_windows(
         detections: per window, in px of the window.
         windows: [W, 4] px x1, y1, x2, y2, see `jld.data.dota.windows.image_windows`.
         img_id: of the image.
-        iou_threshold: detections of one class that overlap a better one by more are dropped.
+        iou_threshold: detections of one class that overlap a better one by more are dropped; None: see
+            `merge_views`.
     Raises:
         DataError: they hold masks, which are not joined.
     """
@@ -120,6 +121,8 @@ def merge_windows(
     shapes = np.concatenate(moved)
     scores = np.concatenate([found.scores for found in detections])
     labels = np.concatenate([found.labels for found in detections])
+    if iou_threshold is None:
+        iou_threshold = UPRIGHT_MERGE_IOU if form == "boxes" else MERGE_IOU
     kept = nms_polys(shapes_to_polys(shapes), scores, iou_threshold, labels)
     chosen = {form: shapes[kept].astype(np.float32)}
     return Detections(img_id, scores[kept], labels[kept], **chosen)
