@@ -1,7 +1,8 @@
-"""A stand-in for JDet: its registries, and a dataset and transforms with the shapes of its own."""
+"""A stand-in for JDet: its registries, and a dataset that treats images as its own does (commit 0197437)."""
 
 from __future__ import annotations
 
+import pickle
 import sys
 from pathlib import Path
 
@@ -14,13 +15,17 @@ class Registry:
         self._modules = {}
 
     def register_module(self, name=None, module=None):
-        assert name not in self._modules, f"{name} is already registered."
-        self._modules[name] = module
-        return module
+        def register(module):
+            key = module.__name__ if name is None else name
+            assert key not in self._modules, f"{key} is already registered."
+            self._modules[key] = module
+            return module
+
+        return register if module is None else register(module)
 
 
 def build_from_cfg(cfg, registry):
-    options = dict(cfg)
+    options = cfg.copy()
     name = options.pop("type")
     assert name in registry._modules, f"{name} is not registered."
     return registry._modules[name](**options)
@@ -30,6 +35,7 @@ DATASETS, MODELS = Registry(), Registry()
 """
 DATA = """
 import os
+import pickle
 import random
 
 import numpy as np
@@ -37,22 +43,30 @@ import numpy as np
 from jdet.utils.registry import DATASETS
 
 
+@DATASETS.register_module()
 class DOTADataset:
     CLASSES = ["plane", "ship", "harbor"]
 
-    def __init__(self, dataset_dir, transforms=None, batch_size=1):
-        self.images_dir = os.path.join(dataset_dir, "images")
-        self.img_infos = list(np.load(os.path.join(dataset_dir, "labels.npy"), allow_pickle=True))
+    def __init__(self, dataset_dir, transforms=None, batch_size=1, filter_empty_gt=True):
+        self.images_dir = os.path.abspath(os.path.join(dataset_dir, "images"))
+        with open(os.path.join(dataset_dir, "labels.pkl"), "rb") as file:
+            self.img_infos = pickle.load(file)
+        if filter_empty_gt:
+            self.img_infos = [info for info in self.img_infos if len(info["ann"]["bboxes"]) > 0]
+        self.total_len = len(self.img_infos)
         self.transforms = transforms
 
     def __len__(self):
-        return len(self.img_infos)
+        return self.total_len
 
     def __getitem__(self, index):
+        while not len(self.img_infos[index]["ann"]["bboxes"]):
+            index = np.random.choice(np.arange(self.total_len))
         info = self.img_infos[index]
         if info["filename"] == "broken.png":
             raise OSError("cannot identify image file")
         width, height = info["width"], info["height"]
+        assert info["filename"] != "other_size.png", "image size is different from annotations"
         image = np.full((3, 2 * height, 2 * width), random.random() + np.random.rand())
         boxes = info["ann"]["bboxes"] * np.array([2, 2, 2, 2, 1], np.float32)
         target = dict(
@@ -62,12 +76,9 @@ class DOTADataset:
         return (image if self.transforms else "a PIL image"), target
 
 
+@DATASETS.register_module()
 class COCODataset:
     pass
-
-
-DATASETS.register_module("DOTADataset", DOTADataset)
-DATASETS.register_module("COCODataset", COCODataset)
 """
 
 
@@ -90,16 +101,20 @@ def jdet(tmp_path, monkeypatch):
 
 
 def write_labels(folder: Path, names=("a.png", "b.png")) -> Path:
-    """A folder in JDet's layout: a plane and an ignored box in the first image, two ships in the others."""
+    """A folder in JDet's layout: a plane and an ignored box in the first image, two ships in the others, and
+    nothing in one of the name empty.png.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     infos = []
     for number, name in enumerate(names):
-        boxes = np.array([[20, 15, 16, 8, 0.5], [40, 20, 12, 10, -0.2]], np.float32)[: 1 + (number > 0)]
+        count = 0 if name == "empty.png" else 1 + (number > 0)
+        ignored = np.array([[30, 30, 10, 6, 0.1]], np.float32)[: number == 0]
         ann = {
-            "bboxes": boxes,
-            "labels": np.full(len(boxes), 1 + (number > 0)),
-            "bboxes_ignore": np.array([[30, 30, 10, 6, 0.1]], np.float32)[: number == 0],
+            "bboxes": np.array([[20, 15, 16, 8, 0.5], [40, 20, 12, 10, -0.2]], np.float32)[:count],
+            "labels": np.full(count, 1 + (number > 0)),
+            "bboxes_ignore": ignored,
+            "labels_ignore": np.ones(len(ignored), np.int64),
         }
         infos.append({"filename": name, "width": 60, "height": 40, "ann": ann})
-    np.save(folder / "labels.npy", np.array(infos, object))
+    (folder / "labels.pkl").write_bytes(pickle.dumps(infos))
     return folder

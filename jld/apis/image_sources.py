@@ -23,9 +23,23 @@ from jld.errors import DataError
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
 SCHEMES = ("http://", "https://")
+USUAL_RATE = 25.0  # frames per second, of films that do not say
 WAIT_SECONDS = 30
 MOST_BYTES = 256 << 20
 """Of a file that is fetched."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """Where a frame comes from.
+
+    Attributes:
+        path: of the film.
+        rate: frames per second that are looked at.
+    """
+
+    path: Path
+    rate: float
 
 
 @dataclass(frozen=True)
@@ -36,11 +50,13 @@ class SourceImage:
         name: path, address, number in a list, or `<film>_<number of the frame>`.
         read: gives [H, W, 3] uint8 BGR, or raises `DataError`.
         kept: what pictures are made from later: the file, or the pixels where there is none.
+        film: of a frame.
     """
 
     name: str | int
     read: Callable[[], np.ndarray]
     kept: Any = None
+    film: Film | None = None
 
 
 def is_single(source: Any) -> bool:
@@ -106,6 +122,8 @@ def _of_path(text: str, reader: ImageReader, every: int) -> Iterator[SourceImage
 
 def _frames(path: Path, every: int) -> Iterator[SourceImage]:
     film = cv2.VideoCapture(str(path))
+    rate = film.get(cv2.CAP_PROP_FPS)
+    about = Film(path, (rate if 0 < rate < np.inf else USUAL_RATE) / every)
     try:
         number = 0
         while film.grab():
@@ -113,7 +131,9 @@ def _frames(path: Path, every: int) -> Iterator[SourceImage]:
                 is_read, pixels = film.retrieve()
                 if not is_read:
                     raise DataError(f"{path}: frame {number} cannot be decoded.")
-                yield SourceImage(f"{path.with_suffix('')}_{number:06d}", partial(_same, pixels), pixels)
+                yield SourceImage(
+                    f"{path.with_suffix('')}_{number:06d}", partial(_same, pixels), pixels, about
+                )
             number += 1
         if not number:
             raise DataError(f"{path}: no film that OpenCV can read.")

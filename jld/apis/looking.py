@@ -106,7 +106,7 @@ def _in_order(dataset: Dataset, found: Sequence[Detections]) -> list[Detections]
 
 
 def _place(config: Config, weights: Path, dataset: Dataset, split: str) -> Path:
-    settings = {key: config[key] for key in ("model", "flip_test", "merge_iou_threshold")}
+    settings = {key: config[key] for key in ("model", "flip_test", "scale_test", "merge_iou_threshold")}
     text = config_text({**settings, "data": config.dataset[split], "images": list(dataset.image_ids)})
     digest = hashlib.sha256(f"{dataset.fingerprint()} {text}".encode())
     with weights.open("rb") as file:

@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from jld.apis.arguments import add_config_flag
-from jld.apis.image_sources import SourceImage, is_single, source_images
+from jld.apis.image_sources import Film, SourceImage, is_single, source_images
 from jld.apis.inference import CONFIG_SUFFIXES, detect_pixels, init_detector
 from jld.apis.prediction import Prediction, label_of, write_lines
 from jld.apis.program import program
@@ -24,7 +25,6 @@ from jld.apis.registration import register_parts
 from jld.boxes.detections import Detections
 from jld.config import prepare_config
 from jld.data.dota import merge_windows
-from jld.data.dota.merge import MERGE_IOU
 from jld.data.dota.windows import image_windows
 from jld.data.problems import printable
 from jld.data.results import write_plain_results
@@ -32,9 +32,9 @@ from jld.errors import ConfigError, DataError, one_of
 from jld.models import Detector
 from jld.runner.going_on import chosen_checkpoint
 from jld.visualization.canvas import write_image
+from jld.visualization.films import FilmWriter
 
-UPRIGHT_MERGE_IOU = 0.5
-SAVED = ("images", "json", "yolo", "dota", "crops")
+SAVED = ("images", "film", "json", "yolo", "dota", "crops")
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def _predictions(
         detections = detect_pixels(detector, images, names)
     for found, (image, pixels) in zip(detections, group, strict=True):
         kept = pixels if image.kept is None else image.kept
-        prediction = Prediction.of(found, kept, pixels, detector=detector)
+        prediction = replace(Prediction.of(found, kept, pixels, detector=detector), film=image.film)
         yield prediction.select(how.threshold, how.classes)
 
 
@@ -145,15 +145,14 @@ def _through_windows(detector: Detector, image: np.ndarray, name: int | str, how
         found += detect_pixels(detector, parts, list(range(start, start + len(parts))))
     if len(windows) == 1:
         return replace(found[0], img_id=name)
-    default = UPRIGHT_MERGE_IOU if found[0].boxes is not None else MERGE_IOU
-    return merge_windows(found, windows, name, default if how.merge_iou is None else how.merge_iou)
+    return merge_windows(found, windows, name, how.merge_iou)
 
 
 class Saver:
     """Writes predictions of many images into a folder, each in every wanted form.
 
     Args:
-        folder: gets `images`, `yolo`, `dota`, `crops/<class>` and `predictions.json`, as wanted.
+        folder: gets `images`, `films`, `yolo`, `dota`, `crops/<class>` and `predictions.json`, as wanted.
         kinds: of `SAVED`.
         classes: names, in the order of the labels.
         with_text, with_scores: of the pictures, and of YOLO's lines.
@@ -176,10 +175,18 @@ class Saver:
         self.with_text, self.with_scores = with_text, with_scores
         self._used: Counter[str] = Counter()
         self._all: list[Detections] = []
+        self._film: tuple[Film, FilmWriter] | None = None
+        self._films = 0
 
     def __call__(self, found: Prediction) -> None:
-        """Writes one; all but json, which comes with `finish`."""
+        """Writes one; all but json, which comes with `finish`.
+
+        Raises:
+            DataError: a film cannot be written.
+        """
         stem = self._stem(found.img_id)
+        if "film" in self.kinds and found.film is not None:
+            self._add_frame(found, found.film)
         if "images" in self.kinds:
             write_image(self.folder / "images" / f"{stem}.jpg", found.plot(with_text=self.with_text))
         if "yolo" in self.kinds:
@@ -194,8 +201,29 @@ class Saver:
         if "json" in self.kinds:
             self._all.append(replace(found, image=None))
 
+    def _add_frame(self, found: Prediction, film: Film) -> None:
+        if self._film is None or self._film[0] is not film:  # each film that is read has its own
+            self.close(is_whole=True)
+            stem = self._stem(str(film.path))
+            self._film = film, FilmWriter(self.folder / "films" / stem, film.rate, found.image_size)
+            self._films += 1
+        self._film[1].write(found.plot(with_text=self.with_text))
+
+    def close(self, *, is_whole: bool = False) -> None:
+        """Ends the film that is being written; one that is not whole is dropped."""
+        if self._film is not None:
+            self._film[1].close(is_whole=is_whole)
+            self._film = None
+
     def finish(self) -> None:
-        """Writes what holds all images: the json, and YOLO's list of names."""
+        """Writes what holds all images: the film, the json, and YOLO's list of names.
+
+        Raises:
+            DataError: a film is wanted, and there was none.
+        """
+        self.close(is_whole=True)
+        if "film" in self.kinds and not self._films:
+            raise DataError("--save film: no source was a film; --save images draws images.")
         if "json" in self.kinds:
             write_plain_results(self._all, self.classes, self.folder / "predictions.json")
         if "yolo" in self.kinds and self.classes:
@@ -276,11 +304,12 @@ def main(argv: list[str] | None = None) -> int:
     )
     look = {key: getattr(arguments, key) for key in ("threshold", "classes", "window", "overlap")}
     look |= {"merge_iou": arguments.merge_iou, "batch_size": arguments.batch_size}
-    for found in stream(detector, sources, every=arguments.every, on_broken=broken.append, **look):
-        saver(found)
-        counts = ", ".join(f"{count} {name}" for name, count in Counter(found.names).most_common())
-        print(f"{printable(found.img_id)}: {counts or 'nothing'}", flush=True)
-    saver.finish()
+    with closing(saver):
+        for found in stream(detector, sources, every=arguments.every, on_broken=broken.append, **look):
+            saver(found)
+            counts = ", ".join(f"{count} {name}" for name, count in Counter(found.names).most_common())
+            print(f"{printable(found.img_id)}: {counts or 'nothing'}", flush=True)
+        saver.finish()
     for text in broken:
         print(f"passed over: {text}", file=sys.stderr)
     print(f"{arguments.save_dir}: {', '.join(arguments.save)}")

@@ -10,6 +10,7 @@ from typing import Any, Self
 import cv2
 import numpy as np
 
+from jld.apis.image_sources import Film
 from jld.boxes.detections import Detections
 from jld.boxes.formats import clip_boxes, xyxy_to_cxcywh
 from jld.boxes.rotated import polys_to_xyxy
@@ -36,12 +37,14 @@ class Prediction(Detections):
         image: what was looked at: a file, an array or a picture of Pillow.
         image_size: (height, width) px of it.
         image_reader: how it is read again for pictures and crops.
+        film: of a frame of one.
     """
 
     classes: tuple[str, ...] = ()
     image: Any = None
     image_size: tuple[int, int] = (0, 0)
     image_reader: ImageReader = DEFAULT_READER
+    film: Film | None = None
 
     @classmethod
     def of(cls, found: Detections, image: Any, pixels: np.ndarray, *, detector: Any) -> Self:

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from jld.boxes.detections import Detections
-from jld.config import prepare_config
+from jld.config import prepare_config, to_plain
 from jld.data import collate
 from jld.data.jdet_dataset import jdet_sample
 from jld.distill import build_distiller
 from jld.distill.step import Step
-from jld.errors import ConfigError
+from jld.errors import ConfigError, DataError
 from jld.models import InputStatistics, build_detector
 from jld.models.targets import Targets
 from jld.registry import DETECTORS
@@ -71,7 +71,8 @@ class JDetModel(jt.Module):
         **sections: Any,
     ):
         super().__init__()
-        config = prepare_config({"model": {"type": kind, **sections}, "distill": distill})
+        # JDet's sections are of its own class.
+        config = prepare_config(to_plain({"model": {"type": kind, **sections}, "distill": distill}))
         self.detector = build_detector(config, pretrained=True)
         if normalisation is not None:
             step = {"to_bgr": True, **normalisation, "type": "Normalize"}
@@ -92,8 +93,13 @@ class JDetModel(jt.Module):
             targets: N of JDet's dicts.
         Returns:
             While training {name: scalar}. Otherwise per image (corners [K, 8], scores [K], labels [K] from
-            0), or for upright boxes dict(img_id, boxes [K, 4], scores, labels), in px of the original.
+            0), or for upright boxes dict(img_id, boxes [K, 4], scores, labels from 1), as JDet's datasets
+            score them, in px of the original.
+        Raises:
+            DataError: in training, targets without labels.
         """
+        if self.is_training() and not all("labels" in target for target in targets):
+            raise DataError("JDet's targets have no labels to learn from: name another dataset.train.")
         pixels = np.asarray(images.numpy() if isinstance(images, jt.Var) else images)
         batch = collate(
             [jdet_sample(image, _arrays(each)) for image, each in zip(pixels, targets, strict=True)]
@@ -120,4 +126,5 @@ def _arrays(target: Mapping[str, Any]) -> dict[str, Any]:
 def _result(found: Detections) -> Any:
     if found.boxes is None:
         return found.corners().astype(np.float32), found.scores, found.labels
-    return {name: found[name] for name in ("img_id", "boxes", "scores", "labels")}
+    # COCODataset.save_results takes 1 from labels, the datasets of rotated boxes add 1 to them.
+    return {"img_id": found.img_id, "boxes": found.boxes, "scores": found.scores, "labels": found.labels + 1}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jld.errors import ConfigError, one_of, suggestion
+from jld.errors import ConfigError, suggestion
 
 _ABSENT = object()
 
@@ -50,7 +50,11 @@ class Section:
 
     def choose(self, table: Mapping[str, Any] | Sequence[str]) -> Any:
         """The entry of a table under this section's type."""
-        one_of(self.type, table, f"{self.path}: {self.origin}'s {self.type!r} is not covered")
+        if self.type not in table:
+            # No likeness: the other framework has it, and what is spelt like it is another thing.
+            raise ConfigError(
+                f"{self.path}: {self.origin}'s {self.type!r} is not covered, only {', '.join(table)}."
+            )
         return table[self.type] if isinstance(table, Mapping) else self.type
 
     def copy(self, keys: Sequence[str]) -> dict[str, Any]:

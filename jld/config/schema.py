@@ -106,11 +106,12 @@ TOP_LEVEL: tuple[Key, ...] = (
     Key("pretrained_classes", ClassLayer, "load", "of their class layer: all, nothing, or the known names"),
     Key("resume_path", str | None, None, "training state to continue from; None starts afresh"),
     Key("flip_test", Flips | None, None, "flips whose detections are merged in when testing"),
+    Key("scale_test", list[float] | None, None, "factors of other image sizes to look at when testing, too"),
     Key(
         "merge_iou_threshold",
         MergeIou,
         None,
-        "IoU above which joined patches suppress; None is 0.1",
+        "IoU above which joined patches and views suppress; None is 0.1, of upright boxes 0.5",
         minimum=0,
     ),
     Key("distill", Section, None, "teacher and terms; None is the plain student"),

@@ -16,6 +16,7 @@ import numpy as np
 from jld.boxes.detections import Detections
 from jld.data.account import Account, Fate, Losses, account_of, account_of_images
 from jld.data.classes import benchmark_of
+from jld.data.dota.views import Views, make_views
 from jld.data.images import ImageReader
 from jld.data.instance_masks import InstanceMasks, mask_form
 from jld.data.mask_table import FAULTS
@@ -136,26 +137,23 @@ class Dataset:
         self,
         flip_test: Sequence[str] = (),
         merge_iou_threshold: float | Mapping[str, float] | None = None,
-    ) -> Any:
+        scale_test: Sequence[float] = (),
+    ) -> Views | None:
         """How often a detector looks at each image, and how what it finds is joined.
 
         Args:
-            flip_test, merge_iou_threshold: the config's keys.
+            flip_test, merge_iou_threshold, scale_test: the config's keys.
         Returns:
             None: once, and nothing is joined; see `jld.data.dota.Views` otherwise.
         Raises:
-            ConfigError: the dataset cannot do what is asked.
+            ConfigError: there is nothing to join, or a value that makes no views.
         """
-        name = type(self).__name__
-        if flip_test:
-            raise ConfigError(
-                f"flip_test={list(flip_test)} joins detections of rotated boxes, and {name} cannot join any: "
-                "set it to None."
-            )
+        if flip_test or scale_test:
+            return make_views(flip_test, scale_test, merge_iou_threshold, self.classes)
         if merge_iou_threshold is not None:
             raise ConfigError(
-                f"merge_iou_threshold={merge_iou_threshold} joins rotated boxes found in patches, and {name} "
-                "cannot join any: set it to None."
+                f"merge_iou_threshold={merge_iou_threshold} joins what patches or views of an image show, "
+                f"and {type(self).__name__} shows each image once: set it to None, or set flip_test."
             )
         return None
 

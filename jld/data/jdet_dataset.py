@@ -15,11 +15,15 @@ from typing import Any, Self
 import numpy as np
 
 from jld.boxes.rotated import rboxes_to_polys
+from jld.config import to_plain
+from jld.data.account import Losses
+from jld.data.dota.jdet_labels import read_file_names
 from jld.data.images import BrokenImageError
 from jld.data.oriented import OrientedDataset, OrientedTable, oriented_table
 from jld.data.transforms import Sample, new_sample
 from jld.errors import ConfigError, DataError
 from jld.registry import DATASETS
+from jld.toolchain import import_jittor
 
 ANGLE_VERSION = "le135"
 
@@ -28,13 +32,15 @@ ANGLE_VERSION = "le135"
 class JDetDataset(OrientedDataset):
     """A dataset of JDet: its images, its annotations and its own pipeline of transforms.
 
-    What JDet draws at random is drawn from the sample's own generator: equal seeds give equal samples.
+    What JDet draws at random is drawn from the sample's own generator: equal seeds give equal samples. Images
+    without objects are left out, as JDet shows another one in their place, drawn at random.
 
     Args:
         dataset: the section as in JDet's config, dict(type="DOTADataset", dataset_dir=..., transforms=[...]).
     Raises:
         ConfigError: `jdet` is not installed, it does not know the type, or the dataset has no table of
             rotated boxes (`img_infos`): COCO files are read by jld's own COCODataset.
+        DataError: its labels.pkl is not there, or no table of annotations.
     """
 
     unbuilt = ("dataset",)
@@ -47,24 +53,34 @@ class JDetDataset(OrientedDataset):
                 f"JDetDataset: JDet's {dataset.get('type')!r} has no rotated boxes; use jld's own dataset."
             )
         self.label_order = np.arange(len(self.pipeline.CLASSES))
+        self.shown = [row for row, info in enumerate(infos) if len(info["ann"]["bboxes"])]
+        empty = [info["filename"] for info in infos if not len(info["ann"]["bboxes"])]
+        lost = Losses()
+        lost.images.add("without objects, which JDet never shows", (empty or [""])[0], len(empty))
         super().__init__(
-            _table(infos, Path(self.pipeline.images_dir)),
+            _table([infos[row] for row in self.shown], Path(self.pipeline.images_dir)),
             self.pipeline.CLASSES,
             None,
             angle_version=ANGLE_VERSION,
+            lost=lost,
         )
 
     @cached_property
     def pipeline(self) -> Any:
         """JDet's own dataset object; each process makes its own."""
+        import_jittor()  # JDet imports it, too, and does not prepare the machine
         try:
             importlib.import_module("jdet.data")
             registries = importlib.import_module("jdet.utils.registry")
         except ImportError as error:
             raise ConfigError(f"JDetDataset needs JDet on the Python path: {error}.") from error
+        folder = self.section.get("dataset_dir")
+        file = self.section.get("annotations_file") or (folder and Path(folder) / "labels.pkl")
+        if file:
+            read_file_names(file)  # JDet executes what is in it; this does not
         try:
-            return registries.build_from_cfg(_plain(self.section), registries.DATASETS)
-        except (AssertionError, TypeError) as error:
+            return registries.build_from_cfg(to_plain(self.section), registries.DATASETS)
+        except (AssertionError, OSError, TypeError, ValueError) as error:
             raise ConfigError(f"JDetDataset: JDet refuses the section: {error}") from error
 
     def __getstate__(self) -> dict[str, Any]:
@@ -77,9 +93,9 @@ class JDetDataset(OrientedDataset):
         random.seed(int(seeds[0]))
         np.random.seed(int(seeds[1]))  # noqa: NPY002  (what JDet draws from)
         try:
-            image, target = self.pipeline[index % len(self.table)]
-        except OSError as error:
-            raise BrokenImageError(self.image_file(index), str(error)) from error
+            image, target = self.pipeline[self.shown[index % len(self.table)]]
+        except (AssertionError, OSError) as error:  # the former of another size than its annotations say
+            raise BrokenImageError(self.image_file(index), f"JDet's pipeline: {error}") from error
         sample = jdet_sample(image, target)
         sample["labels"] = self.label_order[sample["labels"]]
         return sample
@@ -97,6 +113,7 @@ def jdet_sample(image: Any, target: Mapping[str, Any]) -> Sample:
     Args:
         image: [3, h, w] normalised and padded.
         target: JDet's dict: `rboxes` or, of upright boxes, `bboxes`; labels from 1; sizes as (width, height).
+            Those of its ImageDataset have neither boxes nor labels.
     Raises:
         DataError: the image is no array, because the pipeline does not end as a model needs it.
     """
@@ -110,10 +127,10 @@ def jdet_sample(image: Any, target: Mapping[str, Any]) -> Sample:
     height_width |= {name: tuple(target[name])[::-1] for name in height_width if name in target}
     sample = new_sample(
         np.zeros((0, 0, 3)),
-        boxes=np.asarray(target[key], np.float32).reshape(-1, width),
-        labels=np.asarray(target["labels"], np.int64).reshape(-1) - 1,
+        boxes=np.asarray(target.get(key, ()), np.float32).reshape(-1, width),
+        labels=np.asarray(target.get("labels", ()), np.int64).reshape(-1) - 1,
         boxes_ignore=np.asarray(target.get(f"{key}_ignore", ()), np.float32).reshape(-1, width),
-        img_id=target.get("img_id", Path(target.get("filename", "")).stem),
+        img_id=target.get("img_id", Path(target.get("filename", target.get("img_file", ""))).stem),
         img_file=str(target.get("img_file", "")),
         ori_shape=height_width["ori_img_size"],
         img_shape=height_width["img_size"],
@@ -122,13 +139,6 @@ def jdet_sample(image: Any, target: Mapping[str, Any]) -> Sample:
     )
     sample["image"] = np.ascontiguousarray(image, np.float32)
     return {**sample, "angle_version": ANGLE_VERSION} if width == 5 else sample
-
-
-def _plain(value: Any) -> Any:
-    """Builtin dicts and lists: JDet tells them apart by their types."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
 def _table(infos: Sequence[Mapping[str, Any]], folder: Path) -> OrientedTable:

@@ -137,10 +137,15 @@ def _looking_problems(
             yield f"{key}: every image has to be seen once, in training alone it may be otherwise."
     if len(set(dataset.image_ids)) != len(dataset):
         yield f"{name} shows images several times (times, balance_category), which is for training alone."
+    views = None
     try:
-        dataset.views(config["flip_test"] or (), config["merge_iou_threshold"])
+        views = dataset.views(
+            config["flip_test"] or (), config["merge_iou_threshold"], config["scale_test"] or ()
+        )
     except ConfigError as error:
         yield str(error)
+    if views is not None and len(views) > 1 and finds_masks(detector):
+        yield "masks found in several views of an image cannot be joined: set flip_test, scale_test to None."
     if split == "val":
         yield from _scoring_problems(section, dataset, detector)
 

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -321,9 +322,9 @@ class Runner:
     def _loader(self, split: str, dataset: Dataset) -> DataLoader:
         return parts.build_loader(self.config.dataset[split], dataset, self.config.seed, is_training=False)
 
-    def _views(self, dataset: Dataset, *, with_flips: bool = True) -> Views | None:
-        flips = self.config.flip_test if with_flips else None
-        return dataset.views(flips or (), self.config.merge_iou_threshold)
+    def _views(self, dataset: Dataset) -> Views | None:
+        config = self.config
+        return dataset.views(config.flip_test or (), config.merge_iou_threshold, config.scale_test or ())
 
     def predict(self, split: str, *, writes_results: bool = False) -> tuple[Dataset, list[Detections]]:
         """(dataset with the classes of the checkpoint, what it finds in each image) of a split."""
@@ -338,8 +339,10 @@ class Runner:
     def _evaluate(
         self, detector: Detector, dataset: Dataset, split: str, *, within_training: bool
     ) -> tuple[dict[str, Any], Sequence[Detections]]:
-        # During training one view has to do: each flip takes as long as the images themselves.
-        views = self._views(dataset, with_flips=not within_training)
+        views = self._views(dataset)
+        if views is not None and within_training:
+            # One view has to do: each further one takes as long as the images themselves.
+            views = replace(views, flips=(), scales=())
         section = self.config.dataset[split]
         evaluator = parts.build_evaluator(section, dataset, within_training=within_training)
         loader = self._loader(split, dataset)

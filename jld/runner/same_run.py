@@ -32,7 +32,7 @@ TEACHER_FILES = re.compile(r"distill\.(.*\.)?(checkpoint|config|\w+_(file|path))
 DATA_PLACES = re.compile(r"dataset\.train\.(?!num_workers)(.*\.)?\w+")
 LENGTHS = (
     "work_dir|name|max_epoch|max_iter|eval_interval|checkpoint_interval|checkpoint_iters|keep_checkpoints|"
-    "log_interval|logger|published|imports|flip_test|merge_iou_threshold|best_metric"
+    "log_interval|logger|published|imports|flip_test|scale_test|merge_iou_threshold|best_metric"
 )
 FREE_AT_START = re.compile(rf"({LENGTHS}|dataset\.val|dataset\.test)(\..*)?")
 FIXED_IN_RESUME = re.compile(r"(model|distill|dataset\.train\.(type|classes)|optimizer(\.\w+)?\.type)(\..*)?")

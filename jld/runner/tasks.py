@@ -34,7 +34,7 @@ def predict(
 
     Args:
         loader: under `mpirun` that of this rank, which deals out the images.
-        views: what `Dataset.views` gave: which mirrored images are looked at as well; None: none.
+        views: what `Dataset.views` gave: which mirrored and resized images are looked at as well; None: none.
     Returns:
         per image, in px of the original and in the order of the loader. Of several ranks the first gets those
         of all, in the order of the dataset, and the others none.
@@ -43,8 +43,7 @@ def predict(
 
     detector.eval()
     views = views or Views()
-    flips = views.flips
-    seen: list[list[Detections]] = [[] for _ in range(1 + len(flips))]
+    seen: list[list[Detections]] = [[] for _ in range(len(views))]
     batches = loader.epoch(0)
     shown = tqdm(
         batches, total=len(loader), desc=title, leave=False, disable=not (is_main() and sys.stderr.isatty())
@@ -52,16 +51,11 @@ def predict(
     with jt.no_grad():
         for batch in shown:
             stopping.poll_alone()
-            seen[0] += _detect(detector, batch["images"], batch)
-            for found, flip in zip(seen[1:], flips, strict=True):
-                mirrored = _detect(detector, views.mirror(batch, flip), batch)
-                found += views.unmirror(mirrored, batch, flip)
-    detections = views.join(seen, loader.dataset.classes) if flips else seen[0]
+            for found, (look, flip) in zip(seen, views.looks(batch), strict=True):
+                own = detector.detect(detector(jt.array(look["images"]), look["img_shapes"]), look)
+                found += own if flip is None else views.unmirror(own, look, flip)
+    detections = views.join(seen, loader.dataset.classes) if len(views) > 1 else seen[0]
     return gather_detections(detections, loader.dataset.image_ids) if world_size() > 1 else detections
-
-
-def _detect(detector: Detector, images: np.ndarray, batch: Mapping[str, Any]) -> list[Detections]:
-    return detector.detect(detector(jt.array(images), batch["img_shapes"]), batch)
 
 
 def evaluate(

@@ -15,6 +15,7 @@ from jld.checkpoint import write_safetensors
 from jld.data import DrawnDataset, YOLODataset
 from jld.data.dota import read_label_file
 from jld.errors import ConfigError, DataError
+from jld.visualization.films import FilmWriter
 from tests.cli.tiny_config import write_config
 
 EVERYTHING = 'model["bbox_head"].update(score_threshold=0.0, nms_pre=20, max_per_image=5)\n'
@@ -114,7 +115,7 @@ def test_the_command_writes_every_kind_of_file(config, detector, shots, tmp_path
     write_safetensors(tmp_path / "weights.safetensors", arrays, {})
     words = [*sources, "--config", str(config), "--checkpoint", str(tmp_path / "weights.safetensors")]
     words += ["--save_dir", str(tmp_path / "out"), "--threshold", "0", "--save"]
-    assert module.main([*words, *module.SAVED]) == 1
+    assert module.main([*words, *(kind for kind in module.SAVED if kind != "film")]) == 1
     said = capsys.readouterr()
     assert "broken.png cannot be used" in said.err and said.out.count(".png: ") == 4
     out = tmp_path / "out"
@@ -134,6 +135,16 @@ def test_the_command_writes_every_kind_of_file(config, detector, shots, tmp_path
     assert len(list((out / "crops").rglob("*.jpg"))) == 20
     assert module.main([*words, "image"]) == 2
     assert "did you mean 'images'" in capsys.readouterr().err
+    assert module.main([*words, "film"]) == 1 and "no source was a film" in capsys.readouterr().err
+    film = FilmWriter(tmp_path / "walk", 10, (64, 64))
+    for _ in range(3):
+        film.write(cv2.imread(str(shots / "shot 0.png")))
+    film.close()
+    assert module.main([str(film.path), *words, "film", "--every", "2"]) == 0
+    (drawn,) = (out / "films").iterdir()
+    shown = cv2.VideoCapture(str(drawn))
+    assert drawn.stem == "walk" and shown.get(cv2.CAP_PROP_FPS) == pytest.approx(5)
+    assert shown.get(cv2.CAP_PROP_FRAME_COUNT) == 2
 
 
 def test_a_broken_image_stops_the_library(detector, tmp_path):

@@ -8,7 +8,7 @@ from jld.boxes.detections import Detections
 from jld.bridge import jdet as bridge
 from jld.checkpoint import write_safetensors
 from jld.config import load_config, to_plain
-from jld.errors import ConfigError
+from jld.errors import ConfigError, DataError
 from jld.toolchain import jittor as jt
 from tests.cli.tiny_config import write_config
 from tests.jdet_package import jdet
@@ -78,7 +78,20 @@ def test_detections_are_in_the_original_image(tiny):
     first, second = model(*batch())
     assert (first["img_id"], second["img_id"]) == (7, 9)
     assert first["boxes"].shape[1] == 4 and len(first["boxes"]) == len(first["scores"]) > 0
-    assert first["boxes"].max() <= 32 and first["labels"].min() >= 0
+    assert first["boxes"].max() <= 32 and first["labels"].min() >= 1  # COCODataset.save_results takes 1 away
+
+
+def test_targets_of_images_alone_do_for_detecting_and_not_for_learning(tiny):
+    kind, section, _ = tiny
+    images, targets = batch()
+    alone = [{key: each[key] for key in ("img_size", "ori_img_size", "scale_factor")} for each in targets]
+    alone = [{**each, "img_file": f"{number}.png"} for number, each in enumerate(alone)]
+    model = bridge.JDetModel(kind, **section)
+    model.eval()
+    assert [each["img_id"] for each in model(images, alone)] == ["0", "1"]
+    model.train()
+    with pytest.raises(DataError, match="no labels to learn from"):
+        model(images, alone)
 
 
 def test_rotated_detections_become_corners():

@@ -298,7 +298,7 @@ def test_python_interface_says_what_it_cannot_do(trained, tmp_path):
         (["--opts", "published={row: ld-coco}"], "no published row 'ld-coco'"),
         (["--opts", "dataset.test=null", "--task", "test"], "needs dataset.test"),
         (["--opts", "model.bbox_head.num_classes=7"], "num_classes is 7, but the dataset has 5"),
-        (["--opts", "flip_test=[H]"], "dataset.val: flip_test=['H'] joins detections of rotated boxes"),
+        (["--opts", "scale_test=[0]"], "dataset.val: scale_test=[0]: write factors above 0"),
         (
             ["--opts", "dataset.val.times=2", "--task", "train"],
             "dataset.val: DrawnDataset shows images several",

@@ -125,7 +125,11 @@ def test_losses_of_decoded_boxes(tmp_path, kind, loss, decoded):
             "a config of JDet; jld does not cover its 'S2ANet', only RotatedRetinaNet",
         ),
         ("plain", 'model["backbone"]["type"] = "Resnet50_v1d"', "backbone 'Resnet50_v1d' is not covered"),
-        ("plain", 'model["bbox_head"]["type"] = "RotatedRetinaHed"', "did you mean 'RotatedRetinaHead'?"),
+        (
+            "plain",
+            'model["bbox_head"]["type"] = "RotatedRetinaHed"',
+            "'RotatedRetinaHed' is not covered, only RotatedRetinaHead, KFIoU",
+        ),
         (
             "plain",
             'model["bbox_head"]["anchor_ratio"] = [1]',

@@ -18,8 +18,8 @@ from jld.ops.precision import PRECISIONS
 EXPECTED = """
     model dataset optimizer scheduler logger max_epoch max_iter eval_interval checkpoint_interval
     checkpoint_iters keep_checkpoints log_interval work_dir name pretrained_weights
-    pretrained_classes resume_path flip_test merge_iou_threshold distill seed imports ema accumulate_steps
-    auto_scale_lr published precision hooks best_metric schedule_factor
+    pretrained_classes resume_path flip_test scale_test merge_iou_threshold distill seed imports ema
+    accumulate_steps auto_scale_lr published precision hooks best_metric schedule_factor
 """
 
 

@@ -13,7 +13,7 @@ import pytest
 from jld.boxes.detections import Detections
 from jld.data import COCODataset, DataLoader, Dataset, DrawnDataset, DrawnOrientedDataset, ImageFolder
 from jld.data.classes import COCO_CLASSES, VOC_CLASSES
-from jld.data.dota import DOTA1_CLASSES
+from jld.data.dota import DOTA1_CLASSES, Views
 from jld.data.dota_dataset import DOTADataset
 from jld.errors import ConfigError
 
@@ -86,12 +86,14 @@ def test_a_folder_is_looked_at_by_any_detector_and_learned_from_by_none(tmp_path
     assert (folder.first(2).read_image(1) == 7).all()
 
 
-def test_views_that_upright_boxes_cannot_join_are_refused():
+def test_views_that_cannot_be_joined_are_refused():
     dataset = DrawnDataset(num_images=1)
-    with pytest.raises(ConfigError, match=r"flip_test=\['HV'\] joins .* DrawnDataset cannot join any"):
-        dataset.views(["HV"])
-    with pytest.raises(ConfigError, match=r"merge_iou_threshold=0.3 joins .* DrawnDataset cannot join any"):
+    assert dataset.views() is None and dataset.views(["HV"], 0.5, [2.0]) == Views(("HV",), 0.5, (2.0,))
+    with pytest.raises(ConfigError, match=r"merge_iou_threshold=0.3 joins .* DrawnDataset shows each image"):
         dataset.views([], 0.3)
+    for scales in ([0.0], [1.0, 2.0], [float("nan")], [-1]):
+        with pytest.raises(ConfigError, match=r"scale_test=.*: write factors above 0 other than 1"):
+            dataset.views([], None, scales)
     with pytest.raises(ConfigError, match=r"merge_iou_threshold has no threshold for .*pier"):
         DrawnOrientedDataset(num_images=1).views([], {"ship": 0.2})
     with pytest.raises(ConfigError, match="Dataset cannot be shortened for a dry run"):

@@ -7,6 +7,7 @@ import pytest
 
 from jld.config.jdet import translate_jdet
 from jld.data import BrokenImageError, JDetDataset, collate
+from jld.data.jdet_dataset import jdet_sample
 from jld.errors import ConfigError, DataError
 from jld.registry import build
 from tests.jdet_package import jdet, write_labels
@@ -16,7 +17,7 @@ _ = jdet
 
 @pytest.fixture
 def dataset(jdet, tmp_path):
-    folder = write_labels(tmp_path / "data", ("a.png", "b.png", "broken.png"))
+    folder = write_labels(tmp_path / "data", ("a.png", "b.png", "broken.png", "other_size.png"))
     inside = {"type": "DOTADataset", "dataset_dir": str(folder), "transforms": [{"type": "Anything"}]}
     return build({"type": "JDetDataset", "dataset": inside})
 
@@ -41,17 +42,35 @@ def test_equal_seeds_give_equal_samples(dataset):
 
 
 def test_annotations_are_those_that_evaluation_needs(dataset):
-    assert (len(dataset), dataset.classes) == (3, ("plane", "ship", "harbor"))
+    assert (len(dataset), dataset.classes) == (4, ("plane", "ship", "harbor"))
     truth = dataset.ground_truth()[0]
     np.testing.assert_allclose(truth["rboxes"][:, :2], [[20, 15], [30, 30]])
     assert truth["difficult"].tolist() == [0, 1] and truth["img_id"] == "a"
-    assert dataset.image_sizes().tolist() == [[40, 60]] * 3 and len(dataset.first(1)) == 1
+    assert dataset.image_sizes().tolist() == [[40, 60]] * 4 and len(dataset.first(1)) == 1
 
 
 def test_labels_follow_another_order_of_classes(dataset):
     other = dataset.with_classes(("ship", "harbor", "plane"), [1, 2, 0])
     assert sample(other)["labels"].tolist() == [2] and sample(other, 1)["labels"].tolist() == [0, 0]
     assert other.ground_truth()[1]["labels"].tolist() == [0, 0] and sample(dataset)["labels"].tolist() == [0]
+
+
+def test_images_without_objects_are_left_out_and_said(jdet, tmp_path):
+    folder = write_labels(tmp_path / "data", ("a.png", "empty.png", "b.png"))
+    options = {"dataset_dir": str(folder), "transforms": [{"type": "Anything"}], "filter_empty_gt": False}
+    dataset = JDetDataset({"type": "DOTADataset", **options})
+    # JDet itself would show a.png or b.png as the second image, whatever chance says.
+    assert dataset.image_ids == ("a", "b") and sample(dataset, 1)["img_id"] == "b"
+    account = dataset.account()
+    assert (account.images, account.images_used) == (3, 2)
+    assert str(account.images_left_out) == "1 without objects, which JDet never shows, first: empty.png"
+
+
+def test_an_image_of_a_test_has_neither_boxes_nor_labels():
+    target = {"ori_img_size": (60, 40), "img_size": (60, 40), "scale_factor": 1.0, "img_file": "x/a.png"}
+    found = jdet_sample(np.zeros((3, 64, 64)), target)
+    assert found["boxes"].shape == (0, 4) and found["labels"].shape == (0,) and found["img_id"] == "a"
+    assert (found["img_shape"], found["pad_shape"]) == ((40, 60), (64, 64))
 
 
 def test_a_worker_makes_its_own_pipeline(dataset):
@@ -63,6 +82,8 @@ def test_a_worker_makes_its_own_pipeline(dataset):
 def test_what_cannot_be_read_or_used_is_said(dataset, jdet):
     with pytest.raises(BrokenImageError, match="cannot identify"):
         sample(dataset, 2)
+    with pytest.raises(BrokenImageError, match="image size is different from annotations"):
+        sample(dataset, 3)
     for section, said in (
         ({"type": "COCODataset"}, "'COCODataset' has no rotated boxes; use jld's own"),
         ({"type": "Nothing"}, "JDet refuses the section: Nothing is not registered"),
@@ -70,6 +91,8 @@ def test_what_cannot_be_read_or_used_is_said(dataset, jdet):
     ):
         with pytest.raises(ConfigError, match=said):
             JDetDataset(section)
+    with pytest.raises(DataError, match=r"labels\.pkl"):
+        JDetDataset({**dataset.section, "dataset_dir": "nowhere"})
     plain = JDetDataset({**dataset.section, "transforms": None})
     with pytest.raises(DataError, match="gives a str: let its transforms end with Normalize"):
         sample(plain)

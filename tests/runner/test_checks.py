@@ -75,6 +75,7 @@ def test_masks_are_learned_and_scored_where_there_are_some():
     finder, masked = finder_of_masks(), drawn(with_masks=True)
     assert problems({"train": masked, "val": masked}, finder) == ""
     assert problems({"val": drawn(), "test": drawn()}, finder) == ""  # scored by its boxes
+    assert "masks found in several views" in problems({"val": masked}, finder, flip_test=["H"])
     said = problems({"train": drawn()}, finder)
     assert "dataset.train: Sure learns masks, and DrawnDataset gives none: set with_masks=True" in said
     said = problems({"train": masked, "val": masked}, UPRIGHT)
@@ -128,12 +129,13 @@ def test_distributions_have_the_angles_of_what_they_expect():
 
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_views_that_cannot_be_joined(split, images):
-    assert f"dataset.{split}: flip_test=['H']" in problems({split: drawn()}, UPRIGHT, flip_test=["H"])
+    assert problems({split: drawn()}, UPRIGHT, flip_test=["H"], scale_test=[0.5]) == ""
+    said = problems({split: drawn()}, UPRIGHT, scale_test=[0])
+    assert f"dataset.{split}: scale_test=[0]: write factors" in said
     said = problems({split: drawn()}, UPRIGHT, merge_iou_threshold=0.2)
     assert "merge_iou_threshold=0.2 joins" in said
     said = problems({split: oriented()}, ROTATED, merge_iou_threshold=CLASS_IOU)
     assert "merge_iou_threshold has no threshold for pier" in said and "merge_nms_threshold_type=0" in said
-    assert "ImageFolder cannot join any" in problems({"test": ImageFolder(images)}, ROTATED, flip_test=["V"])
 
 
 @pytest.mark.parametrize(
@@ -200,10 +202,10 @@ def test_keys_and_classes_in_the_wrong_place():
 
 
 def test_everything_is_said_at_once():
-    said = problems({"train": oriented(), "val": drawn(times=3)}, detector(9), flip_test=["H"])
+    said = problems({"train": oriented(), "val": drawn(times=3)}, detector(9), scale_test=[1])
     assert (
         "num_classes is 9, but the dataset has 4" in said
         and "num_classes is 9, but the dataset has 5" in said
     )
-    for text in ("holds rotated boxes", "several times", "flip_test"):
+    for text in ("holds rotated boxes", "several times", "scale_test"):
         assert text in said

@@ -200,7 +200,7 @@ def test_pictures_show_the_direction_of_the_angle(source, tmp_path):
 
 def test_settings_of_views(source):
     oriented, upright = DOTADataset(str(source), version="SSDD"), DrawnDataset(num_images=1)
-    assert upright.views() is None and oriented.views() == Views((), 0.1)
+    assert upright.views() is None and oriented.views() == Views()
     assert oriented.views([], 0.15) == Views((), 0.15)
     both = oriented.views(["H"], {"ship": 0.2})
     assert both.flips == ("H",) and both.iou_threshold["ship"] == 0.2

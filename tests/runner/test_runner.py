@@ -33,6 +33,7 @@ def trained(monkeypatch, tmp_path, built, names):
         "work_dir": str(tmp_path),
         "ema": None,
         "flip_test": None,
+        "scale_test": None,
         "resume_path": None,
         "published": None,
     }

@@ -40,6 +40,7 @@ def translate_model(model: Section) -> dict[str, Any]:
     Raises:
         ConfigError: a part, key or value without counterpart.
     """
+    Section(model.values.get("bbox_head"), f"{model.path}.bbox_head").choose(HEADS)  # says more than a neck
     return {
         "type": "RotatedRetinaNet",
         "backbone": _backbone(model.section("backbone")),

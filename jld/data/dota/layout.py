@@ -120,7 +120,7 @@ class Layout:
             )
         ]
 
-    def merge(self, detections: Sequence[Detections], iou_threshold: MergeIou) -> list[Detections]:
+    def merge(self, detections: Sequence[Detections], iou_threshold: MergeIou | None) -> list[Detections]:
         """Detections of the whole images, see `merge_patches`; those of whole images only change to
         `polys`.
         """

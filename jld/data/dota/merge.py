@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from jld.boxes.detections import Detections
-from jld.boxes.rotated import flip_polys, nms_polys, shapes_to_polys
+from jld.boxes.rotated import flip_polys, nms_polys, polys_to_xyxy, shapes_to_polys
 from jld.data.dota.names import check_style, parse_patch_name
 from jld.errors import ConfigError, DataError
 
 MergeIou = float | Mapping[str, float]
 MERGE_IOU = 0.1
+UPRIGHT_MERGE_IOU = 0.5  # upright neighbours of a kind overlap by more than rotated ones
 FLIPS = {"H": "horizontal", "V": "vertical", "HV": "diagonal"}
 
 
@@ -24,7 +25,7 @@ def merge_patches(
     classes: Sequence[str],
     *,
     style: str = "jdet",
-    iou_threshold: MergeIou = MERGE_IOU,
+    iou_threshold: MergeIou | None = None,
     image_ids: Sequence[str] | None = None,
 ) -> list[Detections]:
     """Moves detections of patches to their images and drops, per class, those that overlap a better one.
@@ -34,7 +35,7 @@ def merge_patches(
             mixed.
         classes: names, in the order of the labels.
         style: how the patches were named, "jdet" or "mmrotate"; see `jld.data.dota.names`.
-        iou_threshold: overlaps above it suppress; one number, or one per class name.
+        iou_threshold: overlaps above it suppress; one number, or one per class name; None is 0.1.
         image_ids: images to return, in this order, with or without detections; by default those with patches.
     Returns:
         per image the `polys` [K, 8] float32 px of the image, best score first.
@@ -55,7 +56,7 @@ def merge_views(
     views: Sequence[Sequence[Detections]],
     classes: Sequence[str],
     *,
-    iou_threshold: MergeIou = MERGE_IOU,
+    iou_threshold: MergeIou | None = None,
     image_ids: Sequence | None = None,
 ) -> list[Detections]:
     """Joins several lists of detections of the same images and suppresses per image and class.
@@ -63,13 +64,19 @@ def merge_views(
     Args:
         views: lists such as those of the plain images and of `unflip_detections`; an image may occur in any
             number of them and any number of times.
-        classes, iou_threshold, image_ids: see `merge_patches`.
+        classes, iou_threshold, image_ids: see `merge_patches`; None is 0.5 where all are upright.
     Returns:
-        as `merge_patches`.
+        as `merge_patches`; upright `boxes` where all are upright.
     Raises:
         ConfigError: no threshold for a class.
+        DataError: they hold masks, which are not joined.
     """
     every = [found for view in views for found in view]
+    if any(found.masks is not None for found in every):
+        raise DataError("masks found in several views of an image cannot be joined: set flip_test to None.")
+    is_upright = bool(every) and all(found.form == "boxes" for found in every)
+    if iou_threshold is None:
+        iou_threshold = UPRIGHT_MERGE_IOU if is_upright else MERGE_IOU
     wanted = list(dict.fromkeys(found.img_id for found in every) if image_ids is None else image_ids)
     position = {image_id: index for index, image_id in enumerate(wanted)}
     every = [found for found in every if found.img_id in position]
@@ -77,18 +84,19 @@ def merge_views(
     scores = np.concatenate([np.zeros(0, np.float32), *(found.scores for found in every)])
     labels = np.concatenate([np.zeros(0, np.int64), *(found.labels for found in every)])
     images = np.repeat(np.array([position[found.img_id] for found in every], np.int64), list(map(len, every)))
-    thresholds = _thresholds(iou_threshold, classes)[labels]
-    kept = nms_polys(polys, scores, thresholds, images * max(len(classes), 1) + labels)
+    thresholds = _thresholds(iou_threshold, classes, labels)
+    kept = nms_polys(polys, scores, thresholds, images * (1 + labels.max(initial=0)) + labels)
     kept = kept[np.argsort(images[kept], kind="stable")]  # by image, best score first within each
     ends = np.searchsorted(images[kept], np.arange(len(wanted) + 1))
+    form, shapes = ("boxes", polys_to_xyxy(polys)) if is_upright else ("polys", polys)
     return [
-        Detections(image_id, scores[rows], labels[rows], polys=polys[rows].astype(np.float32))
+        Detections(image_id, scores[rows], labels[rows], **{form: shapes[rows].astype(np.float32)})
         for image_id, rows in zip(wanted, (kept[start:end] for start, end in pairwise(ends)), strict=True)
     ]
 
 
 def merge_windows(
-    detections: Sequence[Detections], windows: np.ndarray, img_id: Any, iou_threshold: float
+    detections: Sequence[Detections], windows: np.ndarray, img_id: Any, iou_threshold: float | None = None
 ) -> Detections:
     """Detections in windows of one image as those of the image, upright or rotated; best score first.
 
@@ -96,7 +104,8 @@ def merge_windows(
         detections: per window, in px of the window.
         windows: [W, 4] px x1, y1, x2, y2, see `jld.data.dota.windows.image_windows`.
         img_id: of the image.
-        iou_threshold: detections of one class that overlap a better one by more are dropped.
+        iou_threshold: detections of one class that overlap a better one by more are dropped; None: see
+            `merge_views`.
     Raises:
         DataError: they hold masks, which are not joined.
     """
@@ -112,6 +121,8 @@ def merge_windows(
     shapes = np.concatenate(moved)
     scores = np.concatenate([found.scores for found in detections])
     labels = np.concatenate([found.labels for found in detections])
+    if iou_threshold is None:
+        iou_threshold = UPRIGHT_MERGE_IOU if form == "boxes" else MERGE_IOU
     kept = nms_polys(shapes_to_polys(shapes), scores, iou_threshold, labels)
     chosen = {form: shapes[kept].astype(np.float32)}
     return Detections(img_id, scores[kept], labels[kept], **chosen)
@@ -127,27 +138,26 @@ def unflip_detections(
         flip: "H", "V" or "HV", as in the config key `flip_test`.
         image_sizes: {img_id: (height, width)} px of what was flipped (the patches).
     Returns:
-        the same with their corners mirrored back.
+        the same with their corners mirrored back: upright `boxes` of upright ones, and else `polys`.
     Raises:
         ConfigError: unknown flip.
     """
     if flip not in FLIPS:
         raise ConfigError(f"flip_test knows {', '.join(FLIPS)}, not {flip!r}.")
-    return [
-        replace(
-            found,
-            polys=flip_polys(found.corners(), FLIPS[flip], image_sizes[found.img_id]),
-            boxes=None,
-            rboxes=None,
-        )
-        for found in detections
-    ]
+    mirrored = []
+    for found in detections:
+        polys = flip_polys(found.corners(), FLIPS[flip], image_sizes[found.img_id])
+        if found.boxes is None:
+            mirrored.append(replace(found, polys=polys, rboxes=None))
+        else:
+            mirrored.append(replace(found, boxes=polys_to_xyxy(polys)))
+    return mirrored
 
 
-def _thresholds(iou_threshold: MergeIou, classes: Sequence[str]) -> np.ndarray:
+def _thresholds(iou_threshold: MergeIou, classes: Sequence[str], labels: np.ndarray) -> np.ndarray:
     if not isinstance(iou_threshold, Mapping):
-        return np.full(len(classes), float(iou_threshold))
+        return np.full(len(labels), float(iou_threshold))
     missing = [name for name in classes if name not in iou_threshold]
     if missing:
         raise ConfigError(f"no merging threshold is given for {', '.join(missing)}.")
-    return np.array([iou_threshold[name] for name in classes], np.float64)
+    return np.array([iou_threshold[name] for name in classes], np.float64)[labels]
