@@ -9,5 +9,5 @@ _base_ = [
     "../../../configs/_base_/models/faster_rcnn_r50_fpn.py",
     "../../two_stage/configs/_base_/small.py",
     "../../two_stage/configs/_base_/short.py",
-    "../../two_stage/configs/_base_/drawn.py",
+    "_base_/drawn.py",
 ]

@@ -8,5 +8,5 @@ Published: none. Measured with jld: see projects/lgd/README.md.
 _base_ = [
     "_base_/gfl.py",
     "../../two_stage/configs/_base_/short.py",
-    "../../two_stage/configs/_base_/drawn.py",
+    "_base_/drawn.py",
 ]
