@@ -209,7 +209,7 @@ def test_student_is_the_plain_one(leaf):
     if match:
         (found,) = ROOT.glob(f"configs/*/{match[1]}_{match[2]}_{match[3]}.py")
         plain = str(found.relative_to(ROOT))
-    if name.startswith("lgd"):
+    if name.startswith("lgd") and not (ROOT / plain).is_file():
         (found,) = ROOT.glob(f"configs/*/{re.sub(r'^lgd(ld)?_|_from_r101', '', name)}")
         plain = str(found.relative_to(ROOT))
     elif is_rotated(leaf):
@@ -236,6 +236,29 @@ def test_student_is_the_plain_one(leaf):
 def test_the_quick_starts_students_differ_in_their_distillation_alone(plain, twin):
     plain, taught = (to_plain(load(f"configs/quick_start/{name}.py")) for name in (plain, twin))
     assert taught.pop("distill")["terms"] and "distill" not in plain
+    of_file = {key: plain[key] for key in ("name", "work_dir")}
+    assert {**taught, **of_file} == plain
+
+
+TWO_STAGES = [leaf for leaf in DISTILLED if leaf.startswith("projects/two_stage/")]
+GUIDED = [leaf for leaf in DISTILLED if leaf.startswith("projects/lgd/")]
+
+
+@pytest.mark.parametrize("leaf", [*TWO_STAGES, *GUIDED])
+def test_students_of_projects_that_compare_differ_from_their_twins_in_distillation_alone(leaf):
+    """A label-guided one has a second optimizer, of the same settings, for what its teacher learns."""
+    taught = to_plain(load(leaf))
+    plain = to_plain(load(re.sub(r"/(lgd|crosskdpkd)_", "/", leaf)))
+    assert taught.pop("distill")["terms"] and "distill" not in plain
+    if leaf in GUIDED:
+        both = taught["optimizer"]
+        wanted = {
+            "student": dict(match="*", but_not="distill.teacher.*"),
+            "teacher": dict(match="distill.teacher.*"),
+        }
+        assert both == {name: part | plain["optimizer"] for name, part in wanted.items()}
+        taught["optimizer"] = plain["optimizer"]
+        assert taught.pop("auto_scale_lr") is None
     of_file = {key: plain[key] for key in ("name", "work_dir")}
     assert {**taught, **of_file} == plain
 

@@ -16,16 +16,20 @@ sys.path.insert(0, str(ROOT))
 from jld.apis.comparison_options import add_flags, prepare
 from jld.apis.program import program
 
-PLAIN, GUIDED = ROOT / "configs/quick_start/gfl_student.py", HERE / "configs/lgd_gfl_student.py"
+PAIRS = [
+    f"{scene}_{detector}" for scene in ("drawn", "bccd") for detector in ("gfl", "retinanet", "faster_rcnn")
+]
 
 
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--plain", default=str(PLAIN), metavar="FILE", help="config of the plain student")
-    parser.add_argument("--guided", default=str(GUIDED), metavar="FILE", help="config of its LGD twin")
+    parser.add_argument("pair", choices=PAIRS, help="images and detector")
+    parser.add_argument("--data", default="data/bccd", help="of the blood cells; default: %(default)s")
+    parser.add_argument("--plain", metavar="FILE", help="another config of the plain student")
+    parser.add_argument("--guided", metavar="FILE", help="another config of its LGD twin")
     parser.add_argument("--num", type=int, default=4, help="images to draw; default: %(default)s")
-    add_flags(parser, "work_dirs/lgd")
+    add_flags(parser, "work_dirs/lgd", (0, 1, 2))
     return parser.parse_args()
 
 
@@ -35,10 +39,14 @@ def main() -> None:
     options = parse()
     from jld.apis import Entry, compare
 
-    work_dir = prepare(options)
-    entries = [Entry("plain", options.plain), Entry("guided", options.guided, cost=2.0, gain_over="plain")]
-    compare(entries, work_dir, seeds=options.seeds, overrides=options.opts)
-    names = draw(options.guided, work_dir / f"guided_seed{options.seeds[0]}", options.opts, options.num)
+    work_dir = prepare(options, Path(options.work_dir) / options.pair)
+    plain = options.plain or str(HERE / f"configs/{options.pair}_student.py")
+    guided = options.guided or str(HERE / f"configs/lgd_{options.pair}_student.py")
+    splits = ("train", "val", "test") if options.pair.startswith("bccd") else ()
+    overrides = [*(f"dataset.{split}.root={options.data}" for split in splits), *options.opts]
+    entries = [Entry("plain", plain), Entry("guided", guided, cost=2.0, gain_over="plain")]
+    compare(entries, work_dir, seeds=options.seeds, overrides=overrides, metrics=["AP", "AP50", "AP75"])
+    names = draw(guided, work_dir / f"guided_seed{options.seeds[0]}", overrides, options.num)
     print(f"pictures: {', '.join(names)}")
 
 

@@ -2,7 +2,9 @@
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent))
@@ -12,6 +14,8 @@ from jld.apis.program import program
 
 # {detector: scores that are compared}
 SCORES = {"faster_rcnn": ["AP", "AP50", "AP75"], "mask_rcnn": ["AP", "segm_AP", "segm_AP75"]}
+IMAGES, THRESHOLD = 6, 0.5
+"""In the picture of masks, and what they score at least."""
 
 
 def parse() -> argparse.Namespace:
@@ -28,13 +32,12 @@ def main() -> None:
     """Runs the comparison."""
     options = parse()
     from jld.apis import Entry, compare
+    from jld.apis.comparison import run_name
+    from jld.config import prepare_config
 
     kind = options.detector
     work_dir = prepare(options, Path(options.work_dir) / kind)
-    configs = {
-        name: str(HERE / f"configs/{name}.py") for name in (f"{kind}_student", f"crosskdpkd_{kind}_student")
-    }
-    plain, distilled = configs.values()
+    plain, distilled = (str(HERE / f"configs/{name}{kind}_student.py") for name in ("", "crosskdpkd_"))
     entries = [
         Entry("teacher", str(HERE / f"configs/{kind}_teacher.py"), seed=0, cost=0.9),
         Entry("student", plain, cost=0.3),
@@ -43,6 +46,42 @@ def main() -> None:
     data = [f"dataset.{split}.root={options.data}" for split in ("train", "val", "test")]
     overrides = [*(data if kind == "faster_rcnn" else []), *options.opts]
     compare(entries, work_dir, seeds=options.seeds, overrides=overrides, metrics=SCORES[kind])
+    if kind == "mask_rcnn":
+        folders = {"teacher": work_dir / "teacher"}
+        folders |= {name: work_dir / run_name(name, options.seeds[0]) for name in ("student", "distilled")}
+        configs = {entry.name: prepare_config(entry.config, overrides) for entry in entries}
+        print(f"masks: {draw_found(configs, folders, work_dir / 'masks.png')}")
+
+
+def draw_found(configs: Mapping[str, Any], folders: Mapping[str, Path], path: Path) -> Path:
+    """Draws the masks of the first validation images with several objects, a row of images for every run.
+
+    Args:
+        configs, folders: config and folder of every run.
+        path: of the picture; the true masks are its first row.
+    """
+    from jld.apis import inference_detector, init_detector
+    from jld.apis.comparison import LAST_CHECKPOINT, Truth
+    from jld.visualization.canvas import enlarged, write_image
+    from jld.visualization.masks import draw_masks
+    from jld.visualization.montage import montage
+
+    data = Truth.dataset_of(next(iter(configs.values())))
+    truths = data.ground_truth()
+    chosen = [index for index, truth in enumerate(truths) if len(truth["boxes"]) > 1][:IMAGES]
+    images = [data.read_image(index) for index in chosen]
+    cells = [
+        draw_masks(image, truths[index]["masks"], truths[index]["labels"])
+        for index, image in zip(chosen, images, strict=True)
+    ]
+    for name, folder in folders.items():
+        detector = init_detector(configs[name], str(folder / LAST_CHECKPOINT))
+        for image, found in zip(images, inference_detector(detector, images), strict=True):
+            sure = found.select(THRESHOLD)
+            cells.append(draw_masks(image, sure.masks, sure.labels, sure.scores))
+    captions = [name for name in ("ground truth", *folders) for _ in images]
+    cells = [enlarged(cell, side=192)[0] for cell in cells]
+    return write_image(path, montage(cells, columns=len(images), captions=captions))
 
 
 if __name__ == "__main__":

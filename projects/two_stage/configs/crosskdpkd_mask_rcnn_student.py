@@ -13,6 +13,6 @@ distill = dict(
     ),
     terms=[
         dict(type="CrossRoIKD", cls_weight=0.5, box_weight=1.0, temperature=3.0),
-        dict(type="PKD", weight=6.0, levels=[0, 1, 2, 3]),
+        dict(type="PKD", weight=0.5, levels=[0, 1, 2, 3]),
     ],
 )
