@@ -442,7 +442,7 @@ def test_tool_cuts_goes_on_and_clears(source, tmp_path, monkeypatch, capsys):
     assert run("--clear") == 0 and "removed" in capsys.readouterr().out
     assert not (tmp_path / "out" / "train_64_16_1.0").exists() and contents(source.parent) == before
     (source / "labelTxt" / "P0001.txt").write_text("nonsense\n")
-    assert run() == 1 and "P0001.txt:1" in capsys.readouterr().err
+    assert run() == 2 and "P0001.txt:1" in capsys.readouterr().err
 
 
 def test_shipped_configs_make_what_the_dataset_configs_read():
