@@ -70,8 +70,9 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add(
         "--cold",
-        action="store_true",
-        help="train: time import and first step in an empty kernel cache (minutes)",
+        nargs="*",
+        choices=DETECTORS,
+        help="train: time import and first step in an empty kernel cache (minutes), of several in turn",
     )
     add("--json", type=Path, metavar="FILE", help="also write everything as JSON")
     return made
@@ -141,8 +142,8 @@ def run(options: argparse.Namespace) -> Any:
     from projects.benchmark import BENCHMARKS, DUELS, PeerTools, benchmark_cold, benchmark_rotated
 
     settings = settings_of(options)
-    if options.cold:
-        yield benchmark_cold(settings, use_cuda=options.device == "cuda")
+    if options.cold is not None:
+        yield benchmark_cold(settings, options.cold, use_cuda=options.device == "cuda")
         return
     if options.what == "rotated":
         tools = PeerTools(options.peer_python, options.devkit, options.mmrotate)
