@@ -76,7 +76,12 @@ def parser() -> argparse.ArgumentParser:
         "--shared", action="store_true",
         help="train, inference: measure once more while a busy loop runs on every core",
     )  # fmt: skip
-    add("--cold", action="store_true", help="train: import and first step in an empty kernel cache (minutes)")
+    add(
+        "--cold",
+        nargs="*",
+        choices=DETECTORS,
+        help="train: time import and first step in an empty kernel cache (minutes), of several in turn",
+    )
     add("--json", type=Path, metavar="FILE", help="also write everything as JSON")
     return made
 
@@ -151,8 +156,8 @@ def run(options: argparse.Namespace) -> Any:
     )
 
     settings = settings_of(options)
-    if options.cold:
-        yield benchmark_cold(settings, use_cuda=options.device == "cuda")
+    if options.cold is not None:
+        yield benchmark_cold(settings, options.cold, use_cuda=options.device == "cuda")
         return
     if options.what == "rotated":
         tools = PeerTools(options.peer_python, options.devkit, options.mmrotate)

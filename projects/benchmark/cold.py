@@ -9,7 +9,8 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,38 +37,48 @@ first_cpu = first.cpu_median / 1e3 + compilers.ru_utime + compilers.ru_stime
 rows = [(first.median / 1e3, first_cpu), (steady.median / 1e3, steady.cpu_median / 1e3)]
 print(json.dumps([rows, loaded_kernels()]))
 """
+# Under the cache: kernels, and headers that were compiled for them.
+KERNELS = ("jit", "jld_prefix")
 IMPORT = "from jld.toolchain import jittor as jt; print(jt.flags.cache_path)"
 
 
-def benchmark_cold(settings: Settings, *, use_cuda: bool = False) -> Report:
-    """Import and first step in an empty kernel cache, which is removed at the end.
+def benchmark_cold(settings: Settings, detectors: Sequence[str] = (), *, use_cuda: bool = False) -> Report:
+    """Import and first steps in an empty cache, which is removed at the end.
 
     Args:
         settings: sizes of the training step; four are run.
+        detectors: several, each without the kernels of the others; none: that of the settings.
         use_cuda: compile for the GPU.
     Raises:
         subprocess.CalledProcessError: a step failed; its messages are on stderr.
     """
     name = f"jld-cold-{os.getpid()}"
-    program = FIRST_STEPS.format(use_cuda=int(use_cuda), settings=asdict(settings))
+    steps = [replace(settings, detector=detector) for detector in detectors or [settings.detector]]
+    rows: list[tuple] = []
+    facts: dict[str, Any] = {}
     cache = ""
     try:
         first_import, cache = _timed(IMPORT, name)
         later_import, _ = _timed(IMPORT, name)
-        _, printed = _timed(program, name)
+        rows += [
+            ("first import: Jittor compiles itself", *first_import),
+            ("every later import", *later_import),
+        ]
+        for each in steps:
+            for folder in KERNELS:
+                shutil.rmtree(Path(cache) / folder, ignore_errors=True)
+            _, printed = _timed(FIRST_STEPS.format(use_cuda=int(use_cuda), settings=asdict(each)), name)
+            (first_step, steady_step), kernels = json.loads(printed)
+            rows += [
+                (f"{each.pair()}: first training step, kernels are compiled", *first_step),
+                (f"{each.pair()}: steady step, median of three", *steady_step),
+            ]
+            facts[f"{each.pair()}: kernels compiled"] = kernels
     finally:
         # Only a folder with the name made up above: the other caches are the user's.
         if Path(cache).name.startswith(name):
             shutil.rmtree(cache, ignore_errors=True)
-    (first_step, steady_step), kernels = json.loads(printed)
-    rows = [
-        ("first import: Jittor compiles itself", *first_import),
-        ("every later import", *later_import),
-        ("first training step: kernels are compiled", *first_step),
-        ("steady step, median of three", *steady_step),
-    ]
-    title = f"cold start: {settings.pair()}, batch {settings.size()}"
-    return Report(title, ("", "seconds", "CPU s"), rows, {"kernels compiled": kernels})
+    return Report(f"cold start, batch {settings.size()}", ("", "seconds", "CPU s"), rows, facts)
 
 
 def _timed(program: str, cache_name: str) -> tuple[tuple[float, float], str]:
