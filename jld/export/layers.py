@@ -20,14 +20,15 @@ import jld.ops.deform_conv
 from jld.boxes.places import GridPlaces
 from jld.boxes.priors import AnchorGenerator
 from jld.export.graph import Graph, Symbol, elementwise, has_symbols, traced
+from jld.models.heads.mask_head import Doubled
 from jld.models.layers import BatchNorm, GroupNorm, Scale
 from jld.ops.conv2d import Conv2d
 from jld.toolchain import jittor as jt
 
 
-def _convolution(graph: Graph, layer: Any, x: Symbol) -> str:
+def _convolution(graph: Graph, layer: Any, x: Symbol, live: None = None, *, relu: bool = False) -> str:
     inputs = [x, layer.weight] + [layer.bias] * (layer.bias is not None)
-    return graph.op(
+    name = graph.op(
         "Conv",
         *inputs,
         kernel_shape=list(layer.weight.shape[2:]),
@@ -36,6 +37,14 @@ def _convolution(graph: Graph, layer: Any, x: Symbol) -> str:
         dilations=list(layer.dilation),
         group=layer.groups,
     )
+    return _relu(graph, name, relu)
+
+
+def _doubled(graph: Graph, layer: Doubled, x: Symbol, live: None = None) -> str:
+    inputs, outputs = layer.weight.shape[:2]
+    filters = layer.weight.numpy().transpose(2, 3, 1, 0).reshape(4 * outputs, inputs, 1, 1)
+    squares = graph.op("Conv", x, filters, np.tile(layer.bias.numpy(), 4), kernel_shape=[1, 1])
+    return graph.op("Reshape", graph.op("Relu", squares), graph.shape((-1, outputs, *x.shape[2:])))
 
 
 def _linear(graph: Graph, layer: Any, x: Symbol) -> str:
@@ -126,6 +135,7 @@ def _deformable(
 
 EMITTERS: tuple[tuple[Any, str, Callable], ...] = (
     (Conv2d, "execute", _convolution),
+    (Doubled, "execute", _doubled),
     (jld.ops.deform_conv, "deform_conv2d", _deformable),
     (BatchNorm, "execute", _batch_norm),
     (GroupNorm, "execute", _group_norm),

@@ -11,9 +11,12 @@ import pytest
 
 from jld.apis import inference_detector, init_detector
 from jld.apis.export import export_detector, main, resize_rule, time_export
+from jld.boxes.detections import Detections
+from jld.boxes.masks import to_bitmap
 from jld.config import load_config
+from jld.data import collate
 from jld.data.rotated_transforms import RotatedResize
-from jld.data.transforms import Resize
+from jld.data.transforms import Resize, finish_sample, new_sample
 from jld.errors import ConfigError
 from jld.export import ExportSettings, session_of
 from jld.export.check import TOLERANCE, _threshold, check_export
@@ -25,8 +28,11 @@ ROOT = Path(__file__).resolve().parents[2]
 DETECT = ROOT / "projects/deploy/detect.py"
 
 
-def small(name):
-    """The detector of a shipped config, few channels wide, with weights in which nothing is 0 or 1."""
+def small(name, mask_head=()):
+    """The detector of a shipped config, few channels wide, with weights in which nothing is 0 or 1.
+
+    `mask_head`: further options of it.
+    """
     config = load_config(ROOT / "configs" / name)
     model = config["model"]
     model["backbone"].update(depth=18, pretrained=None, base_channels=8)
@@ -39,6 +45,7 @@ def small(name):
         rois["bbox_head"].update(in_channels=32, fc_out_channels=64, num_classes=5)
         if "mask_head" in rois:
             rois["mask_head"].update(in_channels=32, conv_out_channels=8, num_convs=1, num_classes=5)
+            rois["mask_head"].update(mask_head)
     detector = init_detector(config, device="cpu")
     rng, state = np.random.default_rng(0), {}
     for key, var in detector.state_dict().items():
@@ -228,9 +235,28 @@ def test_other_detections_are_noticed(gfl):
         check_export(gfl, ExportSettings(raw_input=False), Session())
 
 
-def test_masks_are_not_left_out_in_silence(tmp_path):
-    with pytest.raises(ConfigError, match="masks have no place in the file"):
-        export_detector(small("mask_rcnn/mask_rcnn_r18_1x_coco.py"), tmp_path / "x.onnx")
+@pytest.mark.parametrize("agnostic", [False, True])
+def test_masks_are_those_of_the_detector(agnostic, deploy, tmp_path):
+    detector = small("mask_rcnn/mask_rcnn_r18_1x_coco.py", {"class_agnostic": agnostic})
+    for step in detector.pipeline.transforms:
+        if hasattr(step, "min_sizes"):
+            step.min_sizes, step.max_sizes = (128,), (200,)
+    path = tmp_path / "x.onnx"
+    worst = export_detector(detector, path)
+    assert "masks" in worst and max(worst.values()) <= TOLERANCE
+    image = np.random.default_rng(1).integers(0, 256, (150, 210, 3), np.uint8)
+    found = deploy.OnnxDetector(str(path))
+    boxes, scores, labels, masks = found(image, float(found(image, 0.0)[1][9:11].mean()))
+    assert len(boxes) > 5 and masks.shape == (len(boxes), 150, 210) and 0.01 < masks.mean() < 0.99
+    assert found(image, 2.0)[3].shape == (0, 150, 210)
+    # jld's masks of the same boxes
+    sample = detector.pipeline(new_sample(image, img_id=0), np.random.default_rng(0))
+    batch = collate([finish_sample(sample)])
+    with jt.no_grad():
+        features = detector.features(jt.array(batch["images"]))
+    (wanted,) = detector.roi_head.with_masks(features, [Detections(0, scores, labels, boxes=boxes)], batch)
+    drawn = np.stack([to_bitmap(mask) for mask in wanted.masks]).astype(bool)
+    assert (drawn != masks).mean() < 1e-3
 
 
 def test_parts_without_an_onnx_form_are_named(gfl, tmp_path, monkeypatch):
