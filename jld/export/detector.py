@@ -32,6 +32,7 @@ from jld.export.selection import (
     suppressed,
 )
 from jld.models import Detector, Stage, Trace
+from jld.models.backbones import SwinTransformer
 from jld.models.postprocess import PairPostprocess
 from jld.models.trace import DENSE, MASK, ROI, RPN
 from jld.ops.nms import ClasswiseNMS
@@ -82,6 +83,11 @@ def to_onnx(detector: Detector, settings: ExportSettings, metadata: dict[str, An
         ConfigError: the detector has a part without an ONNX form, or says nothing of its normalisation.
     """
     onnx = require("onnx")
+    if settings.size is None and isinstance(getattr(detector, "backbone", None), SwinTransformer):
+        raise ConfigError(
+            "a SwinTransformer lays out its windows for one size of images: export with --size, such as "
+            "--size 800x1333."
+        )
     names = {id(var): name for name, var in detector.state_dict().items()}
     # How many proposals there are is never known before.
     is_staged = ROI in detector.interface.stages

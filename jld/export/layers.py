@@ -20,6 +20,7 @@ import jld.ops.deform_conv
 from jld.boxes.places import GridPlaces
 from jld.boxes.priors import AnchorGenerator
 from jld.export.graph import Graph, Symbol, elementwise, has_symbols, traced
+from jld.export.transformers import SWIN_EMITTERS
 from jld.models.heads.mask_head import Doubled
 from jld.models.layers import BatchNorm, GroupNorm, Scale
 from jld.ops.conv2d import Conv2d
@@ -48,7 +49,10 @@ def _doubled(graph: Graph, layer: Doubled, x: Symbol, live: None = None) -> str:
 
 
 def _linear(graph: Graph, layer: Any, x: Symbol) -> str:
-    return graph.op("Gemm", x, layer.weight, layer.bias, transB=1)
+    if x.ndim == 2 and layer.bias is not None:
+        return graph.op("Gemm", x, layer.weight, layer.bias, transB=1)
+    name = graph.op("MatMul", x, graph.op("Transpose", layer.weight, perm=[1, 0]))
+    return name if layer.bias is None else graph.op("Add", name, layer.bias)
 
 
 def _relu(graph: Graph, name: str, relu: bool) -> str:
@@ -147,6 +151,7 @@ EMITTERS: tuple[tuple[Any, str, Callable], ...] = (
     (jt.nn, "softmax", lambda graph, x, dim: graph.op("Softmax", x, axis=dim)),
     (jld.models.necks.fpn, "upsample_like", _upsample_like),
     (jld.models.boxes, "expected_values", _expected_values),
+    *SWIN_EMITTERS,
     (jt, "concat", lambda graph, values, dim=0: graph.op("Concat", *values, axis=dim)),
     (jt, "stack", _stacked),
     (jt, "topk", _topk),

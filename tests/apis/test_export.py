@@ -35,8 +35,13 @@ def small(name, mask_head=()):
     """
     config = load_config(ROOT / "configs" / name)
     model = config["model"]
-    model["backbone"].update(depth=18, pretrained=None, base_channels=8)
-    model["neck"].update(in_channels=[8, 16, 32, 64], out_channels=32)
+    if model["backbone"]["type"] == "SwinTransformer":
+        model["backbone"].update(embed_dims=12, depths=(2, 2, 2, 2), pretrained=None)
+        model["neck"].update(in_channels=[12 * 2**stage for stage in model["backbone"]["out_indices"]])
+    else:
+        model["backbone"].update(depth=18, pretrained=None, base_channels=8)
+        model["neck"].update(in_channels=[8, 16, 32, 64])
+    model["neck"].update(out_channels=32)
     if "bbox_head" in model:
         model["bbox_head"].update(in_channels=32, feat_channels=32, stacked_convs=1, num_classes=5)
     else:
@@ -56,7 +61,8 @@ def small(name, mask_head=()):
             is_factor = key.endswith(("var", "scale")) or ("weight" in key and "conv." not in key)
             state[key] = rng.uniform(0.5, 1.5, shape) if is_factor else rng.normal(size=shape) * 0.1
     if detector.normalisation.std[0] == 1:
-        state["backbone.conv1.weight"] /= 57
+        first = ("backbone.conv1.weight", "backbone.patch_embed.proj.weight")
+        state[first["patch_embed" in "".join(state)]] /= 57
     assign_state(detector, {key: value.astype(np.float32) for key, value in state.items()}, what="test")
     return detector
 
@@ -83,6 +89,7 @@ def deploy():
         ("atss/atss_r50_1x_coco.py", {"size": (90, 130)}),
         ("fcos/fcos_r50_cvpods_ms_2x_coco.py", {"suppress": False}),
         ("retinanet/retinanet_r50_detectron2_ms_2x_coco.py", {"raw_input": False}),
+        ("retinanet/retinanet_swint_detectron2_ms_3x_coco.py", {"size": (90, 130)}),
         ("rotated/rotated_retinanet_r18_1x_dota.py", {"size": (96, 128)}),
         ("rotated/jdet_rotated_retinanet_dist_r18_1x_dota.py", {}),
     ],
@@ -257,6 +264,11 @@ def test_masks_are_those_of_the_detector(agnostic, deploy, tmp_path):
     (wanted,) = detector.roi_head.with_masks(features, [Detections(0, scores, labels, boxes=boxes)], batch)
     drawn = np.stack([to_bitmap(mask) for mask in wanted.masks]).astype(bool)
     assert (drawn != masks).mean() < 1e-3
+
+
+def test_windows_of_any_size_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="one size of images: export with --size"):
+        export_detector(small("retinanet/retinanet_swint_detectron2_ms_3x_coco.py"), tmp_path / "x.onnx")
 
 
 def test_parts_without_an_onnx_form_are_named(gfl, tmp_path, monkeypatch):
