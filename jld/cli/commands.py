@@ -70,8 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code, 2 where there is no such command."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help", "help"):
-        print(overview())
-        return 0
+        return guarded(_show_overview)
     name, rest = words[0], words[1:]
     if name == "--version":
         print(f"jld {__version__}")
@@ -86,6 +85,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = COMMANDS[name]
     sys.argv[0] = f"jld {name}"  # what its parser calls itself
     return guarded(lambda: program(command)(rest, *command.given))
+
+
+def _show_overview() -> int:
+    print(overview(), flush=True)  # `jld --help | head` closes the pipe
+    return 0
 
 
 def overview() -> str:
