@@ -27,6 +27,7 @@ COVERS = {
         "export/rois.py",
         "export/runtime.py",
         "export/selection.py",
+        "export/transformers.py",
     ),
     "models/test_two_stage.py": (
         "models/heads/roi_head.py",

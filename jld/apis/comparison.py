@@ -18,7 +18,7 @@ from jld.boxes.detections import Detections
 from jld.checkpoint import atomic_write
 from jld.config import Config, prepare_config
 from jld.data import Dataset
-from jld.data.results import load_detections, save_detections
+from jld.data.results import read_results, write_plain_results
 from jld.evaluation.significance import Gain, Score, coco_score, paired_gain
 from jld.evaluation.tables import format_seeds, write_metrics
 from jld.runner import Runner, parts, tasks
@@ -27,7 +27,7 @@ from jld.visualization import canvas
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 LAST_CHECKPOINT = "checkpoints/last.pkl"
-DETECTIONS = "detections.npz"
+DETECTIONS = "detections.json"
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def compare(
     atomic_write(work_dir / "table.txt", lambda file: file.write(f"{table}\n".encode()))
     atomic_write(work_dir / "results.json", lambda file: file.write(text.encode()))
     folders = {entry.name: work_dir / _names(entry, seeds)[0] for entry in entries}
-    found = {name: load_detections(folder / DETECTIONS) for name, folder in folders.items()}
+    found = {name: truth.found(folder / DETECTIONS) for name, folder in folders.items()}
     picture = canvas.write_image(work_dir / "comparison.png", draw_comparison(folders, truth.dataset, found))
     log.info("%s\n%s\npicture: %s", clock.total(), table, picture)
     return results
@@ -157,7 +157,8 @@ def _train_and_score(config: Config) -> dict[str, Any]:
         return json.loads(done.read_text(encoding="utf-8"))
     # A run that was ended between its last checkpoint and this has nothing left to train.
     metrics = Runner(config, resume=True).run("train") or Runner(config, checkpoint="last").run("val")
-    save_detections(_detections(config), found)
+    dataset = Truth.dataset_of(config)
+    write_plain_results(_detections(config, dataset), dataset.classes, found)
     write_metrics(metrics, done)
     return metrics
 
@@ -209,18 +210,21 @@ class Truth:
         """dataset.val of a config."""
         return parts.build_datasets({"val": config.dataset.val}, ("val",))[0]["val"]
 
+    def found(self, path: Path) -> list[Detections]:
+        """The detections in a file of a run."""
+        return read_results(path, self.dataset.classes)
+
     def score(self, run: str) -> Score:
         """AP of a run under image weights where the protocol is COCO's, else as measured."""
         metrics = self.results[run]
         if metrics["protocol"] == "COCO":
-            found = load_detections(self.work_dir / run / DETECTIONS)
+            found = self.found(self.work_dir / run / DETECTIONS)
             return coco_score(found, self.truths, len(self.dataset.classes))
         return lambda weights: metrics["AP"]
 
 
-def _detections(config: Config) -> list[Detections]:
+def _detections(config: Config, dataset: Dataset) -> list[Detections]:
     detector = init_detector(config, str(Path(config.work_dir) / LAST_CHECKPOINT))
-    dataset = Truth.dataset_of(config)
     loader = parts.build_loader(config.dataset.val, dataset, config.seed, is_training=False)
     try:
         return tasks.predict(detector, loader)

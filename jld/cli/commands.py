@@ -70,8 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code, 2 where there is no such command."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help", "help"):
-        print(overview())
-        return 0
+        return guarded(_show_overview)
     name, rest = words[0], words[1:]
     if name == "--version":
         print(f"jld {__version__}")
@@ -87,6 +86,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command.module == RUN_NET:  # which guards itself, as --debug says
         return run_net(rest, *command.given)
     return guarded(lambda: program(command)(rest, *command.given))
+
+
+def _show_overview() -> int:
+    print(overview(), flush=True)  # `jld --help | head` closes the pipe
+    return 0
 
 
 def overview() -> str:

@@ -3,6 +3,7 @@
 from jld.data.check import check_dataset, require_sound
 from jld.data.coco import COCODataset
 from jld.data.collate import collate
+from jld.data.crowdhuman import CrowdHumanDataset
 from jld.data.dataset import Dataset, DetectionDataset
 from jld.data.dota_dataset import DOTADataset
 from jld.data.drawn import DrawnDataset
@@ -24,6 +25,7 @@ __all__ = [
     "BrokenImageError",
     "COCODataset",
     "Compose",
+    "CrowdHumanDataset",
     "DOTADataset",
     "DataLoader",
     "Dataset",

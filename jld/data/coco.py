@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from jld.boxes.detections import Detections
+from jld.data.account import Losses
 from jld.data.annotation_files import read_annotations
 from jld.data.classes import class_names
 from jld.data.coco_table import read_categories, read_table
 from jld.data.dataset import DetectionDataset
 from jld.data.images import ImageReader
-from jld.data.problems import raise_errors
+from jld.data.problems import Problem, raise_errors
 from jld.data.results import write_coco_results
 from jld.data.tables import drop_images
 from jld.data.transforms import Transform
@@ -70,9 +71,7 @@ class COCODataset(DetectionDataset):
         given = _one_of("COCODataset", anno_file=anno_file, annotations_file=annotations_file)
         self.anno_file = find_annotations(folder, given)
         reader = ImageReader.of(image_reader)
-        content, problems, lost = read_annotations(
-            self.anno_file, folder, reader, needs_annotations=filter_empty_gt
-        )
+        content, problems, lost = self._read(folder, reader, needs_annotations=filter_empty_gt)
         categories, found = read_categories(content["categories"], class_names(classes), self.anno_file)
         self.category_ids = categories.ids
         read = read_table(content, categories, folder, self.anno_file, with_masks=bool(with_masks))
@@ -97,6 +96,12 @@ class COCODataset(DetectionDataset):
             image_reader=reader,
             with_masks=with_masks,
         )
+
+    def _read(
+        self, folder: Path, reader: ImageReader, *, needs_annotations: bool
+    ) -> tuple[dict[str, Any], list[Problem], Losses]:
+        """See `read_annotations`."""
+        return read_annotations(self.anno_file, folder, reader, needs_annotations=needs_annotations)
 
     def with_classes(self, names: Sequence[str], sources: Sequence[int]) -> Self:
         """See `Dataset`; results go on to name categories by their ids."""

@@ -140,25 +140,3 @@ def _coco_detections(entries: Sequence[dict[str, Any]], labels: dict[int, int]) 
         kinds = np.array([labels[entry["category_id"]] for entry in own])
         found.append(Detections(image, scores, kinds, boxes=boxes))
     return found
-
-
-def save_detections(detections: Sequence[Detections], path: str | Path) -> Path:
-    """Writes detections of one form, without masks, as NumPy arrays, bit for bit; returns the path."""
-    form = detections[0].form if detections else "boxes"
-    columns = {key: [getattr(found, key) for found in detections] for key in (form, "scores", "labels")}
-    arrays = {key: np.concatenate(each) for key, each in columns.items() if each}
-    ids, counts = [found.img_id for found in detections], list(map(len, detections))
-    path = Path(path)
-    atomic_write(path, lambda file: np.savez_compressed(file, img_ids=ids, counts=counts, **arrays))
-    return path
-
-
-def load_detections(path: str | Path) -> list[Detections]:
-    """What `save_detections` wrote."""
-    with np.load(path) as arrays:
-        ends = np.cumsum(arrays["counts"])[:-1]
-        ids = arrays["img_ids"].tolist()
-        names = [key for key in arrays.files if key not in ("img_ids", "counts")]
-        columns: dict[str, Any] = {key: np.split(arrays[key], ends) for key in names}
-    rows = range(len(ids))
-    return [Detections(ids[row], **{key: parts[row] for key, parts in columns.items()}) for row in rows]

@@ -72,7 +72,17 @@ def _differences(
     found = dict(zip(names, session.run(None, given), strict=True))
     compare = _of_grid if DENSE in trace.stages else _of_rois
     differences, wanted, rule = compare(detector, trace, found, size, threshold)
+    if "masks" in found:
+        differences["masks"] = _of_masks(detector, trace, found)
     return differences | _selected(rule, found, wanted, size)
+
+
+def _of_masks(detector: Any, trace: Any, found: Mapping[str, np.ndarray]) -> float:
+    """Of the masks of the file's own boxes."""
+    boxes = [Detections(0, found["scores"], found["labels"], boxes=found["boxes"])]
+    with jt.no_grad():
+        wanted = detector.roi_head.mask_probabilities(trace.features, boxes, np.ones((1, 4), np.float32))
+    return _largest(found["masks"], wanted[0, : len(boxes[0])])
 
 
 def _rule(stage: Any, threshold: float) -> Any:

@@ -20,7 +20,7 @@ from jld.boxes.places import on_grid
 from jld.errors import ConfigError
 from jld.export.graph import Graph, Symbol
 from jld.export.layers import writing
-from jld.export.rois import writing_rois
+from jld.export.rois import masks_of, writing_rois
 from jld.export.runtime import require
 from jld.export.selection import (
     THRESHOLD,
@@ -32,6 +32,7 @@ from jld.export.selection import (
     suppressed,
 )
 from jld.models import Detector, Stage, Trace
+from jld.models.backbones import SwinTransformer
 from jld.models.postprocess import PairPostprocess
 from jld.models.trace import DENSE, MASK, ROI, RPN
 from jld.ops.nms import ClasswiseNMS
@@ -41,7 +42,7 @@ Outputs = dict[str, str]
 """{name of an output: name of the value}."""
 METADATA = "jld"
 INPUT = "image"
-OUTPUTS = ("boxes", "scores", "labels")
+OUTPUTS = ("boxes", "scores", "labels", "masks")
 DENSE_OUTPUTS = ("dense_scores", "dense_boxes", "dense_quality")
 # Sides that a graph for any size is traced with; what it computes from them shows at the sizes of the check.
 TRACED = (160, 224)
@@ -73,7 +74,8 @@ def to_onnx(detector: Detector, settings: ExportSettings, metadata: dict[str, An
 
     They are `dense_scores` [P, C], `dense_boxes` [P, 4 or 5] and, where the head has it, `dense_quality` [P];
     of two stages `rpn_scores` [P, 1], `rpn_boxes` [P, 4], `rois` [R, 4], `roi_scores` [R, C] and `roi_boxes`
-    [R, 1 or C, 4]. `detections_only` takes them away.
+    [R, 1 or C, 4]. `detections_only` takes them away. Detectors of masks give `masks` [D, S, S], the
+    probabilities in the frames of the D boxes.
 
     Args:
         metadata: stored as JSON, with what the file itself is.
@@ -81,8 +83,11 @@ def to_onnx(detector: Detector, settings: ExportSettings, metadata: dict[str, An
         ConfigError: the detector has a part without an ONNX form, or says nothing of its normalisation.
     """
     onnx = require("onnx")
-    if MASK in detector.interface.stages:
-        raise ConfigError("masks have no place in the file: export a detector without a mask head.")
+    if settings.size is None and isinstance(getattr(detector, "backbone", None), SwinTransformer):
+        raise ConfigError(
+            "a SwinTransformer lays out its windows for one size of images: export with --size, such as "
+            "--size 800x1333."
+        )
     names = {id(var): name for name, var in detector.state_dict().items()}
     # How many proposals there are is never known before.
     is_staged = ROI in detector.interface.stages
@@ -91,6 +96,9 @@ def to_onnx(detector: Detector, settings: ExportSettings, metadata: dict[str, An
     with _explained(detector), writing(graph), writing_rois(graph, sides):
         trace = detector(image)
         dense_outputs, outputs, rule = (_of_rois if is_staged else _of_grid)(graph, trace, sides, settings)
+        if MASK in detector.interface.stages:
+            head = detector.roi_head
+            outputs["masks"] = masks_of(graph, head, trace.features, outputs["boxes"], outputs["labels"])
     about = {**_about(detector, settings, rule, "labels" in outputs), **metadata}
     model = _model(graph, detector, settings, outputs | dense_outputs, rule)
     onnx.helper.set_model_props(model, {METADATA: json.dumps(about)})
@@ -239,6 +247,7 @@ def _model(
         "boxes": ("found", sides),
         "scores": ("found",) if is_inside else ("found", classes),
         "labels": ("found",),
+        "masks": ("found", "mask_height", "mask_width"),
         **dict(zip(DENSE_OUTPUTS, (("places", classes), ("places", sides), ("places",)), strict=True)),
         "rpn_scores": ("places", 1),
         "rpn_boxes": ("places", 4),

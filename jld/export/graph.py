@@ -174,7 +174,9 @@ def reduction(kind: str) -> Callable[..., str]:
 
 
 def _reshape(graph: Graph, x: Symbol, *shape: Any) -> str:
-    return graph.op("Reshape", x, graph.shape(shape if len(shape) > 1 else tuple(shape[0])))
+    sizes = shape if len(shape) > 1 else tuple(shape[0])
+    # A side of 0, as of masks where nothing is found, is one; it does not stand for the side that was there.
+    return graph.op("Reshape", x, graph.shape(sizes), allowzero=int(-1 not in sizes))
 
 
 def _indexed(graph: Graph, x: Symbol, index: Any) -> str:

@@ -21,14 +21,16 @@ from jld.boxes.places import GridPlaces
 from jld.boxes.priors import AnchorGenerator
 from jld.errors import ConfigError
 from jld.export.graph import Graph, Symbol, elementwise, has_symbols, traced
+from jld.export.transformers import SWIN_EMITTERS
+from jld.models.heads.mask_head import Doubled
 from jld.models.layers import BatchNorm, GroupNorm, Scale
 from jld.ops.conv2d import Conv2d
 from jld.toolchain import jittor as jt
 
 
-def _convolution(graph: Graph, layer: Any, x: Symbol) -> str:
+def _convolution(graph: Graph, layer: Any, x: Symbol, live: None = None, *, relu: bool = False) -> str:
     inputs = [x, layer.weight] + [layer.bias] * (layer.bias is not None)
-    return graph.op(
+    name = graph.op(
         "Conv",
         *inputs,
         kernel_shape=list(layer.weight.shape[2:]),
@@ -37,10 +39,21 @@ def _convolution(graph: Graph, layer: Any, x: Symbol) -> str:
         dilations=list(layer.dilation),
         group=layer.groups,
     )
+    return _relu(graph, name, relu)
+
+
+def _doubled(graph: Graph, layer: Doubled, x: Symbol, live: None = None) -> str:
+    inputs, outputs = layer.weight.shape[:2]
+    filters = layer.weight.numpy().transpose(2, 3, 1, 0).reshape(4 * outputs, inputs, 1, 1)
+    squares = graph.op("Conv", x, filters, np.tile(layer.bias.numpy(), 4), kernel_shape=[1, 1])
+    return graph.op("Reshape", graph.op("Relu", squares), graph.shape((-1, outputs, *x.shape[2:])))
 
 
 def _linear(graph: Graph, layer: Any, x: Symbol) -> str:
-    return graph.op("Gemm", x, layer.weight, layer.bias, transB=1)
+    if x.ndim == 2 and layer.bias is not None:
+        return graph.op("Gemm", x, layer.weight, layer.bias, transB=1)
+    name = graph.op("MatMul", x, graph.op("Transpose", layer.weight, perm=[1, 0]))
+    return name if layer.bias is None else graph.op("Add", name, layer.bias)
 
 
 def _relu(graph: Graph, name: str, relu: bool) -> str:
@@ -127,6 +140,7 @@ def _deformable(
 
 EMITTERS: tuple[tuple[Any, str, Callable], ...] = (
     (Conv2d, "execute", _convolution),
+    (Doubled, "execute", _doubled),
     (jld.ops.deform_conv, "deform_conv2d", _deformable),
     (BatchNorm, "execute", _batch_norm),
     (GroupNorm, "execute", _group_norm),
@@ -138,6 +152,7 @@ EMITTERS: tuple[tuple[Any, str, Callable], ...] = (
     (jt.nn, "softmax", lambda graph, x, dim: graph.op("Softmax", x, axis=dim)),
     (jld.models.necks.fpn, "upsample_like", _upsample_like),
     (jld.models.boxes, "expected_values", _expected_values),
+    *SWIN_EMITTERS,
     (jt, "concat", lambda graph, values, dim=0: graph.op("Concat", *values, axis=dim)),
     (jt, "stack", _stacked),
     (jt, "topk", _topk),

@@ -21,6 +21,7 @@ from jld.toolchain import jittor as jt
 
 # Logits of anchors that are none of their level's candidates, and what suppression leaves out.
 NOWHERE, LEAST = -1e38, -1e37
+SLOTS_TRACED = 100
 
 
 def _proposals(graph: Graph, head: RPNHead, stage: Stage, sides: tuple[str, str]) -> Proposals:
@@ -97,6 +98,22 @@ def _crops(graph: Graph, pooler: RoIPooler, features: Sequence[Any], rois: Any, 
     name = graph.op("Gather", graph.op("Concat", *crops, axis=0), order, axis=0)
     count, channels = int(rois.boxes.shape[1]), int(features[0].shape[1])
     return Symbol(graph, name, jt.zeros((count, channels, size, size)))
+
+
+def masks_of(graph: Graph, head: Any, features: Sequence[Any], boxes: str, labels: str) -> str:
+    """[D, S, S] probabilities in the frames of boxes [D, 4], each in the mask of its own class [D].
+
+    Args:
+        head: a `RoIHead` with masks, while `writing_rois` holds.
+        features: pyramid maps, symbols.
+    """
+    slots = (1, SLOTS_TRACED)
+    shown: Any = Symbol(graph, graph.op("Unsqueeze", boxes, [0]), jt.zeros((*slots, 4)))
+    places = head.pooler.places(shown, jt.ones(slots))
+    crops = head.pooler.crops(features, places, head.mask_head.roi_feat_size)
+    logits = graph.op("Squeeze", head.mask_head(crops, 1)["mask_logits"], [0])  # [D, C or 1, S, S]
+    own = graph.op("Mul", labels, np.array(0)) if head.mask_head.class_agnostic else labels
+    return graph.op("Sigmoid", graph.op("GatherND", logits, graph.op("Unsqueeze", own, [1]), batch_dims=1))
 
 
 @contextmanager

@@ -30,26 +30,29 @@ class OnnxDetector:
         self.about = json.loads(self.session.get_modelmeta().custom_metadata_map["jld"])
         self.classes = self.about["classes"]
 
-    def __call__(
-        self, image: np.ndarray, score_threshold: float | None = None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Boxes, scores [K] and labels [K] in an image, scores falling.
+    def __call__(self, image: np.ndarray, score_threshold: float | None = None) -> tuple[np.ndarray, ...]:
+        """Boxes, scores [K] and labels [K] in an image, scores falling, and masks where the file has them.
 
         Args:
             image: uint8 [H, W, 3] BGR.
             score_threshold: instead of the one in the file.
         Returns:
             boxes [K, 4] corners x1, y1, x2, y2, or [K, 5] centre, width, height and angle in radians,
-            clockwise; px of the image.
+            clockwise; px of the image. Masks are bool [K, H, W].
         """
         resized = cv2.resize(image, self._size(*image.shape[:2]), interpolation=cv2.INTER_LINEAR)
         factors = np.float32(resized.shape[1::-1]) / np.float32(image.shape[1::-1])
         given = {"image": self._input(resized)}
         if score_threshold is not None:
             given["score_threshold"] = np.array(score_threshold, np.float32)
-        found = dict(zip(("boxes", "scores", "labels"), self.session.run(None, given), strict=False))
+        found = dict(zip(("boxes", "scores", "labels", "masks"), self.session.run(None, given), strict=False))
         boxes, scores = found["boxes"], found["scores"]
         boxes[:, :4] /= np.tile(factors, 2)
+        if "masks" in found:
+            pairs = zip(found["masks"], boxes, strict=True)
+            masks = np.array([pasted(*pair, image.shape[:2]) for pair in pairs], bool)
+            masks = masks.reshape(-1, *image.shape[:2])
+            return self._inside(boxes, scores, found["labels"], image.shape, masks)
         if "labels" in found:
             return self._inside(boxes, scores, found["labels"], image.shape)
         rows, labels = np.nonzero(scores)
@@ -112,8 +115,13 @@ class OnnxDetector:
         return list(cv2.dnn.NMSBoxesRotated(turned, scores.tolist(), 0.0, self.about["iou_threshold"]))
 
     def _inside(
-        self, boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, shape: tuple[int, ...]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        self,
+        boxes: np.ndarray,
+        scores: np.ndarray,
+        labels: np.ndarray,
+        shape: tuple[int, ...],
+        *masks: np.ndarray,
+    ) -> tuple[np.ndarray, ...]:
         """Corners within the image; what a fixed size shows beyond it is no part of it."""
         if boxes.shape[1] == 5:
             return boxes, scores, labels
@@ -121,11 +129,31 @@ class OnnxDetector:
         kept = np.ones(len(boxes), bool)
         if self.about["clip_at_end"] or self.about["size"]:
             kept = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-        return boxes[kept], scores[kept], labels[kept]
+        return boxes[kept], scores[kept], labels[kept], *(each[kept] for each in masks)
 
     def name(self, label: int) -> str:
         """Of a class."""
         return self.classes[label] if self.classes else str(label)
+
+
+def pasted(probs: np.ndarray, box: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Where, bool [H, W], the mask of a box, stretched to it, has at least half the probability.
+
+    Args:
+        probs: [S, S] in 0..1, in the frame of the box.
+        box: x1, y1, x2, y2 px.
+        size: H, W px.
+    """
+    shares = []  # [H, S] and [W, S]: what each pixel of the mask gives to each of the image
+    for low, high, count, side in (
+        (box[1], box[3], len(probs), size[0]),
+        (box[0], box[2], probs.shape[1], size[1]),
+    ):
+        if not high > low:
+            return np.zeros(size, bool)
+        places = (np.arange(side, dtype=np.float32) + 0.5 - low) / (high - low) * count - 0.5
+        shares.append(np.maximum(1 - np.abs(places[:, None] - np.arange(count, dtype=np.float32)), 0))
+    return shares[0] @ probs @ shares[1].T >= 0.5
 
 
 def corners(box: np.ndarray) -> np.ndarray:
@@ -150,7 +178,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{options.image}: no picture that OpenCV reads.", file=sys.stderr)
         return 2
     detector = OnnxDetector(options.model)
-    for box, score, label in zip(*detector(image, options.score), strict=True):
+    boxes, scores, labels, *masks = detector(image, options.score)
+    for mask in masks[0] if masks else ():
+        image[mask] = image[mask] // 2 + np.uint8([0, 100, 127])
+    for box, score, label in zip(boxes, scores, labels, strict=True):
         print(f"{detector.name(label):<16} {score:.3f}  " + " ".join(f"{value:8.2f}" for value in box))
         outline = corners(box)
         cv2.polylines(image, [outline], True, (0, 200, 255), 2)

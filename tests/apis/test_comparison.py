@@ -9,7 +9,7 @@ from jld.apis import comparison
 from jld.apis.comparison import Entry, compare, of_every_seed
 from jld.boxes.detections import Detections
 from jld.data import DrawnDataset
-from jld.data.results import save_detections
+from jld.data.results import write_plain_results
 from jld.evaluation import CocoEvaluator
 
 STUDENTS = [Entry("plain", "plain.py"), Entry("taught", "taught.py", "teacher", gain_over="plain")]
@@ -43,7 +43,7 @@ def scored(monkeypatch):
             sides = np.tile(truth["boxes"][:, 2:] - truth["boxes"][:, :2], 2)
             boxes = truth["boxes"] + sides * rng.normal(0, spread[config.kind], (len(sides), 4))
             found.append(Detections(truth["img_id"], rng.random(len(boxes)), truth["labels"], boxes=boxes))
-        save_detections(found, config.folder / comparison.DETECTIONS)
+        write_plain_results(found, dataset.classes, config.folder / comparison.DETECTIONS)
         metrics, _ = dataset.score(found, CocoEvaluator())
         return metrics
 

@@ -11,9 +11,12 @@ import pytest
 
 from jld.apis import inference_detector, init_detector
 from jld.apis.export import export_detector, main, resize_rule, time_export
+from jld.boxes.detections import Detections
+from jld.boxes.masks import to_bitmap
 from jld.config import load_config
+from jld.data import collate
 from jld.data.rotated_transforms import RotatedResize
-from jld.data.transforms import Resize
+from jld.data.transforms import Resize, finish_sample, new_sample
 from jld.errors import ConfigError
 from jld.export import ExportSettings, session_of
 from jld.export.check import TOLERANCE, _threshold, check_export
@@ -25,12 +28,20 @@ ROOT = Path(__file__).resolve().parents[2]
 DETECT = ROOT / "projects/deploy/detect.py"
 
 
-def small(name):
-    """The detector of a shipped config, few channels wide, with weights in which nothing is 0 or 1."""
+def small(name, mask_head=()):
+    """The detector of a shipped config, few channels wide, with weights in which nothing is 0 or 1.
+
+    `mask_head`: further options of it.
+    """
     config = load_config(ROOT / "configs" / name)
     model = config["model"]
-    model["backbone"].update(depth=18, pretrained=None, base_channels=8)
-    model["neck"].update(in_channels=[8, 16, 32, 64], out_channels=32)
+    if model["backbone"]["type"] == "SwinTransformer":
+        model["backbone"].update(embed_dims=12, depths=(2, 2, 2, 2), pretrained=None)
+        model["neck"].update(in_channels=[12 * 2**stage for stage in model["backbone"]["out_indices"]])
+    else:
+        model["backbone"].update(depth=18, pretrained=None, base_channels=8)
+        model["neck"].update(in_channels=[8, 16, 32, 64])
+    model["neck"].update(out_channels=32)
     if "bbox_head" in model:
         model["bbox_head"].update(in_channels=32, feat_channels=32, stacked_convs=1, num_classes=5)
     else:
@@ -39,6 +50,7 @@ def small(name):
         rois["bbox_head"].update(in_channels=32, fc_out_channels=64, num_classes=5)
         if "mask_head" in rois:
             rois["mask_head"].update(in_channels=32, conv_out_channels=8, num_convs=1, num_classes=5)
+            rois["mask_head"].update(mask_head)
     detector = init_detector(config, device="cpu")
     rng, state = np.random.default_rng(0), {}
     for key, var in detector.state_dict().items():
@@ -49,7 +61,8 @@ def small(name):
             is_factor = key.endswith(("var", "scale")) or ("weight" in key and "conv." not in key)
             state[key] = rng.uniform(0.5, 1.5, shape) if is_factor else rng.normal(size=shape) * 0.1
     if detector.normalisation.std[0] == 1:
-        state["backbone.conv1.weight"] /= 57
+        first = ("backbone.conv1.weight", "backbone.patch_embed.proj.weight")
+        state[first["patch_embed" in "".join(state)]] /= 57
     assign_state(detector, {key: value.astype(np.float32) for key, value in state.items()}, what="test")
     return detector
 
@@ -76,6 +89,7 @@ def deploy():
         ("atss/atss_r50_1x_coco.py", {"size": (90, 130)}),
         ("fcos/fcos_r50_cvpods_ms_2x_coco.py", {"suppress": False}),
         ("retinanet/retinanet_r50_detectron2_ms_2x_coco.py", {"raw_input": False}),
+        ("retinanet/retinanet_swint_detectron2_ms_3x_coco.py", {"size": (90, 130)}),
         ("rotated/rotated_retinanet_r18_1x_dota.py", {"size": (96, 128)}),
         ("rotated/jdet_rotated_retinanet_dist_r18_1x_dota.py", {}),
     ],
@@ -228,9 +242,33 @@ def test_other_detections_are_noticed(gfl):
         check_export(gfl, ExportSettings(raw_input=False), Session())
 
 
-def test_masks_are_not_left_out_in_silence(tmp_path):
-    with pytest.raises(ConfigError, match="masks have no place in the file"):
-        export_detector(small("mask_rcnn/mask_rcnn_r18_1x_coco.py"), tmp_path / "x.onnx")
+@pytest.mark.parametrize("agnostic", [False, True])
+def test_masks_are_those_of_the_detector(agnostic, deploy, tmp_path):
+    detector = small("mask_rcnn/mask_rcnn_r18_1x_coco.py", {"class_agnostic": agnostic})
+    for step in detector.pipeline.transforms:
+        if hasattr(step, "min_sizes"):
+            step.min_sizes, step.max_sizes = (128,), (200,)
+    path = tmp_path / "x.onnx"
+    worst = export_detector(detector, path)
+    assert "masks" in worst and max(worst.values()) <= TOLERANCE
+    image = np.random.default_rng(1).integers(0, 256, (150, 210, 3), np.uint8)
+    found = deploy.OnnxDetector(str(path))
+    boxes, scores, labels, masks = found(image, float(found(image, 0.0)[1][9:11].mean()))
+    assert len(boxes) > 5 and masks.shape == (len(boxes), 150, 210) and 0.01 < masks.mean() < 0.99
+    assert found(image, 2.0)[3].shape == (0, 150, 210)
+    # jld's masks of the same boxes
+    sample = detector.pipeline(new_sample(image, img_id=0), np.random.default_rng(0))
+    batch = collate([finish_sample(sample)])
+    with jt.no_grad():
+        features = detector.features(jt.array(batch["images"]))
+    (wanted,) = detector.roi_head.with_masks(features, [Detections(0, scores, labels, boxes=boxes)], batch)
+    drawn = np.stack([to_bitmap(mask) for mask in wanted.masks]).astype(bool)
+    assert (drawn != masks).mean() < 1e-3
+
+
+def test_windows_of_any_size_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="one size of images: export with --size"):
+        export_detector(small("retinanet/retinanet_swint_detectron2_ms_3x_coco.py"), tmp_path / "x.onnx")
 
 
 def test_parts_without_an_onnx_form_are_named(gfl, tmp_path, monkeypatch):

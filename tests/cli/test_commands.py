@@ -28,6 +28,14 @@ def test_light_commands_import_nothing_heavy():
     assert "there is neither a file nor a config 'no_such_config'" in done.stderr
 
 
+def test_a_reader_that_leaves_is_no_error():
+    command = [sys.executable, "-m", "jld", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
 @pytest.mark.parametrize("name", commands.COMMANDS)
 def test_every_command_answers_help(name, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["jld"])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from jld.apis.complexity import complexity, untrained
-from jld.config import load_config
+from jld.config import apply_overrides, load_config
 from jld.models.backbones import ResNet, SwinTransformer
 from jld.models.heads.mask_head import Doubled
 from jld.models.operations import Operations, convolution_operations, count_operations
@@ -57,9 +57,8 @@ FROZEN = 0.2253
 @pytest.mark.parametrize(
     ("name", "multiply_adds", "millions", "tolerance"),
     [
-        # mmDetection's counter, which adds biases, norms and ReLUs: docs/useful_tools.md, arXiv:2103.14030.
+        # mmDetection's counter, which adds biases, norms and ReLUs: its docs/en/useful_tools.md.
         ("retinanet/retinanet_r50_1x_coco.py", 239.32, 37.74 + FROZEN, 0.01),
-        ("faster_rcnn/faster_rcnn_r50_1x_coco.py", 207.07, 41.53 + FROZEN, 0.01),
         # arXiv:2106.13797, table 4, counted with mmDetection and rounded.
         ("atss/atss_r50_1x_coco.py", 205, 32, 0.5),
         ("gfl/gfl_r50_1x_coco.py", 208, 32, 0.5),
@@ -69,3 +68,38 @@ def test_detectors_are_those_published(name, multiply_adds, millions, tolerance)
     found = complexity(untrained(load_config(CONFIGS / name)), (800, 1280))
     assert found.parameters / 1e6 == pytest.approx(millions, abs=tolerance)
     assert sum(found.multiply_adds.values()) / 1e9 == pytest.approx(multiply_adds, rel=0.02)
+
+
+# Factors and shifts of a ResNet-50's normalisation, which torchvision's frozen ones hold as buffers.
+NORMALISATION = 2 * 26560
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "multiply_adds", "parameters"),
+    [
+        # RetinaNet_ResNet50_FPN_Weights.COCO_V1, `_ops` and `num_params` in models/detection/retinanet.py:
+        # 91 classes, and P6 of P5.
+        (
+            "retinanet/retinanet_r50_1x_coco.py",
+            {"neck.add_extra_convs": "on_output", "bbox_head.num_classes": 91},
+            151.54,
+            34_014_999,
+        ),
+        # FasterRCNN_ResNet50_FPN_Weights.COCO_V1, the same in models/detection/faster_rcnn.py. Its box layer
+        # has four outputs for the background, too.
+        (
+            "faster_rcnn/faster_rcnn_r50_1x_coco.py",
+            {"roi_head.bbox_head.num_classes": 90},
+            134.38,
+            41_755_286 - 4 * (1024 + 1),
+        ),
+    ],
+)
+def test_detectors_are_those_of_torchvision(name, changes, multiply_adds, parameters):
+    config = load_config(CONFIGS / name)
+    found = complexity(
+        untrained(apply_overrides(config, [f"model.{key}={value}" for key, value in changes.items()])),
+        (800, 800),  # what its test/common_extended_utils.py makes of 512 x 512 px; it counts multiplications
+    )
+    assert found.parameters == parameters + NORMALISATION
+    assert sum(found.multiply_adds.values()) / 1e9 == pytest.approx(multiply_adds, rel=1e-3)

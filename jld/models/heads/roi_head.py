@@ -137,9 +137,30 @@ class RoIHead(jt.Module):
         """Detections with the masks of their boxes, at the size of the original images.
 
         Args:
+            features, found: see `mask_probabilities`.
+            batch: `scale_factors` [N, 4] and `ori_shapes` [N, 2].
+        Raises:
+            ValueError: there is no mask head.
+        """
+        probs = self.mask_probabilities(features, found, batch["scale_factors"])
+        return [
+            dataclasses.replace(
+                each, masks=paste_masks(probs[image, : len(each.scores)], each.shapes, _size(batch, image))
+            )
+            for image, each in enumerate(found)
+        ]
+
+    def mask_probabilities(
+        self, features: Sequence[jt.Var], found: Sequence[Detections], scale_factors: np.ndarray
+    ) -> np.ndarray:
+        """[N, K, S, S] of every detection the mask of its class in the frame of its box.
+
+        K is the largest number of an image, 1 at least; empty slots mean nothing.
+
+        Args:
             features: pyramid maps of the batch.
             found: a head's detections, boxes in px of the original images.
-            batch: `scale_factors` [N, 4] and `ori_shapes` [N, 2].
+            scale_factors: [N, 4].
         Raises:
             ValueError: there is no mask head.
         """
@@ -150,18 +171,12 @@ class RoIHead(jt.Module):
         mask = np.zeros(labels.shape, np.float32)
         for image, each in enumerate(found):
             count = len(each.scores)
-            boxes[image, :count] = each.shapes * batch["scale_factors"][image]
+            boxes[image, :count] = each.shapes * scale_factors[image]
             labels[image, :count], mask[image, :count] = each.labels, 1
         places = self.pooler.places(jt.array(boxes), jt.array(mask))
         crops = self.pooler.crops(features, places, self.mask_head.roi_feat_size)
         logits = self.mask_head(crops, len(found), places.mask)["mask_logits"]
-        probs = jt.sigmoid(self.mask_head.of_class(logits, jt.array(labels))).numpy()
-        return [
-            dataclasses.replace(
-                each, masks=paste_masks(probs[image, : len(each.scores)], each.shapes, _size(batch, image))
-            )
-            for image, each in enumerate(found)
-        ]
+        return jt.sigmoid(self.mask_head.of_class(logits, jt.array(labels))).numpy()
 
 
 def first_rows(assignment: Assignment, count: int) -> Assignment:
