@@ -66,18 +66,16 @@ def main() -> None:
     from jld.apis import register_parts
     from jld.apis.comparison import DETECTIONS, Truth, run_name
     from jld.config import prepare_config
-    from jld.data.results import load_detections
     from jld.evaluation.significance import mean_and_deviation, paired_gain
 
     register_parts()
-    dataset = Truth.dataset_of(prepare_config(CONFIG, []))
-    truths, unclear = dataset.ground_truth(), dataset.unclear_edges()
+    truth = Truth(prepare_config(CONFIG, []), Path(options.work_dir), {})
+    truths, unclear = truth.truths, truth.dataset.unclear_edges()
     scores = {(name, kind): [] for name in options.runs for kind in KINDS}
     for seed in options.seeds:
         folders = {name: Path(options.work_dir) / run_name(name, seed) for name in options.runs}
         errors = {
-            name: edge_errors(load_detections(folder / DETECTIONS), truths)
-            for name, folder in folders.items()
+            name: edge_errors(truth.found(folder / DETECTIONS), truths) for name, folder in folders.items()
         }
         # Objects that all runs of the seed found: who finds more hard objects would have greater errors.
         is_found = [~np.isnan(np.stack(each)).any(0) for each in zip(*errors.values(), strict=True)]
