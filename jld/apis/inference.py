@@ -14,7 +14,7 @@ from jld.apis.prediction import Prediction
 from jld.apis.registration import register_parts
 from jld.boxes.detections import Detections
 from jld.checkpoint import Checkpoint
-from jld.config import Config, load_config
+from jld.config import Config, find_config, load_config
 from jld.data import Compose, collate
 from jld.data.classes import class_names_of
 from jld.data.images import ImageReader
@@ -41,7 +41,7 @@ def init_detector(
 
     Args:
         config: config file, the name of one, or dict; or a published checkpoint alone, which carries its
-            config.
+            config: a path, or one of jld's own below `configs/`, from anywhere.
         checkpoint: weights in any format `jld.checkpoint` reads, of a training state with an average of the
             weights that average; None keeps the initial ones (for tests),
             unless `config` is a checkpoint.
@@ -60,7 +60,7 @@ def init_detector(
     register_parts()
     loaded: Checkpoint | None
     if isinstance(config, str | Path) and Path(config).suffix not in ("", *CONFIG_SUFFIXES):
-        checkpoint = config if checkpoint is None else checkpoint
+        checkpoint = find_config(config) if checkpoint is None else checkpoint
         loaded = _evaluated(checkpoint)
         found = _config_inside(loaded.meta, checkpoint)
     else:
