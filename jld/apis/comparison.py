@@ -126,7 +126,10 @@ def compare(
     text = json.dumps(results, indent=1)
     atomic_write(work_dir / "table.txt", lambda file: file.write(f"{table}\n".encode()))
     atomic_write(work_dir / "results.json", lambda file: file.write(text.encode()))
-    folders = {entry.name: work_dir / _names(entry, seeds)[0] for entry in entries}
+    starts = {entry.starts_from for entry in entries}
+    folders = {
+        entry.name: work_dir / _names(entry, seeds)[0] for entry in entries if entry.name not in starts
+    }
     found = {name: truth.found(folder / DETECTIONS) for name, folder in folders.items()}
     picture = canvas.write_image(work_dir / "comparison.png", draw_comparison(folders, truth.dataset, found))
     log.info("%s\n%s\npicture: %s", clock.total(), table, picture)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jld.apis.program import program
+from jld.checkpoint import read_checkpoint
 from jld.checkpoint.publish import HASH_DIGITS
 from jld.config import plain_assignments
 from jld.config.named import named_configs
@@ -45,6 +46,7 @@ class Model:
         row: published scores, or None.
         run: measured scores, or None.
         folder: of the run.
+        file: published weights that come with jld, below the config's folder, or None.
     """
 
     config: Path | None
@@ -52,6 +54,7 @@ class Model:
     row: PublishedRow | None
     run: RunScores | None = None
     folder: Path | None = None
+    file: Path | None = None
 
 
 def models(work_dirs: Iterable[str | Path], root: Path) -> list[Model]:
@@ -77,7 +80,9 @@ def models(work_dirs: Iterable[str | Path], root: Path) -> list[Model]:
             ]
             path, title = file.resolve().relative_to(root), _title(file)
             found += [Model(path, title, row, runs[folder], folder) for folder in own]
-            found += [] if own else [Model(path, title, row)]
+            shipped = sorted(file.parent.glob(f"weights/{file.stem}-*.safetensors"))
+            kept = [Model(path, title, row, file=each.resolve().relative_to(root)) for each in shipped]
+            found += [] if own else kept or [Model(path, title, row)]
             placed |= set(own)
     others = [
         Model(None, run.name, None, run, folder) for folder, run in runs.items() if folder not in placed
@@ -129,6 +134,10 @@ def _cells(model: Model) -> list[str]:
         measured = _scores(model.run.metrics) or NOT_MEASURED
         weights = _weights(model.folder)
         log = str(model.folder / LOG) if (model.folder / LOG).is_file() else "no log"
+    elif model.file is not None:
+        scores = read_checkpoint(model.file).meta.get("metrics") or {}
+        measured = _scores({name: 100 * value for name, value in scores.items()})
+        weights = f"[{model.file.name}](../{model.file})"
     published = ""
     if model.row is not None:
         # Paths in a source are those of other repositories; an entity keeps them from being taken for ours.
@@ -162,5 +171,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
     text = page(found)
     if options.out:
         Path(options.out).write_text(text, encoding="utf-8")
-    measured = sum(model.run is not None for model in found)
+    measured = sum(model.run is not None or model.file is not None for model in found)
     print(f"{options.out}: {len(found)} models, {measured} measured" if options.out else text)

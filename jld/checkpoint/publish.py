@@ -50,7 +50,8 @@ def publish_model(
         destination: path whose folder and stem the result takes, such as `published/ld_gfl_r18.safetensors`.
         classes: class names; None takes those in the source.
         config: the resolved config as plain data; None takes that in the source. It is stored as JSON.
-        metrics: such as {"AP": 0.365}; None takes those in the source, or its best ones.
+        metrics: such as {"AP": 0.365}; None takes those in the source, or the score of its own evaluation
+            where that is the best one of its run.
         use_average: publish the running average of the weights that a training state holds.
     Raises:
         CheckpointError: the source cannot be read, has no average, or the destination cannot be written.
@@ -92,10 +93,16 @@ def _metadata(
     found = {
         "classes": list(classes or checkpoint.classes or ()),
         "config": dict(config) if config else own_config,
-        "metrics": dict(metrics or checkpoint.meta.get("metrics") or checkpoint.meta.get("best") or {}),
+        "metrics": dict(metrics or checkpoint.meta.get("metrics") or _own_score(checkpoint.meta)),
     }
     found = {key: value for key, value in found.items() if value}
     return {"jld_version": jld.__version__} | found | without_places(found)
+
+
+def _own_score(meta: Mapping) -> dict:
+    # A run's later checkpoints know the best score, too, but it is not theirs.
+    best = meta.get("best") or {}
+    return {best["name"]: best["value"]} if best and best["iteration"] == meta["iter"] else {}
 
 
 def without_places(found: Mapping[str, object]) -> dict[str, object]:

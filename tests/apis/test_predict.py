@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -12,9 +13,12 @@ import jld
 from jld.apis import predict as module
 from jld.boxes.detections import Detections
 from jld.checkpoint import write_safetensors
+from jld.config import prepare_config, shipped_configs
 from jld.data import DrawnDataset, YOLODataset
 from jld.data.dota import read_label_file
 from jld.errors import ConfigError, DataError
+from jld.evaluation import CocoEvaluator
+from jld.runner.parts import build_datasets
 from jld.visualization.films import FilmWriter
 from tests.cli.tiny_config import write_config
 
@@ -151,3 +155,17 @@ def test_a_broken_image_stops_the_library(detector, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"none")
     with pytest.raises(DataError, match=r"broken\.png cannot be used"):
         jld.predict(detector, tmp_path)
+
+
+def test_the_models_that_come_with_jld_find_figures(tmp_path, monkeypatch):
+    """By their path below configs/, from any folder; a distilled student finds what it is scored on."""
+    (file,) = (shipped_configs() / "quick_start/weights").glob("ld_imitation_noisy_gfl_student-*.safetensors")
+    monkeypatch.chdir(tmp_path)
+    detector = jld.init_detector(f"configs/quick_start/weights/{file.name}", device="cpu")
+    config = prepare_config("ld_imitation_noisy_gfl_student", ["dataset.val.num_images=16"])
+    data = build_datasets({"val": config.dataset.val}, ("val",))[0]["val"]
+    truths = data.ground_truth()
+    found = jld.predict(detector, [data.read_image(index) for index in range(16)], batch_size=16)
+    found = [replace(each, img_id=truth["img_id"]) for each, truth in zip(found, truths, strict=True)]
+    scores = CocoEvaluator()(found, truths, data.classes)
+    assert detector.classes == tuple(data.classes) and scores["AP50"] > 0.6

@@ -129,7 +129,8 @@ def test_what_cannot_be_exported_is_named(tmp_path):
 
 def training_state() -> dict:
     state = {name: values for name, values in STATE.items()}
-    meta = {"jld_version": "0", "classes": ["a", "b"], "config": '{"model": {}}', "best": {"AP": 0.25}}
+    best = {"name": "AP", "value": 0.25, "iteration": 500}
+    meta = {"jld_version": "0", "classes": ["a", "b"], "config": '{"model": {}}', "iter": 500, "best": best}
     average = {"state": {"bbox_head.scales.0.scale": np.full(1, 9, np.float32)}, "num_updates": 3}
     optimizer = {"momentum": [np.ones(1000)], "adapters": [np.ones(1000)]}
     return {"meta": meta, "model": state, "optimizer": optimizer, "ema": average}
@@ -150,6 +151,13 @@ def test_a_published_model_is_small_and_named_by_its_content(tmp_path):
     assert set(metadata) == {"classes", "config", "metrics", "jld_version"}
     again = publish_model(tmp_path / "last.pkl", tmp_path / "out" / "ld_r18")
     assert again == path
+
+
+def test_the_best_score_of_a_run_is_not_that_of_its_later_checkpoints(tmp_path):
+    state = training_state()
+    write_training_state(tmp_path / "last.pkl", state | {"meta": state["meta"] | {"iter": 600}})
+    _, metadata = read_safetensors(publish_model(tmp_path / "last.pkl", tmp_path / "ld_r18"))
+    assert "metrics" not in metadata
 
 
 @pytest.mark.parametrize("is_old", [False, True])
