@@ -34,6 +34,11 @@ def prepare_config(source: str | Path | Mapping[str, Any], overrides: Iterable[s
     config = translate_keys(apply_overrides(loaded, overrides))
     if "model" not in config and {"tasks", "source_dataset_path"} & set(config):
         raise ConfigError(f"{config_file(config)}: this prepares data: use it with `jld preprocess`.")
+    if config_file(config) and "model" not in config and not {"dataset", "optimizer"} <= set(config):
+        raise ConfigError(
+            f"{config_file(config)}: this is a part of a config, without a model: run the config that has it "
+            "as a `_base_`."
+        )
     imports = config.get("imports")
     if not isinstance(imports, list | tuple | None) or not all(
         isinstance(entry, str) for entry in imports or ()

@@ -3,7 +3,14 @@ import warnings
 import pytest
 
 from jld import registry as reg
-from jld.config import apply_overrides, check_config, fill_defaults, load_config, validate_config
+from jld.config import (
+    apply_overrides,
+    check_config,
+    fill_defaults,
+    load_config,
+    prepare_config,
+    validate_config,
+)
 from jld.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("toy_parts")
@@ -180,6 +187,14 @@ def test_one_mistake_gives_one_problem(valid_file, override):
 def test_a_missing_model_is_reported(write):
     path = write("empty.py", "")
     assert validate_config(load_config(path)) == [f"{path}: model: this key is required."]
+
+
+@pytest.mark.parametrize("text", ["optimizer = dict(type='SGD', lr=1.0)", "dataset = dict()", "nc = 80"])
+def test_a_part_of_a_config_is_no_config(tmp_path, text):
+    path = tmp_path / "part.py"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"part\.py: this is a part of a config, without a model: run the"):
+        prepare_config(path)
 
 
 def test_code_in_a_config_is_not_plain_data(write):

@@ -60,7 +60,7 @@ def test_images_without_objects_are_left_out_and_said(jdet, tmp_path):
     options = {"dataset_dir": str(folder), "transforms": [{"type": "Anything"}], "filter_empty_gt": False}
     dataset = JDetDataset({"type": "DOTADataset", **options})
     # JDet itself would show a.png or b.png as the second image, whatever chance says.
-    assert dataset.image_ids == ("a", "b") and sample(dataset, 1)["img_id"] == "b"
+    assert dataset.image_ids == ["a", "b"] and sample(dataset, 1)["img_id"] == "b"
     account = dataset.account()
     assert (account.images, account.images_used) == (3, 2)
     assert str(account.images_left_out) == "1 without objects, which JDet never shows, first: empty.png"

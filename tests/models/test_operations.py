@@ -102,4 +102,4 @@ def test_detectors_are_those_of_torchvision(name, changes, multiply_adds, parame
         (800, 800),  # what its test/common_extended_utils.py makes of 512 x 512 px; it counts multiplications
     )
     assert found.parameters == parameters + NORMALISATION
-    assert sum(found.multiply_adds.values()) / 1e9 == pytest.approx(multiply_adds, rel=1e-3)
+    assert sum(found.multiply_adds.values()) / 1e9 == pytest.approx(multiply_adds, rel=1e-4)

@@ -40,7 +40,8 @@ def translate_model(model: Section) -> dict[str, Any]:
     Raises:
         ConfigError: a part, key or value without counterpart.
     """
-    Section(model.values.get("bbox_head"), f"{model.path}.bbox_head").choose(HEADS)  # says more than a neck
+    if "bbox_head" in model.values:  # says more than a neck does
+        model.section("bbox_head").choose(HEADS)
     return {
         "type": "RotatedRetinaNet",
         "backbone": _backbone(model.section("backbone")),
