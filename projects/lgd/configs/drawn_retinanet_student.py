@@ -10,3 +10,8 @@ _base_ = [
     "../../two_stage/configs/_base_/short.py",
     "_base_/drawn.py",
 ]
+
+# From random weights its class loss needs longer than the others'.
+scheduler = dict(milestones=[9, 11])
+max_epoch = 12
+eval_interval = 12
