@@ -151,9 +151,9 @@ def check_parts(meta, arrays, levels, instances, painter, features):
         assert_sampled(meta, arrays, "out/value", real_rows(painter.values(instances), instances), RTOL)
         matrices = encoder.stn_desc.matrices(instances.descriptors)
         assert_sampled(meta, arrays, "out/stn_desc", real_rows(matrices, instances), RTOL)
-    for level, row, cell in zip(levels, rows, cells, strict=True):
-        rendered = painter.mapper.rendered(row, cell, instances.paints).numpy()
-        assert_sampled(meta, arrays, f"out/rendered/{level}", rendered, RTOL)
+    rendered = painter.mapper.rendered(rows, cells, instances.paints)
+    for level, x in zip(levels, rendered, strict=True):
+        assert_sampled(meta, arrays, f"out/rendered/{level}", x.numpy(), RTOL)
 
 
 def check_gradients(meta, arrays, gradients):
