@@ -23,7 +23,11 @@ def main(folder):
     with torch.no_grad():
         for name, values in detector.named_parameters():
             if name.endswith(("cls_score.weight", "box_predictor.bbox_pred.weight")):
-                values *= 20
+                values *= 4
+        # The masks of the class that is found are full, those of the others empty.
+        logits = detector.roi_heads.mask_predictor.mask_fcn_logits
+        logits.weight *= 0.01
+        logits.bias += torch.tensor([-5.0, -5.0, -5.0, 5.0])
     picture = np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8).repeat(8, 0).repeat(8, 1)
     Image.fromarray(picture).save(folder / "picture.png")
     torch.save(detector.state_dict(), folder / "maskrcnn.pth")
