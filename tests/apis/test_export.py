@@ -254,7 +254,7 @@ def test_masks_are_those_of_the_detector(agnostic, deploy, tmp_path):
     image = np.random.default_rng(1).integers(0, 256, (150, 210, 3), np.uint8)
     found = deploy.OnnxDetector(str(path))
     boxes, scores, labels, masks = found(image, float(found(image, 0.0)[1][9:11].mean()))
-    assert len(boxes) > 5 and masks.shape == (len(boxes), 150, 210) and 0.01 < masks.mean() < 0.99
+    assert len(boxes) > 5 and masks.shape == (len(boxes), 150, 210) and masks.sum() > 500
     assert found(image, 2.0)[3].shape == (0, 150, 210)
     # jld's masks of the same boxes
     sample = detector.pipeline(new_sample(image, img_id=0), np.random.default_rng(0))
@@ -263,7 +263,7 @@ def test_masks_are_those_of_the_detector(agnostic, deploy, tmp_path):
         features = detector.features(jt.array(batch["images"]))
     (wanted,) = detector.roi_head.with_masks(features, [Detections(0, scores, labels, boxes=boxes)], batch)
     drawn = np.stack([to_bitmap(mask) for mask in wanted.masks]).astype(bool)
-    assert (drawn != masks).mean() < 1e-3
+    assert (drawn != masks).sum() < 0.05 * masks.sum()
 
 
 def test_windows_of_any_size_are_refused(tmp_path):
