@@ -1,9 +1,9 @@
 """Drawn images, plain student: a narrow GFL R-18, without a teacher.
 
 Command: python tools/run_net.py --config-file=configs/quick_start/gfl_student.py --task=train
-(python projects/logit_vs_feature/run.py trains this, its teacher and its distilled twins).
-Published: none. Measured with jld: see projects/logit_vs_feature/README.md. The scene is small so that two CPU cores finish in minutes: 128x128
-images, 16 channels in the stem, a pyramid of three levels; everything learns from scratch, batch statistics in BN.
+(projects/mixed_precision trains it; others inherit from it).
+Published: none. Measured with jld: in earlier tables of projects/logit_vs_feature (commit d77c79b). The scene is small so that two
+CPU cores finish in minutes: 128x128 images, 16 channels in the stem, a pyramid of three levels; everything learns from scratch, batch statistics in BN.
 """
 
 _transforms = [dict(type="Normalize", mean=[116.0, 116.0, 116.0], std=[60.0, 60.0, 60.0]), dict(type="Pad", size_divisor=32)]

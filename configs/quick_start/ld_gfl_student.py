@@ -1,8 +1,9 @@
 """Drawn images, distilled student: the plain student plus main LD, VLR LD and main KD from the R-34 teacher.
 
 Command: python tools/run_net.py --config-file=configs/quick_start/ld_gfl_student.py --task=train
-(python projects/logit_vs_feature/run.py trains it after its teacher).
-Published: none. Measured with jld: see projects/logit_vs_feature/README.md. The three terms, regions and temperatures are the paper's "Ours"
+(after its teacher).
+Published: none. Measured with jld: in earlier tables of projects/logit_vs_feature (commit d77c79b). The three terms,
+regions and temperatures are the paper's "Ours"
 (arXiv:2204.05957). The localization weights are twelve times the published 0.25 and 0.0625 as means per image: a drawn
 image has few positives, and the released sum over a batch of 16 would weigh about as much.
 """
