@@ -2,7 +2,7 @@
 
 Command: python tools/run_net.py --config-file=projects/lgd/configs/bccd_gfl_student.py --task=train
 (python projects/lgd/run.py trains it and its LGD twin).
-Published: none. Measured with jld: see projects/lgd/README.md. Expects the BCCD folder (VOC layout) at data/bccd.
+Published: none. Measured with jld: not measured. Expects the BCCD folder (VOC layout) at data/bccd.
 """
 
 _base_ = [

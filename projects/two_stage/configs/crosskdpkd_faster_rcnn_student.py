@@ -1,7 +1,7 @@
 """BCCD, distilled student: the plain one plus CrossKD of the box head and PKD on the four levels that RoIs read.
 
 Command: python tools/run_net.py --config-file=projects/two_stage/configs/crosskdpkd_faster_rcnn_student.py --task=train
-Published: none. Measured with jld: not measured.
+Published: none. Measured with jld: see projects/two_stage/README.md.
 """
 
 _base_ = "faster_rcnn_student.py"

@@ -1,7 +1,7 @@
 """BCCD, plain student: Faster R-CNN R-18 of a quarter of the width, from scratch, without a teacher.
 
 Command: python tools/run_net.py --config-file=projects/two_stage/configs/faster_rcnn_student.py --task=train
-Published: none. Measured with jld: not measured. Expects the BCCD folder (VOC layout)
+Published: none. Measured with jld: see projects/two_stage/README.md. Expects the BCCD folder (VOC layout)
 at data/bccd.
 """
 

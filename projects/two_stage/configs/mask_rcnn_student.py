@@ -1,7 +1,7 @@
 """Drawn scenes with masks, plain student: Mask R-CNN R-18 of a quarter of the width, from scratch, without a teacher.
 
 Command: python tools/run_net.py --config-file=projects/two_stage/configs/mask_rcnn_student.py --task=train
-Published: none. Measured with jld: not measured.
+Published: none. Measured with jld: see projects/two_stage/README.md.
 """
 
 _base_ = [

@@ -1,7 +1,7 @@
 """Drawn scenes with masks, teacher: Mask R-CNN R-18 of three quarters of the width, from scratch, trained twice as long.
 
 Command: python tools/run_net.py --config-file=projects/two_stage/configs/mask_rcnn_teacher.py --task=train
-Published: none. Measured with jld: not measured.
+Published: none. Measured with jld: see projects/two_stage/README.md.
 """
 
 _base_ = "mask_rcnn_student.py"
