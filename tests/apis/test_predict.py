@@ -139,7 +139,7 @@ def test_the_command_writes_every_kind_of_file(config, detector, shots, tmp_path
     assert len(list((out / "crops").rglob("*.jpg"))) == 20
     assert module.main([*words, "image"]) == 2
     assert "did you mean 'images'" in capsys.readouterr().err
-    assert module.main([*words, "film"]) == 1 and "no source was a film" in capsys.readouterr().err
+    assert module.main([*words, "film"]) == 2 and "no source was a film" in capsys.readouterr().err
     film = FilmWriter(tmp_path / "walk", 10, (64, 64))
     for _ in range(3):
         film.write(cv2.imread(str(shots / "shot 0.png")))
