@@ -173,8 +173,8 @@ def test_fcos(name):
     head = fcos_head(meta)
     own = fill_weights(head, "bbox_head.", weights_of(meta, "head"))
     if name == "l_fcos_default":
-        # One cell of this channel (image 0, P3, row 0, column 5) lies on the kink of its ReLU, 1e-6 beside 0.7
-        # on average: rounding would decide whether its gradient passes, which in the reference it does not.
+        # A cell of this channel (image 0, P3, row 0, column 5) lies on the kink of its ReLU: 1e-6, beside 0.7
+        # on average. Rounding would decide whether its gradient passes, which in the reference it does not.
         bias = head.cls_convs[3].gn.bias
         bias.assign(bias - 2e-6 * (jt.index((bias.shape[0],), 0) == 62))
     features, targets = level_features(meta, "x"), targets_of(arrays)
