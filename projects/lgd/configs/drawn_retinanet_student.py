@@ -2,7 +2,7 @@
 
 Command: python tools/run_net.py --config-file=projects/lgd/configs/drawn_retinanet_student.py --task=train
 (python projects/lgd/run.py trains it and its LGD twin).
-Published: none. Measured with jld: not measured.
+Published: none. Measured with jld: see projects/lgd/README.md.
 """
 
 _base_ = [
