@@ -7,20 +7,15 @@ from math import prod
 from typing import Any
 
 from jld.config import load_config, to_plain
-from jld.distill import StepContext
-from jld.distill.distiller import Lesson
-from jld.distill.teachers import FrozenTeacher
-from jld.distill.terms.base import Term
 from jld.errors import one_of
 from jld.runner.loop import TrainingLoop
-from jld.toolchain import jittor as jt
 from projects.benchmark.alternate import JLD, Task, alternate
-from projects.benchmark.clock import Timing, timing_between
+from projects.benchmark.clock import timing_between
 from projects.benchmark.report import Report
 from projects.benchmark.scene import BASE, Settings, distiller_of, make_student, random_batch
 from projects.benchmark.train import STEP, make_loop, run_steps
 
-PLAIN, WATCHED = "plain step", "plain step, teacher running"
+PLAIN = "plain step"
 # Short turns: other work on the machine meets both.
 TURN = 2
 METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -43,25 +38,14 @@ METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
     "LGD": ("lgd/lgd_gfl_r50_1x_coco", ()),
 }
 """{method: config in configs/ whose `distill` section it is, kinds of the terms that count (empty: all)}."""
-COLUMNS = (
-    "", "terms", "step, CPU ms", "plain step, CPU ms", "ratio", "without the teacher's forward",
-    "own parameters, M",
-)  # fmt: skip
-
-
-class TeacherAlone(Term):
-    """Needs all that a teacher predicts, and teaches nothing."""
-
-    def __call__(self, context: StepContext) -> jt.Var:
-        """0, once the teacher's forward pass is done."""
-        return 0.0 * sum(each.detach().mean() for each in context.teacher.predictions.values())
+COLUMNS = ("", "terms", "step, CPU ms", "plain step, CPU ms", "ratio", "own parameters, M")
 
 
 def benchmark_methods(settings: Settings, methods: Sequence[str] | None = None) -> Report:
     """What a step costs with the terms of each method's published config, all on the same pair of detectors.
 
-    Every method is measured in turn with the plain step of the same detector, and with a plain step in which
-    a frozen teacher runs and nothing is compared: what all methods but LGD have in common.
+    Every method is measured in turn with the plain step of the same detector. The forward pass of a frozen
+    teacher is part of all steps but LGD's: by itself it takes other time than within a step.
 
     Args:
         settings: sizes.
@@ -72,13 +56,8 @@ def benchmark_methods(settings: Settings, methods: Sequence[str] | None = None) 
     for name in methods or ():
         one_of(name, METHODS, f"--methods: unknown method {name!r}")
     batch = random_batch(settings)
-    watched, plain = make_student(settings), make_loop(make_student(settings), None, batch)
-    terms = [{"type": "FeatureImitation", "region": "all"}]
-    distiller = distiller_of({"terms": terms}, settings, watched)
-    distiller.lessons = [Lesson(TeacherAlone(1.0, "loss_nothing"))]
-    tasks = {PLAIN: _steps(PLAIN, plain), WATCHED: _steps(WATCHED, make_loop(watched, distiller, batch))}
-    for task in tasks.values():
-        task(settings.warmup)
+    tasks = {PLAIN: _steps(PLAIN, make_loop(make_student(settings), None, batch))}
+    tasks[PLAIN](settings.warmup)
     rows = [_row(name, settings, batch, tasks) for name in methods or METHODS]
     title = (
         f"a training step of each method: {settings.pair()}, {settings.size()}, {settings.boxes} objects per "
@@ -99,8 +78,8 @@ def _row(name: str, settings: Settings, batch: dict[str, Any], others: dict[str,
     times = alternate(tasks, {}, settings, warm=others, window=TURN)[JLD]
     own = sum(prod(x.shape) for module in distiller.modules().values() for x in module.parameters())
     kinds = ", ".join(dict.fromkeys(type(term).__name__ for term in distiller.terms))
-    has_teacher = isinstance(distiller.teacher, FrozenTeacher)
-    return (name, kinds, *costs(times, has_teacher), own / 1e6)
+    step, plain = times[STEP].cpu_median, times[PLAIN].cpu_median
+    return (name, kinds, step, plain, step / plain, own / 1e6)
 
 
 def section_of(name: str) -> dict[str, Any]:
@@ -109,9 +88,3 @@ def section_of(name: str) -> dict[str, Any]:
     section = to_plain(load_config(BASE.parent / f"{file}.py"))["distill"]
     section["terms"] = [term for term in section["terms"] if not kinds or term["type"] in kinds]
     return section
-
-
-def costs(times: dict[str, Timing], has_teacher: bool) -> tuple[float, float, float, float]:
-    """CPU ms of the step and of the plain one, their ratio, and that without a frozen teacher's forward."""
-    step, plain, watched = (times[name].cpu_median for name in (STEP, PLAIN, WATCHED))
-    return step, plain, step / plain, (step - (watched - plain) * has_teacher) / plain
