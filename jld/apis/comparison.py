@@ -19,7 +19,8 @@ from jld.checkpoint import atomic_write
 from jld.config import Config, prepare_config
 from jld.data import Dataset
 from jld.data.results import read_results, write_plain_results
-from jld.evaluation.significance import Gain, Score, coco_score, paired_gain
+from jld.evaluation.dota import DotaEvaluator
+from jld.evaluation.significance import Gain, Score, coco_score, dota_score, paired_gain
 from jld.evaluation.tables import format_seeds, write_metrics
 from jld.runner import Runner, parts, tasks
 from jld.utils.logging import get_logger
@@ -28,6 +29,7 @@ from jld.visualization import canvas
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 LAST_CHECKPOINT = "checkpoints/last.pkl"
 DETECTIONS = "detections.json"
+SCORES = {"COCO": coco_score, DotaEvaluator().protocol: dota_score}
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,19 @@ class Entry:
     starts_from: str | None = None
     gain_over: str | None = None
     overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` found.
+
+    Attributes:
+        results: {run name: metrics}.
+        gains: {entry name: its gain in AP} of the entries with `gain_over`.
+    """
+
+    results: dict[str, Any]
+    gains: dict[str, Gain]
 
 
 def of_every_seed(entries: Sequence[Entry], seeds: Sequence[int]) -> list[Entry]:
@@ -96,7 +111,7 @@ def compare(
     seeds: Sequence[int] = (0,),
     overrides: Sequence[str] = (),
     metrics: Sequence[str] = METRICS,
-) -> dict[str, Any]:
+) -> Comparison:
     """Trains what is not trained yet, scores every run on its dataset.val, draws and prints.
 
     A finished run is taken from its folder; an interrupted one goes on where it was. Delete a folder to train
@@ -108,8 +123,6 @@ def compare(
         seeds: of every entry without one of its own.
         overrides: `key.path=value` for every run.
         metrics: columns of the table, as far as the evaluator gives them.
-    Returns:
-        {run name: metrics}.
     """
     work_dir, log = Path(work_dir), get_logger("compare")
     runs = of_every_seed(entries, seeds)
@@ -122,7 +135,9 @@ def compare(
         results[run.name] = _train_and_score(configs[run.name])
     truth = Truth(configs[runs[0].name], work_dir, results)
     names = [name for name in metrics if name in next(iter(results.values()))]
-    table = _table(entries, seeds, truth, names)
+    gains = _gains(entries, seeds, truth)
+    lines = {entry.name: [results[run] for run in _names(entry, seeds)] for entry in entries}
+    table = format_seeds(lines, gains, names=names)
     text = json.dumps(results, indent=1)
     atomic_write(work_dir / "table.txt", lambda file: file.write(f"{table}\n".encode()))
     atomic_write(work_dir / "results.json", lambda file: file.write(text.encode()))
@@ -133,7 +148,7 @@ def compare(
     found = {name: truth.found(folder / DETECTIONS) for name, folder in folders.items()}
     picture = canvas.write_image(work_dir / "comparison.png", draw_comparison(folders, truth.dataset, found))
     log.info("%s\n%s\npicture: %s", clock.total(), table, picture)
-    return results
+    return Comparison(results, gains)
 
 
 def _config_of(run: Entry, work_dir: Path, overrides: Sequence[str]) -> Config:
@@ -170,16 +185,14 @@ def _names(entry: Entry, seeds: Sequence[int]) -> list[str]:
     return [entry.name] if entry.seed is not None else [run_name(entry.name, seed) for seed in seeds]
 
 
-def _table(entries: Sequence[Entry], seeds: Sequence[int], truth: Truth, names: Sequence[str]) -> str:
-    """Mean and deviation of the runs of every entry, and its gain."""
+def _gains(entries: Sequence[Entry], seeds: Sequence[int], truth: Truth) -> dict[str, Gain]:
     runs = {entry.name: _names(entry, seeds) for entry in entries}
-    gains: dict[str, Gain] = {}
+    gains = {}
     for entry in entries:
         if entry.gain_over is not None:
             own, others = ([truth.score(run) for run in runs[name]] for name in (entry.name, entry.gain_over))
             gains[entry.name] = paired_gain(own, others, len(truth.truths))
-    results = {name: [truth.results[run] for run in own] for name, own in runs.items()}
-    return format_seeds(results, gains, names=names)
+    return gains
 
 
 class _Clock:
@@ -218,12 +231,12 @@ class Truth:
         return read_results(path, self.dataset.classes)
 
     def score(self, run: str) -> Score:
-        """AP of a run under image weights where the protocol is COCO's, else as measured."""
+        """AP of a run under image weights where the protocol has such a score, else as measured."""
         metrics = self.results[run]
-        if metrics["protocol"] == "COCO":
-            found = self.found(self.work_dir / run / DETECTIONS)
-            return coco_score(found, self.truths, len(self.dataset.classes))
-        return lambda weights: metrics["AP"]
+        score = SCORES.get(metrics["protocol"])
+        if score is None:
+            return lambda weights: metrics["AP"]
+        return score(self.found(self.work_dir / run / DETECTIONS), self.truths, len(self.dataset.classes))
 
 
 def _detections(config: Config, dataset: Dataset) -> list[Detections]:

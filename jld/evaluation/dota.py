@@ -152,16 +152,18 @@ class DotaEvaluator:
         num_gts = int(((matches["gt_labels"] == label) & ~matches["gt_is_ignored"]).sum())
         row = {"AP": -1.0, **dict.fromkeys(self.thresholds, -1.0)}
         if num_gts > 0:
-            for name, threshold in self.thresholds.items():
-                curve = precision_recall(
-                    *hits_and_errors(matches, chosen, self._least_iou(threshold)), num_gts
-                )
+            for name, least_iou in zip(self.thresholds, self.least_ious(), strict=True):
+                curve = precision_recall(*hits_and_errors(matches, chosen, least_iou), num_gts)
                 row[name] = average_precision(*curve, self.metric)
             row["AP"] = float(np.mean([row[name] for name in self.thresholds]))
         return {**row, "num_gts": num_gts, "num_detections": len(chosen)}
 
-    def _least_iou(self, threshold: float) -> float:
-        return float(np.nextafter(threshold, 2)) if self.rules.is_strict else threshold
+    def least_ious(self) -> list[float]:
+        """The least IoU that counts at each threshold."""
+        return [
+            float(np.nextafter(value, 2)) if self.rules.is_strict else value
+            for value in self.thresholds.values()
+        ]
 
     def _means(self, rows: list[dict[str, float]]) -> dict[str, float]:
         """The mean over the classes at each threshold; -1 where there is none."""
@@ -192,9 +194,9 @@ def match_rotated(
         rules: of the protocol.
         least_iou: smaller overlaps are not needed; most of them are then not computed.
     Returns:
-        labels, scores, best_index (row of the favourite), best_iou [K] of all detections, image by image;
-        gt_labels, gt_is_ignored of all ground-truth rows. Detections without such an overlap have an IoU
-        below `least_iou`, or -1.
+        images (its number), labels, scores, best_index (row of the favourite), best_iou [K] of all
+        detections, image by image; gt_images, gt_labels, gt_is_ignored of all ground-truth rows. Detections
+        without such an overlap have an IoU below `least_iou`, or -1.
     Raises:
         DataError: see `jld.evaluation.records.pair_by_image`.
     """
@@ -219,10 +221,12 @@ def match_rotated(
     order = np.lexsort((-columns, overlaps, rows))
     best_index[rows[order]], best_iou[rows[order]] = preferred[columns[order]], overlaps[order]
     return {
+        "images": images,
         "labels": labels,
         "scores": scores,
         "best_index": best_index,
         "best_iou": best_iou,
+        "gt_images": gt_images,
         "gt_labels": gt_labels,
         "gt_is_ignored": gt_is_ignored,
     }

@@ -14,10 +14,12 @@ import numpy as np
 
 from jld.boxes.detections import Detections
 from jld.boxes.overlaps import pairwise_overlaps
+from jld.evaluation.dota import DotaEvaluator, match_rotated
 from jld.evaluation.records import pair_by_image
+from jld.evaluation.voc import RECALLS_07, hits_and_errors
 
 THRESHOLDS = np.arange(50, 100, 5) / 100
-RECALLS = np.linspace(0, 1, 101)
+RECALLS_COCO = np.linspace(0, 1, 101)
 MAX_DETECTIONS = 100
 IMAGE_DRAWS, SEED_DRAWS = 100, 100
 
@@ -99,17 +101,45 @@ def paired_gain(
     return Gain(mean, deviation, float(low), float(high), level, len(better))
 
 
-def coco_score(detections: Sequence[Detections], ground_truth: Sequence[dict], num_classes: int) -> Score:
+def coco_score(
+    detections: Sequence[Detections],
+    ground_truth: Sequence[dict],
+    num_classes: int,
+    thresholds: Sequence[float] | np.ndarray = THRESHOLDS,
+) -> Score:
     """COCO's AP of a run as a function of how often every image counts; with ones it is `CocoEvaluator`'s.
 
     Args:
         detections, ground_truth: see `CocoEvaluator`; upright boxes.
         num_classes: C.
+        thresholds: IoU, [T]; the score is the mean over them.
     Raises:
         DataError: see `jld.evaluation.records.pair_by_image`.
     """
     records = pair_by_image(detections, ground_truth, num_classes)
-    curves = [_Curve.of(records, label) for label in range(num_classes)]
+    return _mean_of(
+        [_Curve.of_records(records, label, np.asarray(thresholds)) for label in range(num_classes)]
+    )
+
+
+def dota_score(detections: Sequence[Detections], ground_truth: Sequence[dict], num_classes: int) -> Score:
+    """The DOTA protocol's AP as a function of how often every image counts, as `coco_score` is COCO's.
+
+    Args:
+        detections, ground_truth: see `DotaEvaluator`, whose `AP` with 11 points it is.
+        num_classes: C.
+    Raises:
+        DataError: see `jld.evaluation.records.pair_by_image`.
+    """
+    levels = DotaEvaluator().least_ious()
+    matches = match_rotated(detections, ground_truth, num_classes, least_iou=min(levels))
+    return _mean_of(
+        [_Curve.of_matches(matches, label, levels, len(ground_truth)) for label in range(num_classes)]
+    )
+
+
+def _mean_of(curves: Sequence[_Curve]) -> Score:
+    """The mean over the classes with objects; -1 where there are none."""
 
     def score(weights: np.ndarray) -> float:
         areas = [curve.average_precision(weights) for curve in curves]
@@ -121,16 +151,19 @@ def coco_score(detections: Sequence[Detections], ground_truth: Sequence[dict], n
 
 @dataclass(frozen=True)
 class _Curve:
-    """One class: image [K], hits and errors [T, K] of its detections, best first; objects per image [M]."""
+    """One class: image [K], hits and errors [T, K] of its detections, best first; objects per image [M];
+    recalls at which precision is read.
+    """
 
     images: np.ndarray
     hits: np.ndarray
     wrong: np.ndarray
     num_gts: np.ndarray
+    recalls: np.ndarray
 
     @classmethod
-    def of(cls, records: Sequence[dict], label: int) -> _Curve:
-        parts = [_match(record, label) for record in records]
+    def of_records(cls, records: Sequence[dict], label: int, thresholds: np.ndarray) -> _Curve:
+        parts = [_match(record, label, thresholds) for record in records]
         counts = [len(scores) for scores, _, _ in parts]
         scores, hits, wrong = (np.concatenate(each, axis=-1) for each in zip(*parts, strict=True))
         order = np.argsort(-scores, kind="stable")
@@ -138,10 +171,22 @@ class _Curve:
             int(((record["gt_labels"] == label) & ~record["gt_is_ignored"]).sum()) for record in records
         ]
         images = np.repeat(np.arange(len(records)), counts)[order]
-        return cls(images, hits[:, order], wrong[:, order], np.array(num_gts))
+        return cls(images, hits[:, order], wrong[:, order], np.array(num_gts), RECALLS_COCO)
+
+    @classmethod
+    def of_matches(
+        cls, matches: dict[str, np.ndarray], label: int, levels: Sequence[float], num_images: int
+    ) -> _Curve:
+        chosen = np.flatnonzero(matches["labels"] == label)
+        chosen = chosen[np.argsort(-matches["scores"][chosen], kind="stable")]
+        marks = [hits_and_errors(matches, chosen, least_iou) for least_iou in levels]
+        hits, wrong = (np.stack(each) for each in zip(*marks, strict=True))
+        counts = (matches["gt_labels"] == label) & ~matches["gt_is_ignored"]
+        num_gts = np.bincount(matches["gt_images"][counts], minlength=num_images)
+        return cls(matches["images"][chosen], hits, wrong, num_gts, RECALLS_07)
 
     def average_precision(self, weights: np.ndarray) -> float | None:
-        """Mean over thresholds of the area under the curve at 101 recalls; None without any object."""
+        """Mean over thresholds of the area under the curve at the recalls; None without any object."""
         total = float(self.num_gts @ weights)
         if total == 0:
             return None
@@ -151,12 +196,12 @@ class _Curve:
         precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
         areas = []
         for row, recall in zip(precision, found / total, strict=True):
-            reached = np.searchsorted(recall, RECALLS, side="left")
+            reached = np.searchsorted(recall, self.recalls, side="left")
             areas.append(np.append(row, 0.0)[reached].mean())
         return float(np.mean(areas))
 
 
-def _match(record: dict, label: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _match(record: dict, label: int, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Scores [K], hits and errors [T, K] of an image's detections of a class, best first, as COCO matches."""
     chosen = np.flatnonzero(record["labels"] == label)
     chosen = chosen[np.argsort(-record["scores"][chosen], kind="stable")][:MAX_DETECTIONS]
@@ -164,14 +209,14 @@ def _match(record: dict, label: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
     wanted = wanted[np.argsort(record["gt_is_ignored"][wanted], kind="stable")]
     ignored = record["gt_is_ignored"][wanted]
     boxes, gt_boxes = record["boxes"][chosen].astype(np.float64), record["gt_boxes"][wanted]
-    shape = (len(THRESHOLDS), len(chosen))
+    shape = (len(thresholds), len(chosen))
     hits, passed = np.zeros(shape, bool), np.zeros(shape, bool)
     if len(wanted):
         iou = pairwise_overlaps(boxes, gt_boxes, "iou")
         iou = np.where(ignored, pairwise_overlaps(boxes, gt_boxes, "iof"), iou)  # [K, G]
-        free = np.ones((len(THRESHOLDS), len(wanted)), bool)
+        free = np.ones((len(thresholds), len(wanted)), bool)
         for rank, overlaps in enumerate(iou):
-            fits = (overlaps >= np.minimum(THRESHOLDS[:, None], 1 - 1e-10)) & (free | ignored)  # [T, G]
+            fits = (overlaps >= np.minimum(thresholds[:, None], 1 - 1e-10)) & (free | ignored)  # [T, G]
             # An ordinary object goes before an ignored one, however well that fits.
             preferred = np.where(fits, overlaps + 2.0 * ~ignored, -1.0)
             best, is_hit = preferred.argmax(axis=1), fits.any(axis=1)

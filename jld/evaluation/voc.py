@@ -13,6 +13,9 @@ from jld.evaluation.records import Metrics, pair_by_image
 from jld.registry import EVALUATORS
 
 EPS = float(np.finfo(np.float32).eps)
+# These eleven values, rounding errors included (0.30000000000000004), decide whether a recall of 3/10
+# reaches the fourth point; every implementation that published numbers uses them.
+RECALLS_07 = np.arange(0, 1.001, 0.1)
 
 
 @EVALUATORS.register
@@ -149,10 +152,7 @@ def precision_recall(hits: np.ndarray, errors: np.ndarray, num_gts: int) -> tupl
 
 def average_precision_07(precision: np.ndarray, recall: np.ndarray) -> float:
     """Mean of the best precision at or beyond the recalls 0, 0.1, ..., 1."""
-    # These eleven values, rounding errors included (0.30000000000000004), decide whether a recall of 3/10
-    # reaches the fourth point; every implementation that published numbers uses them.
-    points = np.arange(0, 1.001, 0.1)
-    reached = recall[None, :] >= points[:, None]  # [11, K]
+    reached = recall[None, :] >= RECALLS_07[:, None]  # [11, K]
     return float(np.where(reached, precision[None, :], 0.0).max(axis=1, initial=0.0).mean())
 
 

@@ -33,14 +33,20 @@ def imitation(region: str) -> dict:
 
 
 def methods() -> dict[str, list[dict]]:
-    """{name: terms}, out of the three of the distilled student's config: main LD, VLR LD, main KD."""
+    """{name: terms}, out of the three of the distilled student's config: main LD, VLR LD, main KD; `short_ld`
+    is LD as recommended for short schedules.
+    """
     from jld.config import load_config
 
-    terms = [dict(term) for term in load_config(HERE / "configs/ld_gfl_student.py").distill.terms]
+    def terms_of(config: Path) -> list[dict]:
+        return [dict(term) for term in load_config(config).distill.terms]
+
+    terms = terms_of(HERE / "configs/ld_gfl_student.py")
     return {
         "main_ld": terms[:1],
         "main_vlr_ld": terms[:2],
         "ours": terms,
+        "short_ld": terms_of(HERE.parent.parent / "configs/_base_/distill/short_schedule.py"),
         "fitnets": [imitation("all")],
         "main_imitation": [imitation("main")],
         "ours_gi": [*terms, imitation("gi")],
@@ -113,7 +119,7 @@ def main() -> None:
         seeds=options.seeds,
         overrides=[*data, *options.opts],
         metrics=["AP", "AP50", "AP75"],
-    )
+    ).results
     if options.lengths:
         print(f"figure: {draw_lengths(results, options.seeds, options.lengths, work_dir / 'lengths.png')}")
 

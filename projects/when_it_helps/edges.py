@@ -1,4 +1,4 @@
-"""Errors of the quick start's students at edges that can be seen and at others; see README.md."""
+"""Where the quick start's gains come from: which edges, which strictness of AP; see README.md."""
 
 import argparse
 import sys
@@ -14,6 +14,7 @@ from jld.apis.program import program
 
 CONFIG = str(ROOT / "configs/quick_start/noisy_gfl_student.py")
 KINDS = ("clear edges", "unclear edges")
+THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def parse() -> argparse.Namespace:
@@ -59,38 +60,103 @@ def negative_mean(errors: Sequence[np.ndarray], counts: Sequence[np.ndarray]):
     return lambda weights: -float((weights * sums).sum() / (weights * numbers).sum())
 
 
+def edge_scores(truth, folders: list[dict[str, Path]]) -> dict:
+    """{(run, kind of edge): minus its mean error, of every seed}, over what all runs of a seed find: who
+    finds more hard objects would have greater errors otherwise.
+
+    Args:
+        truth: what the runs were scored on.
+        folders: {run: its folder}, per seed.
+    """
+    from jld.apis.comparison import DETECTIONS
+
+    unclear = truth.dataset.unclear_edges()
+    scores: dict = {}
+    for own in folders:
+        errors = {
+            name: edge_errors(truth.found(folder / DETECTIONS), truth.truths) for name, folder in own.items()
+        }
+        is_found = [~np.isnan(np.stack(each)).any(0) for each in zip(*errors.values(), strict=True)]
+        for kind, chosen in zip(KINDS, ([~edges for edges in unclear], unclear), strict=True):
+            counts = [edges & found for edges, found in zip(chosen, is_found, strict=True)]
+            for name in own:
+                scores.setdefault((name, kind), []).append(negative_mean(errors[name], counts))
+    return scores
+
+
+def precision_scores(truth, folders: list[dict[str, Path]]) -> dict:
+    """{(run, "AP50"): of every seed} for all THRESHOLDS."""
+    from jld.apis.comparison import DETECTIONS
+    from jld.evaluation.significance import coco_score
+    from jld.evaluation.voc import metric_name
+
+    num_classes = len(truth.dataset.classes)
+    return {
+        (name, metric_name(threshold)): [
+            coco_score(truth.found(own[name] / DETECTIONS), truth.truths, num_classes, [threshold])
+            for own in folders
+        ]
+        for name in folders[0]
+        for threshold in THRESHOLDS
+    }
+
+
+def draw(gains: list[dict], file: Path) -> Path:
+    """A panel for each of {(run, label): gain}: bars with 95 % intervals."""
+    from jld.visualization.figures import LINE_COLORS, make_figure, style_axes, write_figure
+
+    figure = make_figure(9.0, 3.2)
+    titles = ("error at edges, in % of the side", "AP at one IoU")
+    for axis, own, title in zip(figure.subplots(1, 2), gains, titles, strict=True):
+        style_axes(axis)
+        runs, labels = (list(dict.fromkeys(key[part] for key in own)) for part in (0, 1))
+        for rank, run in enumerate(runs):
+            means, lows, highs = (
+                100 * np.array([getattr(own[run, label], end) for label in labels])
+                for end in ("mean", "low", "high")
+            )
+            places, width = np.arange(len(labels)) + (rank - (len(runs) - 1) / 2) * 0.4, 0.36
+            bars = (means - lows, highs - means)
+            axis.bar(places, means, width, yerr=bars, capsize=3, color=LINE_COLORS[rank], label=run)
+        axis.axhline(0, color="black", linewidth=0.8)
+        axis.set_xticks(np.arange(len(labels)), labels, fontsize=8)
+        axis.set_title(f"gain: {title}", fontsize=9)
+        axis.legend(fontsize=8)
+    return write_figure(file, figure, dpi=100)
+
+
 @program
 def main() -> None:
-    """Prints the table."""
+    """Prints the tables and draws them."""
     options = parse()
     from jld.apis import register_parts
-    from jld.apis.comparison import DETECTIONS, Truth, run_name
+    from jld.apis.comparison import Truth, run_name
     from jld.config import prepare_config
     from jld.evaluation.significance import mean_and_deviation, paired_gain
 
     register_parts()
-    truth = Truth(prepare_config(CONFIG, []), Path(options.work_dir), {})
-    truths, unclear = truth.truths, truth.dataset.unclear_edges()
-    scores = {(name, kind): [] for name in options.runs for kind in KINDS}
-    for seed in options.seeds:
-        folders = {name: Path(options.work_dir) / run_name(name, seed) for name in options.runs}
-        errors = {
-            name: edge_errors(truth.found(folder / DETECTIONS), truths) for name, folder in folders.items()
-        }
-        # Objects that all runs of the seed found: who finds more hard objects would have greater errors.
-        is_found = [~np.isnan(np.stack(each)).any(0) for each in zip(*errors.values(), strict=True)]
-        for kind, chosen in zip(KINDS, ([~edges for edges in unclear], unclear), strict=True):
-            counts = [edges & found for edges, found in zip(chosen, is_found, strict=True)]
-            for name in options.runs:
-                scores[name, kind].append(negative_mean(errors[name], counts))
-    every, base = np.ones(len(truths), np.int64), options.runs[0]
-    shares = np.concatenate(unclear).mean()
-    print(f"{len(np.concatenate(unclear))} objects, {100 * shares:.0f} % of their edges are unclear")
-    print(f"mean error in % of the side, and by how much it is smaller than that of {base}")
-    for (name, kind), own in scores.items():
-        mean, deviation = mean_and_deviation([-100 * score(every) for score in own])
-        gain = "" if name == base else str(paired_gain(own, scores[base, kind], len(truths)))
-        print(f"{name:24}{kind:16}{mean:6.2f} ± {deviation or 0:.2f}   {gain}")
+    work_dir, base = Path(options.work_dir), options.runs[0]
+    truth = Truth(prepare_config(CONFIG, []), work_dir, {})
+    folders = [{name: work_dir / run_name(name, seed) for name in options.runs} for seed in options.seeds]
+    unclear, every = np.concatenate(truth.dataset.unclear_edges()), np.ones(len(truth.truths), np.int64)
+    print(f"{len(unclear)} objects, {100 * unclear.mean():.0f} % of their edges are unclear")
+    parts = []
+    for text, sign, scores in (
+        ("mean error in % of the side", -100, edge_scores(truth, folders)),
+        ("AP at one IoU", 100, precision_scores(truth, folders)),
+    ):
+        print(f"{text}, and what is gained over {base}")
+        parts.append(
+            {
+                key: paired_gain(own, scores[base, key[1]], len(every))
+                for key, own in scores.items()
+                if key[0] != base
+            }
+        )
+        for key, own in scores.items():
+            mean, deviation = mean_and_deviation([sign * score(every) for score in own])
+            print(f"{key[0]:24}{key[1]:16}{mean:6.2f} ± {deviation or 0:.2f}   {parts[-1].get(key, '')}")
+    print(f"figure: {draw(parts, work_dir / 'edges.png')}")
 
 
 if __name__ == "__main__":

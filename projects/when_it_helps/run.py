@@ -25,8 +25,38 @@ def terms(main: float, vlr: float, temperature: int, weighting: str) -> str:
     )
 
 
-# The published recipe for 2 images per GPU, and a quarter of that of short schedules.
-RECIPES = {"published": terms(0.5, 0.125, 10, "max_score"), "quarter": terms(3.0, 0.75, 1, "uniform")}
+# The published recipe for 2 images per GPU, and the one of short schedules: a quarter of it, and half of it.
+RECIPES = {
+    "published": terms(0.5, 0.125, 10, "max_score"),
+    "quarter": terms(3.0, 0.75, 1, "uniform"),
+    "main_only": terms(12.0, 0.0, 1, "uniform"),
+    "vlr_only": terms(0.0, 3.0, 1, "uniform"),
+}
+# {question: {condition: entry of the distilled student}}; "student_ld" is the quick start's. Names in braces
+# stand for the AP of a teacher.
+CONDITIONS = {
+    "recipe": {
+        "recipe for short schedules": "student_ld",
+        "a quarter of its weights": "student_ld_quarter",
+        "as published": "student_ld_published",
+    },
+    "region": {
+        "main and valuable region": "student_ld",
+        "main region alone": "student_ld_main_only",
+        "valuable region alone": "student_ld_vlr_only",
+    },
+    "length": {
+        "500 steps": "student_ld_2_epochs",
+        "1000 steps": "student_ld",
+        "2000 steps": "student_ld_8_epochs",
+    },
+    "start": {"half-trained": "student_ld", "random weights": "student_ld_from_random"},
+    "teacher": {
+        "AP {teacher:.1f}": "student_ld",
+        "AP {teacher_4_epochs:.1f}": "student_ld_weak_teacher",
+    },
+    "boxes": {"off by 12 % of the side": "student_ld", "exact": "student_ld_exact"},
+}
 
 
 def epochs(count: int) -> tuple[str, ...]:
@@ -49,11 +79,13 @@ def entries(question: str) -> list:
             Entry(taught, LD, teacher, gain_over=plain, cost=0.8, **shared),
         ]
 
-    if question == "recipe":
+    if question in ("recipe", "region"):
         shared = dict(starts_from="start", gain_over="student", cost=0.8)
+        names = {name: name.removeprefix("student_ld_") for name in CONDITIONS[question].values()}
         return [
-            Entry(f"student_ld_{name}", LD, "teacher", overrides=(own,), **shared)
-            for name, own in RECIPES.items()
+            Entry(name, LD, "teacher", overrides=(RECIPES[own],), **shared)
+            for name, own in names.items()
+            if own in RECIPES
         ]
     if question == "length":
         return both("2_epochs", epochs(2)) + both("8_epochs", epochs(8))
@@ -71,20 +103,59 @@ def entries(question: str) -> list:
     return [teacher, start, *both("exact", exact, teacher.name, start.name)]
 
 
-QUESTIONS = ("recipe", "length", "start", "teacher", "boxes")
+def draw_gains(found, runs: list, questions: list[str], seeds: list[int], file: Path) -> Path:
+    """Draws, for every question, the gain of LD in AP under each condition, with its 95 % interval.
+
+    Args:
+        found: what `compare` returns for `runs`.
+        file: .png to write; a bar is labelled with the mean AP of the plain and of the distilled student.
+    """
+    import numpy as np
+
+    from jld.visualization.figures import LINE_COLORS, make_figure, style_axes, write_figure
+
+    def mean(name: str) -> float:
+        return 100 * float(np.mean([found.results[f"{name}_seed{seed}"]["AP"] for seed in seeds]))
+
+    plain = {entry.name: entry.gain_over for entry in runs}
+    teachers = {
+        entry.name: 100 * found.results[entry.name]["AP"] for entry in runs if entry.config == TEACHER
+    }
+    figure = make_figure(9.0, 1.9 * -(-len(questions) // 2))
+    axes = list(figure.subplots(-(-len(questions) // 2), 2, sharex=True, squeeze=False).flat)
+    for axis, question in zip(axes, questions, strict=False):
+        style_axes(axis)
+        names = list(CONDITIONS[question].values())
+        gains = [found.gains[name] for name in names]
+        means, lows, highs = (
+            100 * np.array([getattr(gain, end) for gain in gains]) for end in ("mean", "low", "high")
+        )
+        places = np.arange(len(names))[::-1]
+        axis.barh(places, means, 0.6, xerr=(means - lows, highs - means), color=LINE_COLORS[0], capsize=3)
+        axis.axvline(0, color="black", linewidth=0.8)
+        labels = [
+            f"{label.format(**teachers)}\n{mean(plain[name]):.1f} → {mean(name):.1f}"
+            for label, name in CONDITIONS[question].items()
+        ]
+        axis.set_yticks(places, labels, fontsize=8)
+        axis.set_title(question, fontsize=9)
+    for axis in axes[len(questions) :]:
+        axis.set_axis_off()
+    figure.supxlabel("gain of LD in AP, 95 % interval over seeds and images", fontsize=9)
+    return write_figure(file, figure, dpi=100)
 
 
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--questions", nargs="+", choices=QUESTIONS, default=QUESTIONS)
+    parser.add_argument("--questions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
     add_flags(parser, "work_dirs/quick_start", meaning="a finished quick start's runs are taken from it")
     return parser.parse_args()
 
 
 @program
 def main() -> None:
-    """Trains what is missing and prints one table."""
+    """Trains what is missing, prints one table and draws it."""
     options = parse()
     from jld.apis import Entry, compare
 
@@ -96,7 +167,11 @@ def main() -> None:
         Entry("student_ld", LD, "teacher", starts_from="start", gain_over="student", cost=0.8),
     ]
     runs += [entry for question in options.questions for entry in entries(question)]
-    compare(runs, work_dir, seeds=options.seeds, overrides=options.opts, metrics=["AP", "AP50", "AP75"])
+    found = compare(
+        runs, work_dir, seeds=options.seeds, overrides=options.opts, metrics=["AP", "AP50", "AP75"]
+    )
+    file = draw_gains(found, runs, options.questions, options.seeds, work_dir / "when_it_helps.png")
+    print(f"figure: {file}")
 
 
 if __name__ == "__main__":

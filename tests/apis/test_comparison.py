@@ -61,14 +61,16 @@ def scored(monkeypatch):
 
 def test_means_gains_and_a_picture_of_several_seeds(tmp_path, scored):
     teacher = Entry("teacher", "teacher.py", seed=0)
-    results = compare([teacher, *STUDENTS], tmp_path, seeds=[0, 1], metrics=["AP", "AP75"])
+    found = compare([teacher, *STUDENTS], tmp_path, seeds=[0, 1], metrics=["AP", "AP75"])
+    results = found.results
     assert json.loads((tmp_path / "results.json").read_text()).keys() == results.keys()
     assert list(results) == ["teacher", "plain_seed0", "taught_seed0", "plain_seed1", "taught_seed1"]
     lines = (tmp_path / "table.txt").read_text().splitlines()
     mean = 50 * (results["taught_seed0"]["AP"] + results["taught_seed1"]["AP"])
     plain = 50 * (results["plain_seed0"]["AP"] + results["plain_seed1"]["AP"])
     assert lines[0].split() == ["AP", "AP75", "gain", "in", "AP"] and "±" not in lines[2]
-    assert f" {mean:.1f} ± " in lines[4] and f"{mean - plain:+.1f} [+" in lines[4]
+    assert f" {mean:.1f} ± " in lines[4] and lines[4].endswith(str(found.gains["taught"]))
+    assert list(found.gains) == ["taught"] and 100 * found.gains["taught"].mean == pytest.approx(mean - plain)
     assert lines[3].split()[-1] == "-" and "2 seeds" in lines[-1]
     assert (tmp_path / "comparison.png").is_file()
 

@@ -1,10 +1,13 @@
 """Scores under image weights are COCO's, and intervals say what they should."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from jld.evaluation import CocoEvaluator
-from jld.evaluation.significance import coco_score, mean_and_deviation, paired_gain
+from jld.evaluation import CocoEvaluator, DotaEvaluator
+from jld.evaluation.significance import coco_score, dota_score, mean_and_deviation, paired_gain
+from tests.evaluation import test_dota
 from tests.evaluation.cases import crowd_case, detected, truth
 
 CLASSES = ("a", "b")
@@ -32,6 +35,8 @@ def test_with_every_image_once_it_is_the_evaluators_score(seed, spread):
     found, truths = scene(seed, spread)
     score = coco_score(found, truths, len(CLASSES))(np.ones(len(truths), np.int64))
     assert score == pytest.approx(CocoEvaluator()(found, truths, CLASSES)["AP"], abs=1e-9) and score > 0.05
+    strict = coco_score(found, truths, len(CLASSES), [0.75])(np.ones(len(truths), np.int64))
+    assert strict == pytest.approx(CocoEvaluator()(found, truths, CLASSES)["AP75"], abs=1e-9)
 
 
 def test_an_image_that_counts_twice_is_an_image_that_is_there_twice():
@@ -44,6 +49,20 @@ def test_an_image_that_counts_twice_is_an_image_that_is_there_twice():
     repeated = [{**truths[row], "img_id": new} for new, row in enumerate(rows)]
     expected = CocoEvaluator()(copies, repeated, CLASSES)["AP"]
     assert coco_score(found, truths, 2)(weights) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", [1, 4])
+def test_a_score_of_rotated_boxes_counts_images_as_its_evaluator_does(seed):
+    found, truths = test_dota.random_case(seed, num_images=12)
+    score = dota_score(found, truths, len(test_dota.CLASSES))
+    expected = DotaEvaluator()(found, truths, test_dota.CLASSES)["AP"]
+    assert score(np.ones(len(truths), np.int64)) == pytest.approx(expected, abs=1e-12) and expected > 0.05
+    weights = np.arange(len(truths)) % 3
+    rows = np.repeat(np.arange(len(truths)), weights)
+    copies = [replace(found[row], img_id=new) for new, row in enumerate(rows)]
+    repeated = [{**truths[row], "img_id": new} for new, row in enumerate(rows)]
+    expected = DotaEvaluator()(copies, repeated, test_dota.CLASSES)["AP"]
+    assert score(weights) == pytest.approx(expected, abs=1e-12)
 
 
 def test_crowds_swallow_and_nothing_to_find_has_no_score():

@@ -17,7 +17,7 @@ def program(name):
 
 WHY, THERMAL = program("when_it_helps/run"), program("rotated_ld/hit_uav")
 COMPARISONS = {
-    **{f"when_it_helps {question}": (WHY["entries"], question) for question in WHY["QUESTIONS"]},
+    **{f"when_it_helps {question}": (WHY["entries"], question) for question in WHY["CONDITIONS"]},
     **{f"hit_uav {detector}": (THERMAL["entries"], detector) for detector in THERMAL["DETECTORS"]},
     "bccd": (program("bccd/run")["entries"], [4, 16]),
     "logit_vs_feature": (program("logit_vs_feature/run")["entries"], None),
@@ -59,6 +59,7 @@ def test_a_students_terms_are_those_of_its_name():
         "main_ld": logit[:1],
         "main_vlr_ld": logit[:2],
         "ours": logit,
+        "short_ld": logit[:2],
         "fitnets": [("FeatureImitation", "all")],
         "main_imitation": [("FeatureImitation", "main")],
         "ours_gi": [*logit, ("FeatureImitation", "gi")],

@@ -1,12 +1,12 @@
-"""BCCD, plain student: GFL R-18 of a quarter of the width on 256x192 images, from scratch, without a teacher.
+"""BCCD, plain student: GFL R-18 of a quarter of the width on 192x144 images, from scratch, without a teacher.
 
 Command: python tools/run_net.py --config-file=projects/bccd/configs/gfl_student.py --task=train
 Published: none. Measured with jld: see projects/bccd/README.md. Everything learns, batch statistics in BN; anchors of
-4 strides because blood cells are 16 to 80 px at this size. Expects the BCCD folder (VOC layout) at data/bccd.
+4 strides because blood cells are 12 to 70 px at this size. Expects the BCCD folder (VOC layout) at data/bccd.
 """
 
 _normalize = dict(type="Normalize", mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
-_test_transforms = [dict(type="Resize", min_size=192, max_size=256), _normalize, dict(type="Pad", size_divisor=32)]
+_test_transforms = [dict(type="Resize", min_size=144, max_size=192), _normalize, dict(type="Pad", size_divisor=32)]
 _voc = dict(type="VOCDataset", root="data/bccd", classes=["RBC", "WBC", "Platelets"])
 
 model = dict(
@@ -30,7 +30,7 @@ dataset = dict(
     train=dict(
         **_voc, image_set="train", batch_size=4, num_workers=1, shuffle=True,
         transforms=[
-            dict(type="Resize", min_size=192, max_size=256),
+            dict(type="Resize", min_size=144, max_size=192),
             dict(type="RandomFlip", prob=0.5, direction="horizontal"),
             _normalize,
             dict(type="Pad", size_divisor=32),
