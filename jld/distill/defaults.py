@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from jld.config import load_config, shipped_configs
 from jld.distill.compatibility import check_compatible
 from jld.errors import ConfigError
 from jld.models.interface import Interface
 from jld.registry import REGIONS, build
 
+# Trainings of fewer steps are short: the published recipes are for 90,000 and more from ImageNet features.
+SHORT_SCHEDULE = 5000
 _LD = {"type": "LocalizationKD", "temperature": 10.0, "reduction": "per_image"}
 _ROTATED = {"region": "rotated_ld", "temperature": 5.0, "weighting": "iou", "reduction": "per_level_mean"}
 # From what says most of the boxes to what any two pyramids can exchange.
@@ -28,17 +31,25 @@ RECIPES: dict[str, list[dict[str, Any]]] = {
 }
 
 
-def default_terms(student: Interface, teacher: Interface) -> tuple[str, list[dict[str, Any]], str]:
+def default_terms(
+    student: Interface, teacher: Interface, num_steps: int | None = None
+) -> tuple[str, list[dict[str, Any]], str]:
     """(name of the recipe, its terms, why not the first one) for a student and a teacher.
 
     The first of RECIPES that the two can be distilled with: box distributions where both predict them, maps
-    otherwise.
+    otherwise. Below SHORT_SCHEDULE steps the terms of `configs/_base_/distill/short_schedule.py` go first.
 
+    Args:
+        num_steps: of the training; None: as many as the published ones.
     Raises:
         ConfigError: none of them; says why not the last.
     """
     refusal = last = ""
-    for name, sections in RECIPES.items():
+    recipes = RECIPES
+    if num_steps is not None and num_steps < SHORT_SCHEDULE:
+        short = load_config(shipped_configs() / "_base_/distill/short_schedule.py").distill.terms
+        recipes = {f"localization distillation for less than {SHORT_SCHEDULE} steps": short, **RECIPES}
+    for name, sections in recipes.items():
         terms = [build(section, path="distill.terms") for section in sections]
         regions = {region: REGIONS.get(region)() for term in terms for region in term.regions}
         try:

@@ -275,7 +275,9 @@ class _Contexts:
         return sizes
 
 
-def build_distiller(distill: dict[str, Any] | None, student: Detector) -> Distiller | None:
+def build_distiller(
+    distill: dict[str, Any] | None, student: Detector, num_steps: int | None = None
+) -> Distiller | None:
     """The Distiller of a config's `distill` section, fitted to a student; None without a section.
 
     Args:
@@ -287,6 +289,7 @@ def build_distiller(distill: dict[str, Any] | None, student: Detector) -> Distil
             is None, those of `default_terms` are written into it, so that the run's config shows them.
         student: the detector to be trained, whose `normalisation` and `classes` are compared with the
             teachers'.
+        num_steps: of the training, for the choice of terms; see `default_terms`.
     Raises:
         ConfigError: nothing would be distilled; unknown region, weighting, reduction; or a teacher and the
             student do not fit.
@@ -297,7 +300,7 @@ def build_distiller(distill: dict[str, Any] | None, student: Detector) -> Distil
     teachers: dict[str, Teacher] = {}
     if sections and distill.get("terms") is None:
         teachers = {DEFAULT_TEACHER: _build_teacher(sections[DEFAULT_TEACHER])}
-        distill["terms"] = _chosen_terms(student, teachers[DEFAULT_TEACHER])
+        distill["terms"] = _chosen_terms(student, teachers[DEFAULT_TEACHER], num_steps)
     lessons = [
         _build_lesson(section, f"distill.terms.{index}", sections)
         for index, section in enumerate(distill.get("terms") or ())
@@ -318,9 +321,9 @@ def build_distiller(distill: dict[str, Any] | None, student: Detector) -> Distil
     return distiller
 
 
-def _chosen_terms(student: Detector, teacher: Teacher) -> list[dict[str, Any]]:
+def _chosen_terms(student: Detector, teacher: Teacher, num_steps: int | None) -> list[dict[str, Any]]:
     teacher.bind(student)
-    recipe, terms, refusal = default_terms(student.interface, teacher.interface)
+    recipe, terms, refusal = default_terms(student.interface, teacher.interface, num_steps)
     because = f" ({refusal})" if refusal else ""
     get_logger("run").info("distill.terms is not given; chosen: %s%s", recipe, because)
     return terms

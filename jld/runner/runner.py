@@ -122,8 +122,9 @@ class Runner:
         detector = self._new_detector(datasets)
         section = self.config.dataset.train
         loader = parts.build_loader(section, datasets["train"], self.config.seed, is_training=True)
-        config = in_steps(self.config, parts.num_steps(self.config, len(loader)))
-        distiller = build_distiller(config.distill, detector)
+        num_steps = parts.num_steps(self.config, len(loader))
+        config = in_steps(self.config, num_steps)
+        distiller = build_distiller(config.distill, detector, num_steps)
         if distiller is not None:
             checks.check_lessons(distiller.teachers, datasets["train"])
             # Where the config names no terms they were chosen for the two: the saved config says which.

@@ -3,7 +3,7 @@
 import pytest
 
 from jld.boxes.rotated.coders import DeltaXYWHAOBBoxCoder
-from jld.distill.defaults import default_terms
+from jld.distill.defaults import SHORT_SCHEDULE, default_terms
 from jld.errors import ConfigError
 from jld.models.boxes import DeltaBoxes, DistanceBoxes, DistributionBoxes
 from tests.distill.imitation_scene import Head
@@ -21,6 +21,20 @@ def test_distributions_on_both_sides_are_distilled():
     side = interface_of(Head(BINS))
     kinds = [("LocalizationKD", "main"), ("LocalizationKD", "vlr"), ("ClassificationKD", "main")]
     assert chosen(side, side) == ("localization distillation", kinds, "")
+
+
+def test_a_short_training_gets_the_recipe_of_short_schedules():
+    side = interface_of(Head(BINS))
+    recipe, terms, refusal = default_terms(side, side, SHORT_SCHEDULE - 1)
+    assert recipe == "localization distillation for less than 5000 steps" and not refusal
+    assert [(term["region"], term["weight"], term["temperature"]) for term in terms] == [
+        ("main", 12.0, 1),
+        ("vlr", 3.0, 1),
+    ]
+    assert default_terms(side, side, SHORT_SCHEDULE) == default_terms(side, side)
+    # Where boxes are no distributions the length changes nothing.
+    deltas = interface_of(Head())
+    assert default_terms(deltas, side, 100)[:2] == default_terms(deltas, side)[:2]
 
 
 def test_rotated_distributions_get_the_region_of_rotated_boxes():

@@ -1,4 +1,4 @@
-"""Thermal drone images, teacher: the plain student with R-34, twice as wide and trained half as long again.
+"""Thermal drone images, teacher: the plain student with R-34, twice as wide and trained twice as long.
 
 Command: python tools/run_net.py --config-file=projects/rotated_ld/configs/hit_uav_teacher.py --task=train
 Published: none. Measured with jld: see projects/rotated_ld/README.md.
@@ -7,7 +7,7 @@ Published: none. Measured with jld: see projects/rotated_ld/README.md.
 _base_ = "hit_uav_student.py"
 
 model = dict(backbone=dict(depth=34, base_channels=32), neck=dict(in_channels=[32, 64, 128, 256]))
-scheduler = dict(milestones=[9, 11])
-max_epoch = 12
-eval_interval = 12
+scheduler = dict(milestones=[16, 22])
+max_epoch = 24
+eval_interval = 24
 checkpoint_interval = 4
