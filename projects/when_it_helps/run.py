@@ -139,6 +139,7 @@ def draw_gains(found, runs: list, questions: list[str], seeds: list[int], file: 
         ]
         axis.set_yticks(places, labels, fontsize=8)
         axis.set_title(question, fontsize=9)
+        axis.tick_params(labelbottom=True)
     for axis in axes[len(questions) :]:
         axis.set_axis_off()
     figure.supxlabel("gain of LD in AP, 95 % interval over seeds and images", fontsize=9)
