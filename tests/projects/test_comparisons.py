@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from jld.apis import register_parts
+from jld.apis import Entry, register_parts
+from jld.apis.comparison import Comparison
 from jld.config import prepare_config, to_plain
+from jld.evaluation.significance import Gain
 
 PROJECTS = Path(__file__).resolve().parents[2] / "projects"
 
@@ -42,6 +44,22 @@ def test_what_a_gain_is_counted_from_differs_in_its_distillation_alone(name):
         own_names = {key: plain[key] for key in ("name", "work_dir")}
         assert {**taught, **own_names} == plain
         assert entry.starts_from == (base.starts_from if base else "start")
+
+
+def test_every_condition_has_its_gain_drawn(tmp_path):
+    runs = [Entry("teacher", WHY["TEACHER"], seed=0), Entry("student_ld", WHY["LD"], gain_over="student")]
+    questions = list(WHY["CONDITIONS"])
+    runs += [entry for question in questions for entry in WHY["entries"](question)]
+    names = {name for own in WHY["CONDITIONS"].values() for name in own.values()}
+    assert names <= {run.name for run in runs if run.gain_over}
+    scores = {"teacher": {"AP": 0.5}, "teacher_4_epochs": {"AP": 0.4}, "teacher_exact": {"AP": 0.6}}
+    scores |= {f"{run.name}_seed0": {"AP": 0.3} for run in runs} | {"student_seed0": {"AP": 0.2}}
+    found = Comparison(scores, dict.fromkeys(names, Gain(0.1, None, 0.05, 0.2, 0.95, 1)))
+    file = WHY["draw_gains"](found, runs, questions, [0], tmp_path / "gains.png")
+    assert file.stat().st_size > 10_000
+    with pytest.raises(KeyError, match="student_ld_exact"):
+        del found.gains["student_ld_exact"]
+        WHY["draw_gains"](found, runs, questions, [0], file)
 
 
 def test_a_students_terms_are_those_of_its_name():
