@@ -58,7 +58,8 @@ class Model:
 
 
 def models(work_dirs: Iterable[str | Path], root: Path) -> list[Model]:
-    """Every shipped config, with the runs of it that the folders hold, then the runs of other configs.
+    """Every shipped config, with the runs of it that the folders hold; configs of projects that have runs or
+    weights; then the runs of other configs.
 
     Args:
         work_dirs: work folders, or folders of them.
@@ -70,20 +71,21 @@ def models(work_dirs: Iterable[str | Path], root: Path) -> list[Model]:
     # The rows that runs claim and may stand beside: their data are the row's.
     fitting = {id(line.run) for line in baseline_lines(runs.values()) if line.run and line.row}
     found, placed = [], set()
-    for files in named_configs().values():
-        for file in files:
-            row = published_rows().get(_claimed(file) or "")
-            own = [
-                folder
-                for folder, run in runs.items()
-                if run.name == file.stem and (row is None or (run.row == row.id and id(run) in fitting))
-            ]
-            path, title = file.resolve().relative_to(root), _title(file)
-            found += [Model(path, title, row, runs[folder], folder) for folder in own]
-            shipped = sorted(file.parent.glob(f"weights/{file.stem}-*.safetensors"))
-            kept = [Model(path, title, row, file=each.resolve().relative_to(root)) for each in shipped]
-            found += [] if own else kept or [Model(path, title, row)]
-            placed |= set(own)
+    shipped = [file for files in named_configs().values() for file in files]
+    for file in [*shipped, *sorted(root.glob("projects/*/configs/*.py"))]:
+        row = published_rows().get(_claimed(file) or "")
+        own = [
+            folder
+            for folder, run in runs.items()
+            if run.name == file.stem and (row is None or (run.row == row.id and id(run) in fitting))
+        ]
+        path, title = file.resolve().relative_to(root), _title(file)
+        found += [Model(path, title, row, runs[folder], folder) for folder in own]
+        weights = sorted(file.parent.glob(f"weights/{file.stem}-*.safetensors"))
+        kept = [Model(path, title, row, file=each.resolve().relative_to(root)) for each in weights]
+        bare = [Model(path, title, row)] if file in shipped else []
+        found += [] if own else kept or bare
+        placed |= set(own)
     others = [
         Model(None, run.name, None, run, folder) for folder, run in runs.items() if folder not in placed
     ]

@@ -38,15 +38,15 @@ def methods() -> dict[str, list[dict]]:
     """
     from jld.config import load_config
 
-    def terms_of(config: Path) -> list[dict]:
-        return [dict(term) for term in load_config(config).distill.terms]
+    def terms_of(config: str) -> list[dict]:
+        return [dict(term) for term in load_config(HERE / f"configs/{config}.py").distill.terms]
 
-    terms = terms_of(HERE / "configs/ld_gfl_student.py")
+    terms = terms_of("ld_gfl_student")
     return {
         "main_ld": terms[:1],
         "main_vlr_ld": terms[:2],
         "ours": terms,
-        "short_ld": terms_of(HERE.parent.parent / "configs/_base_/distill/short_schedule.py"),
+        "short_ld": terms_of("short_ld_gfl_student"),
         "fitnets": [imitation("all")],
         "main_imitation": [imitation("main")],
         "ours_gi": [*terms, imitation("gi")],

@@ -30,6 +30,10 @@ def test_the_page_in_the_docs_is_the_current_one():
         line for line in printed.splitlines() if "](../configs/quick_start/ld_noisy_gfl_student.py)" in line
     )
     assert line in text and " AP 44.1, AP50 " in line and "/weights/ld_noisy_gfl_student-" in line
+    of_project = "](../projects/bccd/configs/short_ld_gfl_student.py)"
+    (line,) = [line for line in printed.splitlines() if of_project in line]
+    assert "bccd/configs/weights/short_ld_gfl_student-" in line
+    assert "](../projects/bccd/configs/ld_gfl_student.py)" not in printed  # it has no weights
     # Other measured scores come from work folders that are not here; everything else is compared.
     static = [line.split(" | ")[:2] for line in printed.splitlines() if line.startswith("| [")]
     shown = [line.split(" | ")[:2] for line in text.splitlines() if line.startswith("| [")]
@@ -49,7 +53,7 @@ def test_runs_stand_in_the_lines_of_their_configs(tmp_path, monkeypatch, capsys)
     (run / "checkpoints").mkdir()
     (run / "checkpoints/last.pkl").write_bytes(b"weights")
     assert main([str(tmp_path), "--out", str(tmp_path / "zoo.md")]) == 0
-    assert "6 measured" in capsys.readouterr().out
+    assert "8 measured" in capsys.readouterr().out
     lines = (tmp_path / "zoo.md").read_text().splitlines()
     (line,) = [line for line in lines if f"](../{CONFIG})" in line]
     digest = hashlib.sha256(b"weights").hexdigest()[:8]
