@@ -80,6 +80,16 @@ def test_a_single_seed_says_what_its_interval_leaves_out(tmp_path, scored):
     assert "another seed" in (tmp_path / "table.txt").read_text().splitlines()[-1]
 
 
+def test_a_score_that_is_not_the_evaluators_is_taken_as_it_was_measured(tmp_path, scored):
+    found = compare(STUDENTS, tmp_path, metrics=["AP"])
+    truth = comparison.Truth(None, tmp_path, found.results)
+    every, first = np.ones(12, np.int64), np.eye(12, dtype=np.int64)[0]
+    score = truth.score("plain_seed0")
+    assert score(every) == pytest.approx(found.results["plain_seed0"]["AP"], abs=1e-6) != score(first)
+    truth.results = {"plain_seed0": {"protocol": "COCO", "AP": 0.9}}
+    assert truth.score("plain_seed0")(every) == truth.score("plain_seed0")(first) == 0.9
+
+
 def test_a_reader_of_the_last_results_keeps_them_whole(tmp_path, scored):
     for name in ("table.txt", "results.json"):
         (tmp_path / name).write_text("of the last comparison")
