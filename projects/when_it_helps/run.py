@@ -25,8 +25,8 @@ def terms(main: float, vlr: float, temperature: int, weighting: str) -> str:
     )
 
 
-# The published recipe for 2 images per GPU; the one of short schedules with a quarter of its weights, and either
-# of its terms alone.
+# The published recipe for 2 images per GPU; that of short schedules with a quarter of its weights, and with
+# either of its terms alone.
 RECIPES = {
     "published": terms(0.5, 0.125, 10, "max_score"),
     "quarter": terms(3.0, 0.75, 1, "uniform"),
