@@ -15,8 +15,15 @@ from jld.data.jdet_dataset import JDetDataset
 from jld.data.label_sources import LabelSource
 from jld.data.loader import DataLoader
 from jld.data.oriented import OrientedDataset
+from jld.data.photometric import ColorJitter, RandomInvert
 from jld.data.problems import Problem
-from jld.data.rotated_transforms import PolyRandomRotate, RandomRotateAug, RotatedRandomFlip, RotatedResize
+from jld.data.rotated_transforms import (
+    PolyRandomRotate,
+    RandomRotateAug,
+    RotatedRandomCrop,
+    RotatedRandomFlip,
+    RotatedResize,
+)
 from jld.data.transforms import Compose, Normalize, Pad, RandomFlip, Resize
 from jld.data.voc import VOCDataset
 from jld.data.yolo import YOLODataset
@@ -24,6 +31,7 @@ from jld.data.yolo import YOLODataset
 __all__ = [
     "BrokenImageError",
     "COCODataset",
+    "ColorJitter",
     "Compose",
     "CrowdHumanDataset",
     "DOTADataset",
@@ -43,8 +51,10 @@ __all__ = [
     "PolyRandomRotate",
     "Problem",
     "RandomFlip",
+    "RandomInvert",
     "RandomRotateAug",
     "Resize",
+    "RotatedRandomCrop",
     "RotatedRandomFlip",
     "RotatedResize",
     "VOCDataset",

@@ -15,11 +15,13 @@ import numpy as np
 
 from jld.boxes.rotated import (
     flip_rboxes,
+    pairwise_rbox_iou,
     polys_to_rboxes,
     rboxes_to_polys,
     rotate_rboxes,
     scale_rboxes,
 )
+from jld.data.dota.windows import MIN_SHARE
 from jld.data.transforms import BOX_KEYS, RandomFlip, Resize, Sample
 from jld.errors import ConfigError, one_of
 from jld.registry import TRANSFORMS
@@ -214,6 +216,72 @@ class PolyRandomRotate:
         if self.mode == "value":
             return float(self.angles_range[int(rng.integers(len(self.angles_range)))])
         return self.angles_range * (2 * rng.random() - 1)
+
+
+@TRANSFORMS.register
+class RotatedRandomCrop:
+    """Cuts a window of one size out of the image; the place of it is drawn evenly around a drawn object.
+
+    The centre of one object, which is drawn too, lies in the window; without objects any place is as likely.
+    An object of which less than a share lies in the window counts as neither object nor background there. A
+    side of the image that is shorter than the window stays as it is.
+
+    Args:
+        crop_size: (height, width) px.
+        min_iof: least share of an object's area within the window, 0 to 1, with which it is trained on.
+    Raises:
+        ConfigError: a side below 1 px or a share outside 0..1.
+    Source: the share is that of DOTA's patches, see `jld.data.dota.windows`.
+    Differs: MMRotate's RandomRotatedCrop draws the place without regard to objects, again where none is left.
+    """
+
+    def __init__(self, crop_size: Sequence[int], min_iof: float = MIN_SHARE):
+        if len(crop_size) != 2 or min(crop_size) < 1:
+            raise ConfigError(
+                f"RotatedRandomCrop.crop_size is {crop_size!r}; it is (height, width), 1 px at least."
+            )
+        if not 0 <= min_iof <= 1:
+            raise ConfigError(f"RotatedRandomCrop.min_iof is {min_iof}, but must lie in 0..1.")
+        self.crop_size, self.min_iof = tuple(crop_size), min_iof
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        # Three draws whatever is there, so that what follows sees the same numbers.
+        draws = rng.random(3)
+        boxes, shape = sample["boxes"], sample["image"].shape[:2]
+        around = boxes[int(draws[0] * len(boxes)), 1::-1] if len(boxes) else None
+        starts = [
+            _window_start(draw, shape[axis], self.crop_size[axis], None if around is None else around[axis])
+            for axis, draw in enumerate(draws[1:])
+        ]
+        return self.crop(sample, *starts)
+
+    def crop(self, sample: Sample, top: int, left: int) -> Sample:
+        """The sample in the window whose first row and column are given, px."""
+        image = sample["image"][top : top + self.crop_size[0], left : left + self.crop_size[1]]
+        height, width = image.shape[:2]
+        window = np.array([[(width - 1) / 2, (height - 1) / 2, width, height, 0.0]], np.float32)
+        moved = {key: sample[key] - np.float32([left, top, 0, 0, 0]) for key in BOX_KEYS if len(sample[key])}
+        shares = {key: pairwise_rbox_iou(boxes, window, "iof")[:, 0] for key, boxes in moved.items()}
+        if "boxes_ignore" in moved:
+            sample["boxes_ignore"] = moved["boxes_ignore"][shares["boxes_ignore"] > 0]
+        if "boxes" in moved:
+            stays, shown = shares["boxes"] >= self.min_iof, shares["boxes"] > 0
+            cut = moved["boxes"][shown & ~stays]
+            sample["boxes"], sample["labels"] = moved["boxes"][stays], sample["labels"][stays]
+            sample["boxes_ignore"] = np.concatenate([sample["boxes_ignore"].reshape(-1, 5), cut])
+        sample["image"] = np.ascontiguousarray(image)
+        sample["img_shape"] = sample["pad_shape"] = (height, width)
+        return sample
+
+
+def _window_start(draw: float, length: int, size: int, around: float | None) -> int:
+    # First pixel of a window of `size` along a side of `length`, so that `around` lies within.
+    last = max(length - size, 0)
+    low, high = 0, last
+    if around is not None:
+        low = min(max(int(np.ceil(around)) - size + 1, 0), last)
+        high = max(min(int(around), last), low)
+    return low + int(draw * (high - low + 1))
 
 
 def _center(image: np.ndarray) -> tuple[float, float]:

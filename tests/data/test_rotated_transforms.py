@@ -16,7 +16,13 @@ from jld.boxes.rotated import (
     regularize_rboxes,
 )
 from jld.data import Compose
-from jld.data.rotated_transforms import PolyRandomRotate, RandomRotateAug, RotatedRandomFlip, RotatedResize
+from jld.data.rotated_transforms import (
+    PolyRandomRotate,
+    RandomRotateAug,
+    RotatedRandomCrop,
+    RotatedRandomFlip,
+    RotatedResize,
+)
 from jld.data.transforms import new_sample
 from jld.errors import ConfigError
 
@@ -224,3 +230,41 @@ def test_samples_without_boxes_pass_through():
     ):
         sample = transform(sample, np.random.default_rng(3))
     assert len(sample["boxes"]) == 0
+
+
+@pytest.mark.parametrize("version", ANGLE_VERSIONS)
+def test_crops_move_boxes_and_ignore_what_is_cut(version):
+    ignored = [[20, 20, 10, 10, 0.1], [130, 80, 10, 10, 0.1]]
+    sample = RotatedRandomCrop([40, 70]).crop(painted(BOXES, version, ignored=ignored), 30, 40)
+    # Of the first box 94 % lies in the window (x 40 to 110, y 30 to 70), of the second about half.
+    assert sample["image"].shape == (40, 70, 3) and sample["img_shape"] == (40, 70)
+    assert sample["labels"].tolist() == [0]
+    in_range(sample["boxes"], version)
+    np.testing.assert_allclose(sample["boxes"][:, :2], [[20, 20]], atol=1e-5)
+    np.testing.assert_allclose(sample["boxes_ignore"][:, :2], [[60, 0]], atol=1e-5)
+    whole = RotatedRandomCrop([400, 700], min_iof=0.9)(painted(BOXES, version), np.random.default_rng(0))
+    assert whole["image"].shape == (90, 140, 3) and len(whole["boxes"]) == 2
+    strict = RotatedRandomCrop([40, 70], min_iof=0.95).crop(painted(BOXES, version), 30, 40)
+    assert len(strict["boxes"]) == 0 and len(strict["boxes_ignore"]) == 2
+
+
+def test_crops_lie_evenly_around_an_object():
+    box, rng = [[100.0, 30.0, 8.0, 6.0, 0.3]], np.random.default_rng(0)
+    transform = RotatedRandomCrop([20, 30], min_iof=0.0)
+    crops = [transform(painted(box, "oc"), rng)["boxes"][0, :2] for _ in range(2000)]
+    x, y = np.transpose(crops)
+    assert x.min() >= 0 and x.max() <= 29 and y.min() >= 0 and y.max() <= 19
+    assert len(set(np.round(x))) == 30 and abs(np.mean(x) - 14.5) < 0.7 and abs(np.mean(y) - 9.5) < 0.5
+    empty = RotatedRandomCrop([20, 30])(painted([], "oc"), rng)
+    assert empty["image"].shape == (20, 30, 3) and empty["boxes"].size == 0
+    for wrong in ({"crop_size": [0, 5]}, {"crop_size": [5]}, {"crop_size": [5, 5], "min_iof": 1.5}):
+        with pytest.raises(ConfigError, match="RotatedRandomCrop"):
+            RotatedRandomCrop(**wrong)
+
+
+def test_a_window_at_a_border_stays_in_the_image():
+    rng = np.random.default_rng(0)
+    for x, y in ((0.0, 0.0), (-3.0, 89.6), (139.4, 92.0)):
+        sample = RotatedRandomCrop([20, 30])(painted([[x, y, 30.0, 20.0, 0.3]], "le90"), rng)
+        assert sample["image"].shape == (20, 30, 3)
+        assert len(sample["boxes"]) + len(sample["boxes_ignore"]) == 1
