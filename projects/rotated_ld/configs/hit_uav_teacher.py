@@ -7,7 +7,5 @@ Published: none. Measured with jld: see projects/rotated_ld/README.md.
 _base_ = "hit_uav_student.py"
 
 model = dict(backbone=dict(depth=34, base_channels=32), neck=dict(in_channels=[32, 64, 128, 256]))
-scheduler = dict(milestones=[16, 22])
-max_epoch = 24
-eval_interval = 24
-checkpoint_interval = 4
+scheduler = dict(milestones=[14, 18])
+max_epoch = 20
