@@ -30,7 +30,7 @@ from jld.runner.hooks import CheckpointHook, EvaluationHook, Hook, LogHook
 from jld.runner.logs import RunLogger
 from jld.runner.loop import TrainingLoop
 from jld.runner.ranks import require_agreement
-from jld.runner.same_run import require_same_data, teacher_contents
+from jld.runner.same_run import known_terms, require_same_data, teacher_contents
 from jld.runner.state import collect_state, config_text, evaluation_arrays, fingerprint
 from jld.runner.work_folder import work_folder
 from jld.toolchain import jittor as jt
@@ -123,6 +123,8 @@ class Runner:
         section = self.config.dataset.train
         loader = parts.build_loader(section, datasets["train"], self.config.seed, is_training=True)
         num_steps = parts.num_steps(self.config, len(loader))
+        if self.goes_on and self.config.distill:
+            self.config.distill.terms = known_terms(self.work_dir, self.config.distill)
         config = in_steps(self.config, num_steps)
         distiller = build_distiller(config.distill, detector, num_steps)
         if distiller is not None:

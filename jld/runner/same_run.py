@@ -2,7 +2,8 @@
 
 - a fresh start may differ in lengths, intervals, paths, numbers of workers and what is evaluated;
 - a resumed run may differ in everything but `model`, `distill`, the kind and classes of the training data and
-  the kind of the optimizer.
+  the kind of the optimizer;
+- terms of distillation that are not given are those of the folder.
 
 Files may move, but not become others. Which teachers and training data a run learnt from is noted in env.json
 by their contents: a path says nothing of that, as A/train.json and B/train.json show.
@@ -95,6 +96,12 @@ def require_same_data(
         get_logger("run").warning("other training data than those of the run in %s%s.", path, where)
 
 
+def known_terms(path: Path, distill: Mapping[str, Any]) -> list[Any] | None:
+    """`distill.terms`, or where it is None those that the run in a folder chose; None where it holds none."""
+    there = read_written(path / CONFIG).get("distill") if _holds_run(path) else None
+    return (there or {}).get("terms") if distill.get("terms") is None else distill["terms"]
+
+
 def teacher_contents(config: Mapping[str, Any]) -> dict[str, str]:
     """{key of `distill` that names a file: hash of what is in it}, for env.json."""
     found = {}
@@ -124,7 +131,10 @@ def _other_teachers(
 
 def _differences(path: Path, config: Mapping[str, Any]) -> list[Difference]:
     there = fill_defaults(translate_keys(read_written(path / CONFIG)))
-    return list(differing_keys(fill_defaults(config), there))
+    ours: dict[str, Any] = fill_defaults(config)
+    if ours.get("distill"):
+        ours = {**ours, "distill": {**ours["distill"], "terms": known_terms(path, ours["distill"])}}
+    return list(differing_keys(ours, there))
 
 
 def _holds_run(path: Path) -> bool:

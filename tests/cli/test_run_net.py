@@ -271,6 +271,9 @@ def test_one_call_distils_from_the_folder_of_a_run(trained, tmp_path):
         jld.distill(config)
     assert cli("distill", config, teacher_dir, "max_iter=2", "max_epoch=null", tmp_path / "more") == 0
     assert losses(tmp_path / "more")[2]["loss_ld"] > 0
+    words = (config, teacher_dir, "max_iter=4", "max_epoch=null", "--resume", tmp_path / "more")
+    assert cli("distill", *words) == 0  # terms that are not given are those that it started with
+    assert losses(tmp_path / "more")[4]["loss_ld"] > 0
 
 
 def cli(command, config, *words):

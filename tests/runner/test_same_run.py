@@ -9,7 +9,7 @@ import pytest
 from jld.config import Config, dump_config
 from jld.data import COCODataset
 from jld.errors import ConfigError
-from jld.runner.same_run import require_same_data, teacher_contents
+from jld.runner.same_run import known_terms, require_same_data, teacher_contents
 from jld.runner.work_folder import work_folder
 
 
@@ -130,6 +130,23 @@ def test_a_teacher_may_move_and_one_of_the_same_name_is_another_run(teachers, re
     held(folder, distilled(files["here"]), resumed)
     with pytest.raises(ConfigError, match=r"distill\.teacher\.config .*distill\.teacher\.checkpoint"):
         held(folder, distilled(files["moved"]), resumed)
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_terms_that_are_not_given_are_those_of_the_folder(folder, resumed, caplog):
+    chosen = [{"type": "LocalizationKD", "weight": 12.0}]
+    given, not_given, other = (
+        config(distill={"teacher": {"config": "r101.py"}, "terms": terms}) for terms in (chosen, None, [])
+    )
+    assert known_terms(folder, not_given["distill"]) is None
+    (folder / "config.py").unlink()
+    dump_config(given, folder / "config.py")
+    held(folder, not_given, resumed)
+    assert not caplog.messages
+    assert known_terms(folder, not_given["distill"]) == chosen
+    assert known_terms(folder, other["distill"]) == []
+    with pytest.raises(ConfigError, match=r"differs in distill\.terms"):
+        held(folder, other, resumed)
 
 
 def test_a_teacher_that_was_trained_on_in_its_place_is_named(teachers, caplog):
