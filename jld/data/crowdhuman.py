@@ -20,7 +20,8 @@ from jld.data.transforms import Transform
 from jld.errors import ConfigError, DataError, suggestion
 from jld.registry import DATASETS
 
-BOXES = ("fbox", "vbox", "hbox")
+# {kind of box: the entries of an object whose `ignore` concerns it}
+MARKS = {"fbox": ("extra",), "vbox": ("extra",), "hbox": ("extra", "head_attr")}
 PERSON = "person"
 
 
@@ -28,9 +29,10 @@ PERSON = "person"
 class CrowdHumanDataset(COCODataset):
     """People in crowds: boxes of the whole person, of what is seen of it, or of the head.
 
-    Objects with the tag `mask` and those whose `extra` says `ignore` are ignored as COCO's crowds are. Whole
-    people reach beyond their image. Scores are COCO's AP; the benchmark's own log-average miss rate is not
-    computed.
+    Objects with the tag `mask` and those whose `extra` (of heads also `head_attr`) says `ignore` are ignored
+    as COCO's crowds are. Whole people reach beyond their image. Scores are COCO's AP;
+    `dataset.val.evaluator="CrowdHumanEvaluator"` gives the benchmark's own in its place: AP at IoU 0.5,
+    log-average miss rate and Jaccard index, those of all images with `filter_empty_gt=False`.
 
     Args:
         root: folder of the images, `<ID>.jpg`.
@@ -55,8 +57,8 @@ class CrowdHumanDataset(COCODataset):
         image_reader: Mapping[str, Any] | None = None,
         strict: bool = True,
     ):
-        if boxes not in BOXES:
-            raise ConfigError(f"CrowdHumanDataset.boxes is {boxes!r}: {suggestion(boxes, BOXES)}")
+        if boxes not in MARKS:
+            raise ConfigError(f"CrowdHumanDataset.boxes is {boxes!r}: {suggestion(boxes, MARKS)}")
         self.boxes = boxes
         super().__init__(
             root,
@@ -83,7 +85,7 @@ def read_odgt(
     Args:
         images: folder of the images.
         reader: tells the sizes of the images, which the file does not.
-        boxes: one of `BOXES`.
+        boxes: one of `MARKS`.
     Raises:
         DataError: it cannot be read, or a line is no json object of an image.
     """
@@ -106,18 +108,19 @@ def read_odgt(
             lost.objects.add("in images that cannot be used", name, len(objects))
             continue
         content["images"].append({"id": Path(name).stem, "file_name": name, "height": height, "width": width})
-        fields = {"tag": json_files.TEXT, boxes: json_files.BOX, "extra": json_files.Field(_ignore, False)}
+        marks = dict.fromkeys(MARKS[boxes], json_files.Field(_ignore, False))
+        fields = {"tag": json_files.TEXT, boxes: json_files.BOX, **marks}
         columns, kept, wrong = json_files.read_columns(objects, fields, "gtboxes", where)
         problems += wrong
         lost.objects.add("that cannot be used", where, len(objects) - len(kept))
-        for index, tag, box, ignore in zip(kept, *(columns[key] for key in fields), strict=True):
+        for index, tag, box, *ignored in zip(kept, *(columns[key] for key in fields), strict=True):
             content["annotations"].append(
                 {
                     "id": f"{number}:{index}",
                     "image_id": Path(name).stem,
                     "category_id": 1,
                     "bbox": box,
-                    "iscrowd": int(ignore or tag != PERSON),
+                    "iscrowd": int(any(ignored) or tag != PERSON),
                 }
             )
     if not content["images"] and not problems:

@@ -6,6 +6,7 @@ attribute `supported_sides` says how many numbers the boxes of a dataset may hav
 """
 
 from jld.evaluation.coco import CocoEvaluator
+from jld.evaluation.crowdhuman import CrowdHumanEvaluator
 from jld.evaluation.dota import DotaEvaluator
 from jld.evaluation.published import PublishedRow, published_row, published_rows
 from jld.evaluation.records import Evaluator, Metrics
@@ -14,6 +15,7 @@ from jld.evaluation.voc import VocEvaluator
 
 __all__ = [
     "CocoEvaluator",
+    "CrowdHumanEvaluator",
     "DotaEvaluator",
     "Evaluator",
     "Metrics",

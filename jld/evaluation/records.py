@@ -13,6 +13,8 @@ from jld.errors import DataError
 Metrics = dict[str, Any]
 MASK_PREFIX = "segm_"
 """In front of the names of scores of masks."""
+LOWER_IS_BETTER = ("mMR",)
+"""Names of scores that are errors: of all others the highest is the best."""
 
 
 class Evaluator(Protocol):

@@ -10,7 +10,7 @@ from pathlib import Path
 from jld.checkpoint import atomic_write
 from jld.errors import visible
 from jld.evaluation.published import PublishedRow, published_row
-from jld.evaluation.records import MASK_PREFIX, Metrics
+from jld.evaluation.records import LOWER_IS_BETTER, MASK_PREFIX, Metrics
 from jld.evaluation.significance import Gain, mean_and_deviation
 
 NOT_METRICS = ("per_class", "protocol")
@@ -41,6 +41,7 @@ def format_metrics(
         parts += [_overall("boxes", of_boxes, metrics, row), "", _overall("masks", of_masks, metrics, row)]
     else:
         parts.append(_overall("", of_boxes, metrics, row))
+    parts += _directions(names)
     if row is not None:
         parts.append(f"published: {row.id}: {row.describe()}" + (f"; {row.notes}" if row.notes else ""))
     if per_class and metrics["per_class"]:
@@ -74,7 +75,11 @@ def format_runs(runs: Mapping[str, Metrics], *, names: Sequence[str] | None = No
     lines = [
         [run, *(_number(_percent(metrics.get(name))) for name in names)] for run, metrics in runs.items()
     ]
-    return text_table(["", *names], lines)
+    return "\n".join([text_table(["", *names], lines), *_directions(names)])
+
+
+def _directions(names: Sequence[str]) -> list[str]:
+    return [f"{name}: lower is better" for name in names if name in LOWER_IS_BETTER]
 
 
 def _one_protocol(runs: Mapping[str, Metrics]) -> None:

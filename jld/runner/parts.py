@@ -14,6 +14,7 @@ from jld.data.labels import follow_classes
 from jld.distill import Distiller
 from jld.errors import ConfigError, DataError, JldError, one_of, suggestion
 from jld.evaluation import Evaluator
+from jld.evaluation.records import LOWER_IS_BETTER
 from jld.models import Detector
 from jld.ops.precision import FLOAT16
 from jld.optim import LossScale, Optimizer, Optimizers, Schedule, divided, scaled_lr
@@ -173,8 +174,13 @@ def best_metric(config: Mapping[str, Any], evaluator: Evaluator, classes: Sequen
     """Name of the number that decides which weights are best: the config's choice, else the evaluator's.
 
     Raises:
-        ConfigError: the evaluator does not give the config's choice, or has none of its own.
+        ConfigError: the evaluator does not give the config's choice, or has none of its own; or the choice
+            is an error, of which the highest is not the best.
     """
+    if config["best_metric"] in LOWER_IS_BETTER:
+        raise ConfigError(
+            f"best_metric is {config['best_metric']!r}, of which the lowest is the best: choose another."
+        )
     if config["best_metric"] is not None:
         # On no image at all, to learn of a wrong name before the training and not after its first epoch.
         chosen_number(numbers_of(evaluator([], [], classes)), config["best_metric"])

@@ -6,9 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
+from jld.boxes.detections import Detections
 from jld.data.crowdhuman import CrowdHumanDataset
 from jld.data.problems import errors_of
 from jld.errors import ConfigError, DataError
+from jld.evaluation import CrowdHumanEvaluator
 from jld.registry import build
 
 
@@ -57,10 +59,29 @@ def test_people_and_what_is_ignored(folder):
     assert len(sample["boxes"]) == 1 and len(sample["boxes_ignore"]) == 2
 
 
+def test_the_benchmarks_own_scores(folder):
+    data = read(folder)
+    assert data.default_evaluator == "CocoEvaluator"
+    first, second = data.ground_truth()
+    # Everything is found, and something in the ignored object; only the part within the image is compared.
+    boxes = np.concatenate([np.clip(first["boxes"], 0, [80, 50, 80, 50]), [[31, 11, 40, 20]]])
+    found = [
+        Detections(first["img_id"], [0.9, 0.8, 0.7, 0.95], [0] * 4, boxes=boxes),
+        Detections(second["img_id"], [0.6], [0], boxes=second["boxes"]),
+    ]
+    metrics = CrowdHumanEvaluator()(found, [first, second], data.classes)
+    assert (metrics["AP"], metrics["mMR"], metrics["JI"]) == (0.5, 0, 1)
+    assert metrics["per_class"]["person"]["num_gts"] == 2
+
+
 def test_visible_parts_and_heads_by_option(folder):
     visible = read(folder, boxes="vbox").ground_truth()[0]["boxes"]
     np.testing.assert_allclose(visible[0], [0, 5, 30, 50])
     np.testing.assert_allclose(read(folder, boxes="hbox").ground_truth()[1]["boxes"], [[1, 1, 5, 5]])
+    hidden = {**person([0, 0, 20, 30], [0, 0, 9, 9]), "head_attr": {"ignore": 1}}
+    lines = [{"ID": LINES[1]["ID"], "gtboxes": [hidden]}]
+    for boxes, is_ignored in (("hbox", True), ("fbox", False)):
+        assert read(folder, lines, boxes=boxes).ground_truth()[0]["is_crowd"].tolist() == [is_ignored]
     with pytest.raises(ConfigError, match=r"CrowdHumanDataset\.boxes is 'fbx': did you mean 'fbox'"):
         read(folder, boxes="fbx")
 

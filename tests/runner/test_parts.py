@@ -8,7 +8,7 @@ import pytest
 
 from jld.data import COCODataset, DrawnDataset
 from jld.errors import ConfigError, DataError
-from jld.evaluation import CocoEvaluator, DotaEvaluator, VocEvaluator
+from jld.evaluation import CocoEvaluator, CrowdHumanEvaluator, DotaEvaluator, VocEvaluator
 from jld.runner import parts
 from jld.toolchain import jittor as jt
 from tests.tiny_data import write_coco
@@ -107,6 +107,8 @@ def test_the_deciding_metric_is_known_before_training(evaluator):
     assert parts.best_metric({"best_metric": "AP75"}, evaluator, ["a", "b"]) == "AP75"
     with pytest.raises(ConfigError, match=r"best_metric is 'mAP', which .* use one of AP, AP50"):
         parts.best_metric({"best_metric": "mAP"}, evaluator, ["a"])
+    with pytest.raises(ConfigError, match=r"best_metric is 'mMR', of which the lowest is the best"):
+        parts.best_metric({"best_metric": "mMR"}, CrowdHumanEvaluator(), ["a"])
 
 
 def test_an_evaluator_must_say_what_decides():
