@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -114,6 +114,7 @@ def compare(
     seeds: Sequence[int] = (0,),
     overrides: Sequence[str] = (),
     metrics: Sequence[str] = METRICS,
+    group_of: Callable[[Any], Hashable] | None = None,
 ) -> Comparison:
     """Trains what is not trained yet, scores every run on its dataset.val, draws and prints.
 
@@ -126,6 +127,8 @@ def compare(
         seeds: of every entry without one of its own.
         overrides: `key.path=value` for every run.
         metrics: columns of the table, as far as the evaluator gives them.
+        group_of: gives equal values for the identifiers of images of the same place, which the intervals of
+            gains then draw together.
     """
     work_dir, log = Path(work_dir), get_logger("compare")
     runs = of_every_seed(entries, seeds)
@@ -138,7 +141,7 @@ def compare(
         results[run.name] = _train_and_score(configs[run.name])
     truth = Truth(configs[runs[0].name], work_dir, results)
     names = [name for name in metrics if name in next(iter(results.values()))]
-    gains = _gains(entries, seeds, truth)
+    gains = _gains(entries, seeds, truth, group_of)
     lines = {entry.name: [results[run] for run in _names(entry, seeds)] for entry in entries}
     table = format_seeds(lines, gains, names=names)
     text = json.dumps(results, indent=1)
@@ -188,13 +191,19 @@ def _names(entry: Entry, seeds: Sequence[int]) -> list[str]:
     return [entry.name] if entry.seed is not None else [run_name(entry.name, seed) for seed in seeds]
 
 
-def _gains(entries: Sequence[Entry], seeds: Sequence[int], truth: Truth) -> dict[str, Gain]:
+def _gains(
+    entries: Sequence[Entry],
+    seeds: Sequence[int],
+    truth: Truth,
+    group_of: Callable[[Any], Hashable] | None,
+) -> dict[str, Gain]:
+    groups = None if group_of is None else [group_of(each["img_id"]) for each in truth.truths]
     runs = {entry.name: _names(entry, seeds) for entry in entries}
     gains = {}
     for entry in entries:
         if entry.gain_over is not None:
             own, others = ([truth.score(run) for run in runs[name]] for name in (entry.name, entry.gain_over))
-            gains[entry.name] = paired_gain(own, others, len(truth.truths))
+            gains[entry.name] = paired_gain(own, others, len(truth.truths), groups=groups)
     return gains
 
 

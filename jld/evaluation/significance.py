@@ -7,7 +7,7 @@ seeds and images for the two sides of a comparison.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +67,7 @@ def paired_gain(
     base: Sequence[Score],
     num_images: int,
     *,
+    groups: Sequence[Hashable] | None = None,
     level: float = 0.95,
     seed: int = 0,
 ) -> Gain:
@@ -78,21 +79,28 @@ def paired_gain(
     Args:
         better, base: one score per seed, in the same order of seeds.
         num_images: M.
+        groups: [M] equal values for images that are drawn together, since they show the same place; None:
+            each is drawn alone.
         level: share of the draws that the interval covers.
         seed: of the draws.
     Raises:
-        ValueError: no runs, or other numbers of them.
+        ValueError: no runs, or other numbers of them or of groups.
     """
     if not better or len(better) != len(base):
         raise ValueError(
             f"a paired gain needs as many runs of both kinds, got {len(better)} and {len(base)}."
         )
+    groups = range(num_images) if groups is None else groups
+    if len(groups) != num_images:
+        raise ValueError(f"groups names {len(groups)} images, there are {num_images}.")
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    group_of = np.array([numbers[group] for group in groups], np.int64)
     rng = np.random.default_rng(seed)
     every = np.ones(num_images, np.int64)
     differences = np.array([one(every) - other(every) for one, other in zip(better, base, strict=True)])
     drawn = np.empty((IMAGE_DRAWS, len(better)))
     for row in drawn:
-        weights = rng.multinomial(num_images, every / num_images)
+        weights = rng.multinomial(len(numbers), np.full(len(numbers), 1 / len(numbers)))[group_of]
         row[:] = [one(weights) - other(weights) for one, other in zip(better, base, strict=True)]
     seeds = rng.integers(len(better), size=(IMAGE_DRAWS, SEED_DRAWS, len(better)))
     means = np.take_along_axis(drawn[:, None, :], seeds, axis=2).mean(axis=2)

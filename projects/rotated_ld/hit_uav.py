@@ -51,6 +51,11 @@ def entries(detector: str) -> list:
     ]  # fmt: skip
 
 
+def flight_of(img_id: str) -> str:
+    """Time of day, altitude and pitch, the first of a name's numbers: such images show the same places."""
+    return img_id.rsplit("_", 1)[0]
+
+
 @program
 def main() -> None:
     """Runs the comparison."""
@@ -68,6 +73,7 @@ def main() -> None:
         seeds=options.seeds,
         overrides=[*data, *options.opts],
         metrics=["AP", "AP50", "AP75"],
+        group_of=flight_of,
     )
 
 

@@ -98,6 +98,20 @@ def test_the_interval_of_seeds_alone_is_that_of_a_mean():
     assert str(gain).startswith(f"{100 * gain.mean:+.1f} [")
 
 
+def test_images_of_one_place_are_drawn_together():
+    """Ten copies of an image say no more than it does: drawn alone their interval is sqrt(10) too narrow."""
+    gains = np.repeat(np.random.default_rng(0).normal(0.02, 0.01, 30), 10)
+    better, base = [lambda weights: float(weights @ gains / weights.sum())], [lambda weights: 0.0]
+    alone = paired_gain(better, base, 300)
+    together = paired_gain(better, base, 300, groups=[f"place {image // 10}" for image in range(300)])
+    assert together.mean == alone.mean == pytest.approx(gains.mean())
+    widths = [each.high - each.low for each in (alone, together)]
+    assert widths[1] / widths[0] == pytest.approx(10**0.5, rel=0.2)
+    assert paired_gain(better, base, 300, groups=range(300)) == alone
+    with pytest.raises(ValueError, match="groups names 2 images, there are 300"):
+        paired_gain(better, base, 300, groups=[0, 1])
+
+
 def test_single_values_and_wrong_numbers_of_runs():
     assert mean_and_deviation([0.5]) == (0.5, None)
     assert mean_and_deviation([0.1, 0.3]) == pytest.approx((0.2, 0.02**0.5))
