@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from jld.apis.comparison_pictures import draw_comparison
+from jld.apis.comparison_pictures import draw_comparison, draw_gains
 from jld.apis.inference import init_detector
 from jld.boxes.detections import Detections
 from jld.checkpoint import atomic_write
@@ -32,6 +32,7 @@ METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 LAST_CHECKPOINT = "checkpoints/last.pkl"
 DETECTIONS = "detections.json"
 SAME_AP = 1e-6
+GAIN = "gain in AP"
 SCORES = {"COCO": coco_score, DotaEvaluator().protocol: dota_score}
 
 
@@ -123,7 +124,8 @@ def compare(
 
     Args:
         entries: in the order of training; a teacher stands before its students.
-        work_dir: a folder per run; `table.txt`, `results.json` and `comparison.png` go here.
+        work_dir: a folder per run; `table.txt`, `results.json`, `comparison.png` and, where gains are asked
+            for, `gains.png` go here.
         seeds: of every entry without one of its own.
         overrides: `key.path=value` for every run.
         metrics: columns of the table, as far as the evaluator gives them.
@@ -154,7 +156,21 @@ def compare(
     found = {name: truth.found(folder / DETECTIONS) for name, folder in folders.items()}
     picture = canvas.write_image(work_dir / "comparison.png", draw_comparison(folders, truth.dataset, found))
     log.info("%s\n%s\npicture: %s", clock.total(), table, picture)
+    if gains:
+        log.info("gains: %s", draw_gains({"": _bars(entries, lines, gains)}, work_dir / "gains.png", GAIN))
     return Comparison(results, gains)
+
+
+def _bars(
+    entries: Sequence[Entry], lines: Mapping[str, Sequence[Mapping[str, Any]]], gains: Mapping[str, Gain]
+) -> dict[str, dict[str, Gain]]:
+    """{"name, AP of what it is compared with and its own": {"": gain}} for `draw_gains`."""
+    mean = {name: 100 * float(np.mean([run["AP"] for run in runs])) for name, runs in lines.items()}
+    return {
+        f"{entry.name}\n{mean[entry.gain_over]:.1f} → {mean[entry.name]:.1f}": {"": gains[entry.name]}
+        for entry in entries
+        if entry.gain_over is not None
+    }
 
 
 def _config_of(run: Entry, work_dir: Path, overrides: Sequence[str]) -> Config:

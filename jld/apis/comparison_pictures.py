@@ -1,9 +1,10 @@
-"""The picture of a comparison: curves of all runs, and what each finds in some images, enlarged, with IoU."""
+"""The pictures of a comparison: curves of all runs and what each finds, enlarged, with IoU; bars of gains."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from jld.boxes.detections import Detections
 from jld.boxes.rotated import shapes_to_polys
 from jld.boxes.rotated.polygon_iou import pairwise_poly_iou
 from jld.data import Dataset
-from jld.visualization import boxes, curves, montage
+from jld.evaluation.significance import Gain
+from jld.visualization import boxes, curves, figures, montage
 
 PANELS = ("eval/AP", "eval/AP75", "loss_bbox", "loss_cls")
 EXAMPLES = 5
@@ -42,6 +44,54 @@ def draw_comparison(
     panels = [key for key in PANELS if any(key in record for log in logs.values() for record in log)]
     above = curves.draw_curves(logs, panels, columns=len(panels))
     return montage.stack([above, _draw_examples(dataset, found)])
+
+
+def draw_gains(
+    panels: Mapping[str, Mapping[str, Mapping[str, Gain]]], file: str | Path, axis_name: str, columns: int = 1
+) -> Path:
+    """Draws gains as bars with their intervals.
+
+    Args:
+        panels: {title: {label: {kind of run: its gain}}}; the bars of a label stand together, and colours
+            tell kinds of runs apart where there are several.
+        file: to write.
+        axis_name: what of there is a gain, such as "gain in AP".
+        columns: of panels.
+    Returns:
+        the file.
+    """
+    num_rows = -(-len(panels) // columns)
+    most = max(sum(map(len, bars.values())) for bars in panels.values())
+    figure = figures.make_figure(4.5 * columns + 2.0 * (columns == 1), num_rows * (0.7 + 0.42 * most))
+    axes = list(figure.subplots(num_rows, columns, squeeze=False).flat)
+    for axis, (title, bars) in zip(axes, panels.items(), strict=False):
+        figures.style_axes(axis)
+        axis.set_title(title, fontsize=9)
+        _draw_bars(axis, bars)
+    for axis in axes[len(panels) :]:
+        axis.set_axis_off()
+    figure.supxlabel(f"{axis_name}, with its interval", fontsize=9)
+    return figures.write_figure(file, figures.use_fonts(figure), dpi=100)
+
+
+def _draw_bars(axis: Any, bars: Mapping[str, Mapping[str, Gain]]) -> None:
+    kinds = list(dict.fromkeys(kind for own in bars.values() for kind in own))
+    rows = np.arange(len(bars))[::-1]
+    for rank, kind in enumerate(kinds):
+        is_there = [kind in own for own in bars.values()]
+        gains = [own[kind] for own in bars.values() if kind in own]
+        mean, low, high = (
+            100 * np.array([getattr(gain, end) for gain in gains]) for end in ("mean", "low", "high")
+        )
+        places = rows[is_there] + ((len(kinds) - 1) / 2 - rank) * 0.8 / len(kinds)
+        # The mean of all images may lie outside of what draws of few of them give.
+        ends = np.maximum([mean - low, high - mean], 0)
+        color = figures.LINE_COLORS[rank % len(figures.LINE_COLORS)]
+        axis.barh(places, mean, 0.7 / len(kinds), xerr=ends, capsize=3, color=color, label=kind)
+    axis.axvline(0, color="black", linewidth=0.8)
+    axis.set_yticks(rows, list(bars), fontsize=8)
+    if len(kinds) > 1:
+        axis.legend(fontsize=8)
 
 
 def _draw_examples(dataset: Dataset, found: Mapping[str, Sequence[Detections]]) -> np.ndarray:

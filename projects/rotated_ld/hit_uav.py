@@ -11,6 +11,8 @@ from jld.apis.comparison_options import add_flags, prepare
 from jld.apis.program import program
 
 DETECTORS = {"retinanet": "hit_uav", "gwd": "hit_uav_gwd"}
+# Without the Wasserstein distance a teacher of this length is no better than its student.
+TEACHER = "gwd_teacher"
 # Without the Wasserstein distance a student of random weights finds little by the end of this short training.
 STARTS = {"retinanet": "hit_uav_start.py"}
 # {what is distilled: which terms of the distilled student's config}
@@ -28,23 +30,21 @@ def parse() -> argparse.Namespace:
 
 
 def entries(detector: str) -> list:
-    """A teacher, and of every seed a plain student and one of each method."""
+    """What the students of a detector start from, and of every seed a plain one and one of each method."""
     from jld.apis import Entry
     from jld.config import load_config
 
     name, folder = DETECTORS[detector], HERE / "configs"
     taught = folder / f"ld_{name}_student.py"
     terms = [dict(term) for term in load_config(taught).distill.terms]
-    student, teacher = f"{detector}_student", f"{detector}_teacher"
-    runs = [Entry(teacher, str(folder / f"{name}_teacher.py"), seed=0, cost=0.6)]
-    start = None
+    student, start, runs = f"{detector}_student", None, []
     if detector in STARTS:
         start = f"{detector}_start"
         runs.append(Entry(start, str(folder / STARTS[detector]), seed=0, cost=0.25))
     runs.append(Entry(student, str(folder / f"{name}_student.py"), starts_from=start, cost=0.25))
     return runs + [
         Entry(
-            f"{student}_{method}", str(taught), teacher, starts_from=start, cost=0.4, gain_over=student,
+            f"{student}_{method}", str(taught), TEACHER, starts_from=start, cost=0.4, gain_over=student,
             overrides=(f"distill.terms={terms[chosen]}",),
         )
         for method, chosen in METHODS.items()
@@ -60,15 +60,16 @@ def flight_of(img_id: str) -> str:
 def main() -> None:
     """Runs the comparison."""
     options = parse()
-    from jld.apis import compare
+    from jld.apis import Entry, compare
 
     work_dir = prepare(options)
     data = [
         f"dataset.{split}.dataset_dir={options.data}/{folder}"
         for split, folder in (("train", "train"), ("val", options.split), ("test", options.split))
     ]
+    teacher = Entry(TEACHER, str(HERE / "configs/hit_uav_gwd_teacher.py"), seed=0, cost=0.6)
     compare(
-        [entry for detector in options.detectors for entry in entries(detector)],
+        [teacher, *(entry for detector in options.detectors for entry in entries(detector))],
         work_dir,
         seeds=options.seeds,
         overrides=[*data, *options.opts],

@@ -101,36 +101,13 @@ def precision_scores(truth, folders: list[dict[str, Path]]) -> dict:
     }
 
 
-def draw(gains: list[dict], file: Path) -> Path:
-    """A panel for each of {(run, label): gain}: bars with 95 % intervals."""
-    from jld.visualization.figures import LINE_COLORS, make_figure, style_axes, write_figure
-
-    figure = make_figure(9.0, 3.2)
-    titles = ("error at edges, in % of the side", "AP at one IoU")
-    for axis, own, title in zip(figure.subplots(1, 2), gains, titles, strict=True):
-        style_axes(axis)
-        runs, labels = (list(dict.fromkeys(key[part] for key in own)) for part in (0, 1))
-        for rank, run in enumerate(runs):
-            means, lows, highs = (
-                100 * np.array([getattr(own[run, label], end) for label in labels])
-                for end in ("mean", "low", "high")
-            )
-            places, width = np.arange(len(labels)) + (rank - (len(runs) - 1) / 2) * 0.4, 0.36
-            bars = (means - lows, highs - means)
-            axis.bar(places, means, width, yerr=bars, capsize=3, color=LINE_COLORS[rank], label=run)
-        axis.axhline(0, color="black", linewidth=0.8)
-        axis.set_xticks(np.arange(len(labels)), labels, fontsize=8)
-        axis.set_title(f"gain: {title}", fontsize=9)
-        axis.legend(fontsize=8)
-    return write_figure(file, figure, dpi=100)
-
-
 @program
 def main() -> None:
     """Prints the tables and draws them."""
     options = parse()
     from jld.apis import register_parts
     from jld.apis.comparison import Truth, run_name
+    from jld.apis.comparison_pictures import draw_gains
     from jld.config import prepare_config
     from jld.evaluation.significance import mean_and_deviation, paired_gain
 
@@ -140,23 +117,20 @@ def main() -> None:
     folders = [{name: work_dir / run_name(name, seed) for name in options.runs} for seed in options.seeds]
     unclear, every = np.concatenate(truth.dataset.unclear_edges()), np.ones(len(truth.truths), np.int64)
     print(f"{len(unclear)} objects, {100 * unclear.mean():.0f} % of their edges are unclear")
-    parts = []
+    panels: dict = {}
     for text, sign, scores in (
         ("mean error in % of the side", -100, edge_scores(truth, folders)),
         ("AP at one IoU", 100, precision_scores(truth, folders)),
     ):
         print(f"{text}, and what is gained over {base}")
-        parts.append(
-            {
-                key: paired_gain(own, scores[base, key[1]], len(every))
-                for key, own in scores.items()
-                if key[0] != base
-            }
-        )
-        for key, own in scores.items():
+        gains = panels[text] = {}
+        for (run, label), own in scores.items():
+            gain = "" if run == base else paired_gain(own, scores[base, label], len(every))
+            if gain:
+                gains.setdefault(label, {})[run] = gain
             mean, deviation = mean_and_deviation([sign * score(every) for score in own])
-            print(f"{key[0]:24}{key[1]:16}{mean:6.2f} ± {deviation or 0:.2f}   {parts[-1].get(key, '')}")
-    print(f"figure: {draw(parts, work_dir / 'edges.png')}")
+            print(f"{run:24}{label:16}{mean:6.2f} ± {deviation or 0:.2f}   {gain}")
+    print(f"figure: {draw_gains(panels, work_dir / 'edges.png', 'gain', columns=2)}")
 
 
 if __name__ == "__main__":

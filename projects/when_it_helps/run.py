@@ -104,16 +104,13 @@ def entries(question: str) -> list:
     return [teacher, start, *both("exact", exact, teacher.name, start.name)]
 
 
-def draw_gains(found, runs: list, questions: list[str], seeds: list[int], file: Path) -> Path:
-    """Draws, for every question, the gain of LD in AP under each condition, with its 95 % interval.
+def bars(found, runs: list, questions: list[str], seeds: list[int]) -> dict:
+    """{question: {condition with mean AP of the plain and of the distilled student: {"": gain}}}.
 
     Args:
         found: what `compare` returns for `runs`.
-        file: .png to write; a bar is labelled with the mean AP of the plain and of the distilled student.
     """
     import numpy as np
-
-    from jld.visualization.figures import LINE_COLORS, make_figure, style_axes, write_figure
 
     def mean(name: str) -> float:
         return 100 * float(np.mean([found.results[f"{name}_seed{seed}"]["AP"] for seed in seeds]))
@@ -122,29 +119,13 @@ def draw_gains(found, runs: list, questions: list[str], seeds: list[int], file: 
     teachers = {
         entry.name: 100 * found.results[entry.name]["AP"] for entry in runs if entry.config == TEACHER
     }
-    figure = make_figure(9.0, 1.9 * -(-len(questions) // 2))
-    axes = list(figure.subplots(-(-len(questions) // 2), 2, sharex=True, squeeze=False).flat)
-    for axis, question in zip(axes, questions, strict=False):
-        style_axes(axis)
-        names = list(CONDITIONS[question].values())
-        gains = [found.gains[name] for name in names]
-        means, lows, highs = (
-            100 * np.array([getattr(gain, end) for gain in gains]) for end in ("mean", "low", "high")
-        )
-        places = np.arange(len(names))[::-1]
-        axis.barh(places, means, 0.6, xerr=(means - lows, highs - means), color=LINE_COLORS[0], capsize=3)
-        axis.axvline(0, color="black", linewidth=0.8)
-        labels = [
-            f"{label.format(**teachers)}\n{mean(plain[name]):.1f} → {mean(name):.1f}"
+    return {
+        question: {
+            f"{label.format(**teachers)}\n{mean(plain[name]):.1f} → {mean(name):.1f}": {"": found.gains[name]}
             for label, name in CONDITIONS[question].items()
-        ]
-        axis.set_yticks(places, labels, fontsize=8)
-        axis.set_title(question, fontsize=9)
-        axis.tick_params(labelbottom=True)
-    for axis in axes[len(questions) :]:
-        axis.set_axis_off()
-    figure.supxlabel("gain of LD in AP, 95 % interval over seeds and images", fontsize=9)
-    return write_figure(file, figure, dpi=100)
+        }
+        for question in questions
+    }
 
 
 def parse() -> argparse.Namespace:
@@ -160,6 +141,7 @@ def main() -> None:
     """Trains what is missing, prints one table and draws it."""
     options = parse()
     from jld.apis import Entry, compare
+    from jld.apis.comparison_pictures import draw_gains
 
     work_dir = prepare(options)
     runs = [
@@ -172,8 +154,8 @@ def main() -> None:
     found = compare(
         runs, work_dir, seeds=options.seeds, overrides=options.opts, metrics=["AP", "AP50", "AP75"]
     )
-    file = draw_gains(found, runs, options.questions, options.seeds, work_dir / "when_it_helps.png")
-    print(f"figure: {file}")
+    panels = bars(found, runs, options.questions, options.seeds)
+    print(f"figure: {draw_gains(panels, work_dir / 'when_it_helps.png', 'gain of LD in AP', columns=2)}")
 
 
 if __name__ == "__main__":

@@ -2,15 +2,19 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 
-from jld.apis import comparison
+from jld.apis import comparison, comparison_pictures
 from jld.apis.comparison import Entry, compare, of_every_seed
+from jld.apis.comparison_pictures import draw_gains
 from jld.boxes.detections import Detections
 from jld.data import DrawnDataset
 from jld.data.results import write_plain_results
 from jld.evaluation import CocoEvaluator
+from jld.evaluation.significance import Gain
+from jld.visualization import figures
 
 STUDENTS = [Entry("plain", "plain.py"), Entry("taught", "taught.py", "teacher", gain_over="plain")]
 
@@ -72,11 +76,29 @@ def test_means_gains_and_a_picture_of_several_seeds(tmp_path, scored):
     assert f" {mean:.1f} ± " in lines[4] and lines[4].endswith(str(found.gains["taught"]))
     assert list(found.gains) == ["taught"] and 100 * found.gains["taught"].mean == pytest.approx(mean - plain)
     assert lines[3].split()[-1] == "-" and "2 seeds" in lines[-1]
-    assert (tmp_path / "comparison.png").is_file()
+    assert (tmp_path / "comparison.png").is_file() and (tmp_path / "gains.png").is_file()
+
+
+def test_bars_are_gains_in_percent_beside_their_label(tmp_path):
+    def gain(mean):
+        return Gain(mean, None, mean - 0.01, mean + 0.02, 0.95, 1)
+
+    bars = {"AP50": {"ld": gain(0.03), "both": gain(-0.01)}, "AP90": {"both": gain(0.05)}}
+    axis = figures.make_figure(4, 3).subplots()
+    comparison_pictures._draw_bars(axis, bars)
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["AP50", "AP90"]
+    assert [label.get_text() for label in axis.get_legend().get_texts()] == ["ld", "both"]
+    drawn = [(bar.get_width(), round(bar.get_y() + bar.get_height() / 2, 1)) for bar in axis.patches]
+    assert drawn == [(pytest.approx(3), 1.2), (pytest.approx(-1), 0.8), (pytest.approx(5), -0.2)]
+    file = draw_gains(
+        {"one": bars, "other": {"a": {"": gain(0)}}, "third": bars}, tmp_path / "a.png", "gain", 2
+    )
+    assert cv2.imread(str(file)).shape[1] == 900
 
 
 def test_a_single_seed_says_what_its_interval_leaves_out(tmp_path, scored):
     compare(STUDENTS, tmp_path)
+    assert (tmp_path / "gains.png").is_file()
     assert "another seed" in (tmp_path / "table.txt").read_text().splitlines()[-1]
 
 
@@ -95,5 +117,6 @@ def test_a_reader_of_the_last_results_keeps_them_whole(tmp_path, scored):
         (tmp_path / name).write_text("of the last comparison")
     with (tmp_path / "table.txt").open() as table, (tmp_path / "results.json").open() as results:
         compare([Entry("plain", "plain.py")], tmp_path)
+        assert not (tmp_path / "gains.png").exists()  # nothing is compared
         assert table.read() == results.read() == "of the last comparison"
     assert json.loads((tmp_path / "results.json").read_text())["plain_seed0"]["protocol"] == "COCO"

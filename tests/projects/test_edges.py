@@ -8,7 +8,6 @@ import pytest
 
 from jld.boxes.detections import Detections
 from jld.data.drawn import DrawnDataset, touching_points
-from jld.evaluation.significance import Gain
 
 EDGES = runpy.run_path(str(Path(__file__).resolve().parents[2] / "projects/when_it_helps/edges.py"))
 
@@ -54,13 +53,3 @@ def test_the_error_is_that_of_the_best_box_of_the_class_in_shares_of_the_side():
     assert errors[0] == pytest.approx([0.1, 0, 0, 0.1]) and np.isnan(errors[1]).all()
     score = EDGES["negative_mean"]([errors], [np.array([[True, False, False, True], [False] * 4])])
     assert score(np.ones(1)) == pytest.approx(-0.1)
-
-
-def test_gains_of_several_runs_are_drawn_beside_each_other(tmp_path):
-    gain = Gain(0.01, 0.002, 0.005, 0.015, 0.95, 2)
-    parts = [
-        {(run, label): gain for run in ("ld", "both") for label in labels}
-        for labels in (EDGES["KINDS"], ("AP50", "AP90"))
-    ]
-    file = EDGES["draw"](parts, tmp_path / "edges.png")
-    assert file.stat().st_size > 5_000
