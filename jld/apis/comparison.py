@@ -25,6 +25,7 @@ from jld.evaluation.dota import DotaEvaluator
 from jld.evaluation.significance import Gain, Score, coco_score, dota_score, paired_gain
 from jld.evaluation.tables import format_seeds, write_metrics
 from jld.runner import Runner, parts, tasks
+from jld.runner.same_run import require_finished_run
 from jld.utils.logging import get_logger
 from jld.visualization import canvas
 
@@ -122,6 +123,9 @@ def compare(
     A finished run is taken from its folder; an interrupted one goes on where it was. Delete a folder to train
     it again. More seeds can be asked for later.
 
+    Raises:
+        ConfigError: a folder holds the run of another config.
+
     Args:
         entries: in the order of training; a teacher stands before its students.
         work_dir: a folder per run; `table.txt`, `results.json`, `comparison.png` and, where gains are asked
@@ -145,7 +149,8 @@ def compare(
     names = [name for name in metrics if name in next(iter(results.values()))]
     gains = _gains(entries, seeds, truth, group_of)
     lines = {entry.name: [results[run] for run in _names(entry, seeds)] for entry in entries}
-    table = format_seeds(lines, gains, names=names)
+    drawn = "seeds and images" if group_of is None else "seeds and groups of images"
+    table = format_seeds(lines, gains, names=names, drawn=drawn)
     text = json.dumps(results, indent=1)
     atomic_write(work_dir / "table.txt", lambda file: file.write(f"{table}\n".encode()))
     atomic_write(work_dir / "results.json", lambda file: file.write(text.encode()))
@@ -193,6 +198,7 @@ def _train_and_score(config: Config) -> dict[str, Any]:
     folder = Path(config.work_dir)
     done, found = folder / "metrics.json", folder / DETECTIONS
     if done.is_file() and found.is_file():
+        require_finished_run(folder, config)
         get_logger("compare").info("already trained: %s", done)
         return json.loads(done.read_text(encoding="utf-8"))
     # A run that was ended between its last checkpoint and this has nothing left to train.

@@ -47,6 +47,7 @@ class Dataset:
         times: how often one epoch visits each image; `ground_truth` and `image_ids` hold each image once.
         image_reader: how image files are read.
         table: the annotations, None without labels.
+        transforms: what happens to its samples, as far as jld does it.
     """
 
     angle_version: str | None = None
@@ -56,6 +57,7 @@ class Dataset:
     has_masks = False
     image_reader = ImageReader()
     num_sides: int | None = 4
+    transforms: Compose = Compose()
     problems: Sequence[Problem] = ()
     times = 1
     table: AnnotationTable | None = None
@@ -216,6 +218,11 @@ class DetectionDataset(Dataset):
         self.table = table
         self.classes = tuple(classes)
         self.transforms = transforms if isinstance(transforms, Compose) else Compose(transforms)
+        for index, transform in self.transforms.marked("for_rotated") if self.num_sides == 4 else ():
+            raise ConfigError(
+                f"{type(self).__name__}.transforms.{index} is {type(transform).__name__}, which moves "
+                "rotated boxes only: leave it out, or use its upright counterpart."
+            )
         self.problems = list(problems)
         self.times = times
         self.lost = lost or Losses()

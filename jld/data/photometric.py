@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -16,12 +17,23 @@ HALF_TURN_DEGREES = 180.0
 
 def _range(value: float | Sequence[float], name: str) -> tuple[float, float]:
     # A number d stands for factors from 1 - d to 1 + d.
-    low, high = (max(1 - value, 0.0), 1 + value) if isinstance(value, int | float) else value
-    if not 0 <= low <= high:
+    pair = (max(1 - value, 0.0), 1 + value) if isinstance(value, int | float) else tuple(value)
+    if len(pair) != 2 or not 0 <= pair[0] <= pair[1] < math.inf:
         raise ConfigError(
             f"ColorJitter.{name} is {value!r}; it is a number of 0 at least or a pair of factors."
         )
-    return float(low), float(high)
+    return float(pair[0]), float(pair[1])
+
+
+def _pixels(sample: Sample, name: str) -> np.ndarray:
+    """The image of a sample, [H, W, 3] uint8.
+
+    Raises:
+        ConfigError: it is normalised already.
+    """
+    if sample["image"].dtype != np.uint8:
+        raise ConfigError(f"{name} changes pixels of 0 to 255: put it before Normalize.")
+    return sample["image"]
 
 
 @TRANSFORMS.register
@@ -62,7 +74,7 @@ class ColorJitter:
             rng.uniform(*limits) for limits in (self.brightness, self.contrast, self.saturation)
         )
         turn = self.hue * rng.uniform(-1, 1)
-        image = np.clip(sample["image"].astype(np.float32) * np.float32(brightness), 0, 255)
+        image = np.clip(_pixels(sample, "ColorJitter").astype(np.float32) * np.float32(brightness), 0, 255)
         mean = np.float32(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).mean())
         image = np.clip((image - mean) * np.float32(contrast) + mean, 0, 255)
         if saturation != 1:
@@ -101,5 +113,5 @@ class RandomInvert:
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if rng.random() < self.prob:
-            sample["image"] = 255 - sample["image"]
+            sample["image"] = 255 - _pixels(sample, "RandomInvert")
         return sample

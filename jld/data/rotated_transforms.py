@@ -30,6 +30,8 @@ ROTATION_MODES = ("range", "value")
 # A box that is rotated with the image stays if both of its edges are longer than this, px.
 MIN_ROTATED_SIDE = 5.0
 QUARTER_TURN = math.pi / 2
+# Of shares of float32 boxes.
+ROUNDING = 1e-5
 
 
 @TRANSFORMS.register(aliases=("RResize",))
@@ -50,6 +52,7 @@ class RotatedResize(Resize):
     """
 
     carries_masks = False
+    for_rotated = True
 
     def __init__(
         self,
@@ -104,6 +107,7 @@ class RotatedRandomFlip(RandomFlip):
     """
 
     carries_masks = False
+    for_rotated = True
 
     def flip_boxes(
         self, boxes: np.ndarray, direction: str, image_shape: tuple[int, int], sample: Sample
@@ -122,8 +126,10 @@ class RandomRotateAug:
     Differs: JDet mirrors x to width - x here but to width - 1 - x in its flips; we do the latter everywhere.
     """
 
+    for_rotated = True
+
     def __init__(self, random_rotate_on: bool = False):
-        self.random_rotate_on = random_rotate_on
+        self.random_rotate_on = self.for_training = random_rotate_on
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         return self.turn(sample, int(rng.integers(4))) if self.random_rotate_on else sample
@@ -164,6 +170,8 @@ class PolyRandomRotate:
     Differs: where no box would stay, MMRotate draws another image; here the image stays as it is, so that a
         sample depends on its own image only.
     """
+
+    for_rotated = for_training = True
 
     def __init__(
         self,
@@ -223,8 +231,9 @@ class RotatedRandomCrop:
     """Cuts a window of one size out of the image; the place of it is drawn evenly around a drawn object.
 
     The centre of one object, which is drawn too, lies in the window; without objects any place is as likely.
-    An object of which less than a share lies in the window counts as neither object nor background there. A
-    side of the image that is shorter than the window stays as it is.
+    An object of which less than a share lies in the window is ignored there: neither object nor background to
+    an assigner with `ignore_iof_thr`, background to others. A side of the image that is shorter than the
+    window stays as it is.
 
     Args:
         crop_size: (height, width) px.
@@ -234,6 +243,8 @@ class RotatedRandomCrop:
     Source: the share is that of DOTA's patches, see `jld.data.dota.windows`.
     Differs: MMRotate's RandomRotatedCrop draws the place without regard to objects, again where none is left.
     """
+
+    for_rotated = for_training = makes_ignored = True
 
     def __init__(self, crop_size: Sequence[int], min_iof: float = MIN_SHARE):
         if len(crop_size) != 2 or min(crop_size) < 1:
@@ -265,7 +276,8 @@ class RotatedRandomCrop:
         if "boxes_ignore" in moved:
             sample["boxes_ignore"] = moved["boxes_ignore"][shares["boxes_ignore"] > 0]
         if "boxes" in moved:
-            stays, shown = shares["boxes"] >= self.min_iof, shares["boxes"] > 0
+            shown = shares["boxes"] > 0
+            stays = shown & (shares["boxes"] >= self.min_iof - ROUNDING)
             cut = moved["boxes"][shown & ~stays]
             sample["boxes"], sample["labels"] = moved["boxes"][stays], sample["labels"][stays]
             sample["boxes_ignore"] = np.concatenate([sample["boxes_ignore"].reshape(-1, 5), cut])

@@ -27,7 +27,9 @@ class Transform(Protocol):
     """Changes a sample and returns it; every random decision comes from `rng`.
 
     A transform that may meet instance masks says so with `carries_masks = True` and moves `sample["masks"]`
-    with the image, where it is not None; see `jld.data.instance_masks`.
+    with the image, where it is not None; see `jld.data.instance_masks`. Further marks, where they are true:
+    `for_rotated`, it moves rotated boxes alone; `for_training`, what is found in its images cannot be brought
+    back to the original; `makes_ignored`, it turns objects into ignored ones.
     """
 
     def __call__(self, sample: Sample, rng: np.random.Generator, /) -> Sample:
@@ -47,6 +49,10 @@ class Compose:
         for transform in self.transforms:
             sample = transform(sample, rng)
         return sample
+
+    def marked(self, mark: str) -> list[tuple[int, Transform]]:
+        """(index, transform) of those with a mark, see `Transform`."""
+        return [pair for pair in enumerate(self.transforms) if getattr(pair[1], mark, False)]
 
     def check_masks(self, name: str) -> None:
         """Stops where a transform would leave masks behind.

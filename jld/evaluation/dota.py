@@ -83,8 +83,8 @@ class DotaEvaluator:
     counts.
 
     Each detection asks for the one object of its class and image that it overlaps most; the best scored asker
-    with an IoU above the threshold finds it, the others are errors. Asking for a difficult object (any flag
-    but 0) counts for nothing. Classes without ground truth are left out of the means. Whole images or
+    with an IoU above the threshold finds it, the others are errors. Asking for a difficult object counts
+    for nothing. Classes without ground truth are left out of the means. Whole images or
     patches: whatever the records hold; the server scores whole images, so merge patches first
         (`jld.data.dota.merge_patches`).
 

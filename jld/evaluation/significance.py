@@ -73,8 +73,8 @@ def paired_gain(
 ) -> Gain:
     """By how much the runs `better` exceed the runs `base`, with a bootstrap interval over images and seeds.
 
-    With few seeds the interval is somewhat too narrow, as that of every bootstrap (by a tenth for five); with
-    one seed it is about the images alone and says nothing of what another seed would do.
+    With few seeds or groups the interval is somewhat too narrow, as that of every bootstrap (by a tenth for
+    five); with one seed it is about the images alone and says nothing of what another seed would do.
 
     Args:
         better, base: one score per seed, in the same order of seeds.
@@ -84,16 +84,19 @@ def paired_gain(
         level: share of the draws that the interval covers.
         seed: of the draws.
     Raises:
-        ValueError: no runs, or other numbers of them or of groups.
+        ValueError: no runs, other numbers of them or of groups, or all images in one group.
     """
     if not better or len(better) != len(base):
         raise ValueError(
             f"a paired gain needs as many runs of both kinds, got {len(better)} and {len(base)}."
         )
-    groups = range(num_images) if groups is None else groups
+    every_one = range(num_images)
+    groups = every_one if groups is None else groups
     if len(groups) != num_images:
         raise ValueError(f"groups names {len(groups)} images, there are {num_images}.")
     numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    if groups is not every_one and len(numbers) < 2:
+        raise ValueError("all images are in one group: nothing could be drawn.")
     group_of = np.array([numbers[group] for group in groups], np.int64)
     rng = np.random.default_rng(seed)
     every = np.ones(num_images, np.int64)

@@ -137,6 +137,11 @@ def _looking_problems(
             yield f"{key}: every image has to be seen once, in training alone it may be otherwise."
     if len(set(dataset.image_ids)) != len(dataset):
         yield f"{name} shows images several times (times, balance_category), which is for training alone."
+    for index, transform in dataset.transforms.marked("for_training"):
+        yield (
+            f"transforms.{index} is {type(transform).__name__}, after which nothing leads back to the image: "
+            "for training alone."
+        )
     views = None
     try:
         views = dataset.views(

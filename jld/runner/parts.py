@@ -107,7 +107,8 @@ def account_of(split: str, dataset: Dataset, model: Mapping[str, Any] | None = N
     get_logger("run").info("dataset.%s: %s", split, account.describe())
     if split == "train" and not account.trained:
         raise DataError(f"dataset.train has no object to learn from:\n{account.describe()}")
-    blind = list(_blind_assigners(model or {}, "model")) if split == "train" and account.ignored.total else []
+    is_ignoring = account.ignored.total or dataset.transforms.marked("makes_ignored")
+    blind = list(_blind_assigners(model or {}, "model")) if split == "train" and is_ignoring else []
     if blind:
         get_logger("run").info(
             "dataset.train: what lies in the ignored objects is background to %s, as in mmDetection; "

@@ -18,7 +18,7 @@ from jld.config.lengths import begun_at_once, in_steps
 from jld.data import DataLoader, Dataset
 from jld.data.dota import Views
 from jld.data.labels import follow_classes
-from jld.distill import build_distiller, init_from_teacher
+from jld.distill import Distiller, build_distiller, init_from_teacher
 from jld.errors import ConfigError, one_of
 from jld.models import Detector, assign_state, build_detector, load_weights
 from jld.ops.precision import FLOAT32
@@ -30,7 +30,7 @@ from jld.runner.hooks import CheckpointHook, EvaluationHook, Hook, LogHook
 from jld.runner.logs import RunLogger
 from jld.runner.loop import TrainingLoop
 from jld.runner.ranks import require_agreement
-from jld.runner.same_run import known_terms, require_same_data, teacher_contents
+from jld.runner.same_run import known_terms, require_same_data, require_same_run, teacher_contents
 from jld.runner.state import collect_state, config_text, evaluation_arrays, fingerprint
 from jld.runner.work_folder import work_folder
 from jld.toolchain import jittor as jt
@@ -67,6 +67,7 @@ class Runner:
         save_dir: str | None = None,
         dry_run: bool = False,
     ):
+        self.whole = config  # the training that a dry run tries
         self.config = shortened(config) if dry_run else config
         self.checkpoint = checkpoint
         self.resume = resume and not dry_run
@@ -126,11 +127,9 @@ class Runner:
         if self.goes_on and self.config.distill:
             self.config.distill.terms = known_terms(self.work_dir, self.config.distill)
         config = in_steps(self.config, num_steps)
-        distiller = build_distiller(config.distill, detector, num_steps)
+        distiller = self._new_distiller(config.distill, detector, num_steps)
         if distiller is not None:
             checks.check_lessons(distiller.teachers, datasets["train"])
-            # Where the config names no terms they were chosen for the two: the saved config says which.
-            self.config.distill.terms = self.config.distill.terms or config.distill.terms
             self.log.info("distillation:\n%s", distiller.describe(detector))
             modules = config.distill.init_from_teacher
             if modules and (self._weights() or ("",))[0] != "resume_path":
@@ -230,6 +229,9 @@ class Runner:
         for text in warnings:
             self.log.warning(text)
         if self.dry_run:
+            if "train" in datasets:
+                batches = -(-len(datasets["train"]) // self.config.dataset.train.get("batch_size", 1))
+                self.whole_steps = parts.num_steps(self.whole, batches)
             counts = dict.fromkeys(splits, DRY_RUN_IMAGES)
             train = self.config.dataset.train or {}
             counts["train"] = DRY_RUN_BATCHES * train.get("batch_size", 1) * self.config.accumulate_steps
@@ -249,6 +251,15 @@ class Runner:
         # Random numbers are drawn when they are computed: now, so that a teacher built later changes nothing.
         jt.sync(detector.parameters())
         return detector
+
+    def _new_distiller(self, distill: Config | None, detector: Detector, num_steps: int) -> Distiller | None:
+        """The distiller of a section in steps; terms that are chosen for the two go into the run's config."""
+        distiller = build_distiller(distill, detector, self.whole_steps if self.dry_run else num_steps)
+        if distill is not None and self.config.distill.terms is None:
+            self.config.distill.terms = distill.terms
+            if is_main() and not self.dry_run:  # only now it is known whether they are those of the folder
+                require_same_run(self.work_dir, self.config, resumed=self.goes_on)
+        return distiller
 
     def _trained_detector(
         self, split: str, dataset: Dataset, *, writes_results: bool = False

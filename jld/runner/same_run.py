@@ -3,7 +3,8 @@
 - a fresh start may differ in lengths, intervals, paths, numbers of workers and what is evaluated;
 - a resumed run may differ in everything but `model`, `distill`, the kind and classes of the training data and
   the kind of the optimizer;
-- terms of distillation that are not given are those of the folder.
+- terms of distillation that are not given are those of the folder; a fresh start chooses them anew and is
+  compared once more.
 
 Files may move, but not become others. Which teachers and training data a run learnt from is noted in env.json
 by their contents: a path says nothing of that, as A/train.json and B/train.json show.
@@ -36,6 +37,10 @@ LENGTHS = (
     "log_interval|logger|published|imports|flip_test|scale_test|merge_iou_threshold|best_metric"
 )
 FREE_AT_START = re.compile(rf"({LENGTHS}|dataset\.val|dataset\.test)(\..*)?")
+FREE_WHEN_FINISHED = re.compile(
+    r"work_dir|name|eval_interval|checkpoint_interval|checkpoint_iters|keep_checkpoints|log_interval|"
+    r"(logger|published|imports|dataset\.test)(\..*)?"
+)
 FIXED_IN_RESUME = re.compile(r"(model|distill|dataset\.train\.(type|classes)|optimizer(\.\w+)?\.type)(\..*)?")
 SHOWN = 3
 
@@ -63,6 +68,25 @@ def require_same_run(path: Path, config: Mapping[str, Any], *, resumed: bool) ->
         raise _another_run(path, f"its config.py differs in {_listed(other)}", resumed)
     if differences:
         get_logger("run").warning("going on with another config: %s.", _listed(differences))
+
+
+def require_finished_run(path: Path, config: Mapping[str, Any]) -> None:
+    """Stops where a finished run that is to be taken as it is learnt, or was scored, by another config.
+
+    Files and folders may lie elsewhere, but teachers in other places may not be others.
+
+    Raises:
+        ConfigError: see above.
+    """
+    if not _holds_run(path):
+        return
+    found = _differences(path, config)
+    differences = [
+        each for each in found if not PLACES.fullmatch(each[0]) and not FREE_WHEN_FINISHED.fullmatch(each[0])
+    ]
+    differences += _other_teachers(path, config, found)
+    if differences:
+        raise _another_run(path, f"its config.py differs in {_listed(differences)}", resumed=False)
 
 
 def require_same_data(

@@ -51,8 +51,8 @@ def entries(detector: str) -> list:
     ]  # fmt: skip
 
 
-def flight_of(img_id: str) -> str:
-    """Time of day, altitude and pitch, the first of a name's numbers: such images show the same places."""
+def view_of(img_id: str) -> str:
+    """Day or night, altitude, pitch and weather, a name but for its frame: such images are of one flight."""
     return img_id.rsplit("_", 1)[0]
 
 
@@ -74,7 +74,7 @@ def main() -> None:
         seeds=options.seeds,
         overrides=[*data, *options.opts],
         metrics=["AP", "AP50", "AP75"],
-        group_of=flight_of,
+        group_of=view_of,
     )
 
 

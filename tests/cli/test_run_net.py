@@ -274,6 +274,17 @@ def test_one_call_distils_from_the_folder_of_a_run(trained, tmp_path):
     words = (config, teacher_dir, "max_iter=4", "max_epoch=null", "--resume", tmp_path / "more")
     assert cli("distill", *words) == 0  # terms that are not given are those that it started with
     assert losses(tmp_path / "more")[4]["loss_ld"] > 0
+    # A long training gets the published recipe: a dry run tries it, and a folder of the other keeps its own.
+    words = (config, teacher_dir, "max_iter=6000", "max_epoch=null")
+    assert cli("distill", *words, "--dry-run", tmp_path / "dry") == 0
+    terms = load_config(tmp_path / "dry" / "dry_run" / "config.py").distill.terms
+    assert [(term.type, term.weight) for term in terms] == [
+        ("LocalizationKD", 0.5),
+        ("LocalizationKD", 0.125),
+        ("ClassificationKD", 10 * 5 / 80),
+    ]
+    assert cli("distill", *words, tmp_path / "more") == 2
+    assert [term.weight for term in load_config(tmp_path / "more" / "config.py").distill.terms] == [12.0, 3.0]
 
 
 def cli(command, config, *words):

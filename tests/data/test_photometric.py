@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jld.data.photometric import ColorJitter, RandomInvert
-from jld.data.transforms import new_sample
+from jld.data.transforms import Normalize, new_sample
 from jld.errors import ConfigError
 
 
@@ -51,10 +51,25 @@ def test_inversion():
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("brightness", -0.1), ("contrast", (1.2, 0.8)), ("saturation", (-1, 1)), ("hue", 0.6)]
+    ("name", "value"),
+    [
+        ("brightness", -0.1),
+        ("brightness", [0.5]),
+        ("contrast", (1.2, 0.8)),
+        ("contrast", (0, float("inf"))),
+        ("saturation", (-1, 1)),
+        ("hue", 0.6),
+    ],
 )
 def test_ranges_that_are_none_are_errors(name, value):
     with pytest.raises(ConfigError, match=f"ColorJitter.{name}"):
         ColorJitter(**{name: value})
     with pytest.raises(ConfigError, match=r"RandomInvert\.prob"):
         RandomInvert(1.5)
+
+
+@pytest.mark.parametrize("transform", [ColorJitter(0.1), RandomInvert(1.0)])
+def test_normalised_images_are_refused(transform):
+    sample = Normalize([0, 0, 0], [1, 1, 1])(new_sample(np.zeros((2, 2, 3), np.uint8)), None)
+    with pytest.raises(ConfigError, match="put it before Normalize"):
+        transform(sample, np.random.default_rng(0))

@@ -15,7 +15,7 @@ from jld.boxes.rotated import (
     rboxes_to_polys,
     regularize_rboxes,
 )
-from jld.data import Compose
+from jld.data import Compose, DrawnDataset, Pad
 from jld.data.rotated_transforms import (
     PolyRandomRotate,
     RandomRotateAug,
@@ -260,6 +260,27 @@ def test_crops_lie_evenly_around_an_object():
     for wrong in ({"crop_size": [0, 5]}, {"crop_size": [5]}, {"crop_size": [5, 5], "min_iof": 1.5}):
         with pytest.raises(ConfigError, match="RotatedRandomCrop"):
             RotatedRandomCrop(**wrong)
+
+
+def test_shares_of_all_and_of_nothing():
+    inside, outside = [20.0, 20.0, 13.0, 7.0, 0.3], [100.0, 80.0, 13.0, 7.0, 0.3]
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        inside[4] = rng.uniform(0.1, 1.5)
+        for min_iof in (0.0, 1.0):
+            sample = RotatedRandomCrop([41, 41], min_iof).crop(painted([inside, outside], "oc"), 0, 0)
+            assert sample["labels"].tolist() == [0] and len(sample["boxes_ignore"]) == 0
+
+
+def test_transforms_of_rotated_boxes_are_refused_for_upright_ones():
+    for transform in (
+        RotatedRandomCrop([8, 8]),
+        RotatedResize(8, 8),
+        RotatedRandomFlip(),
+        PolyRandomRotate(),
+    ):
+        with pytest.raises(ConfigError, match=r"transforms\.1 is \w+, which moves rotated boxes only"):
+            DrawnDataset(num_images=2, image_size=32, transforms=[Pad(8), transform])
 
 
 def test_a_window_at_a_border_stays_in_the_image():

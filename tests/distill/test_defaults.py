@@ -44,6 +44,20 @@ def test_rotated_distributions_get_the_region_of_rotated_boxes():
     assert kinds == [("LocalizationKD", "rotated_ld"), ("ClassificationKD", "rotated_ld")]
 
 
+@pytest.mark.parametrize(
+    ("num_classes", "long", "short"), [(15, 20.0, 2.0), (18, 20.0, 2.0), (6, 8.0, 0.8), (1, 4 / 3, 4 / 3)]
+)
+def test_the_mean_over_classes_weighs_what_it_does_with_the_published_ones(num_classes, long, short):
+    boxes = DistributionBoxes(DeltaBoxes(DeltaXYWHAOBBoxCoder("le90")), 5)
+    side = interface_of(Head(boxes, num_classes))
+    for steps, expected in ((None, long), (100, short)):
+        recipe, terms, _ = default_terms(side, side, steps)
+        assert recipe.startswith("rotated localization distillation")
+        assert [term["weight"] for term in terms] == [10.0, pytest.approx(expected)]
+    upright = interface_of(Head(BINS, num_classes))
+    assert default_terms(upright, upright)[1][2]["weight"] == pytest.approx(10 * num_classes / 80)
+
+
 def test_everything_else_exchanges_features_and_says_why():
     bins, deltas = interface_of(Head(BINS)), interface_of(Head())
     recipe, kinds, refusal = chosen(deltas, bins)

@@ -110,6 +110,8 @@ def test_images_of_one_place_are_drawn_together():
     assert paired_gain(better, base, 300, groups=range(300)) == alone
     with pytest.raises(ValueError, match="groups names 2 images, there are 300"):
         paired_gain(better, base, 300, groups=[0, 1])
+    with pytest.raises(ValueError, match="all images are in one group"):
+        paired_gain(better, base, 300, groups=[0] * 300)
 
 
 def test_single_values_and_wrong_numbers_of_runs():

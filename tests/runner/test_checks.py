@@ -11,6 +11,7 @@ from jld.config import fill_defaults
 from jld.config.jdet.keys import CLASS_IOU
 from jld.data import DrawnDataset, DrawnOrientedDataset, ImageDataset, ImageFolder
 from jld.data.dota import DOTA1_CLASSES
+from jld.data.rotated_transforms import PolyRandomRotate, RandomRotateAug, RotatedRandomCrop, RotatedResize
 from jld.distill import FrozenTeacher, LabelGuidedTeacher
 from jld.errors import ConfigError
 from jld.models import Detector, Interface, StageInterface
@@ -191,6 +192,19 @@ def test_images_that_would_be_seen_twice_or_never(split):
     assert "DrawnDataset shows images several times" in problems({split: drawn(times=2)}, UPRIGHT)
     for key in ("shuffle", "drop_last"):
         assert f"dataset.{split}: {key}:" in problems({split: drawn()}, UPRIGHT, {split: {key: True}})
+
+
+def test_what_cannot_be_brought_back_to_the_image_is_for_training():
+    def turned(*transforms):
+        return DrawnOrientedDataset(num_images=3, image_size=32, transforms=transforms)
+
+    crop = RotatedRandomCrop([16, 16])
+    assert problems({"train": turned(crop)}, ROTATED) == ""
+    said = problems({"val": turned(RotatedResize(32, 32), crop)}, ROTATED)
+    assert "dataset.val: transforms.1 is RotatedRandomCrop, after which nothing leads back" in said
+    assert "PolyRandomRotate" in problems({"test": turned(PolyRandomRotate())}, ROTATED)
+    assert "RandomRotateAug" in problems({"val": turned(RandomRotateAug(True))}, ROTATED)
+    assert problems({"val": turned(RandomRotateAug())}, ROTATED) == ""
 
 
 def test_keys_and_classes_in_the_wrong_place():

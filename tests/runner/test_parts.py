@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from jld.data import COCODataset, DrawnDataset
+from jld.data import COCODataset, DrawnDataset, DrawnOrientedDataset, RotatedRandomCrop
 from jld.errors import ConfigError, DataError
 from jld.evaluation import CocoEvaluator, CrowdHumanEvaluator, DotaEvaluator, VocEvaluator
 from jld.runner import parts
@@ -191,6 +191,15 @@ def test_assigners_that_take_crowds_for_background_are_named(tmp_path, caplog):
         assert "background to" not in caplog.text
         parts.account_of("train", dataset, model)
     assert "is background to model.roi_head.assigner, as in mmDetection" in caplog.text
+
+
+def test_assigners_that_take_what_a_crop_cuts_for_background_are_named(caplog):
+    model = {"bbox_head": {"assigner": {"type": "MaxIoUAssigner"}}}
+    for transforms in ([], [RotatedRandomCrop([32, 32])]):
+        dataset = DrawnOrientedDataset(num_images=3, image_size=64, transforms=transforms)
+        with caplog.at_level(logging.INFO):
+            parts.account_of("train", dataset, model)
+        assert ("is background to model.bbox_head.assigner" in caplog.text) == bool(transforms)
 
 
 def test_the_length_of_a_training_in_steps():

@@ -9,7 +9,7 @@ import pytest
 from jld.config import Config, dump_config
 from jld.data import COCODataset
 from jld.errors import ConfigError
-from jld.runner.same_run import known_terms, require_same_data, teacher_contents
+from jld.runner.same_run import known_terms, require_finished_run, require_same_data, teacher_contents
 from jld.runner.work_folder import work_folder
 
 
@@ -130,6 +130,20 @@ def test_a_teacher_may_move_and_one_of_the_same_name_is_another_run(teachers, re
     held(folder, distilled(files["here"]), resumed)
     with pytest.raises(ConfigError, match=r"distill\.teacher\.config .*distill\.teacher\.checkpoint"):
         held(folder, distilled(files["moved"]), resumed)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"max_epoch": 24}, {"dataset__val": {"type": "COCODataset"}}, *TUNED, *OTHER]
+)
+def test_a_finished_run_of_another_config_is_not_taken(folder, changes):
+    with pytest.raises(ConfigError, match=f"differs in {next(iter(changes)).split('__')[0]}"):
+        require_finished_run(folder, config(**changes))
+
+
+def test_a_finished_run_may_lie_elsewhere(folder, tmp_path):
+    for changes in ({}, {"dataset__train__root": "/elsewhere"}, {"name": "other"}, {"work_dir": "moved"}):
+        require_finished_run(folder, config(**changes))
+    require_finished_run(tmp_path / "nothing", config(seed=9))
 
 
 @pytest.mark.parametrize("resumed", [False, True])

@@ -3,8 +3,8 @@
 Command: python tools/run_net.py --config-file=projects/rotated_ld/configs/hit_uav_student.py --task=train
 Published: none. Measured with jld: see projects/rotated_ld/README.md. The model is that of the published row but for
 its width and its smaller anchors: cars are 35 to 48 px long and 17 to 23 px wide. It learns from 192x192 crops around
-cars, scaled, turned, mirrored, brightened and inverted, since the flights to be scored on are of other heights, directions
-and times of day; scored are whole images of 480x384. Expects HIT-UAV in DOTA's layout at data/hit_uav_vehicles.
+cars, scaled, turned, mirrored, brightened and inverted, since the flights to be scored on show other places, directions
+and combinations of height and time of day; scored are whole images of 480x384. Expects HIT-UAV in DOTA's layout at data/hit_uav_vehicles.
 """
 
 _base_ = [
