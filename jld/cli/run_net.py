@@ -14,6 +14,10 @@ from jld.utils.distributed import rank, world_size
 from jld.utils.logging import set_up_logging
 
 DISTILL = "distill"
+TAUGHT = (
+    "Trains CONFIG under TEACHER: a config whose run has left weights, the folder of a run, or weights that "
+    "hold their config or have it beside them."
+)
 EPILOG = """examples:
   %(prog)s --config-file=configs/gfl/gfl_r18_1x_coco.py --task=train
   %(prog)s --config-file=configs/gfl/gfl_r18_1x_coco.py --task=val --checkpoint=weights.pth
@@ -98,7 +102,7 @@ def parser(task: str | None = None) -> argparse.ArgumentParser:
         task: see `main`; "distill" takes the teacher as a second word.
     """
     made = ConfigParser(
-        description="Train, score and show detectors and their distillation.",
+        description=TAUGHT if task == DISTILL else "Train, score and show detectors and their distillation.",
         epilog=EPILOG if task is None else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         further={"teacher": None} if task == DISTILL else None,

@@ -11,8 +11,6 @@ from jld.apis.comparison_options import add_flags, prepare
 from jld.apis.program import program
 
 DETECTORS = {"retinanet": "hit_uav", "gwd": "hit_uav_gwd"}
-# Without the Wasserstein distance a teacher of this length is no better than its student.
-TEACHER = "gwd_teacher"
 # Without the Wasserstein distance a student of random weights finds little by the end of this short training.
 STARTS = {"retinanet": "hit_uav_start.py"}
 # {what is distilled: which terms of the distilled student's config}
@@ -25,29 +23,32 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", default="data/hit_uav_vehicles", help="default: %(default)s")
     parser.add_argument("--split", default="test", choices=["val", "test"], help="flights to be scored on")
     parser.add_argument("--detectors", nargs="+", choices=DETECTORS, default=list(DETECTORS))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="default: all")
     add_flags(parser, "work_dirs/hit_uav", (0, 1, 2))
     return parser.parse_args()
 
 
-def entries(detector: str) -> list:
-    """What the students of a detector start from, and of every seed a plain one and one of each method."""
+def entries(detector: str, methods: list[str]) -> list:
+    """A teacher, what students start from, and of every seed a plain student and one of each method."""
     from jld.apis import Entry
     from jld.config import load_config
 
     name, folder = DETECTORS[detector], HERE / "configs"
     taught = folder / f"ld_{name}_student.py"
     terms = [dict(term) for term in load_config(taught).distill.terms]
-    student, start, runs = f"{detector}_student", None, []
+    student, teacher, start = f"{detector}_student", f"{detector}_teacher", None
+    runs = [Entry(teacher, str(folder / f"{name}_teacher.py"), seed=0, cost=0.6)]
     if detector in STARTS:
         start = f"{detector}_start"
         runs.append(Entry(start, str(folder / STARTS[detector]), seed=0, cost=0.25))
     runs.append(Entry(student, str(folder / f"{name}_student.py"), starts_from=start, cost=0.25))
     return runs + [
         Entry(
-            f"{student}_{method}", str(taught), TEACHER, starts_from=start, cost=0.4, gain_over=student,
+            f"{student}_{method}", str(taught), teacher, starts_from=start, cost=0.4, gain_over=student,
             overrides=(f"distill.terms={terms[chosen]}",),
         )
         for method, chosen in METHODS.items()
+        if method in methods
     ]  # fmt: skip
 
 
@@ -60,16 +61,15 @@ def view_of(img_id: str) -> str:
 def main() -> None:
     """Runs the comparison."""
     options = parse()
-    from jld.apis import Entry, compare
+    from jld.apis import compare
 
     work_dir = prepare(options)
     data = [
         f"dataset.{split}.dataset_dir={options.data}/{folder}"
         for split, folder in (("train", "train"), ("val", options.split), ("test", options.split))
     ]
-    teacher = Entry(TEACHER, str(HERE / "configs/hit_uav_gwd_teacher.py"), seed=0, cost=0.6)
     compare(
-        [teacher, *(entry for detector in options.detectors for entry in entries(detector))],
+        [run for detector in options.detectors for run in entries(detector, options.methods)],
         work_dir,
         seeds=options.seeds,
         overrides=[*data, *options.opts],

@@ -1,6 +1,7 @@
 """What a gain is counted from differs in its distillation alone, in every comparison of the projects."""
 
 import runpy
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,10 @@ def program(name):
 WHY, THERMAL = program("when_it_helps/run"), program("rotated_ld/hit_uav")
 COMPARISONS = {
     **{f"when_it_helps {question}": (WHY["entries"], question) for question in WHY["CONDITIONS"]},
-    **{f"hit_uav {detector}": (THERMAL["entries"], detector) for detector in THERMAL["DETECTORS"]},
+    **{
+        f"hit_uav {detector}": (partial(THERMAL["entries"], methods=[*THERMAL["METHODS"]]), detector)
+        for detector in THERMAL["DETECTORS"]
+    },
     "bccd": (program("bccd/run")["entries"], [4, 16]),
     "logit_vs_feature": (program("logit_vs_feature/run")["entries"], None),
 }

@@ -1,4 +1,4 @@
-"""Thermal drone images, distilled student: the plain student plus LD and KD from the R-34 teacher with GWD.
+"""Thermal drone images, distilled student: the plain student plus LD and KD from the R-34 teacher.
 
 Command: python tools/run_net.py --config-file=projects/rotated_ld/configs/ld_hit_uav_student.py --task=train
 Published: none. Measured with jld: see projects/rotated_ld/README.md. Terms and temperature are those of the published
@@ -11,8 +11,8 @@ _region = dict(region="rotated_ld", temperature=5, weighting="iou", reduction="p
 
 distill = dict(
     teacher=dict(
-        config="projects/rotated_ld/configs/hit_uav_gwd_teacher.py",
-        checkpoint="work_dirs/hit_uav/teacher/checkpoints/last.pkl",
+        config="projects/rotated_ld/configs/hit_uav_teacher.py",
+        checkpoint="work_dirs/hit_uav/retinanet_teacher/checkpoints/last.pkl",
     ),
     terms=[
         dict(type="LocalizationKD", weight=10.0, sides="sum", **_region),
