@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,12 @@ LAST_CHECKPOINT = "checkpoints/last.pkl"
 DETECTIONS = "detections.json"
 SAME_AP = 1e-6
 GAIN = "gain in AP"
-SCORES = {"COCO": coco_score, DotaEvaluator().protocol: dota_score}
+SCORES: dict[str, Callable[..., Score]] = {
+    "COCO": coco_score,
+    **{
+        DotaEvaluator(metric=metric).protocol: partial(dota_score, metric=metric) for metric in ("07", "area")
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -196,16 +202,21 @@ def _num_steps(config: Config) -> int:
 
 def _train_and_score(config: Config) -> dict[str, Any]:
     folder = Path(config.work_dir)
-    done, found = folder / "metrics.json", folder / DETECTIONS
-    if done.is_file() and found.is_file():
+    file, dataset = folder / DETECTIONS, Truth.dataset_of(config)
+    if file.is_file():
         require_finished_run(folder, config)
-        get_logger("compare").info("already trained: %s", done)
-        return json.loads(done.read_text(encoding="utf-8"))
-    # A run that was ended between its last checkpoint and this has nothing left to train.
-    metrics = Runner(config, resume=True).run("train") or Runner(config, checkpoint="last").run("val")
-    dataset = Truth.dataset_of(config)
-    write_plain_results(_detections(config, dataset), dataset.classes, found)
-    write_metrics(metrics, done)
+        get_logger("compare").info("already trained: %s", folder)
+    else:
+        # A run that was ended between its last checkpoint and this has nothing left to train.
+        Runner(config, resume=True).run("train")
+        write_plain_results(_detections(config, dataset), dataset.classes, file)
+    # Scored from the file either way: another evaluator needs no other run.
+    evaluator, views = (
+        parts.build_evaluator(config.dataset.val, dataset),
+        dataset.views((), config.merge_iou_threshold),
+    )
+    metrics, _ = dataset.score(read_results(file, dataset.classes), evaluator, views)
+    write_metrics(metrics, folder / "metrics.json")
     return metrics
 
 

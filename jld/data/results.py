@@ -124,6 +124,7 @@ def _plain_detections(entry: dict[str, Any]) -> Detections:
         form: shapes,
         "scores": np.array(entry["scores"]),
         "labels": np.array(entry["labels"]),
+        "masks": entry.get("masks"),
     }
     return Detections(img_id=entry["img_id"], **given)
 

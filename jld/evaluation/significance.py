@@ -133,19 +133,26 @@ def coco_score(
     )
 
 
-def dota_score(detections: Sequence[Detections], ground_truth: Sequence[dict], num_classes: int) -> Score:
+def dota_score(
+    detections: Sequence[Detections], ground_truth: Sequence[dict], num_classes: int, metric: str = "07"
+) -> Score:
     """The DOTA protocol's AP as a function of how often every image counts, as `coco_score` is COCO's.
 
     Args:
-        detections, ground_truth: see `DotaEvaluator`, whose `AP` with 11 points it is.
+        detections, ground_truth: see `DotaEvaluator`, whose `AP` it is.
         num_classes: C.
+        metric: "07" (11 recall points) or "area".
     Raises:
         DataError: see `jld.evaluation.records.pair_by_image`.
     """
     levels = DotaEvaluator().least_ious()
     matches = match_rotated(detections, ground_truth, num_classes, least_iou=min(levels))
+    recalls = RECALLS_07 if metric == "07" else None
     return _mean_of(
-        [_Curve.of_matches(matches, label, levels, len(ground_truth)) for label in range(num_classes)]
+        [
+            _Curve.of_matches(matches, label, levels, len(ground_truth), recalls)
+            for label in range(num_classes)
+        ]
     )
 
 
@@ -163,14 +170,14 @@ def _mean_of(curves: Sequence[_Curve]) -> Score:
 @dataclass(frozen=True)
 class _Curve:
     """One class: image [K], hits and errors [T, K] of its detections, best first; objects per image [M];
-    recalls at which precision is read.
+    recalls at which precision is read, None for the whole area.
     """
 
     images: np.ndarray
     hits: np.ndarray
     wrong: np.ndarray
     num_gts: np.ndarray
-    recalls: np.ndarray
+    recalls: np.ndarray | None
 
     @classmethod
     def of_records(cls, records: Sequence[dict], label: int, thresholds: np.ndarray) -> _Curve:
@@ -186,7 +193,12 @@ class _Curve:
 
     @classmethod
     def of_matches(
-        cls, matches: dict[str, np.ndarray], label: int, levels: Sequence[float], num_images: int
+        cls,
+        matches: dict[str, np.ndarray],
+        label: int,
+        levels: Sequence[float],
+        num_images: int,
+        recalls: np.ndarray | None,
     ) -> _Curve:
         chosen = np.flatnonzero(matches["labels"] == label)
         chosen = chosen[np.argsort(-matches["scores"][chosen], kind="stable")]
@@ -194,7 +206,7 @@ class _Curve:
         hits, wrong = (np.stack(each) for each in zip(*marks, strict=True))
         counts = (matches["gt_labels"] == label) & ~matches["gt_is_ignored"]
         num_gts = np.bincount(matches["gt_images"][counts], minlength=num_images)
-        return cls(matches["images"][chosen], hits, wrong, num_gts, RECALLS_07)
+        return cls(matches["images"][chosen], hits, wrong, num_gts, recalls)
 
     def average_precision(self, weights: np.ndarray) -> float | None:
         """Mean over thresholds of the area under the curve at the recalls; None without any object."""
@@ -205,6 +217,8 @@ class _Curve:
         found, errors = ((each * times).cumsum(axis=1) for each in (self.hits, self.wrong))
         precision = found / np.maximum(found + errors, 1e-12)
         precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+        if self.recalls is None:
+            return float((np.diff(found / total, prepend=0) * precision).sum(axis=1).mean())
         areas = []
         for row, recall in zip(precision, found / total, strict=True):
             reached = np.searchsorted(recall, self.recalls, side="left")

@@ -39,7 +39,7 @@ LENGTHS = (
 FREE_AT_START = re.compile(rf"({LENGTHS}|dataset\.val|dataset\.test)(\..*)?")
 FREE_WHEN_FINISHED = re.compile(
     r"work_dir|name|eval_interval|checkpoint_interval|checkpoint_iters|keep_checkpoints|log_interval|"
-    r"(logger|published|imports|dataset\.test)(\..*)?"
+    r"(logger|published|imports|dataset\.val|dataset\.test)(\..*)?"
 )
 FIXED_IN_RESUME = re.compile(r"(model|distill|dataset\.train\.(type|classes)|optimizer(\.\w+)?\.type)(\..*)?")
 SHOWN = 3
@@ -71,9 +71,10 @@ def require_same_run(path: Path, config: Mapping[str, Any], *, resumed: bool) ->
 
 
 def require_finished_run(path: Path, config: Mapping[str, Any]) -> None:
-    """Stops where a finished run that is to be taken as it is learnt, or was scored, by another config.
+    """Stops where a finished run that is to be taken as it is learnt by another config.
 
-    Files and folders may lie elsewhere, but teachers in other places may not be others.
+    Files and folders may lie elsewhere, but teachers in other places may not be others. How it is scored is
+    not compared.
 
     Raises:
         ConfigError: see above.

@@ -10,6 +10,7 @@ from jld.apis import comparison, comparison_pictures
 from jld.apis.comparison import Entry, compare, of_every_seed
 from jld.apis.comparison_pictures import draw_gains
 from jld.boxes.detections import Detections
+from jld.config import Config, dump_config, fill_defaults
 from jld.data import DrawnDataset
 from jld.data.results import write_plain_results
 from jld.evaluation import CocoEvaluator
@@ -94,6 +95,42 @@ def test_bars_are_gains_in_percent_beside_their_label(tmp_path):
         {"one": bars, "other": {"a": {"": gain(0)}}, "third": bars}, tmp_path / "a.png", "gain", 2
     )
     assert cv2.imread(str(file)).shape[1] == 900
+
+
+def test_a_finished_run_is_scored_again_and_not_trained(tmp_path, monkeypatch):
+    trained = []
+
+    class Trainer:
+        def __init__(self, config, resume):
+            self.config = config
+
+        def run(self, task):
+            trained.append(task)
+            (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+            (tmp_path / "run" / "checkpoints" / "last.pkl").write_bytes(b"")
+            dump_config(self.config, tmp_path / "run" / "config.py")
+
+    def detections(config, dataset):
+        rng = np.random.default_rng(0)
+        for truth in dataset.ground_truth():
+            boxes = truth["boxes"] + rng.normal(0, 3, truth["boxes"].shape)
+            yield Detections(truth["img_id"], rng.random(len(boxes)), truth["labels"], boxes=boxes)
+
+    monkeypatch.setattr(comparison, "Runner", Trainer)
+    monkeypatch.setattr(comparison, "_detections", detections)
+
+    def score(**changes):
+        data = {"type": "DrawnDataset", "num_images": 6, "image_size": 64, **changes}
+        config = fill_defaults(
+            {"model": {"type": "GFL"}, "dataset": {"val": data}, "seed": changes.pop("seed", 0)}
+        )
+        return comparison._train_and_score(Config({**config, "work_dir": str(tmp_path / "run")}))
+
+    coco = score()
+    assert score() == coco and trained == ["train"]
+    voc = score(evaluator="VocEvaluator")
+    assert trained == ["train"] and voc["protocol"] == "VOC07" and coco["protocol"] == "COCO"
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["protocol"] == "VOC07"
 
 
 def test_a_single_seed_says_what_its_interval_leaves_out(tmp_path, scored):

@@ -51,6 +51,7 @@ def test_masks_have_a_file_of_their_own(tmp_path):
     assert json.loads(write_coco_results([], [9], path).read_text()) == []
     plain = json.loads(write_plain_results(found, ["a"], tmp_path / "b.json").read_text())
     assert coco["segmentation"] == MASK and plain["images"][0]["masks"] == [MASK]
+    assert [each.masks for each in read_results(tmp_path / "b.json", ["a"])] == [[MASK], None]
 
 
 def test_plain_file_keeps_its_keys_in_their_order(tmp_path):

@@ -51,17 +51,19 @@ def test_an_image_that_counts_twice_is_an_image_that_is_there_twice():
     assert coco_score(found, truths, 2)(weights) == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize("metric", ["07", "area"])
 @pytest.mark.parametrize("seed", [1, 4])
-def test_a_score_of_rotated_boxes_counts_images_as_its_evaluator_does(seed):
+def test_a_score_of_rotated_boxes_counts_images_as_its_evaluator_does(seed, metric):
+    evaluator = DotaEvaluator(metric=metric)
     found, truths = test_dota.random_case(seed, num_images=12)
-    score = dota_score(found, truths, len(test_dota.CLASSES))
-    expected = DotaEvaluator()(found, truths, test_dota.CLASSES)["AP"]
+    score = dota_score(found, truths, len(test_dota.CLASSES), metric)
+    expected = evaluator(found, truths, test_dota.CLASSES)["AP"]
     assert score(np.ones(len(truths), np.int64)) == pytest.approx(expected, abs=1e-12) and expected > 0.05
     weights = np.arange(len(truths)) % 3
     rows = np.repeat(np.arange(len(truths)), weights)
     copies = [replace(found[row], img_id=new) for new, row in enumerate(rows)]
     repeated = [{**truths[row], "img_id": new} for new, row in enumerate(rows)]
-    expected = DotaEvaluator()(copies, repeated, test_dota.CLASSES)["AP"]
+    expected = evaluator(copies, repeated, test_dota.CLASSES)["AP"]
     assert score(weights) == pytest.approx(expected, abs=1e-12)
 
 
