@@ -67,6 +67,7 @@ def _short(student: Interface) -> dict[str, list[dict[str, Any]]]:
     """Recipes of trainings below SHORT_SCHEDULE steps, see projects/when_it_helps and projects/rotated_ld."""
     upright = load_config(shipped_configs() / "_base_/distill/short_schedule.py").distill.terms
     localization, classification = RECIPES["rotated localization distillation"]
+    localization = {**localization, "temperature": 1.0}
     if student.stage().num_classes > 1:  # from scratch the full weight drowns the detector's own losses
         classification = {**classification, "weight": classification["weight"] / 10}
     name = f"localization distillation for less than {SHORT_SCHEDULE} steps"

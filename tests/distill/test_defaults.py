@@ -54,6 +54,7 @@ def test_the_mean_over_classes_weighs_what_it_does_with_the_published_ones(num_c
         recipe, terms, _ = default_terms(side, side, steps)
         assert recipe.startswith("rotated localization distillation")
         assert [term["weight"] for term in terms] == [10.0, pytest.approx(expected)]
+        assert [term["temperature"] for term in terms] == [1 if steps else 5, 5]
     upright = interface_of(Head(BINS, num_classes))
     assert default_terms(upright, upright)[1][2]["weight"] == pytest.approx(10 * num_classes / 80)
 
