@@ -53,7 +53,7 @@ def test_runs_stand_in_the_lines_of_their_configs(tmp_path, monkeypatch, capsys)
     (run / "checkpoints").mkdir()
     (run / "checkpoints/last.pkl").write_bytes(b"weights")
     assert main([str(tmp_path), "--out", str(tmp_path / "zoo.md")]) == 0
-    assert "8 measured" in capsys.readouterr().out
+    assert "10 measured" in capsys.readouterr().out
     lines = (tmp_path / "zoo.md").read_text().splitlines()
     (line,) = [line for line in lines if f"](../{CONFIG})" in line]
     digest = hashlib.sha256(b"weights").hexdigest()[:8]
