@@ -58,11 +58,7 @@ def require_same_run(path: Path, config: Mapping[str, Any], *, resumed: bool) ->
     """
     if not _holds_run(path):
         return
-    found = _differences(path, config)
-    differences = [
-        each for each in found if not PLACES.fullmatch(each[0]) and not FREE_AT_START.fullmatch(each[0])
-    ]
-    differences += _other_teachers(path, config, found)
+    differences = _apart(path, config, FREE_AT_START)
     other = [each for each in differences if not resumed or FIXED_IN_RESUME.fullmatch(each[0])]
     if other:
         raise _another_run(path, f"its config.py differs in {_listed(other)}", resumed)
@@ -81,11 +77,7 @@ def require_finished_run(path: Path, config: Mapping[str, Any]) -> None:
     """
     if not _holds_run(path):
         return
-    found = _differences(path, config)
-    differences = [
-        each for each in found if not PLACES.fullmatch(each[0]) and not FREE_WHEN_FINISHED.fullmatch(each[0])
-    ]
-    differences += _other_teachers(path, config, found)
+    differences = _apart(path, config, FREE_WHEN_FINISHED)
     if differences:
         raise _another_run(path, f"its config.py differs in {_listed(differences)}", resumed=False)
 
@@ -152,6 +144,13 @@ def _other_teachers(
         if key not in elsewhere and content != noted.get(key, content):
             get_logger("run").warning("%s has changed since the run in %s.", key, path)
     return other
+
+
+def _apart(path: Path, config: Mapping[str, Any], free: re.Pattern[str]) -> list[Difference]:
+    """The differences but for places and keys that are free; teachers by their contents."""
+    found = _differences(path, config)
+    own = [each for each in found if not PLACES.fullmatch(each[0]) and not free.fullmatch(each[0])]
+    return own + _other_teachers(path, config, found)
 
 
 def _differences(path: Path, config: Mapping[str, Any]) -> list[Difference]:
