@@ -105,8 +105,18 @@ def _merged_bases(bases: Any, path: Path, chain: Sequence[Path]) -> dict[str, An
         raise ConfigError(f"{path}: {BASE} must be a file name or a list of file names, got {bases!r}.")
     merged: dict[str, Any] = {}
     for base in bases:
-        merged = merge(merged, _load_merged(path.parent / base, tuple(chain)))
+        merged = merge(merged, _load_merged(_base_file(base, path), tuple(chain)))
     return merged
+
+
+def _base_file(base: str, path: Path) -> Path:
+    """The file that a config means by a base: beside itself, or by the rules of the command line."""
+    beside = path.parent / base
+    try:
+        named = beside if beside.is_file() else find_config(base)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {BASE} {base!r}: {error}") from error
+    return named if named.is_file() else beside
 
 
 def _with_merge_iou(own: dict[str, Any], path: Path) -> dict[str, Any]:

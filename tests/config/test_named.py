@@ -45,6 +45,20 @@ def test_own_configs_have_names_too_and_hide_shipped_ones_of_their_place(elsewhe
         find_config("gfl_r18_1x_coco")
 
 
+def test_a_base_may_be_named_from_any_folder(elsewhere):
+    mine = own("mine.py", "_base_ = 'gfl_r18_1x_coco'\nmax_epoch = 3\n").rename(elsewhere / "mine.py")
+    config = load_config(mine)
+    assert (config.name, config.max_epoch, config.model.backbone.depth) == ("mine", 3, 18)
+    mine.write_text("_base_ = ['configs/gfl/gfl_r18_1x_coco.py']\n")
+    assert load_config(mine).model.backbone.depth == 18
+    (elsewhere / "gfl_r18_1x_coco.yaml").write_text("size: 1\n")
+    mine.write_text("_base_ = 'gfl_r18_1x_coco.yaml'\n")  # what lies beside comes first
+    assert load_config(mine).size == 1
+    mine.write_text("_base_ = 'gfl_r18_1x_cocoo'\n")
+    with pytest.raises(ConfigError, match=r"mine\.py: _base_ 'gfl_r18_1x_cocoo': .*'gfl_r18_1x_coco'"):
+        load_config(mine)
+
+
 def test_paths_stay_paths(elsewhere):
     (elsewhere / "gfl_r18_1x_coco").write_text("")
     for name in ("gfl_r18_1x_coco", "gfl_r18_1x_coco.py", "a/b", "/configs/gfl/gfl_r18_1x_coco.py"):
