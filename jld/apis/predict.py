@@ -307,8 +307,7 @@ def main(argv: list[str] | None = None) -> int:
     with closing(saver):
         for found in stream(detector, sources, every=arguments.every, on_broken=broken.append, **look):
             saver(found)
-            counts = ", ".join(f"{count} {name}" for name, count in Counter(found.names).most_common())
-            print(f"{printable(found.img_id)}: {counts or 'nothing'}", flush=True)
+            print(f"{printable(found.img_id)}: {found.counts() or 'nothing'}", flush=True)
         saver.finish()
     for text in broken:
         print(f"passed over: {text}", file=sys.stderr)

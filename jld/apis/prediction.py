@@ -28,7 +28,7 @@ from jld.visualization.masks import draw_masks
 DEFAULT_READER = ImageReader()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Prediction(Detections):
     """`Detections` that know the names of their labels and the image they were found in.
 
@@ -61,7 +61,7 @@ class Prediction(Detections):
     @property
     def names(self) -> list[str]:
         """K class names, or the labels as text where there are none."""
-        return [self.classes[label] if self.classes else str(label) for label in self.labels.tolist()]
+        return [self.classes[label] for label in self.labels.tolist()] if self.classes else super().names
 
     def select(self, threshold: float = 0.0, classes: Sequence[str] | None = None) -> Self:
         """The detections that score at least `threshold`, and of these classes only.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -89,6 +90,19 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def __repr__(self) -> str:
+        scores = f", scores {self.scores.max():.2f} to {self.scores.min():.2f}" if len(self) else ""
+        return f"{type(self).__name__}({self.img_id!r}: {self.counts() or 'nothing'}{scores})"
+
+    def counts(self) -> str:
+        """How many of what, the most frequent first, such as "24 cell, 1 dirt"; "" for nothing."""
+        return ", ".join(f"{count} {name}" for name, count in Counter(self.names).most_common())
+
+    @property
+    def names(self) -> list[str]:
+        """K names of what was found: the labels as text, as long as nobody knows better."""
+        return [str(label) for label in self.labels.tolist()]
 
     def __getitem__(self, key: str) -> Any:
         return self._items()[key]

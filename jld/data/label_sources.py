@@ -20,6 +20,8 @@ from jld.errors import ConfigError, DataError, one_of
 
 UPRIGHT, ROTATED, EITHER = ("voc", "yolo"), ("yolo_obb", "rolabelimg", "dota"), ("coco", "cvat", LABELME)
 FORMATS = (*EITHER, *UPRIGHT, *ROTATED)
+FILES = {"coco": "annotations.json", "cvat": "annotations.xml"}
+"""{format whose labels are one file: what that is called below a folder of ours}."""
 NAMES_FILE = "classes.txt"
 """Class names beside labels whose format has no place for them."""
 
@@ -30,7 +32,8 @@ class LabelSource:
 
     Attributes:
         format: one of `FORMATS`.
-        path: annotation file (coco, cvat) or folder (all others).
+        path: annotation file (coco, cvat; or the folder with it that `convert_labels` makes) or folder (all
+            others).
         images: folder of the images; None: `images` in or beside `path`, or beside the labels.
         classes: names, in the order of the labels; objects of others are passed over. None: all that there
             are, in the order of the files where they list them.
@@ -56,7 +59,10 @@ class LabelSource:
         check_format(self.format)
         if not self.path.exists():
             raise DataError(f"{self.path} does not exist.")
-        if self.path.is_dir() == (self.format in ("coco", "cvat")):
+        written = self.path / FILES.get(self.format, "")
+        if self.format in FILES and written.is_file():
+            object.__setattr__(self, "path", written)
+        if self.path.is_dir() == (self.format in FILES):
             needed = "an annotation file" if self.path.is_dir() else "a folder"
             raise DataError(f"{self.path}: {self.format} labels are {needed}.")
 
@@ -85,7 +91,7 @@ class LabelSource:
         dataset = DOTADataset(
             images_dir=str(images),
             annotations_file=str(labels),
-            label_format="dota" if self.format in ("coco", "cvat") else self.format,
+            label_format="dota" if self.format in FILES else self.format,
             angle_version="le90",
             difficult="ignore",
             patch_style="whole",

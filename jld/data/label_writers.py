@@ -27,7 +27,7 @@ from jld.boxes.rotated import (
 from jld.data.account import Tally
 from jld.data.dataset import DetectionDataset
 from jld.data.dota import PolyAnnotation, format_objects
-from jld.data.label_sources import NAMES_FILE
+from jld.data.label_sources import FILES, NAMES_FILE
 from jld.data.labelme import NAMES_FILE as LABELME_NAMES
 from jld.data.oriented import OrientedTable
 from jld.errors import DataError
@@ -159,7 +159,7 @@ def write_coco(images: Sequence[LabelledImage], target: Target) -> None:
             entry |= {"bbox": box, "area": _rounded(areas[row]), "iscrowd": int(image.flags[row] != 0)}
             entry["segmentation"] = [_rounded(image.polys[row])] if target.rotated else []
             content["annotations"].append(entry)
-    target.text("annotations.json", json.dumps(content, ensure_ascii=False))
+    target.text(FILES["coco"], json.dumps(content, ensure_ascii=False))
 
 
 def write_voc(images: Sequence[LabelledImage], target: Target) -> None:
@@ -326,7 +326,7 @@ def write_cvat(images: Sequence[LabelledImage], target: Target) -> None:
             common = {"label": target.classes[label], "source": "manual", "occluded": "0", "z_order": "0"}
             shape = ElementTree.SubElement(element, tag, {**common, **where})
             ElementTree.SubElement(shape, "attribute", {"name": "difficult"}).text = str(bool(flag)).lower()
-    target.xml("annotations.xml", root)
+    target.xml(FILES["cvat"], root)
 
 
 def _cvat_shapes(image: LabelledImage, target: Target) -> Iterator[tuple[str, dict[str, str]]]:

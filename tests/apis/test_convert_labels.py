@@ -260,6 +260,14 @@ def test_names_without_spaces_must_stay_apart(upright, tmp_path):
     assert not (tmp_path / "to").exists()
 
 
+@pytest.mark.parametrize("kind", ["coco", "cvat"])
+def test_a_folder_that_was_made_is_a_source(upright, tmp_path, kind):
+    convert_labels(upright, kind, tmp_path / "made")
+    source = LabelSource(kind, tmp_path / "made")
+    assert source.path.parent == tmp_path / "made"
+    assert "voc" in convert_labels(source, "voc", tmp_path / "back")
+
+
 def test_sources_and_options_that_cannot_be(upright, tmp_path):
     for kind, path, reason in (
         ("voc", upright.path, "voc labels are a folder"),

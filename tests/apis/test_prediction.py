@@ -44,6 +44,7 @@ def test_it_is_detections_with_names():
     assert found.select(0.5).names == ["big dog"] and found.select(classes=["cat"]).scores.tolist() == [
         pytest.approx(0.4)
     ]
+    assert repr(found) == "Prediction('a.png': 1 big dog, 1 cat, scores 0.90 to 0.40)"
     assert found.select(0.5).image_size == (50, 80) and not len(found.select(0.5, ["cat"]))
     with pytest.raises(ConfigError, match=r"no class 'dog'.*did you mean 'big dog'"):
         found.select(classes=["dog"])

@@ -31,6 +31,12 @@ def test_nothing_found_keeps_its_form(form, width):
     assert nothing.to_plain() == {"img_id": 3, key: [], "scores": [], "labels": []}
 
 
+def test_they_are_shown_in_one_line():
+    found = Detections("a", [0.5, 0.25, 0.75], [7, 0, 7], boxes=np.zeros((3, 4)))
+    assert repr(found) == "Detections('a': 2 7, 1 0, scores 0.75 to 0.25)"
+    assert repr(Detections(3, [], [], boxes=[])) == "Detections(3: nothing)"
+
+
 def test_items_are_those_of_the_result_files():
     turned = Detections("a", [0.5], [1], rboxes=np.array([RBOX]))
     assert turned["boxes"] is turned.rboxes and turned["img_id"] == "a" and "polys" not in turned
