@@ -16,12 +16,13 @@ from jld.apis.complexity import image_size, without_pretrained
 from jld.apis.inference import init_detector
 from jld.apis.program import program
 from jld.checkpoint import atomic_write
-from jld.config import apply_overrides, load_config
+from jld.config import RUN_CONFIG, apply_overrides, load_config
 from jld.data.transforms import Normalize, Pad, Resize
 from jld.errors import ConfigError
 from jld.export import ExportSettings, detections_only, require, session_of, to_onnx
 from jld.export.check import check_export, normalised
-from jld.models import Detector, InputStatistics
+from jld.models import Detector
+from jld.runner.going_on import chosen_checkpoint, run_config
 from jld.toolchain import jittor as jt
 from jld.utils.logging import warn_once
 
@@ -31,7 +32,7 @@ EPILOG = """examples:
   %(prog)s CONFIG weights.pth --out student.onnx --size 800x1333  one size
   %(prog)s student.safetensors --out student.onnx --time 10       a published checkpoint, which has its config
 """
-MEANING = "an experiment's config: a file, or the name of one; or a published checkpoint"
+MEANING = "an experiment's config: a file, or the name of one; the folder of a run; or a published checkpoint"
 
 
 @program
@@ -64,6 +65,8 @@ def _run(options: argparse.Namespace) -> None:
         size=image_size(options.size), raw_input=not options.float_input, suppress=not options.no_nms
     )
     config: Any = options.config_file
+    if (Path(config) / RUN_CONFIG).is_file():
+        options.checkpoint = chosen_checkpoint(run_config(config), options.checkpoint)
     if Path(config).suffix not in WEIGHTS:
         config = apply_overrides(load_config(config), options.opts)
         config = config if options.checkpoint else without_pretrained(config)
@@ -95,12 +98,6 @@ def export_detector(
     pad, resize = (_transform(detector, kind) for kind in (Pad, Resize))
     if pad is not None and pad.size_divisor is None:
         raise ConfigError("the test transforms pad to one size: use Pad(size_divisor=32) to export.")
-    normalize = _transform(detector, Normalize)
-    applied = normalize and InputStatistics(normalize.mean, normalize.std, normalize.to_rgb)
-    if applied != detector.normalisation:
-        raise ConfigError(
-            "the test transforms normalise otherwise than those of the training: make both Normalize alike."
-        )
     settings = replace(settings or ExportSettings(), size_divisor=pad.size_divisor if pad else 1)
     metadata: dict[str, Any] = {}
     if resize is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,13 @@ from jld.config import Config, find_config, load_config
 from jld.data import Compose, collate
 from jld.data.classes import class_names_of
 from jld.data.images import ImageReader
-from jld.data.json_files import recursion_limit
 from jld.data.transforms import finish_sample, new_sample
 from jld.errors import ConfigError, one_of
-from jld.models import Detector, build_detector
+from jld.models import Detector, InputStatistics, build_detector
+from jld.models.normalisation import other_input
 from jld.models.pretrained import assign_state
 from jld.registry import build
-from jld.runner.state import evaluation_arrays
+from jld.runner.state import evaluated_weights
 from jld.toolchain import jittor as jt
 from jld.utils.distributed import world_size
 from jld.utils.logging import warn_once
@@ -50,7 +49,8 @@ def init_detector(
         The detector in evaluation mode, with `config`, `classes` (names, maybe empty) and `pipeline` (the
         test transforms) as attributes.
     Raises:
-        ConfigError: unknown device, or a config without model or test transforms.
+        ConfigError: unknown device, or a config without model or test transforms, or whose test transforms
+            normalise images otherwise than the training of the weights did.
         CheckpointError: unreadable weights, or weights of another model.
     Example:
         detector = init_detector("configs/gfl/gfl_r18_1x_coco.py", "weights.pth")
@@ -61,18 +61,22 @@ def init_detector(
     loaded: Checkpoint | None
     if isinstance(config, str | Path) and Path(config).suffix not in ("", *CONFIG_SUFFIXES):
         checkpoint = find_config(config) if checkpoint is None else checkpoint
-        loaded = _evaluated(checkpoint)
-        found = _config_inside(loaded.meta, checkpoint)
+        loaded, _ = evaluated_weights(checkpoint)
+        if loaded.config is None:
+            raise ConfigError(f"{checkpoint} does not carry its config: give the config file, too.")
+        found = Config(loaded.config)
     else:
-        loaded = None if checkpoint is None else _evaluated(checkpoint)
+        loaded = None if checkpoint is None else evaluated_weights(checkpoint)[0]
         found = load_config(config) if isinstance(config, str | Path) else Config(config)
     detector = build_detector(found, pretrained=loaded is None)
     if loaded is not None:
         assign_state(detector, loaded.state, what=str(checkpoint))
     detector.eval()
+    if loaded is not None and loaded.config is not None:
+        detector.normalisation = InputStatistics.from_config(loaded.config)
     detector.config = found
     detector.classes = (loaded.classes if loaded else None) or class_names_of(found)
-    detector.pipeline, detector.image_reader = _test_pipeline(found), _test_reader(found)
+    detector.pipeline, detector.image_reader = _test_pipeline(found, detector), _test_reader(found)
     return detector
 
 
@@ -152,25 +156,13 @@ def use_device(device: str) -> None:
     jt.flags.use_cuda = int(bool(jt.has_cuda) and device != "cpu" and not is_rank)
 
 
-def _evaluated(path: str | Path) -> Checkpoint:
-    arrays, meta, _ = evaluation_arrays(path)
-    return Checkpoint(arrays, meta)
-
-
-def _config_inside(meta: Mapping[str, Any], checkpoint: str | Path) -> Config:
-    try:
-        with recursion_limit():
-            content = json.loads(meta["config"])
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{checkpoint} does not carry its config: give the config file, too.") from error
-    return Config(content)
-
-
-def _test_pipeline(config: Mapping[str, Any]) -> Compose:
+def _test_pipeline(config: Mapping[str, Any], detector: Detector) -> Compose:
     dataset = config.get("dataset") or {}
     for split in ("test", "val"):
         transforms = (dataset.get(split) or {}).get("transforms")
         if transforms:
+            if problem := other_input(detector.normalisation, dataset[split]):
+                raise ConfigError(f"dataset.{split}: {problem}")
             return Compose(build(transforms, path=f"dataset.{split}.transforms"))
     raise ConfigError(
         "the config has no dataset.test.transforms (or dataset.val.transforms) to prepare images with."

@@ -18,7 +18,7 @@ from jld.data import Dataset
 from jld.data.results import read_results, write_plain_results
 from jld.errors import ConfigError
 from jld.runner import Runner, parts
-from jld.runner.going_on import chosen_checkpoint
+from jld.runner.going_on import chosen_checkpoint, run_config
 from jld.runner.state import config_text
 from jld.utils.logging import get_logger
 
@@ -62,9 +62,7 @@ def look(
     is_file = path.suffix == ".json"
     if is_file and not config:
         raise ConfigError(f"{path} are detections: name the data they are of with --config-file.")
-    own = prepare_config((is_file and config) or _config_file(path))
-    if path.is_dir():
-        own["work_dir"] = str(path)  # which may have been moved since
+    own = prepare_config(str(config)) if is_file else run_config(run)
     if own.dataset[split] is None:
         raise ConfigError(f"the config of {run} has no dataset.{split}.")
     if is_file:
@@ -84,14 +82,6 @@ def look(
         if dataset.classes == datasets[split].classes:
             write_plain_results(found, dataset.classes, kept)
     return Seen(Path(own.work_dir).resolve().name, own, dataset, _in_order(dataset, found))
-
-
-def _config_file(path: Path) -> Path:
-    if path.is_dir():
-        if not (path / "config.py").is_file():
-            raise ConfigError(f"{path} is no run's folder: it has no config.py.")
-        return path / "config.py"
-    return path
 
 
 def _names(dataset: Dataset) -> tuple[Sequence[str], Sequence[int]]:

@@ -23,14 +23,13 @@ from jld.apis.prediction import Prediction, label_of, write_lines
 from jld.apis.program import program
 from jld.apis.registration import register_parts
 from jld.boxes.detections import Detections
-from jld.config import prepare_config
 from jld.data.dota import merge_windows
 from jld.data.dota.windows import image_windows
 from jld.data.problems import printable
 from jld.data.results import write_plain_results
 from jld.errors import ConfigError, DataError, one_of
 from jld.models import Detector
-from jld.runner.going_on import chosen_checkpoint
+from jld.runner.going_on import chosen_checkpoint, run_config
 from jld.visualization.canvas import write_image
 from jld.visualization.films import FilmWriter
 
@@ -275,11 +274,10 @@ def _load(model: str, arguments: argparse.Namespace) -> Detector:
         ConfigError: a config without weights.
     """
     device = "cpu" if arguments.no_cuda else "auto"
-    file = Path(model) / "config.py" if Path(model).is_dir() else Path(model)
-    if file.suffix not in ("", *CONFIG_SUFFIXES):
-        return init_detector(file, arguments.checkpoint, device=device)
+    if Path(model).suffix not in ("", *CONFIG_SUFFIXES) and not Path(model).is_dir():
+        return init_detector(model, arguments.checkpoint, device=device)
     register_parts()
-    config = prepare_config(str(file), arguments.opts)
+    config = run_config(model, arguments.opts)
     checkpoint = chosen_checkpoint(config, arguments.checkpoint)
     print(f"weights: {checkpoint}")
     return init_detector(config, checkpoint, device=device)

@@ -12,6 +12,7 @@ from jld.apis.analyze import analyse_run, error_picture, figures, worst_images
 from jld.apis.distillation_pictures import draw_distillation
 from jld.apis.looking import Seen, add_flags, looked_at
 from jld.apis.program import program
+from jld.config import RUN_CONFIG
 from jld.errors import DataError, JldError
 from jld.evaluation import fast_coco
 from jld.evaluation.analysis_tables import analysis_tables
@@ -41,7 +42,7 @@ def report(work_dir: str | Path, options: argparse.Namespace) -> Path:
         sections += _errors(seen, options)
         if seen.config.distill:
             sections.append(_distillation(seen, options))
-    sections += [_data_and_machine(work_dir), Section("Config", [Text(_read(work_dir / "config.py"))])]
+    sections += [_data_and_machine(work_dir), Section("Config", [Text(_read(work_dir / RUN_CONFIG))])]
     path = Path(options.out) if options.out else work_dir / FILE
     return write_report(path, f"Report of {work_dir.resolve().name}", sections)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from jld.checkpoint.safetensors_files import looks_like_safetensors, parse_safet
 from jld.checkpoint.torch_files import LEGACY_MAGIC_BYTES, read_legacy, read_zip
 from jld.checkpoint.weights import available, how_to_get
 from jld.errors import CheckpointError
+from jld.utils.recursion import recursion_limit
 
 HEAD_BYTES = 512
 # Averages come last: they are read where a file holds nothing else.
@@ -71,6 +72,16 @@ class Checkpoint:
                 if isinstance(holder.get(key), list | tuple):
                     return tuple(str(name) for name in holder[key])
         return None
+
+    @property
+    def config(self) -> dict[str, Any] | None:
+        """The complete config of the run whose weights these are, in plain values; files of jld carry it."""
+        try:
+            with recursion_limit():
+                held = json.loads(self.meta["config"])
+        except (KeyError, TypeError, ValueError, RecursionError):  # none, or the text of another framework
+            return None
+        return held if isinstance(held, dict) and isinstance(held.get("model"), dict) else None
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:

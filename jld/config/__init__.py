@@ -4,7 +4,7 @@ from jld.config.config import Config, MissingKeyError, config_file, to_plain
 from jld.config.dump import dump_config, dump_text, is_dumped
 from jld.config.imports import import_parts
 from jld.config.loader import load_config
-from jld.config.named import find_config, named_configs, shipped_configs
+from jld.config.named import RUN_CONFIG, find_config, named_configs, shipped_configs
 from jld.config.overrides import apply_overrides, parse_value
 from jld.config.prepare import prepare_config
 from jld.config.schema import (
@@ -22,6 +22,7 @@ from jld.config.written import differing_keys, plain_assignments, read_written
 __all__ = [
     "LOADER_KEYS",
     "MATCH_KEYS",
+    "RUN_CONFIG",
     "TOP_LEVEL",
     "Config",
     "Key",

@@ -8,6 +8,8 @@ from jld.errors import ConfigError, suggestion
 
 FOLDER = "configs"
 SUFFIXES = (".py", ".yaml", ".yml")
+RUN_CONFIG = "config.py"
+"""What a run leaves its complete config as, in its work folder."""
 
 
 def shipped_configs() -> Path:
@@ -39,14 +41,19 @@ def named_configs() -> dict[str, list[Path]]:
 
 
 def find_config(name: str | Path) -> Path:
-    """The file that a user means: a path, `configs/...` of jld from anywhere, or the name of a config.
+    """The file that a user means: a path, `configs/...` of jld from anywhere, the folder of a run, or a name.
 
     Raises:
-        ConfigError: the name is none (says the nearest) or that of several (says which).
+        ConfigError: the name is none (says the nearest) or that of several (says which), or the folder is
+            no run's.
     """
     path = Path(name)
     if path.is_file():
         return path
+    if (path / RUN_CONFIG).is_file():
+        return path / RUN_CONFIG
+    if path.is_dir() and path.suffix not in SUFFIXES and len(path.parts) != 1:
+        raise ConfigError(f"{path} is no run's folder: it has no {RUN_CONFIG}.")
     if not path.is_absolute() and path.parts[:1] == (FOLDER,):
         shipped = shipped_configs().joinpath(*path.parts[1:])
         # Where neither is there, the message lists what lies beside the shipped one.

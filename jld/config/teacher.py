@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,7 @@ from jld.checkpoint import read_checkpoint
 from jld.checkpoint.weights import available, how_to_get, known_file
 from jld.config.config import Config
 from jld.config.loader import load_config
-from jld.config.named import find_config, is_shipped
+from jld.config.named import RUN_CONFIG, find_config, is_shipped
 from jld.errors import ConfigError
 
 CONFIG_SUFFIXES = (".py", ".yaml", ".yml")
@@ -32,10 +30,11 @@ def teacher_section(name: str) -> dict[str, Any]:
         CheckpointError: the weights cannot be read.
     """
     path = Path(name)
-    if path.is_dir():
-        path = path / "config.py"
-    elif not path.is_file():
-        path = find_config(path)
+    if not path.is_file():
+        try:
+            path = find_config(path)
+        except ConfigError as error:
+            raise ConfigError(f"distill.teacher: {error}") from error
     if not path.is_file():
         raise ConfigError(
             f"distill.teacher: there is no file {path}; name a config, weights or a run's folder."
@@ -66,18 +65,12 @@ def _weights_of(path: Path) -> Path:
 
 def _config_of(weights: Path) -> str | Config:
     beside = [weights.with_suffix(suffix) for suffix in CONFIG_SUFFIXES]
-    beside += [folder / "config.py" for folder in (weights.parent, weights.parent.parent)]
+    beside += [folder / RUN_CONFIG for folder in (weights.parent, weights.parent.parent)]
     for file in beside:
         if file.is_file():
             return str(file)
-    checkpoint = read_checkpoint(weights)
-    held = checkpoint.meta.get("config") if checkpoint.origin == "jld" else None
-    if isinstance(held, str):
-        try:
-            held = json.loads(held)
-        except ValueError:
-            held = None
-    if isinstance(held, Mapping) and isinstance(held.get("model"), Mapping):
+    held = read_checkpoint(weights).config
+    if held is not None:
         return Config(held)
     raise ConfigError(
         f"distill.teacher: {weights} does not hold its config, and there is none of "

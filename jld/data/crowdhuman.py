@@ -19,6 +19,7 @@ from jld.data.text_files import read_text, split_lines
 from jld.data.transforms import Transform
 from jld.errors import ConfigError, DataError, suggestion
 from jld.registry import DATASETS
+from jld.utils.recursion import recursion_limit
 
 # {kind of box: the entries of an object whose `ignore` concerns it}
 MARKS = {"fbox": ("extra",), "vbox": ("extra",), "hbox": ("extra", "head_attr")}
@@ -131,7 +132,7 @@ def read_odgt(
 def _image(line: str, where: str) -> tuple[str, list[Any]]:
     """(file name, objects) of a line."""
     try:
-        with json_files.recursion_limit():
+        with recursion_limit():
             entry = json.loads(line)
     except (RecursionError, ValueError) as problem:
         raise DataError(f"{where}: no valid json ({problem}); .odgt has an object per line.") from None

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -17,9 +15,9 @@ from jld.data import values
 from jld.data.problems import Problem, error
 from jld.data.text_files import read_text
 from jld.errors import DataError
+from jld.utils.recursion import recursion_limit
 
 REQUIRED = object()
-DEEPEST = 5000
 
 
 @dataclass(frozen=True)
@@ -92,17 +90,6 @@ SIDE = Field(
 FLAG = Field(values.flag, False, lambda column: types_of(column) <= {int, bool} and set(column) <= {0, 1})
 BOX = Field(box, is_plain=_are_boxes)
 AREA = Field(values.json_number, 0.0, _are_finite)
-
-
-@contextmanager
-def recursion_limit() -> Iterator[None]:
-    """Inside the block calls nest no deeper than `DEEPEST`: Jittor lets them fill all of the stack."""
-    before = sys.getrecursionlimit()
-    sys.setrecursionlimit(min(before, DEEPEST))
-    try:
-        yield
-    finally:
-        sys.setrecursionlimit(before)
 
 
 def read_json(path: str | Path, what: str, once: Sequence[str] = ()) -> Any:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jld.config import plain_assignments
+from jld.config import RUN_CONFIG, plain_assignments
 from jld.errors import ConfigError, DataError, one_of, suggestion, visible
 from jld.evaluation.published import PublishedRow, published_row, published_rows
 from jld.evaluation.significance import Score, paired_gain
@@ -363,7 +363,7 @@ def _text(path: Path) -> str:
 
 
 def _claimed_row(work_dir: Path) -> str | None:
-    config = work_dir / "config.py"
+    config = work_dir / RUN_CONFIG
     if not config.is_file():
         return None
     values, odd = plain_assignments(config)

@@ -44,6 +44,15 @@ class InputStatistics:
         return None
 
 
+def other_input(learnt: InputStatistics | None, section: Mapping[str, Any]) -> str | None:
+    """What is wrong where a dataset's section normalises otherwise than the training of the weights did."""
+    given = InputStatistics.from_config({"dataset": {"test": section}})
+    if given == learnt:
+        return None
+    ours, theirs = (each.describe() if each else "not normalised" for each in (given, learnt))
+    return f"the images are {ours}, those that the detector has learnt on {theirs}: make Normalize alike."
+
+
 def pixels_of(image: np.ndarray, statistics: InputStatistics | None) -> np.ndarray:
     """uint8 [H, W, 3] BGR picture of a normalised image float [3, H, W]."""
     if statistics is not None:

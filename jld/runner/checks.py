@@ -11,6 +11,7 @@ from jld.distill import Teacher
 from jld.errors import ConfigError
 from jld.evaluation import published_row
 from jld.models import Detector
+from jld.models.normalisation import other_input
 from jld.runner.parts import build_evaluator
 
 
@@ -76,6 +77,8 @@ def _split_problems(
 ) -> Iterator[str]:
     dataset = datasets[split]
     yield from _detector_problems(detector, dataset)
+    if problem := other_input(detector.normalisation, config["dataset"][split]):
+        yield problem
     if split == "train":
         yield from _learning_problems(config, detector, dataset)
     else:

@@ -6,11 +6,12 @@ And which one is scored and drawn: the best.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jld.checkpoint import read_training_state
+from jld.config import RUN_CONFIG, Config, prepare_config
 from jld.errors import CheckpointError, ConfigError
 from jld.runner.state import LAST, resume
 from jld.utils.logging import get_logger
@@ -83,6 +84,14 @@ def _is_sound(path: Path) -> bool:
     except CheckpointError:
         return False
     return True
+
+
+def run_config(run: str | Path, overrides: Iterable[str] = ()) -> Config:
+    """The complete config of a run, named by its config or its folder, which may have been moved since."""
+    config = prepare_config(str(run), overrides)
+    if (Path(run) / RUN_CONFIG).is_file():
+        config["work_dir"] = str(run)
+    return config
 
 
 def chosen_checkpoint(config: Mapping[str, Any], given: str | None = None) -> Path:

@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from jld.boxes.detections import Detections
-from jld.checkpoint import Checkpoint
-from jld.config import Config, config_file, dump_config
+from jld.config import RUN_CONFIG, Config, config_file, dump_config
 from jld.config.lengths import begun_at_once, in_steps
 from jld.data import DataLoader, Dataset
 from jld.data.dota import Views
 from jld.data.labels import follow_classes
 from jld.distill import Distiller, build_distiller, init_from_teacher
 from jld.errors import ConfigError, one_of
-from jld.models import Detector, assign_state, build_detector, load_weights
+from jld.models import Detector, InputStatistics, assign_state, build_detector, load_weights
 from jld.ops.precision import FLOAT32
 from jld.registry import build
 from jld.runner import checks, parts, tasks
@@ -31,7 +30,7 @@ from jld.runner.logs import RunLogger
 from jld.runner.loop import TrainingLoop
 from jld.runner.ranks import require_agreement
 from jld.runner.same_run import known_terms, require_same_data, require_same_run, teacher_contents
-from jld.runner.state import collect_state, config_text, evaluation_arrays, fingerprint
+from jld.runner.state import collect_state, config_text, evaluated_weights, fingerprint
 from jld.runner.work_folder import work_folder
 from jld.toolchain import jittor as jt
 from jld.utils import stopping
@@ -150,7 +149,7 @@ class Runner:
             accumulate_steps=self.config.accumulate_steps,
             precision=self.config.precision,
             seed=self.config.seed,
-            history=LossHistory(str(self.work_dir / "config.py")),
+            history=LossHistory(str(self.work_dir / RUN_CONFIG)),
         )
         loop.work_dir = self.work_dir
         if not self.dry_run:
@@ -172,7 +171,7 @@ class Runner:
             self.log.info(already_finished(loop))
             return {}
         if is_main():
-            dump_config(self.config, self.work_dir / "config.py")
+            dump_config(self.config, self.work_dir / RUN_CONFIG)
             teachers = teacher_contents(self.config)
             write_environment(self.work_dir / "env.json", datasets=accounts, teachers=teachers)
         logger.open(self.work_dir, resumed and self.goes_on, json.loads(config_text(self.config)))
@@ -267,16 +266,20 @@ class Runner:
         """(detector, dataset with the classes of its checkpoint, path of that)."""
         path = chosen_checkpoint(self.config, self.checkpoint)
         detector = build_detector(self.config, pretrained=False)
-        arrays, meta, kind = evaluation_arrays(path)
-        names = Checkpoint({}, meta).classes or ()
-        dataset, said = follow_classes(dataset, names, ours=f"dataset.{split}", theirs=str(path))
+        weights, kind = evaluated_weights(path)
+        dataset, said = follow_classes(
+            dataset, weights.classes or (), ours=f"dataset.{split}", theirs=str(path)
+        )
         if said:
             self.log.info(said)
+        if weights.config is not None:
+            detector.normalisation = InputStatistics.from_config(weights.config)
         checks.check_run(self.config, {split: dataset}, detector, writes_results=writes_results)
         detector.classes = dataset.classes or detector.classes
-        assign_state(detector, arrays, what=str(path))
-        epoch = f" of epoch {meta['epoch']}" if "epoch" in meta else ""
-        self.log.info("%s%s of %s%s", kind, epoch, path, "" if self.checkpoint else why_best(path, meta))
+        assign_state(detector, weights.state, what=str(path))
+        epoch = f" of epoch {weights.meta['epoch']}" if "epoch" in weights.meta else ""
+        best = "" if self.checkpoint else why_best(path, weights.meta)
+        self.log.info("%s%s of %s%s", kind, epoch, path, best)
         return detector, dataset, path
 
     def _weights(self) -> tuple[str, Path] | None:

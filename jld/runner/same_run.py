@@ -20,13 +20,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jld.config import differing_keys, fill_defaults, is_dumped, read_written
+from jld.config import RUN_CONFIG, differing_keys, fill_defaults, is_dumped, read_written
 from jld.config.config import walk
 from jld.config.jdet import translate_keys
 from jld.errors import ConfigError
 from jld.utils.logging import get_logger
 
-CONFIG, ENVIRONMENT, CHECKPOINTS = "config.py", "env.json", "checkpoints"
+ENVIRONMENT, CHECKPOINTS = "env.json", "checkpoints"
 # Where files lie and how many processes read them.
 PLACES = re.compile(r"(.*\.)?(root|checkpoint|config|pretrained|num_workers|\w+_(dir|file|path))")
 # Those that are compared by contents: at once, and once the data are read.
@@ -115,7 +115,7 @@ def require_same_data(
 
 def known_terms(path: Path, distill: Mapping[str, Any]) -> list[Any] | None:
     """`distill.terms`, or where it is None those that the run in a folder chose; None where it holds none."""
-    there = read_written(path / CONFIG).get("distill") if _holds_run(path) else None
+    there = read_written(path / RUN_CONFIG).get("distill") if _holds_run(path) else None
     return (there or {}).get("terms") if distill.get("terms") is None else distill["terms"]
 
 
@@ -154,7 +154,7 @@ def _apart(path: Path, config: Mapping[str, Any], free: re.Pattern[str]) -> list
 
 
 def _differences(path: Path, config: Mapping[str, Any]) -> list[Difference]:
-    there = fill_defaults(translate_keys(read_written(path / CONFIG)))
+    there = fill_defaults(translate_keys(read_written(path / RUN_CONFIG)))
     ours: dict[str, Any] = fill_defaults(config)
     if ours.get("distill"):
         ours = {**ours, "distill": {**ours["distill"], "terms": known_terms(path, ours["distill"])}}
@@ -163,7 +163,7 @@ def _differences(path: Path, config: Mapping[str, Any]) -> list[Difference]:
 
 def _holds_run(path: Path) -> bool:
     """Whether there is a run in the folder; without checkpoints it holds none yet."""
-    written = path / CONFIG
+    written = path / RUN_CONFIG
     if written.exists() and not is_dumped(written):
         raise ConfigError(
             f"{written} was not written by a run and would be replaced by one: choose another work_dir."

@@ -13,6 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ import numpy as np
 
 import jld
 from jld.checkpoint import (
+    Checkpoint,
     atomic_write,
     averaged_weights,
     hook_states,
@@ -234,8 +236,8 @@ def restore_modules(distiller: Distiller | None, state: Mapping[str, Any], path:
     write_arrays(own, saved)
 
 
-def evaluation_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any], str]:
-    """(weights, meta, what they are) of a checkpoint of any kind: what its training evaluated.
+def evaluated_weights(path: str | Path) -> tuple[Checkpoint, str]:
+    """(weights, what they are) of a checkpoint of any kind: those that its training evaluated.
 
     A training state that holds an average of the weights gives that, whatever the config asks for by now.
 
@@ -246,5 +248,5 @@ def evaluation_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str
     if checkpoint.file_format == "pickle":
         average = averaged_weights(read_training_state(path))
         if average:
-            return {**checkpoint.state, **average}, checkpoint.meta, "averaged weights"
-    return checkpoint.state, checkpoint.meta, "weights"
+            return replace(checkpoint, state={**checkpoint.state, **average}), "averaged weights"
+    return checkpoint, "weights"

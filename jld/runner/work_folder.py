@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from jld.checkpoint import atomic_write
+from jld.config import RUN_CONFIG
 from jld.errors import ConfigError
-from jld.runner.same_run import CHECKPOINTS, CONFIG, require_same_run
+from jld.runner.same_run import CHECKPOINTS, require_same_run
 from jld.utils.distributed import is_main
 from jld.utils.logging import get_logger
 
 LOCK, LOG = "run.lock", "log.txt"
-FILES = (LOCK, CONFIG, LOG, "log.jsonl", "env.json", "checkpoints/last.pkl", "checkpoints/best.pkl")
+FILES = (LOCK, RUN_CONFIG, LOG, "log.jsonl", "env.json", "checkpoints/last.pkl", "checkpoints/best.pkl")
 # Left by a process that was killed while it wrote: see `atomic_write`, `save_state` and `dump_config`.
 TEMPORARY = re.compile(r"\.[\w.-]+\.(py|json|pkl)\.([0-9a-f]{8}\.tmp|\d+)")
 

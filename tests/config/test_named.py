@@ -59,6 +59,16 @@ def test_a_base_may_be_named_from_any_folder(elsewhere):
         load_config(mine)
 
 
+def test_a_run_is_named_by_its_folder(elsewhere):
+    run = elsewhere / "work_dirs/mine"
+    run.mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"work_dirs/mine is no run's folder: it has no config\.py"):
+        find_config("work_dirs/mine")
+    (run / "config.py").write_text("model = dict(type='Net')\n")
+    assert find_config("work_dirs/mine") == Path("work_dirs/mine/config.py")
+    assert load_config(run).model.type == "Net"
+
+
 def test_paths_stay_paths(elsewhere):
     (elsewhere / "gfl_r18_1x_coco").write_text("")
     for name in ("gfl_r18_1x_coco", "gfl_r18_1x_coco.py", "a/b", "/configs/gfl/gfl_r18_1x_coco.py"):

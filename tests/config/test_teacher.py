@@ -73,8 +73,12 @@ def test_a_shipped_config_stands_for_its_published_weights(tmp_path, monkeypatch
 
 
 def test_what_is_not_there(tmp_path):
-    for name in ("nowhere.py", "nowhere", "."):
-        with pytest.raises(ConfigError, match=r"distill\.teacher: there is no file"):
+    for name, said in (
+        ("nowhere.py", "no file"),
+        ("nowhere", "no file"),
+        (".", "no run's folder: it has no"),
+    ):
+        with pytest.raises(ConfigError, match=rf"distill\.teacher: .*{said}"):
             teacher_section(str(tmp_path / name))
 
 

@@ -14,7 +14,7 @@ from jld.data.dota import DOTA1_CLASSES
 from jld.data.rotated_transforms import PolyRandomRotate, RandomRotateAug, RotatedRandomCrop, RotatedResize
 from jld.distill import FrozenTeacher, LabelGuidedTeacher
 from jld.errors import ConfigError
-from jld.models import Detector, Interface, StageInterface
+from jld.models import Detector, InputStatistics, Interface, StageInterface
 from jld.models.boxes import DeltaBoxes, DistanceBoxes, DistributionBoxes
 from jld.runner.checks import check_lessons, check_run
 
@@ -65,6 +65,19 @@ def problems(datasets, found_by, sections=None, *, writes_results=False, **confi
     except ConfigError as error:
         return str(error)
     return ""
+
+
+def test_all_splits_are_normalised_alike():
+    data = {"train": drawn(), "val": drawn()}
+    step = {"type": "Normalize", "mean": [1, 2, 3], "std": [1, 1, 1]}
+    finder = detector(5)
+    finder.normalisation = InputStatistics((1.0, 2.0, 3.0), (1.0, 1.0, 1.0), is_rgb=True)
+    assert problems(data, finder, {key: {"transforms": [step]} for key in data}) == ""
+    other = {"train": {"transforms": [step]}, "val": {"transforms": [{**step, "to_rgb": False}]}}
+    assert problems(data, finder, other) == (
+        "dataset.val: the images are BGR mean 1, 2, 3 std 1, 1, 1, those that the detector has learnt on "
+        "RGB mean 1, 2, 3 std 1, 1, 1: make Normalize alike."
+    )
 
 
 def finder_of_masks():

@@ -112,8 +112,8 @@ def test_averaged_weights_go_on_where_they_were_saved(tmp_path):
     begun = make(first, max_epoch=1)
     begun.run()
     path = saved(begun, tmp_path)
-    arrays, _, kind = states.evaluation_arrays(path)
-    np.testing.assert_array_equal(arrays["weight"], first.state_dict()["state"]["weight"])
+    weights, kind = states.evaluated_weights(path)
+    np.testing.assert_array_equal(weights.state["weight"], first.state_dict()["state"]["weight"])
     assert kind == "averaged weights"
     resumed = make(second)
     states.resume(resumed, path)

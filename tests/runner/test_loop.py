@@ -233,12 +233,12 @@ def test_evaluation_remembers_and_saves_the_best(tmp_path):
     logged = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["eval/AP"] for line in logged] == [0.2, 0.5, 0.4]
     # The average is what is evaluated and what a checkpoint offers for evaluation.
-    arrays, _, kind = states.evaluation_arrays(tmp_path / "last.pkl")
-    np.testing.assert_array_equal(arrays["weight"], weights[-1])
+    average, kind = states.evaluated_weights(tmp_path / "last.pkl")
+    np.testing.assert_array_equal(average.state["weight"], weights[-1])
     assert kind == "averaged weights"
     plain = read_training_state(tmp_path / "last.pkl")["model"]
     np.testing.assert_array_equal(plain["weight"], loop.detector.weight.numpy())
-    assert not np.array_equal(plain["weight"], arrays["weight"])
+    assert not np.array_equal(plain["weight"], average.state["weight"])
 
 
 def test_longer_training_continues_from_a_finished_one(tmp_path):

@@ -1,9 +1,11 @@
 """Classes of detectors, checkpoints and datasets in the tasks of a run."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
 
+from jld.checkpoint import Checkpoint
 from jld.config import Config
 from jld.data import COCODataset, ImageFolder
 from jld.errors import ConfigError
@@ -15,7 +17,7 @@ from tests.tiny_data import write_coco
 def detector(num_classes, *classes):
     stage = SimpleNamespace(boxes=DistanceBoxes())
     told = SimpleNamespace(num_classes=num_classes, classes=classes, stage=lambda: stage)
-    return SimpleNamespace(classes=classes, interface=told)
+    return SimpleNamespace(classes=classes, interface=told, normalisation=None)
 
 
 @pytest.fixture
@@ -23,11 +25,12 @@ def dataset(tmp_path):
     return COCODataset(*map(str, write_coco(tmp_path / "data")))
 
 
-def trained(monkeypatch, tmp_path, built, names):
+def trained(monkeypatch, tmp_path, built, names, **meta):
     """A runner with a checkpoint of this detector that was trained on classes with these names."""
     monkeypatch.setattr(runner, "build_detector", lambda *_, **__: built)
     monkeypatch.setattr(runner, "assign_state", lambda *_, **__: None)
-    monkeypatch.setattr(runner, "evaluation_arrays", lambda *_, **__: ({}, {"classes": names}, "weights"))
+    found = Checkpoint({}, {"classes": names} | meta)
+    monkeypatch.setattr(runner, "evaluated_weights", lambda *_, **__: (found, "weights"))
     config = {
         "dataset": {"val": {}, "test": {}},
         "work_dir": str(tmp_path),
@@ -49,6 +52,22 @@ def test_a_dataset_follows_the_checkpoint_that_runs_on_it(dataset, tmp_path, mon
     assert [followed.classes[label] for label in followed.table.labels] == names
     images = ImageFolder(str(tmp_path / "data/images"))
     assert list(run._trained_detector("test", images)[1].classes) == order
+
+
+def test_images_are_normalised_as_the_weights_learnt_them(dataset, tmp_path, monkeypatch):
+    def step(mean):
+        return {"transforms": [{"type": "Normalize", "mean": [mean] * 3, "std": [1.0, 1.0, 1.0]}]}
+
+    held = json.dumps({"model": {"type": "GFL"}, "dataset": {"train": step(100.0)}})
+    run = trained(monkeypatch, tmp_path, detector(2), ["cat", "dog"], config=held)
+    run.config["dataset"]["val"] = step(100.0)
+    run._trained_detector("val", dataset)
+    run.config["dataset"]["val"] = step(0.0)
+    with pytest.raises(ConfigError, match=r"dataset\.val: the images are RGB mean 0, .* on RGB mean 100"):
+        run._trained_detector("val", dataset)
+    run.config["dataset"]["val"] = {}
+    with pytest.raises(ConfigError, match="the images are not normalised"):
+        run._trained_detector("val", dataset)
 
 
 def test_a_detector_keeps_its_names_where_nobody_has_others(dataset, tmp_path, monkeypatch):

@@ -108,9 +108,9 @@ def test_a_file_of_an_earlier_version_without_adapters_is_resumed(tmp_path):
     state["optimizer"]["adapters"] = []
     path = tmp_path / "last.pkl"
     states.save_state(state, [path])
-    arrays, _, kind = states.evaluation_arrays(path)
+    weights, kind = states.evaluated_weights(path)
     assert kind == "averaged weights"
-    np.testing.assert_array_equal(arrays["weight"], state["ema"]["state"]["weight"])
+    np.testing.assert_array_equal(weights.state["weight"], state["ema"]["state"]["weight"])
     second = make(None, [EMAHook(0.5, 0)], max_epoch=2)
     states.resume(second, path)
     second.run()
