@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from pycocotools.mask import decode
 
 from jld.checkpoint import read_training_state
 from jld.cli import main
+from jld.data.results import read_results
 from tests.cli.tiny_config import write_two_stage
 from tests.mpi import needs_mpi, run_ranks
 
@@ -96,11 +98,29 @@ def test_boxes_and_masks_of_two_ranks_are_those_of_one_process(trained, tmp_path
     one_process(config, tmp_path / "one", *flags)
     done = two_ranks(config, tmp_path / "two", *flags)
     assert done.returncode == 0, done.stderr[-3000:]
-    for name in ("detections.json", "metrics.json"):
-        expected, ours = (tmp_path / work_dir / "results" / name for work_dir in ("one", "two"))
-        assert expected.read_bytes() == ours.read_bytes(), name
-    images = json.loads((tmp_path / "one" / "results" / "detections.json").read_text())["images"]
-    assert len(images) == 3 and all(entry["masks"] for entry in images)
+    # A thread more or less changes the order of sums, and so last digits.
+    results = [tmp_path / work_dir / "results" for work_dir in ("one", "two")]
+    expected, ours = (json.loads((folder / "metrics.json").read_text()) for folder in results)
+    assert ours == pytest.approx(expected, abs=1e-3)
+    kinds = json.loads((results[0] / "detections.json").read_text())["classes"]
+    one, two = (read_results(folder / "detections.json", kinds) for folder in results)
+    assert [each.img_id for each in one] == [each.img_id for each in two]
+    for expected, ours in zip(one, two, strict=True):
+        assert_same_detections(ours, expected)
+    assert len(one) == 3 and all(each.masks for each in one)
+
+
+def assert_same_detections(ours, expected):
+    """In any order where scores are as good as equal."""
+    assert len(ours) == len(expected)
+    rows, others = (
+        np.column_stack([each.boxes, 100 * each.scores, 1000 * each.labels]) for each in (ours, expected)
+    )
+    apart = np.abs(rows[:, None] - others).max(axis=2)
+    nearest = apart.argmin(axis=1)
+    assert len(set(nearest)) == len(rows) and apart.min(axis=1).max() < 1e-2
+    masks, other_masks = (decode(each.masks).astype(int) for each in (ours, expected))
+    assert np.abs(masks - other_masks[:, :, nearest]).sum(axis=(0, 1)).max() <= 4
 
 
 def test_ranks_choose_the_prototypes_of_one_process_and_stop_together(trained, tmp_path):
