@@ -17,6 +17,7 @@ from jld.checkpoint import atomic_write
 from jld.data import Dataset
 from jld.evaluation.analysis import ERRORS, Analysis, Change, analyse, change
 from jld.evaluation.analysis_tables import analysis_tables, change_table
+from jld.utils.extras import require
 from jld.utils.logging import set_up_logging
 from jld.visualization import errors
 from jld.visualization.canvas import enlarged
@@ -104,6 +105,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Writes tables, figures and examples."""
     options = _parse(argv)
     set_up_logging()
+    require("hotcoco", "analysis")
     seen = looked_at([*([options.against] if options.against else []), options.run], options)
     print(write_analysis(seen, options))
 
@@ -111,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     add = parser.add_argument
-    add("run", metavar="RUN", help="a run's work folder or config, or a file of detections")
+    add("run", metavar="RUN", help="a run's work folder or config, or a file of weights or detections")
     add("--against", metavar="RUN", help="another run on the same data, such as the plain student")
     add("--save_dir", help="folder for everything (default: results/analysis in the run's folder)")
     add("--num", type=int, default=8, help="example images (default: 8)")

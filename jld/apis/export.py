@@ -19,11 +19,12 @@ from jld.checkpoint import atomic_write
 from jld.config import RUN_CONFIG, apply_overrides, load_config
 from jld.data.transforms import Normalize, Pad, Resize
 from jld.errors import ConfigError
-from jld.export import ExportSettings, detections_only, require, session_of, to_onnx
+from jld.export import ExportSettings, detections_only, session_of, to_onnx
 from jld.export.check import check_export, normalised
 from jld.models import Detector
 from jld.runner.going_on import chosen_checkpoint, run_config
 from jld.toolchain import jittor as jt
+from jld.utils.extras import require
 from jld.utils.logging import warn_once
 
 WEIGHTS = (".safetensors", ".pkl", ".pth", ".pt")
@@ -152,8 +153,9 @@ def time_export(detector: Detector, path: str | Path, settings: ExportSettings, 
             detector.detect(detector(jt.array(padded), batch["img_shapes"]), batch)
 
     image = pixels if settings.raw_input else normal
+    version = require("onnxruntime", "export").__version__
     contenders = {
-        f"ONNX Runtime {require('onnxruntime').__version__}": lambda: session.run(None, {"image": image}),
+        f"ONNX Runtime {version}": lambda: session.run(None, {"image": image}),
         "jld": jittor,
     }
     medians = _medians(contenders, runs)

@@ -18,6 +18,7 @@ from jld.evaluation import fast_coco
 from jld.evaluation.analysis_tables import analysis_tables
 from jld.evaluation.baselines import baseline_lines, read_run
 from jld.runner.going_on import chosen_checkpoint
+from jld.utils.extras import require
 from jld.utils.logging import set_up_logging
 from jld.visualization.curves import curves_figure, read_log
 from jld.visualization.marks import paint
@@ -152,4 +153,5 @@ def main(argv: Sequence[str] | None = None) -> None:
     add_flags(parser, writes_pictures=False)
     options = parser.parse_args(argv)
     set_up_logging()
+    require("jinja2", "analysis")
     print(report(options.work_dir, options))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jld.boxes.masks import mask_areas
-from jld.errors import ConfigError
+from jld.utils.extras import require
 
 if TYPE_CHECKING:
     from hotcoco import COCOeval
@@ -44,10 +44,7 @@ def evaluated(
     Raises:
         ConfigError: hotcoco is not installed.
     """
-    try:
-        from hotcoco import COCO, COCOeval
-    except ImportError as error:
-        raise ConfigError('hotcoco is not installed: pip install "jld[analysis]".') from error
+    hotcoco = require("hotcoco", "analysis")
     tables = {
         "images": [
             {"id": number, "height": size[0], "width": size[1]}
@@ -55,8 +52,8 @@ def evaluated(
         ],
         "categories": [{"id": number, "name": name} for number, name in enumerate(classes, 1)],
     }
-    truth = _truth(COCO, tables, records, kind)
-    evaluation = COCOeval(truth, truth.load_res(_found(records, kind)), kind)
+    truth = _truth(hotcoco.COCO, tables, records, kind)
+    evaluation = hotcoco.COCOeval(truth, truth.load_res(_found(records, kind)), kind)
     evaluation.params.max_dets = [1, 10, max_detections]
     evaluation.evaluate()
     evaluation.accumulate()

@@ -21,7 +21,6 @@ from jld.errors import ConfigError
 from jld.export.graph import Graph, Symbol
 from jld.export.layers import writing
 from jld.export.rois import masks_of, writing_rois
-from jld.export.runtime import require
 from jld.export.selection import (
     THRESHOLD,
     Dense,
@@ -37,6 +36,7 @@ from jld.models.postprocess import PairPostprocess
 from jld.models.trace import DENSE, MASK, ROI, RPN
 from jld.ops.nms import ClasswiseNMS
 from jld.toolchain import jittor as jt
+from jld.utils.extras import require
 
 Outputs = dict[str, str]
 """{name of an output: name of the value}."""
@@ -82,7 +82,7 @@ def to_onnx(detector: Detector, settings: ExportSettings, metadata: dict[str, An
     Raises:
         ConfigError: the detector has a part without an ONNX form, or says nothing of its normalisation.
     """
-    onnx = require("onnx")
+    onnx = require("onnx", "export")
     if settings.size is None and isinstance(getattr(detector, "backbone", None), SwinTransformer):
         raise ConfigError(
             "a SwinTransformer lays out its windows for one size of images: export with --size, such as "
@@ -237,7 +237,7 @@ def _about(detector: Detector, settings: ExportSettings, rule: Any, is_inside: b
 def _model(
     graph: Graph, detector: Detector, settings: ExportSettings, outputs: dict[str, str], rule: Any
 ) -> Any:
-    onnx, helper = require("onnx"), graph.helper
+    onnx, helper = require("onnx", "export"), graph.helper
     height, width = settings.size or ("height", "width")
     kind, shape = (UINT8, (height, width, 3)) if settings.raw_input else (FLOAT, (1, 3, height, width))
     stage = list(detector.interface.stages.values())[-1]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from jld.errors import ConfigError
-from jld.export.runtime import require
 from jld.toolchain import jittor as jt
+from jld.utils.extras import require
 
 SHARED_SIZE = 64
 
@@ -39,7 +39,8 @@ class Graph:
     """
 
     def __init__(self, names: Mapping[int, str], *, any_size: bool):
-        self.helper, self.numpy_helper = require("onnx").helper, require("onnx").numpy_helper
+        onnx = require("onnx", "export")
+        self.helper, self.numpy_helper = onnx.helper, onnx.numpy_helper
         self.any_size, self._var_names = any_size, names
         self.nodes: list[Any] = []
         self.constants: dict[str, np.ndarray] = {}

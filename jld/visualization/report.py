@@ -17,7 +17,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from jld.checkpoint import atomic_write
-from jld.errors import ConfigError, visible
+from jld.errors import visible
+from jld.utils.extras import require
 from jld.visualization.canvas import resize_to_fit
 from jld.visualization.figures import figure_bytes
 
@@ -88,12 +89,9 @@ def render(title: str, sections: Sequence[Section]) -> str:
     Raises:
         ConfigError: Jinja2 is not installed.
     """
-    try:
-        from jinja2 import Environment
-    except ImportError as error:
-        raise ConfigError('a report needs Jinja2: pip install "jld[analysis]".') from error
+    jinja2 = require("jinja2", "analysis")
     source = resources.files("jld.visualization").joinpath("report.html").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_visible)
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_visible)
     return environment.from_string(source).render(title=title, sections=sections)
 
 

@@ -283,3 +283,22 @@ def test_parts_without_an_onnx_form_are_named(gfl, tmp_path, monkeypatch):
 def test_command_line(tmp_path, capsys):
     assert main(["--config", str(ROOT / "configs/gfl/gfl_r18_1x_coco.py"), "--out", "x", "--size", "8"]) == 2
     assert "write height and width in px, as 800x1333" in capsys.readouterr().err
+
+
+def test_a_runs_folder_gives_its_config_and_its_best_weights(tmp_path, monkeypatch, capsys):
+    (tmp_path / "checkpoints").mkdir()
+    for name in ("best.pkl", "last.pkl"):
+        (tmp_path / "checkpoints" / name).touch()
+    base = str(ROOT / "configs/quick_start/noisy_gfl_student.py")
+    (tmp_path / "config.py").write_text(
+        f"_base_ = {base!r}\nmodel = dict(bbox_head=dict(feat_channels=24))\n"
+    )
+
+    def seen(config, checkpoint, device):
+        width = config["model"]["bbox_head"]["feat_channels"]
+        raise ConfigError(f"{width} channels, {Path(checkpoint).relative_to(tmp_path)}")
+
+    monkeypatch.setattr("jld.apis.export.init_detector", seen)
+    for flags, name in (([], "best.pkl"), (["last"], "last.pkl")):
+        assert main([str(tmp_path), *flags, "--out", "x"]) == 2
+        assert f"24 channels, checkpoints/{name}" in capsys.readouterr().err
