@@ -14,6 +14,7 @@ from jld.apis.registration import register_parts
 from jld.boxes.detections import Detections
 from jld.checkpoint import Checkpoint
 from jld.config import Config, find_config, load_config
+from jld.config.teacher import CONFIG_SUFFIXES
 from jld.data import Compose, collate
 from jld.data.classes import class_names_of
 from jld.data.images import ImageReader
@@ -29,7 +30,6 @@ from jld.utils.distributed import world_size
 from jld.utils.logging import warn_once
 
 DEVICES = ("auto", "cpu", "cuda")
-CONFIG_SUFFIXES = (".py", ".yaml", ".yml")
 Image = str | Path | np.ndarray | Picture
 
 

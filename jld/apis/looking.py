@@ -14,6 +14,7 @@ from jld.apis.inference import use_device
 from jld.apis.registration import register_parts
 from jld.boxes.detections import Detections
 from jld.config import Config, prepare_config
+from jld.config.teacher import CONFIG_SUFFIXES
 from jld.data import Dataset
 from jld.data.results import read_results, write_plain_results
 from jld.errors import ConfigError
@@ -49,9 +50,9 @@ def look(
     and the settings of detecting, and taken from there the next time.
 
     Args:
-        run: the run's work folder or config, also by name; or a file of detections (as
-            `--task=val` writes them: plain, or COCO's result file), whose data `config` names.
-        config: of a file of detections.
+        run: the run's work folder or config, also by name; or weights, or a file of detections (as
+            `--task=val` writes them: plain, or COCO's result file), whose model and data `config` names.
+        config: of a file of weights or of detections.
         checkpoint: "best" (default), "last" or a file.
         split: "val" or another labelled one.
     Raises:
@@ -59,29 +60,31 @@ def look(
     """
     register_parts()
     path = Path(run)
-    is_file = path.suffix == ".json"
-    if is_file and not config:
-        raise ConfigError(f"{path} are detections: name the data they are of with --config-file.")
-    own = prepare_config(str(config)) if is_file else run_config(run)
+    has_detections = path.suffix == ".json"
+    has_weights = path.is_file() and path.suffix not in (".json", *CONFIG_SUFFIXES)
+    if not (has_detections or has_weights):
+        own, name = run_config(run), ""
+    elif config:
+        own, name = prepare_config(str(config)), path.stem
+    else:
+        what, need = ("detections", "the data they are of") if has_detections else ("weights", "their config")
+        raise ConfigError(f"{path} are {what}: name {need} with --config-file.")
     if own.dataset[split] is None:
         raise ConfigError(f"the config of {run} has no dataset.{split}.")
-    if is_file:
-        datasets, _ = parts.build_datasets(own.dataset, (split,))
-        dataset = datasets[split]
-        return Seen(path.stem, own, dataset, _in_order(dataset, read_results(path, *_names(dataset))))
+    dataset = parts.build_datasets(own.dataset, (split,))[0][split]
+    if has_detections:
+        return Seen(name, own, dataset, _in_order(dataset, read_results(path, *_names(dataset))))
+    checkpoint = str(path) if has_weights else checkpoint
     weights = chosen_checkpoint(own, checkpoint)
-    datasets, _ = parts.build_datasets(own.dataset, (split,))
-    kept = _place(own, weights, datasets[split], split)
+    kept, classes = _place(own, weights, dataset, split), dataset.classes
     if kept.is_file():
         get_logger("look").info("detections of %s from %s", weights, kept)
-        dataset = datasets[split]
-        found = read_results(kept, dataset.classes)
+        found = read_results(kept, classes)
     else:
-        runner = Runner(own, checkpoint=checkpoint)
-        dataset, found = runner.predict(split)
-        if dataset.classes == datasets[split].classes:
-            write_plain_results(found, dataset.classes, kept)
-    return Seen(Path(own.work_dir).resolve().name, own, dataset, _in_order(dataset, found))
+        dataset, found = Runner(own, checkpoint=checkpoint).predict(split)
+        if dataset.classes == classes:
+            write_plain_results(found, classes, kept)
+    return Seen(name or Path(own.work_dir).resolve().name, own, dataset, _in_order(dataset, found))
 
 
 def _names(dataset: Dataset) -> tuple[Sequence[str], Sequence[int]]:
@@ -112,7 +115,7 @@ def file_name(img_id: object) -> str:
 def add_flags(parser: argparse.ArgumentParser, *, writes_pictures: bool = True) -> None:
     """The flags of every tool that looks at runs; where it writes pictures, also those of their files."""
     add = parser.add_argument
-    add_config_flag(parser, "the data, where RUN is a file of detections")
+    add_config_flag(parser, "the config, where RUN is a file of weights or of detections")
     add("--checkpoint", help="best (default), last or a file; of every run")
     add("--split", default="val", help="train, val or test (default: val)")
     add("--threshold", type=float, default=0.3, help="score from which on detections count (default: 0.3)")

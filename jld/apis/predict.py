@@ -18,11 +18,12 @@ import numpy as np
 
 from jld.apis.arguments import add_config_flag
 from jld.apis.image_sources import Film, SourceImage, is_single, source_images
-from jld.apis.inference import CONFIG_SUFFIXES, detect_pixels, init_detector
+from jld.apis.inference import detect_pixels, init_detector
 from jld.apis.prediction import Prediction, label_of, write_lines
 from jld.apis.program import program
 from jld.apis.registration import register_parts
 from jld.boxes.detections import Detections
+from jld.config.teacher import CONFIG_SUFFIXES
 from jld.data.dota import merge_windows
 from jld.data.dota.windows import image_windows
 from jld.data.problems import printable

@@ -12,7 +12,7 @@ from jld.apis.looking import file_name, look
 from jld.boxes.detections import Detections
 from jld.config import prepare_config
 from jld.data.results import write_plain_results
-from jld.errors import ConfigError, DataError
+from jld.errors import CheckpointError, ConfigError, DataError
 from jld.runner.parts import build_datasets
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,6 +105,12 @@ def test_coco_result_files_need_category_ids(files, tmp_path):
 def test_what_cannot_be_looked_at(files, tmp_path):
     with pytest.raises(ConfigError, match=r"are detections: name the data they are of with --config-file"):
         look(files[1])
+    weights = tmp_path / "weights.safetensors"
+    weights.write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"are weights: name their config with --config-file"):
+        look(weights)
+    with pytest.raises(CheckpointError, match=r"weights\.safetensors"):
+        look(weights, config=str(files[0]))
     with pytest.raises(ConfigError, match=r"is no run's folder: it has no config\.py"):
         look(tmp_path)
     with pytest.raises(ConfigError, match="there are no weights to run"):

@@ -1,9 +1,14 @@
 """How inference reads images."""
 
+from pathlib import Path
+
+import pytest
 from PIL import Image
 
 from jld.apis import inference
+from jld.config import load_config
 from jld.data import ImageReader
+from jld.errors import ConfigError
 
 
 def test_images_are_read_as_the_test_data_are(tmp_path):
@@ -21,3 +26,12 @@ def test_images_are_read_as_the_test_data_are(tmp_path):
     for reader, wanted in ((ImageReader(), (30, 20)), (ImageReader(orientation="stored"), (20, 30))):
         for image in (tmp_path / "phone.png", Image.open(tmp_path / "phone.png")):
             assert inference.read_pixels(reader, image).shape[:2] == wanted
+
+
+def test_images_are_normalised_as_the_weights_learnt_them():
+    folder = Path(__file__).resolve().parents[2] / "configs/quick_start"
+    weights = next(folder.glob("weights/noisy_gfl_student-*.safetensors"))
+    config = load_config(folder / "noisy_gfl_student.py")
+    config["dataset"]["test"]["transforms"][0]["mean"] = [0.0, 0.0, 0.0]
+    with pytest.raises(ConfigError, match=r"images are RGB mean 0, 0, 0 .* learnt on RGB mean 116"):
+        inference.init_detector(config, weights, device="cpu")
