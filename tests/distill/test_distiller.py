@@ -187,7 +187,7 @@ def test_what_terms_weigh_beside_the_task_is_said(weights, teacher_file):
     said = distiller.describe_shares({"loss_cls": 1.0, "loss_bbox": 1.0, "loss_cls.tea": 9.0, **losses})
     assert list(said) == names[:2], "a term that has not acted yet is not weighed"
     assert said[names[0]].startswith(f"{names[0]} is 0.5 % of the task losses: too small to teach much;")
-    assert said[names[1]].startswith(f"{names[1]} is 150 % of the task losses: more than the task itself;")
+    assert said[names[1]].startswith(f"{names[1]} is 150 % of the task losses: it leads,")
     whole = distiller.describe_shares({"loss_cls": 1.0, names[2]: 0.5})
     assert whole == {names[2]: f"{names[2]} is 50 % of the task losses"}
     assert distiller.describe_shares({names[2]: 0.5}) == {}
