@@ -7,7 +7,7 @@ box: u from -1 (stern, rear) to 1 (bow, front) along the length, v from -1 to 1 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -97,6 +97,23 @@ class AerialObject:
         x, y = self.center
         center = (x + cosine * along - sine * across, y + sine * along + cosine * across)
         return AerialObject(self.kind, center, self.half_axes, self.heading)
+
+    def misjudged(self, rear: float, front: float, left: float, right: float, turn: float) -> AerialObject:
+        """The box somebody drew around it.
+
+        Args:
+            rear, front: how far the ends are off towards the bow, as shares of the length.
+            left, right: how far the sides are off, as shares of the width.
+            turn: how far the ends of a side are apart across the object, as a share of the width.
+        """
+        a, b = self.half_axes
+        angle = math.atan2(*self.heading[::-1]) + turn * b / a
+        box = self.moved((rear + front) * a, (left + right) * b)
+        return replace(
+            box,
+            half_axes=(a * (1 + front - rear), b * (1 + right - left)),
+            heading=(math.cos(angle), math.sin(angle)),
+        )
 
 
 def convex_distance(corners: list[tuple[float, float]], xs: np.ndarray, ys: np.ndarray) -> np.ndarray:

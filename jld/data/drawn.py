@@ -8,7 +8,6 @@ the extent of the whole figure with sharp edges, and its mask what later figures
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,14 @@ from jld.boxes.masks import from_bitmap, outline, to_bitmap
 from jld.data.dataset import DetectionDataset
 from jld.data.instance_masks import Polygons
 from jld.data.mask_table import EMPTY, MaskTable
-from jld.data.painting import REFERENCE_SIDE, DrawnPictures, finish_picture, paint, paint_bar
+from jld.data.painting import (
+    REFERENCE_SIDE,
+    DrawnPictures,
+    finish_picture,
+    misjudgements,
+    paint,
+    paint_bar,
+)
 from jld.data.shapes import KINDS, Figure, cloud, rational_rotation
 from jld.data.tables import AnnotationTable
 from jld.data.transforms import Transform
@@ -31,7 +37,6 @@ LENGTHS = (14, 68)
 """Of a figure's longer axis, in px of an image with a short side of `REFERENCE_SIDE`."""
 PLACEMENT_TRIES = 20
 MAX_COVERED = 0.4
-ROOT_THREE = math.sqrt(3.0)
 EMPTY_SHARE = 0.06
 
 
@@ -187,9 +192,12 @@ class DrawnDataset(DrawnPictures, DetectionDataset):
 
     def _misjudged(self, table: AnnotationTable, share: float) -> np.ndarray:
         """[T, 4] boxes as somebody drew them who was off by `share` of a side at every edge."""
-        draws = [self.rng(row, 2).random((count, 4, 4)) for row, count in enumerate(np.diff(table.offsets))]
-        # Four numbers from 0 to 1 have a sum of variance 1/3; a normal deviate is not the same everywhere.
-        errors = np.clip((np.concatenate(draws).sum(axis=2) - 2) * (ROOT_THREE * share), -0.4, 0.4)
+        errors = np.concatenate(
+            [
+                misjudgements(self.rng(row, 2), (count, 4), share)
+                for row, count in enumerate(np.diff(table.offsets))
+            ]
+        )
         height, width = self.image_size
         sides = table.boxes[:, 2:] - table.boxes[:, :2]
         return np.clip(table.boxes + errors * np.tile(sides, 2), 0, [width, height, width, height])

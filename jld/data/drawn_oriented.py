@@ -14,7 +14,14 @@ import numpy as np
 from jld.boxes.rotated import pairwise_rbox_iou, rboxes_to_polys, regularize_rboxes
 from jld.data.aerial_shapes import KINDS, LENGTHS, WIDTHS, AerialObject
 from jld.data.oriented import OrientedDataset, OrientedTable, oriented_table
-from jld.data.painting import REFERENCE_SIDE, DrawnPictures, finish_picture, paint, paint_bar
+from jld.data.painting import (
+    REFERENCE_SIDE,
+    DrawnPictures,
+    finish_picture,
+    misjudgements,
+    paint,
+    paint_bar,
+)
 from jld.data.shapes import cloud, rational_rotation
 from jld.data.transforms import Transform
 from jld.errors import ConfigError
@@ -23,6 +30,8 @@ from jld.registry import DATASETS
 PLACEMENT_TRIES = 20
 # Share of the smaller object that a later one may hide.
 MAX_COVERED = 0.25
+# Of `length_scale`: the longest pier still fits.
+LARGEST_SCALE = 1.3
 EMPTY_SHARE, GROUP_SHARE, LARGEST_GROUP = 0.06, 0.5, 4
 # Blue, green, red: least and most of the mean colour below.
 GROUNDS = {"water": ((90, 150), (70, 120), (30, 90)), "land": ((60, 150), (80, 160), (80, 170))}
@@ -45,6 +54,10 @@ class DrawnOrientedDataset(DrawnPictures, OrientedDataset):
         angle_version: of the boxes in the samples.
         max_objects: images hold 1 to this many objects (where there is room), or none.
         blur_scale: multiplies the width of the soft edges; 0 leaves them one pixel wide.
+        length_scale: multiplies the lengths of the objects.
+        box_noise: an annotator's error: every edge of every box is off by a number of its own, fixed for
+            good, with a standard deviation of this share of the box's length or width, and the angle by
+            this share of width over length. Pictures stay.
         cache: keep drawn images in memory (49 kB each at 128 x 128); each worker process keeps its own.
         times: how often one epoch visits each image.
     Raises:
@@ -64,16 +77,24 @@ class DrawnOrientedDataset(DrawnPictures, OrientedDataset):
         angle_version: str = "le135",
         max_objects: int = 8,
         blur_scale: float = 1.0,
+        length_scale: float = 1.0,
+        box_noise: float = 0.0,
         cache: bool = False,
         times: int = 1,
     ):
         self.set_up_pictures(split, image_size, seed, cache)
-        if min(self.image_size) < 32 or num_images < 1 or max_objects < 1 or blur_scale < 0:
+        if min(self.image_size) < 32 or min(num_images, max_objects) < 1 or min(blur_scale, box_noise) < 0:
             raise ConfigError(
                 "DrawnOrientedDataset needs sides of at least 32 px, num_images and max_objects of at least "
-                f"1 and blur_scale >= 0; got {self.image_size}, {num_images}, {max_objects} and {blur_scale}."
+                f"1 and blur_scale and box_noise >= 0; got {self.image_size}, {num_images}, {max_objects}, "
+                f"{blur_scale} and {box_noise}."
+            )
+        if not 0 < length_scale <= LARGEST_SCALE:
+            raise ConfigError(
+                f"DrawnOrientedDataset.length_scale is {length_scale}: give 0 to {LARGEST_SCALE}."
             )
         self.max_objects, self.blur_scale = max_objects, blur_scale
+        self.length_scale, self.box_noise = length_scale, box_noise
         self.scenes = [self._scene(index) for index in range(num_images)]
         super().__init__(
             self._table(angle_version), KINDS, transforms, angle_version=angle_version, times=times
@@ -129,7 +150,7 @@ class DrawnOrientedDataset(DrawnPictures, OrientedDataset):
         for _ in range(PLACEMENT_TRIES):
             kind = KINDS_ON[ground][int(rng.integers(3))]
             (shortest, longest), (thinnest, widest) = LENGTHS[kind], WIDTHS[kind]
-            half = 0.5 * self.unit * (shortest + (longest - shortest) * rng.random())
+            half = 0.5 * self.unit * self.length_scale * (shortest + (longest - shortest) * rng.random())
             half_axes = (half, half * (thinnest + (widest - thinnest) * rng.random()))
             center = (width * rng.random(), height * rng.random())
             cosine, sine = rational_rotation(int(rng.integers(-1000, 1001)), 1000)
@@ -155,10 +176,16 @@ class DrawnOrientedDataset(DrawnPictures, OrientedDataset):
             < MAX_COVERED
         )
 
+    def _misjudged(self, index: int, objects: list[AerialObject]) -> list[AerialObject]:
+        """An image's objects as somebody drew them who was off by `box_noise` of a side at every edge."""
+        errors = misjudgements(self.rng(index, 2), (len(objects), 5), self.box_noise)
+        return [each.misjudged(*error) for each, error in zip(objects, errors, strict=True)]
+
     def _table(self, angle_version: str) -> OrientedTable:
         rows, columns = [], {"polys": [], "labels": [], "flags": [], "rboxes": []}
         for index, (_, objects) in enumerate(self.scenes):
-            rboxes = np.array([each.rbox() for each in objects], np.float64).reshape(-1, 5)
+            seen = self._misjudged(index, objects) if self.box_noise else objects
+            rboxes = np.array([each.rbox() for each in seen], np.float64).reshape(-1, 5)
             rows.append((index, f"{self.split}_{index:06d}.png", self.image_size))
             columns["polys"].append(rboxes_to_polys(rboxes))
             columns["rboxes"].append(regularize_rboxes(rboxes, angle_version))

@@ -132,8 +132,41 @@ def test_what_cannot_be_drawn_is_refused():
         ConfigError, match="DrawnOrientedDataset knows no split 'trian': did you mean 'train'"
     ):
         DrawnOrientedDataset("trian")
-    for options in ({"image_size": 16}, {"num_images": 0}, {"max_objects": 0}, {"blur_scale": -1}):
+    least = {"image_size": 16, "num_images": 0, "max_objects": 0, "blur_scale": -1, "box_noise": -1}
+    for options in ({key: value} for key, value in least.items()):
         with pytest.raises(ConfigError, match="sides of at least 32 px"):
             DrawnOrientedDataset(**options)
+    with pytest.raises(ConfigError, match="length_scale is 2"):
+        DrawnOrientedDataset(num_images=1, length_scale=2)
     with pytest.raises(ConfigError, match="unknown angle version"):
         DrawnOrientedDataset(num_images=1, angle_version="le45")
+
+
+def test_an_annotator_errs_in_the_frame_of_the_object():
+    exact, noisy, again = (DrawnOrientedDataset(num_images=200, box_noise=share) for share in (0.0, 0.1, 0.1))
+    np.testing.assert_array_equal(noisy.table.boxes, again.table.boxes)
+    np.testing.assert_array_equal(noisy.read_image(3), exact.read_image(3))
+    true, drawn = (
+        np.array([each.rbox() for row in range(200) for each in objects(dataset, row)])
+        for dataset, objects in (
+            (exact, lambda dataset, row: dataset.scenes[row][1]),
+            (noisy, lambda dataset, row: dataset._misjudged(row, dataset.scenes[row][1])),
+        )
+    )
+    # Two edges of an axis err on their own: their distance by the root of two, their middle by half of it.
+    sides = drawn[:, 2:4] / true[:, 2:4] - 1
+    np.testing.assert_allclose(sides.std(axis=0), 0.1 * math.sqrt(2), rtol=0.1)
+    cosine, sine = np.cos(true[:, 4]), np.sin(true[:, 4])
+    x, y = (drawn - true)[:, :2].T
+    middle = np.stack([cosine * x + sine * y, cosine * y - sine * x], axis=1) / true[:, 2:4]
+    np.testing.assert_allclose(middle.std(axis=0), 0.1 / math.sqrt(2), rtol=0.1)
+    turn = (drawn[:, 4] - true[:, 4] + math.pi) % (2 * math.pi) - math.pi
+    np.testing.assert_allclose((turn * true[:, 2] / true[:, 3]).std(), 0.1, rtol=0.1)
+    np.testing.assert_allclose(noisy.table.polys.reshape(-1, 4, 2).mean(axis=1), drawn[:, :2], atol=1e-6)
+
+
+def test_larger_objects():
+    usual, larger = (DrawnOrientedDataset(num_images=60, length_scale=scale) for scale in (1.0, 1.3))
+    longest = [dataset.table.boxes[:, 2].max() for dataset in (usual, larger)]
+    assert longest[0] < 96.1 < longest[1] < 125
+    assert (np.concatenate([each.box() for _, objects in larger.scenes for each in objects]) >= 0).all()
