@@ -102,8 +102,8 @@ def overview() -> str:
             "",
             *lines,
             "",
-            "CONFIG is a file, a name of `jld list` or the folder of a run. A line without a command is one of "
-            "tools/run_net.py.",
+            "CONFIG is a file, a name of `jld list` or the folder of a run. A line without a command is one "
+            "of tools/run_net.py.",
         ]
     )
 
