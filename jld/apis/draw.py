@@ -71,7 +71,9 @@ def draw_runs(
 def main(argv: Sequence[str] | None = None) -> None:
     """Writes the pictures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="work folders, configs or files of detections")
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN", help="work folders, configs, or files of weights or detections"
+    )
     parser.add_argument("--save_dir", default="drawn", help="folder for the pictures (default: drawn)")
     parser.add_argument("--num", type=int, default=8, help="number of images (default: 8)")
     parser.add_argument("--images", nargs="+", default=[], help="identifiers of the images to draw instead")

@@ -177,6 +177,8 @@ class GDLoss(WeightedLoss):
         (mmRotate 0.1.0: not a number). Boxes by variance and correlation (`xy_stddev_pearson`) are not read.
     """
 
+    turned_is_same = True
+
     def __init__(
         self,
         loss_type: str,
@@ -290,6 +292,8 @@ class GDLossV1(WeightedLoss):
         they count as in every other loss. For the released value call the loss per level with
         `average="positives"`, or give a dense head `box_normalizer="positives_per_level"`.
     """
+
+    turned_is_same = True
 
     def __init__(
         self,

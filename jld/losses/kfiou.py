@@ -70,6 +70,7 @@ class KFLoss(WeightedLoss):
 
     # Heads read this: the loss is called with deltas and, as `pred_decode` and `targets_decode`, with boxes.
     uses_deltas_and_boxes = True
+    turned_is_same = True
 
     def __init__(
         self,

@@ -91,6 +91,9 @@ class WeightedLoss:
     Subclasses implement `element_loss(pred, target)` and add their own constants to the constructor.
     """
 
+    # Whether a rotated box with its sides changed over and a quarter turn is the same box to the loss.
+    turned_is_same = False
+
     def __init__(self, loss_weight: float = 1.0, reduction: str = "mean"):
         """Args:
         loss_weight: factor of the reduced loss.

@@ -28,6 +28,8 @@ class StageInterface:
             RoIs: how they find their level, whose strides their distances are told in.
         center_offset: position of a grid place's centre inside its cell, in strides.
         tower: (number of convolutions, channels) of the towers before the last layers; None without any.
+        turned_is_same: whether a rotated box with its sides changed over and a quarter turn is the same box
+            to the box loss.
     """
 
     head: str
@@ -39,6 +41,7 @@ class StageInterface:
     anchors: tuple[str, ...] = ()
     center_offset: float = 0.0
     tower: tuple[int, int] | None = None
+    turned_is_same: bool = False
 
     @property
     def is_grid(self) -> bool:

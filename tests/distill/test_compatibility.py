@@ -10,7 +10,7 @@ from jld.distill import Distiller, Lesson
 from jld.distill.compatibility import check_compatible, table_of
 from jld.distill.distiller import named_regions
 from jld.distill.schedule import TermSchedule
-from jld.distill.terms import FGFI, ClassificationKD, FeatureImitation, LocalizationKD
+from jld.distill.terms import FGFI, ClassificationKD, FeatureImitation, LocalizationKD, localization_kd
 from jld.errors import ConfigError
 from jld.models import InputStatistics
 from jld.models.boxes import DeltaBoxes, DistanceBoxes, DistributionBoxes
@@ -39,6 +39,20 @@ def test_an_upright_region_is_refused_for_rotated_boxes(region):
     message = f"the region '{region}' reads upright boxes, but the student's are described by 5 numbers"
     refused(FeatureImitation(region), message, rotated, rotated)
     refused(FeatureImitation(region), None)
+
+
+def test_box_losses_that_disagree_about_turned_boxes_are_warned_of(monkeypatch):
+    said = []
+    monkeypatch.setattr(localization_kd, "warn_once", said.append)
+    stage = interface_of(Head(BINS))
+    gaussian = dataclasses.replace(
+        stage, stages={"head": dataclasses.replace(stage.stage(), turned_is_same=True)}
+    )
+    for student, teacher in ((stage, stage), (gaussian, gaussian)):
+        LocalizationKD().bind(student, teacher)
+    assert not said
+    LocalizationKD().bind(stage, gaussian)
+    assert len(said) == 1 and "give student and teacher the same loss_bbox" in said[0]
 
 
 def test_a_rotated_region_is_refused_for_upright_boxes():

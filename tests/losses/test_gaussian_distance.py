@@ -31,6 +31,16 @@ def test_known_reduced_number():
     assert got.item() == pytest.approx(0.534702, rel=5e-5)
 
 
+def test_a_turned_box_with_sides_changed_over_is_the_same():
+    box = np.array([[10.0, 12.0, 30.0, 8.0, 0.3]], np.float32)
+    turned = np.array([[10.0, 12.0, 8.0, 30.0, 0.3 + np.pi / 2]], np.float32)
+    target = jt.array(np.array([[11.0, 12.5, 26.0, 9.0, 0.2]], np.float32))
+    for loss in (losses.GDLoss("gwd"), losses.GDLoss("kld"), losses.GDLossV1("kld")):
+        values = [loss(jt.array(each), target).item() for each in (box, turned)]
+        assert loss.turned_is_same and values[1] == pytest.approx(values[0], rel=1e-4)
+    assert losses.KFLoss.turned_is_same and not losses.L1Loss.turned_is_same
+
+
 def test_every_distance_rises_along_a_path_away_from_the_target():
     steps = np.linspace(0, 1, 6)[:, None]
     pred = reference.TARGET[1] + steps * [6, -4, 9, 3, 0.5]

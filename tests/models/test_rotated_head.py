@@ -60,6 +60,11 @@ def make_detector(**changes):
     )
 
 
+def test_what_the_box_loss_takes_for_the_same_box_is_told():
+    told = {name: make_head(**changes).interface.turned_is_same for name, changes in LOSSES.items()}
+    assert told == {"l1": False, "gwd": True, "kld": True, "kfiou": True}
+
+
 @pytest.mark.parametrize("reg_max", [None, 4])
 @pytest.mark.parametrize("kernel_size", [3, 1])
 def test_layers_and_predictions_have_the_published_shapes(reg_max, kernel_size):

@@ -12,6 +12,7 @@ from jld.losses.kl import kl_divergence
 from jld.models.interface import Interface
 from jld.registry import TERMS
 from jld.toolchain import jittor as jt
+from jld.utils.logging import warn_once
 
 
 @TERMS.register
@@ -91,6 +92,13 @@ class LocalizationKD(RegionTerm):
     def bind(self, student: Interface, teacher: Interface) -> None:
         """See `Term`; computes the projection of the bins."""
         self._projection = self._matrices(student, teacher)
+        if len({side.stage(self.stage).turned_is_same for side in (student, teacher)}) > 1:
+            # Measured: projects/rotated_ld/README.md.
+            warn_once(
+                "LocalizationKD: a box with its sides changed over and turned by 90 degrees is the same to "
+                "the box loss of one detector and another to that of the other. LD compares the numbers, "
+                "which then do harm: give student and teacher the same loss_bbox."
+            )
 
     def _matrices(self, student: Interface, teacher: Interface) -> np.ndarray | None:
         return projection(student.stage(self.stage), teacher.stage(self.stage))

@@ -8,6 +8,7 @@ Source: arXiv:1708.02002 with rotated boxes as in mmRotate (arXiv:2204.13317); d
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from jld.assign.interfaces import Assigner
 from jld.boxes.interfaces import BoxCoder, PriorGenerator
@@ -16,6 +17,7 @@ from jld.errors import ConfigError, one_of
 from jld.losses.reduction import Loss
 from jld.models.boxes import DeltaBoxes, DistributionBoxes, box_loss, targets_or_places
 from jld.models.heads.dense_head import DenseHead
+from jld.models.interface import StageInterface
 from jld.models.postprocess import RotatedPostprocess
 from jld.models.trace import Stage
 from jld.ops.suppression import Suppression
@@ -99,6 +101,11 @@ class RotatedRetinaHead(DenseHead):
         self.make_towers(in_channels, feat_channels, stacked_convs, None)
         self.retina_cls = self.last_cls(num_classes, kernel_size)
         self.retina_reg = self.last_conv(self.box_size, kernel_size)
+
+    @property
+    def interface(self) -> StageInterface:
+        """See `DenseHead`."""
+        return replace(super().interface, turned_is_same=getattr(self.loss_bbox, "turned_is_same", False))
 
     def level_maps(self, cls_maps: list[jt.Var], reg_maps: list[jt.Var]) -> dict[str, list[jt.Var]]:
         """See `DenseHead`."""
