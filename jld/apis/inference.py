@@ -13,7 +13,7 @@ from jld.apis.prediction import Prediction
 from jld.apis.registration import register_parts
 from jld.boxes.detections import Detections
 from jld.checkpoint import Checkpoint
-from jld.config import Config, find_config, load_config
+from jld.config import RUN_CONFIG, Config, find_config, load_config
 from jld.config.teacher import CONFIG_SUFFIXES
 from jld.data import Compose, collate
 from jld.data.classes import class_names_of
@@ -24,6 +24,7 @@ from jld.models import Detector, InputStatistics, build_detector
 from jld.models.normalisation import other_input
 from jld.models.pretrained import assign_state
 from jld.registry import build
+from jld.runner.going_on import chosen_checkpoint, run_config
 from jld.runner.state import evaluated_weights
 from jld.toolchain import jittor as jt
 from jld.utils.distributed import world_size
@@ -39,8 +40,9 @@ def init_detector(
     """A detector ready for `inference_detector`.
 
     Args:
-        config: config file, the name of one, or dict; or a published checkpoint alone, which carries its
-            config: a path, or one of jld's own below `configs/`, from anywhere.
+        config: config file, the name of one, or dict; the folder of a run, whose best weights are taken; or a
+            published checkpoint alone, which carries its config: a path, or one of jld's own below
+            `configs/`, from anywhere.
         checkpoint: weights in any format `jld.checkpoint` reads, of a training state with an average of the
             weights that average; None keeps the initial ones (for tests),
             unless `config` is a checkpoint.
@@ -59,6 +61,9 @@ def init_detector(
     use_device(device)
     register_parts()
     loaded: Checkpoint | None
+    if isinstance(config, str | Path) and (Path(config) / RUN_CONFIG).is_file():
+        config = run_config(config)
+        checkpoint = chosen_checkpoint(config, None if checkpoint is None else str(checkpoint))
     if isinstance(config, str | Path) and Path(config).suffix not in ("", *CONFIG_SUFFIXES):
         checkpoint = find_config(config) if checkpoint is None else checkpoint
         loaded, _ = evaluated_weights(checkpoint)

@@ -66,6 +66,10 @@ def look(
         own, name = run_config(run), ""
     elif config:
         own, name = prepare_config(str(config)), path.stem
+        if has_weights and checkpoint:
+            raise ConfigError(f"{path} are weights already: leave out --checkpoint {checkpoint}.")
+        if path.parent.name == "checkpoints":
+            name = f"{path.resolve().parent.parent.name} {name}"  # every run has a best one
     else:
         what, need = ("detections", "the data they are of") if has_detections else ("weights", "their config")
         raise ConfigError(f"{path} are {what}: name {need} with --config-file.")

@@ -37,13 +37,14 @@ def report(work_dir: str | Path, options: argparse.Namespace) -> Path:
         ConfigError, DataError: it is no run's folder, or its data cannot be read.
     """
     work_dir = Path(work_dir)
+    config = _read(work_dir / RUN_CONFIG)
     sections = [_scores(work_dir), _curves(work_dir)]
     if not options.fast:
         ((_, seen),) = looked_at([str(work_dir)], options).items()
         sections += _errors(seen, options)
         if seen.config.distill:
             sections.append(_distillation(seen, options))
-    sections += [_data_and_machine(work_dir), Section("Config", [Text(_read(work_dir / RUN_CONFIG))])]
+    sections += [_data_and_machine(work_dir), Section("Config", [Text(config)])]
     path = Path(options.out) if options.out else work_dir / FILE
     return write_report(path, f"Report of {work_dir.resolve().name}", sections)
 

@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None, task: str | None = None) -> int
 def run(options: argparse.Namespace) -> int:
     """What `main` does, with its errors."""
     # Imported here: --help and a wrong flag should not wait for Jittor.
-    from jld.config import apply_overrides, load_config, prepare_config
+    from jld.config import apply_overrides, load_config
 
     if options.list:
         from jld.apis.listing import main as list_main
@@ -80,9 +80,10 @@ def run(options: argparse.Namespace) -> int:
         os.environ["JLD_DOWNLOAD"] = "1"
     from jld.apis import register_parts, use_device
     from jld.runner import Runner
+    from jld.runner.going_on import run_config
 
     register_parts()
-    config = prepare_config(options.config_file, overrides)
+    config = run_config(options.config_file, overrides)
     use_device("cpu" if options.no_cuda else "auto")
     runner = Runner(
         config,

@@ -24,7 +24,7 @@ from jld.config.imports import is_path
 from jld.config.jdet import is_jdet, translate_jdet, translate_keys
 from jld.config.jdet.keys import MERGE_IOU, MERGE_TYPE, translate_merge_type
 from jld.config.mmdet import is_mmdet, translate_mmdet, with_base_values
-from jld.config.named import find_config
+from jld.config.named import config_called, find_config, is_name
 from jld.config.yaml_text import parse_yaml
 from jld.errors import ConfigError, nearest
 from jld.utils.logging import get_logger
@@ -110,10 +110,12 @@ def _merged_bases(bases: Any, path: Path, chain: Sequence[Path]) -> dict[str, An
 
 
 def _base_file(base: str, path: Path) -> Path:
-    """The file that a config means by a base: beside itself, or by the rules of the command line."""
+    """The file that a config means by a base: beside itself, or one of jld by name or as `configs/...`."""
     beside = path.parent / base
+    if beside.is_file() or not is_name(base):
+        return beside
     try:
-        named = beside if beside.is_file() else find_config(base)
+        named = config_called(Path(base))
     except ConfigError as error:
         raise ConfigError(f"{path}: {BASE} {base!r}: {error}") from error
     return named if named.is_file() else beside

@@ -52,8 +52,24 @@ def find_config(name: str | Path) -> Path:
         return path
     if (path / RUN_CONFIG).is_file():
         return path / RUN_CONFIG
-    if path.is_dir() and path.suffix not in SUFFIXES and len(path.parts) != 1:
+    if path.is_dir() and path.suffix not in SUFFIXES and not (is_name(path) and path.name in named_configs()):
         raise ConfigError(f"{path} is no run's folder: it has no {RUN_CONFIG}.")
+    return config_called(path)
+
+
+def is_name(config: str | Path) -> bool:
+    """Whether a config is given as `configs/...` or by its name, which mean the same in every folder."""
+    path = Path(config)
+    is_below = not path.is_absolute() and path.parts[:1] == (FOLDER,)
+    return is_below or (len(path.parts) == 1 and path.suffix not in SUFFIXES)
+
+
+def config_called(path: Path) -> Path:
+    """The file of a config that `is_name`; other paths as they are.
+
+    Raises:
+        ConfigError: see `find_config`.
+    """
     if not path.is_absolute() and path.parts[:1] == (FOLDER,):
         shipped = shipped_configs().joinpath(*path.parts[1:])
         # Where neither is there, the message lists what lies beside the shipped one.

@@ -54,7 +54,7 @@ class DrawnOrientedDataset(DrawnPictures, OrientedDataset):
         angle_version: of the boxes in the samples.
         max_objects: images hold 1 to this many objects (where there is room), or none.
         blur_scale: multiplies the width of the soft edges; 0 leaves them one pixel wide.
-        length_scale: multiplies the lengths of the objects.
+        length_scale: multiplies lengths and widths of the objects.
         box_noise: an annotator's error: every edge of every box is off by a number of its own, fixed for
             good, with a standard deviation of this share of the box's length or width, and the angle by
             this share of width over length. Pictures stay.
@@ -91,7 +91,7 @@ class DrawnOrientedDataset(DrawnPictures, OrientedDataset):
             )
         if not 0 < length_scale <= LARGEST_SCALE:
             raise ConfigError(
-                f"DrawnOrientedDataset.length_scale is {length_scale}: give 0 to {LARGEST_SCALE}."
+                f"DrawnOrientedDataset.length_scale is {length_scale}: above 0, up to {LARGEST_SCALE}."
             )
         self.max_objects, self.blur_scale = max_objects, blur_scale
         self.length_scale, self.box_noise = length_scale, box_noise

@@ -239,7 +239,7 @@ def share_line(name: str, share: float) -> str:
     if share < SMALL_SHARE:
         hint = ": too small to teach much; a larger weight, or a start when the student finds objects?"
     elif share > LARGE_SHARE:
-        hint = ": it leads, as the recipe for short schedules means it; else a smaller weight, or a warm-up?"
+        hint = ": it leads, as in the recipe for short schedules; otherwise a smaller weight, or a warm-up?"
     return f"{name} is {100 * share:.3g} % of the task losses{hint}"
 
 

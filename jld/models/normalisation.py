@@ -50,7 +50,7 @@ def other_input(learnt: InputStatistics | None, section: Mapping[str, Any]) -> s
     if given == learnt:
         return None
     ours, theirs = (each.describe() if each else "not normalised" for each in (given, learnt))
-    return f"the images are {ours}, those that the detector has learnt on {theirs}: make Normalize alike."
+    return f"the images are {ours}, and the detector takes {theirs}: make Normalize alike."
 
 
 def pixels_of(image: np.ndarray, statistics: InputStatistics | None) -> np.ndarray:

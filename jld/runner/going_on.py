@@ -88,10 +88,10 @@ def _is_sound(path: Path) -> bool:
 
 def run_config(run: str | Path, overrides: Iterable[str] = ()) -> Config:
     """The complete config of a run, named by its config or its folder, which may have been moved since."""
-    config = prepare_config(str(run), overrides)
     if (Path(run) / RUN_CONFIG).is_file():
-        config["work_dir"] = str(run)
-    return config
+        # What it once went on from are not its own weights.
+        overrides = [f"work_dir={str(run)!r}", "resume_path=null", *overrides]
+    return prepare_config(str(run), overrides)
 
 
 def chosen_checkpoint(config: Mapping[str, Any], given: str | None = None) -> Path:

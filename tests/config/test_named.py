@@ -54,6 +54,16 @@ def test_a_base_may_be_named_from_any_folder(elsewhere):
     (elsewhere / "gfl_r18_1x_coco.yaml").write_text("size: 1\n")
     mine.write_text("_base_ = 'gfl_r18_1x_coco.yaml'\n")  # what lies beside comes first
     assert load_config(mine).size == 1
+    (elsewhere / "other.py").write_text("size = 2\n")
+    (elsewhere / "gfl_r18_1x_coco").mkdir()
+    (elsewhere / "gfl_r18_1x_coco/config.py").write_text("size = 3\n")
+    below = elsewhere / "below/mine.py"
+    below.parent.mkdir()
+    below.write_text("_base_ = 'other.py'\n")  # the working directory has one, too
+    with pytest.raises(ConfigError, match=r"below/other\.py does not exist"):
+        load_config(below)
+    below.write_text("_base_ = 'gfl_r18_1x_coco'\n")  # a run's folder of this name is none
+    assert load_config(below).model.backbone.depth == 18
     mine.write_text("_base_ = 'gfl_r18_1x_cocoo'\n")
     with pytest.raises(ConfigError, match=r"mine\.py: _base_ 'gfl_r18_1x_cocoo': .*'gfl_r18_1x_coco'"):
         load_config(mine)

@@ -75,7 +75,7 @@ def test_all_splits_are_normalised_alike():
     assert problems(data, finder, {key: {"transforms": [step]} for key in data}) == ""
     other = {"train": {"transforms": [step]}, "val": {"transforms": [{**step, "to_rgb": False}]}}
     assert problems(data, finder, other) == (
-        "dataset.val: the images are BGR mean 1, 2, 3 std 1, 1, 1, those that the detector has learnt on "
+        "dataset.val: the images are BGR mean 1, 2, 3 std 1, 1, 1, and the detector takes "
         "RGB mean 1, 2, 3 std 1, 1, 1: make Normalize alike."
     )
 

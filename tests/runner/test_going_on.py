@@ -11,7 +11,7 @@ from jld.checkpoint import read_training_state
 from jld.config import Config
 from jld.errors import CheckpointError, ConfigError
 from jld.optim import SGD
-from jld.runner.going_on import chosen_checkpoint, resume_file, resume_newest, why_best
+from jld.runner.going_on import chosen_checkpoint, resume_file, resume_newest, run_config, why_best
 from jld.runner.hooks import CheckpointHook, Hook
 from jld.runner.loop import TrainingLoop
 from jld.runner.state import collect_state
@@ -170,3 +170,14 @@ def test_the_best_weights_are_looked_at_unless_others_are_named(tmp_path):
     meta = {"best": {"name": "AP", "value": 0.25, "iteration": 6}}
     assert "the best of this run (AP 0.2500 on dataset.val)" in why_best(folder / "best.pkl", meta)
     assert why_best(folder / "last.pkl", meta) == why_best(folder / "best.pkl", {}) == ""
+
+
+def test_a_runs_folder_is_its_work_dir_wherever_it_has_been_moved(tmp_path):
+    there = tmp_path / "it's moved: 1"
+    there.mkdir()
+    keys = {"_base_": "gfl_r18_1x_coco", "work_dir": "first", "resume_path": "other.pkl"}
+    (there / "config.py").write_text("".join(f"{key} = {value!r}\n" for key, value in keys.items()))
+    config = run_config(there)
+    assert (config.work_dir, config.resume_path) == (str(there), None)
+    assert run_config(there, ["work_dir=third", "resume_path=a.pkl"]).work_dir == "third"
+    assert run_config(there / "config.py").work_dir == "first"

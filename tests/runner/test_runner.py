@@ -63,7 +63,7 @@ def test_images_are_normalised_as_the_weights_learnt_them(dataset, tmp_path, mon
     run.config["dataset"]["val"] = step(100.0)
     run._trained_detector("val", dataset)
     run.config["dataset"]["val"] = step(0.0)
-    with pytest.raises(ConfigError, match=r"dataset\.val: the images are RGB mean 0, .* on RGB mean 100"):
+    with pytest.raises(ConfigError, match=r"dataset\.val: the images are RGB mean 0, .* takes RGB mean 100"):
         run._trained_detector("val", dataset)
     run.config["dataset"]["val"] = {}
     with pytest.raises(ConfigError, match="the images are not normalised"):

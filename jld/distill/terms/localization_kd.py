@@ -97,7 +97,7 @@ class LocalizationKD(RegionTerm):
             warn_once(
                 "LocalizationKD: a box with its sides changed over and turned by 90 degrees is the same to "
                 "the box loss of one detector and another to that of the other. LD compares the numbers, "
-                "which then do harm: give student and teacher the same loss_bbox."
+                "which may then do harm: give student and teacher the same loss_bbox."
             )
 
     def _matrices(self, student: Interface, teacher: Interface) -> np.ndarray | None:
