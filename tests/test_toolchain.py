@@ -233,3 +233,21 @@ def test_an_interrupt_does_not_end_a_session_that_uses_jittor():
     assert session.stdout.readline() == "ready\n"
     session.send_signal(signal.SIGINT)
     assert session.communicate(timeout=30)[0] == "still here\n" and session.returncode == 0
+
+
+ENDED = """
+import multiprocessing, signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+from jld.toolchain import jittor
+print(len(multiprocessing.active_children()), flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_signal_to_all_processes_of_a_job_ends_it():
+    job = subprocess.Popen(
+        [sys.executable, "-c", ENDED], stdout=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True
+    )
+    assert job.stdout.readline() == "0\n"  # those that built Jittor are gone, and whoever waits for them
+    os.killpg(job.pid, signal.SIGTERM)
+    assert job.wait(timeout=30) == 7

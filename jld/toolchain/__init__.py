@@ -17,7 +17,7 @@ import threading
 from pathlib import Path
 
 from jld.toolchain import cuda
-from jld.toolchain.build import build_once, built_mark
+from jld.toolchain.build import build_once, built_mark, close_pool
 from jld.toolchain.cache import python_config
 from jld.toolchain.cuda import check_cuda
 from jld.toolchain.findings import (
@@ -132,6 +132,7 @@ def import_jittor():
         built_mark().unlink(missing_ok=True)
         raise ToolchainError("Jittor has rebuilt its loader; start the same command again.") from None
     stopping.poll()
+    close_pool()
     check_joined(jittor)
     # Jittor ends the process without saying where when any child dies; data workers report their own death.
     if threading.current_thread() is threading.main_thread():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import hashlib
 import importlib.metadata
@@ -42,6 +43,21 @@ def build_once() -> bool:
     with (mark.parent / "build.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         return mark.is_file() or _build(mark)
+
+
+def close_pool() -> None:
+    """Ends the processes that compiled, or would have compiled, Jittor's own parts in its import.
+
+    Jittor leaves them idle to the end, and whoever signals all processes of a job (a batch system, `pkill`)
+    kills them with a lock in their hands, for which the main process waits at its exit for ever. Another
+    call of Jittor's would start new ones.
+    """
+    jittor_utils = importlib.import_module("jittor_utils")
+    if jittor_utils.pool_size:
+        jittor_utils.p.close()
+        jittor_utils.p.join()
+        jittor_utils.pool_size = 0
+        atexit.unregister(jittor_utils.pool_cleanup)
 
 
 def built_mark() -> Path:
