@@ -19,14 +19,7 @@ from jld.boxes.masks import from_bitmap, outline, to_bitmap
 from jld.data.dataset import DetectionDataset
 from jld.data.instance_masks import Polygons
 from jld.data.mask_table import EMPTY, MaskTable
-from jld.data.painting import (
-    REFERENCE_SIDE,
-    DrawnPictures,
-    finish_picture,
-    misjudgements,
-    paint,
-    paint_bar,
-)
+from jld.data.painting import REFERENCE_SIDE, DrawnPictures, finish_picture, paint, paint_bar
 from jld.data.shapes import KINDS, Figure, cloud, rational_rotation
 from jld.data.tables import AnnotationTable
 from jld.data.transforms import Transform
@@ -192,12 +185,8 @@ class DrawnDataset(DrawnPictures, DetectionDataset):
 
     def _misjudged(self, table: AnnotationTable, share: float) -> np.ndarray:
         """[T, 4] boxes as somebody drew them who was off by `share` of a side at every edge."""
-        errors = np.concatenate(
-            [
-                misjudgements(self.rng(row, 2), (count, 4), share)
-                for row, count in enumerate(np.diff(table.offsets))
-            ]
-        )
+        counts = np.diff(table.offsets)
+        errors = np.concatenate([self.errors(row, (count, 4), share) for row, count in enumerate(counts)])
         height, width = self.image_size
         sides = table.boxes[:, 2:] - table.boxes[:, :2]
         return np.clip(table.boxes + errors * np.tile(sides, 2), 0, [width, height, width, height])

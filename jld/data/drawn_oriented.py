@@ -14,14 +14,7 @@ import numpy as np
 from jld.boxes.rotated import pairwise_rbox_iou, rboxes_to_polys, regularize_rboxes
 from jld.data.aerial_shapes import KINDS, LENGTHS, WIDTHS, AerialObject
 from jld.data.oriented import OrientedDataset, OrientedTable, oriented_table
-from jld.data.painting import (
-    REFERENCE_SIDE,
-    DrawnPictures,
-    finish_picture,
-    misjudgements,
-    paint,
-    paint_bar,
-)
+from jld.data.painting import REFERENCE_SIDE, DrawnPictures, finish_picture, paint, paint_bar
 from jld.data.shapes import cloud, rational_rotation
 from jld.data.transforms import Transform
 from jld.errors import ConfigError
@@ -178,7 +171,7 @@ class DrawnOrientedDataset(DrawnPictures, OrientedDataset):
 
     def _misjudged(self, index: int, objects: list[AerialObject]) -> list[AerialObject]:
         """An image's objects as somebody drew them who was off by `box_noise` of a side at every edge."""
-        errors = misjudgements(self.rng(index, 2), (len(objects), 5), self.box_noise)
+        errors = self.errors(index, (len(objects), 5), self.box_noise)
         return [each.misjudged(*error) for each, error in zip(objects, errors, strict=True)]
 
     def _table(self, angle_version: str) -> OrientedTable:

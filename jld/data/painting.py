@@ -51,15 +51,15 @@ class DrawnPictures:
         # The purpose keeps boxes and pixels apart: ground truth is known without drawing.
         return np.random.default_rng([self.seed, SPLITS.index(self.split), index, 2 + purpose])
 
+    def errors(self, index: int, shape: tuple[int, ...], deviation: float) -> np.ndarray:
+        """What an annotator of an image is off by, within 0.4 of zero, the same on every machine."""
+        # Four numbers from 0 to 1 have a sum of variance 1/3; a normal deviate is not the same everywhere.
+        sums = self.rng(index, 2).random((*shape, 4)).sum(axis=-1) - 2
+        return np.clip(sums * (ROOT_THREE * deviation), -0.4, 0.4)
+
     def __getstate__(self) -> dict[str, Any]:
         # Workers draw for themselves; sending kept images would cost more than drawing them.
         return {**self.__dict__, "_drawn": {}}
-
-
-def misjudgements(rng: np.random.Generator, shape: tuple[int, ...], deviation: float) -> np.ndarray:
-    """An annotator's errors, within 0.4 of zero, the same on every machine."""
-    # Four numbers from 0 to 1 have a sum of variance 1/3; a normal deviate is not the same everywhere.
-    return np.clip((rng.random((*shape, 4)).sum(axis=-1) - 2) * (ROOT_THREE * deviation), -0.4, 0.4)
 
 
 def finish_picture(canvas: np.ndarray, rng: np.random.Generator) -> np.ndarray:
